@@ -1,0 +1,33 @@
+# Every target goes from a fresh clone to a result: the environment is made and filled when it is missing or out of date.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo check test format clean
+
+demo: $(READY)  ## build, verify and train on the bundled sample
+	$(BIN)/gpts-data demo --out demo
+
+check: $(READY)  ## ruff and mypy strict
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	rm -rf build/types
+	$(BIN)/pip install -q --no-deps --no-build-isolation --target build/types .
+	MYPYPATH=build/types $(BIN)/mypy -p gpts_data
+
+test: $(READY)  ## the whole test suite
+	$(BIN)/pytest
+
+format: $(READY)  ## what check would complain about, mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt setuptools torch==2.13.0
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e ".[train,dev]"
+	touch $@
+
+clean:  ## all that make makes
+	rm -rf $(VENV) build demo *.egg-info

@@ -1,0 +1,86 @@
+"""Commands that make things: train-tokenizer, build-mix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gpts_data.cli.options import (
+    Quantity,
+    json_option,
+    open_recipe,
+    print_json,
+    recipe_option,
+    workers_options,
+)
+from gpts_data.cli.progress import progress
+
+out_option = click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+
+
+@click.command("train-tokenizer")
+@recipe_option
+@out_option
+@click.option("--vocab-size", type=Quantity(), metavar="N", help="Entries, instead of the recipe's.")
+@workers_options
+@json_option
+def train_tokenizer(
+    recipe: str, out: Path, vocab_size: int | None, workers: int, scheduler: str | None, as_json: bool
+) -> None:
+    """Train the tokenizer on a weighted, cleaned sample of the sources.
+
+    Example: gpts-data train-tokenizer --recipe sample --out tokenizer
+    """
+    from gpts_data.mixer.build import train_alone
+
+    wanted, folder = open_recipe(recipe, None)
+    with progress() as show:
+        facts = train_alone(
+            wanted, folder, out, vocab_size=vocab_size, workers=workers, scheduler=scheduler, progress=show
+        )
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(
+            f"{out}: {facts['vocab_size']:,} entries from {facts['sample_bytes']:,} bytes, sha256 {facts['digest']}"
+        )
+        click.echo(f"Next: gpts-data build-mix --recipe {recipe} --tokenizer {out} --out mix")
+
+
+@click.command("build-mix")
+@recipe_option
+@click.option("--tokens", type=Quantity(), metavar="N", help="Training tokens, such as 25B, instead of the recipe's.")
+@out_option
+@click.option("--tokenizer", metavar="DIR", type=click.Path(path_type=Path), help="Use this one; else one is trained.")
+@workers_options
+@json_option
+def build_mix(
+    recipe: str,
+    tokens: int | None,
+    out: Path,
+    tokenizer: Path | None,
+    workers: int,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
+    """Build the mix. Run the same command again to go on after a kill.
+
+    Example: gpts-data build-mix --recipe sample --tokens 1M --out mix --workers 2
+    """
+    from gpts_data.cli.tables import show_mix
+    from gpts_data.mixer.build import build
+    from gpts_data.mixer.mix import Mix
+    from gpts_data.validation.inspect import inspect
+
+    wanted, folder = open_recipe(recipe, tokens)
+    with progress() as show:
+        built = build(wanted, folder, out, tokenizer=tokenizer, workers=workers, scheduler=scheduler, progress=show)
+    facts = inspect(Mix(out, built.manifest))
+    if as_json:
+        print_json({**facts, "built": built.fresh})
+        return
+    if not built.fresh:
+        click.echo(f"{out} already holds this mix; nothing to do")
+    show_mix(facts)
+    click.echo(f"Next: gpts-data verify {out}")

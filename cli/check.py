@@ -1,0 +1,95 @@
+"""Commands that look: inspect, trace, verify."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from gpts_data.cli.options import json_option, mix_argument, print_json
+from gpts_data.cli.progress import progress
+from gpts_data.pipelines.errors import UsageError, VerificationError
+
+
+@click.command()
+@mix_argument
+@click.option("--window", type=int, metavar="N", help="Show window N of the training order, decoded.")
+@json_option
+def inspect(folder: Path, window: int | None, as_json: bool) -> None:
+    """Show what is in a mix: shares, documents, the waterfall.
+
+    Example: gpts-data inspect mix --window 0
+    """
+    from gpts_data.cli.tables import show_mix
+    from gpts_data.mixer.mix import open_mix
+    from gpts_data.validation.inspect import decode_window
+    from gpts_data.validation.inspect import inspect as facts_of
+
+    mix = open_mix(folder)
+    facts = facts_of(mix)
+    shown = None if window is None else decode_window(mix, window)
+    if as_json:
+        print_json({**facts, **({"window_shown": asdict(shown)} if shown else {})})
+    elif shown:
+        click.echo(
+            f"window {shown.position:,}: {shown.shard} row {shown.row:,}, window {shown.window:,} of {shown.source}"
+        )
+        click.echo(shown.text)
+    else:
+        show_mix(facts)
+
+
+@click.command()
+@mix_argument
+@click.option("--token", type=int, metavar="N", help="A token of the training order, counted from 0.")
+@click.option("--shard", type=int, metavar="S", help="With --row: the first token of a row of a shard.")
+@click.option("--row", type=int, metavar="R")
+@json_option
+def trace(folder: Path, token: int | None, shard: int | None, row: int | None, as_json: bool) -> None:
+    """Tell where a token came from: source, document, url, unit, offset, text.
+
+    Example: gpts-data trace mix --token 1000
+    """
+    from gpts_data.mixer.mix import open_mix
+    from gpts_data.mixer.trace import token_number
+    from gpts_data.mixer.trace import trace as origin_of
+
+    if (token is None) == (shard is None) or (shard is None) != (row is None):
+        raise UsageError("trace: expected --token N, or --shard S and --row R")
+    mix = open_mix(folder)
+    number = token if token is not None else token_number(mix, shard or 0, row or 0)
+    origin = origin_of(mix, number)
+    if as_json:
+        print_json({"token": number, **asdict(origin)})
+        return
+    for key, value in asdict(origin).items():
+        if key != "text":
+            click.echo(f"{key:>22}  {value}")
+    click.echo("")
+    click.echo(origin.text)
+
+
+@click.command()
+@mix_argument
+@click.option("--quick", is_flag=True, help="Compare names and sizes only.")
+@json_option
+def verify(folder: Path, quick: bool, as_json: bool) -> None:
+    """Check that a mix is exactly what its manifest says. Needs only the folder.
+
+    Example: gpts-data verify mix
+    """
+    from gpts_data.validation.verify import verify as problems_of
+
+    with progress() as show:
+        problems = problems_of(folder, quick=quick, progress=lambda file, done, total: show("verify", "", done, total))
+    if as_json:
+        print_json({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
+    for problem in problems if not as_json else ():
+        click.echo(f"{problem.file}: {problem.problem}")
+    if problems:
+        click.echo(f"gpts-data: {folder} failed verification, {len(problems)} problem(s)", err=True)
+        sys.exit(VerificationError.exit_code)
+    if not as_json:
+        click.echo(f"{folder}: ok{' (names and sizes only)' if quick else ''}")

@@ -1,0 +1,50 @@
+"""The `gpts-data` command: a group whose only work is to turn errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from gpts_data.cli.build import build_mix, train_tokenizer
+from gpts_data.cli.check import inspect, trace, verify
+from gpts_data.cli.demo import demo
+from gpts_data.cli.train import smoke_train
+from gpts_data.pipelines.errors import GptsDataError
+
+INTERRUPTED = 130
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Commands(click.Group):
+    """Ends the process with the exit code of the error's class; a traceback only under --debug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GptsDataError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"gpts-data: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("gpts-data: interrupted; run the same command again to go on", err=True)
+            sys.exit(INTERRUPTED)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of use
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
+@click.version_option(package_name="gpts-data")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """From text datasets to verified, training-ready shards of exactly the mix you asked for.
+
+    Start with: gpts-data demo
+    """
+
+
+for command in (demo, train_tokenizer, build_mix, inspect, trace, verify, smoke_train):
+    cli.add_command(command)

@@ -1,0 +1,73 @@
+"""Options that several commands share, and the one way a command answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from gpts_data.mixer.recipe import Recipe
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PRESETS = Path(__file__).parent / "presets"
+
+
+class Quantity(click.ParamType[int]):
+    """`25B`, `2M`, `64MB`, `1GiB` or a plain number."""
+
+    name = "quantity"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from gpts_data.mixer.recipe import parse_bytes
+
+        try:
+            return parse_bytes(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a quantity such as 25B, 2M or 64MB", param, ctx)
+
+
+def recipe_option(command: Command) -> Command:
+    return click.option(
+        "--recipe", default="gpt-s-5m", show_default=True, metavar="NAME|FILE",
+        help="A preset (gpt-s-5m, sample) or a TOML file.",
+    )(command)  # fmt: skip
+
+
+def workers_options(command: Command) -> Command:
+    command = click.option("--scheduler", metavar="ADDRESS", help="A running dask scheduler, tcp://host:port.")(command)
+    return click.option(
+        "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+        help="Processes on this machine; the result does not depend on it.",
+    )(command)  # fmt: skip
+
+
+def json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")(
+        command
+    )
+
+
+mix_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+
+
+def open_recipe(recipe: str, tokens: int | None) -> tuple[Recipe, Path]:
+    """The recipe and the folder its globs are relative to. A name that is no file is a preset's."""
+    from gpts_data.mixer.recipe import load_recipe
+    from gpts_data.pipelines.errors import RecipeError
+
+    path = Path(recipe)
+    if not path.exists() and path.name == recipe and not path.suffix:
+        path = PRESETS / f"{recipe}.toml"
+        if not path.exists():
+            names = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
+            raise RecipeError(f"no preset is called {recipe!r}; expected one of {names}, or a TOML file")
+    return load_recipe(path, tokens), path.parent
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value))

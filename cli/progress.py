@@ -1,0 +1,58 @@
+"""Progress on stderr: bars with rate and ETA on a terminal, a plain line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+PLAIN_SECONDS = 10.0
+
+
+class Show(Protocol):
+    def __call__(self, stage: str, name: str, done: int, total: int) -> None:
+        """`done` of `total` of a stage, by name where it has parts."""
+
+
+@contextmanager
+def progress() -> Iterator[Show]:
+    """A function to call with every step; draws until the block ends."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain(console.print)
+        return
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[rate]:>14}"), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[tuple[str, str], tuple[TaskID, float]] = {}
+
+        def show(stage: str, name: str, done: int, total: int) -> None:
+            if (stage, name) not in tasks:
+                number = bars.add_task(f"{stage} {name}", total=total, rate="")
+                tasks[stage, name] = number, time.monotonic()
+            number, began = tasks[stage, name]
+            rate = done / max(time.monotonic() - began, 1e-9)
+            bars.update(number, completed=min(done, total), total=total, rate=f"{rate:,.0f}/s" if total > 1 else "")
+
+        yield show
+
+
+def _plain(write) -> Show:  # type: ignore[no-untyped-def]
+    last = 0.0
+    began = time.monotonic()
+
+    def show(stage: str, name: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done >= total or now - last > PLAIN_SECONDS:
+            last = now
+            write(f"{now - began:7.1f}s  {stage} {name}  {done:,} of {total:,}", highlight=False)
+
+    return show

@@ -1,0 +1,74 @@
+"""ASSEMBLE(shard): gather each position's window from the cut files. A pure function of the schedule and the shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpts_data.mixer.cut import write_npy
+from gpts_data.mixer.mix import map_windows
+from gpts_data.mixer.schedule import Schedule
+from gpts_data.pipelines.files import committed, file_digest
+from gpts_data.pipelines.receipts import read_receipt, write_receipt
+
+SIDECAR = np.dtype([("source", "u1"), ("window", "<u4")])
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One task: positions `start..stop`; `before` the windows per source in front of it; `cuts` the .bin per source."""
+
+    start: int
+    stop: int
+    before: tuple[int, ...]
+    schedule: Schedule
+    window: int
+    cuts: tuple[tuple[Path, ...], ...]
+    path: Path
+    receipt: Path
+    key: str
+
+    @property
+    def sidecar(self) -> Path:
+        return self.path.with_suffix(".windows.npy")
+
+
+def assemble(task: Shard) -> dict[str, Any]:
+    """Write a shard and its sidecar; receipt last, with windows, bytes, digests, windows per source and highest id."""
+    if receipt := read_receipt(task.receipt, task.key):
+        return receipt
+    order = task.schedule.sources(task.start, task.stop, task.before)
+    tokens = np.empty((task.stop - task.start, task.window), dtype="<u2")
+    sidecar = np.empty(len(order), dtype=SIDECAR)
+    sidecar["source"] = order
+    for source, cuts in enumerate(task.cuts):
+        positions = np.flatnonzero(order == source)
+        _gather(cuts, task.before[source], positions, tokens, sidecar)
+    with committed(task.path) as file:
+        file.write(tokens.data)
+    write_npy(task.sidecar, sidecar)
+    return write_receipt(
+        task.receipt, task.key, windows=len(order), bytes=tokens.nbytes, sha256=file_digest(task.path),
+        sidecar={"bytes": task.sidecar.stat().st_size, "sha256": file_digest(task.sidecar)},
+        sources=np.bincount(order, minlength=len(task.cuts)).tolist(), highest_id=int(tokens.max()),
+    )  # fmt: skip
+
+
+def _gather(
+    cuts: Sequence[Path], first_slot: int, positions: NDArray[np.integer],
+    tokens: NDArray[np.uint16], sidecar: NDArray[Any],
+) -> None:  # fmt: skip
+    """Put a source's slots `first_slot..first_slot + len(positions)` where they belong; each cut file gives one run."""
+    for path in cuts:
+        index = np.load(path.with_suffix(".npy"), mmap_mode="r")
+        low, high = np.searchsorted(index["slot"], [first_slot, first_slot + len(positions)])
+        if low == high:
+            continue
+        places = positions[index["slot"][low:high].astype(np.int64) - first_slot]
+        tokens[places] = map_windows(path, tokens.shape[1])[low:high]
+        sidecar["window"][places] = index["window"][low:high]

@@ -1,0 +1,237 @@
+"""build-mix: plan, tokenizer, rounds of PREPARE and DEDUP, CUT, ASSEMBLE, manifest.
+
+    build(recipe, ...) ── plan.json ── .build/units ── .build/cut ── shards, documents, validation ── manifest.json
+
+Every step skips what has a receipt, so the same command again goes on where a killed one stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gpts_data.mixer.assemble import Shard, assemble
+from gpts_data.mixer.budget import whole_weights
+from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
+from gpts_data.mixer.decide import Decided
+from gpts_data.mixer.manifest import NAME, read_manifest
+from gpts_data.mixer.permutation import Permutation
+from gpts_data.mixer.plan import Plan, difference, freeze, make_plan
+from gpts_data.mixer.recipe import Recipe, check, resolved
+from gpts_data.mixer.rounds import fill
+from gpts_data.mixer.schedule import find_schedule
+from gpts_data.mixer.seal import seal
+from gpts_data.pipelines.errors import ForeignFolderError, LockedError
+from gpts_data.pipelines.execute import Engine, open_engine
+from gpts_data.pipelines.files import TEMPORARY_SUFFIX, json_digest, storage_errors, write_bytes
+from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.tokenizer import artifact
+from gpts_data.tokenizer.artifact import Artifact
+from gpts_data.tokenizer.train import plan_pieces, train
+
+Progress = Callable[[str, str, int, int], None]
+"""Called with stage, what it works on, and how far: done and total (tokens, units or shards)."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """`fresh` is False when the folder already held this very mix."""
+
+    manifest: dict[str, Any]
+    fresh: bool
+
+
+def build(
+    recipe: Recipe, recipe_folder: Path, folder: Path, *, tokenizer: Path | None = None, workers: int = 1,
+    scheduler: str | None = None, progress: Progress = lambda *_: None,
+) -> Built:  # fmt: skip
+    """Build the mix of `recipe` in `folder`, or go on with it. The bytes do not depend on workers or scheduler.
+
+    Raises the errors of pipelines.errors: `RecipeError`, `ForeignFolderError`, `DataError`, `SourceUnavailableError`,
+    `StorageError`, `LockedError`.
+    """
+    given = artifact.load(tokenizer) if tokenizer else None
+    plan = make_plan(recipe, recipe_folder, folder, given)
+    with _locked(plan):
+        if (folder / NAME).exists():
+            manifest = _finished(plan)
+            _clean_up(plan)
+            return Built(manifest, fresh=False)
+        _sweep(folder)
+        freeze(plan)
+        with open_engine(workers, scheduler) as engine:
+            trained = _tokenizer(plan, engine, progress)
+            manifest = _mix(plan, trained, engine, progress)
+        _clean_up(plan)
+    return Built(manifest, fresh=True)
+
+
+def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) -> dict[str, Any]:
+    recipe = plan.recipe
+    done = dict.fromkeys(recipe.names, 0)
+
+    def ready(name: str, receipt: dict[str, Any]) -> None:
+        done[name] += receipt["tokens"]
+        progress("prepare", name, done[name], recipe.windows[recipe.names.index(name)] * recipe.window)
+
+    supplies, decided = fill(plan, tokenizer, engine, ready)
+    build_id = plan.build_id(tokenizer)
+    cuts = [_cuts(plan, i, units, build_id) for i, units in enumerate(decided)]
+    held = [_hold_out(plan, i, units, build_id) for i, units in enumerate(decided)]
+    shards = _shards(plan, cuts, build_id)
+    _run("cut", engine, cut, [task for tasks in cuts for task in tasks], progress)
+    _run("validation", engine, hold_out, held, progress)
+    _run("shards", engine, assemble, shards, progress)
+    return seal(plan, tokenizer, supplies, decided, cuts, held, shards)
+
+
+def _run(stage: str, engine: Engine, function: Callable[[Any], Any], tasks: Sequence[Any], progress: Progress) -> None:
+    for n, _ in enumerate(engine.map(function, tasks), 1):
+        progress(stage, "", n, len(tasks))
+
+
+def _cuts(plan: Plan, source: int, units: Sequence[Decided], build_id: str) -> list[Cut]:
+    recipe, name = plan.recipe, plan.recipe.names[source]
+    order = Permutation(recipe.windows[source], recipe.seed, name)
+    tasks = []
+    for n, unit in enumerate(units):
+        end = -(-unit.stop // recipe.window) * recipe.window  # where its last window ends, maybe in units behind
+        parts = [unit, *(other for other in units[n + 1 :] if other.start < end)]
+        tasks.append(
+            Cut(
+                tuple(parts),
+                recipe.window,
+                order,
+                plan.work / "cut" / name / f"{n:05d}.bin",
+                plan.folder / "documents" / name / f"{n:05d}.parquet",
+                json_digest([build_id, name, n]),
+            )  # fmt: skip
+        )
+    return tasks
+
+
+def _hold_out(plan: Plan, source: int, units: Sequence[Decided], build_id: str) -> HoldOut:
+    name, folder = plan.recipe.names[source], plan.folder / "validation"
+    key = json_digest([build_id, name, "validation"])
+    receipt = plan.work / "validation" / f"{name}.json"
+    return HoldOut(tuple(units), plan.recipe.window, folder / f"{name}.bin", folder / f"{name}.parquet", receipt, key)
+
+
+def _shards(plan: Plan, cuts: Sequence[Sequence[Cut]], build_id: str) -> list[Shard]:
+    recipe = plan.recipe
+    schedule = find_schedule(whole_weights(recipe.weights), recipe.windows)
+    counts = schedule.counts(recipe.shard_windows)
+    paths = tuple(tuple(task.path for task in tasks) for tasks in cuts)
+    return [
+        Shard(
+            start,
+            min(start + recipe.shard_windows, schedule.windows),
+            tuple(counts[n].tolist()),
+            schedule,
+            recipe.window,
+            paths,
+            plan.folder / "shards" / f"train-{n:05d}.bin",
+            plan.work / "shards" / f"{n:05d}.json",
+            json_digest([build_id, "shard", n]),
+        )  # fmt: skip
+        for n, start in enumerate(range(0, schedule.windows, recipe.shard_windows))
+    ]
+
+
+def _tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
+    """The tokenizer of the mix, in its own folder: the given one copied, or one trained on the recipe's sample."""
+    folder = plan.folder / "tokenizer"
+    key = json_digest(plan.facts())
+    receipt = plan.work / "tokenizer.json"
+    if read_receipt(receipt, key) is None:
+        progress("tokenizer", "", 0, 1)
+        if plan.given:
+            for name in artifact.FILES:
+                if (plan.given.folder / name).exists():
+                    write_bytes(folder / name, (plan.given.folder / name).read_bytes())
+            write_receipt(receipt, key)
+        else:
+            trained = train_tokenizer(plan.recipe, plan, engine, folder)
+            write_receipt(receipt, key, **trained)
+        progress("tokenizer", "", 1, 1)
+    return artifact.load(folder)
+
+
+def train_tokenizer(recipe: Recipe, plan: Plan, engine: Engine, folder: Path) -> dict[str, Any]:
+    """Train the recipe's tokenizer into `folder`; returns its digest, the bytes it saw and their digest."""
+    sources = [
+        (source, listing, recipe.cleaning(source)) for source, listing in zip(recipe.source, plan.listings, strict=True)
+    ]
+    pieces = plan_pieces(sources, recipe.tokenizer, recipe.unit, plan.work / "sample")
+    trained = train(pieces, recipe.tokenizer, recipe.window, engine, folder)
+    return {"digest": trained.artifact.digest, "sample_bytes": trained.sample_bytes, "sample": trained.sample_digest}
+
+
+def _finished(plan: Plan) -> dict[str, Any]:
+    """The manifest of a finished folder, if it is this build's."""
+    manifest = read_manifest(plan.folder)
+    wanted = {"recipe": resolved(plan.recipe), **({"tokenizer": plan.given.digest} if plan.given else {})}
+    found = {"recipe": manifest["recipe"], **({"tokenizer": manifest["tokenizer"]["digest"]} if plan.given else {})}
+    if json_digest(wanted) != json_digest(found):
+        raise ForeignFolderError(
+            f"{plan.folder} holds another finished mix ({difference(found, wanted)}); choose a new --out"
+        )
+    return manifest
+
+
+@contextmanager
+def _locked(plan: Plan) -> Iterator[None]:
+    """One writer per folder. The lock dies with its process. Raises `LockedError`."""
+    from filelock import FileLock, Timeout
+
+    existed = plan.folder.exists()
+    with storage_errors(plan.work):
+        plan.work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(plan.work / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise LockedError(f"another build is at work in {plan.folder}; wait for it, or choose another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if not existed and not (plan.work / "plan.json").exists():
+            shutil.rmtree(plan.work, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed build was writing when it died."""
+    for path in folder.rglob(f"*{TEMPORARY_SUFFIX}"):
+        path.unlink()
+
+
+def _clean_up(plan: Plan) -> None:
+    shutil.rmtree(plan.work)
+
+
+def train_alone(
+    recipe: Recipe, recipe_folder: Path, folder: Path, *, vocab_size: int | None = None, workers: int = 1,
+    scheduler: str | None = None, progress: Progress = lambda *_: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train the recipe's tokenizer into `folder`; returns digest, vocab_size, sample_bytes and sample digest.
+
+    Raises `ForeignFolderError` when the folder holds something else, `DataError` when the sample is too small.
+    """
+    if vocab_size is not None:
+        recipe = replace(recipe, tokenizer=replace(recipe.tokenizer, vocab_size=vocab_size))
+        check(recipe)
+    plan = make_plan(recipe, recipe_folder, folder, None)
+    with _locked(plan):
+        _sweep(folder)
+        freeze(plan)
+        with open_engine(workers, scheduler) as engine:
+            progress("tokenizer", "", 0, 1)
+            facts = train_tokenizer(recipe, plan, engine, folder)
+            progress("tokenizer", "", 1, 1)
+        _clean_up(plan)
+    return {**facts, "vocab_size": recipe.tokenizer.vocab_size}

@@ -1,0 +1,79 @@
+"""A finished mix folder, opened for reading.
+
+mix = open_mix("out")
+mix.shard(0)[k]          # window k of the training order: 512 uint16 ids
+mix.validation("wiki")   # held-out windows of one source
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpts_data.mixer.manifest import read_manifest
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The facts a reader needs; `path` is the folder, `manifest` the parsed manifest.json."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def window(self) -> int:
+        return int(self.manifest["recipe"]["window"])
+
+    @property
+    def windows(self) -> int:
+        return int(self.manifest["windows"])
+
+    @property
+    def tokens(self) -> int:
+        return self.windows * self.window
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.manifest["tokenizer"]["vocab_size"])
+
+    @property
+    def eos_id(self) -> int:
+        return int(self.manifest["tokenizer"]["eos_id"])
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Source names in recipe order: the `source` number of a sidecar row is an index into this."""
+        return tuple(source["name"] for source in self.manifest["recipe"]["source"])
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer"
+
+    @cached_property
+    def shards(self) -> tuple[Path, ...]:
+        return tuple(self.path / shard["file"] for shard in self.manifest["shards"])
+
+    def shard(self, number: int) -> NDArray[np.uint16]:
+        """Windows of one shard, memory-mapped: uint16, shape (windows, window)."""
+        return map_windows(self.shards[number], self.window)
+
+    def validation(self, source: str) -> NDArray[np.uint16]:
+        """Held-out windows of one source: uint16, shape (windows, window); may have no rows."""
+        return map_windows(self.path / "validation" / f"{source}.bin", self.window)
+
+
+def open_mix(path: str | Path) -> Mix:
+    """Open a finished mix. Raises `NotAMixError` when there is no readable manifest.json."""
+    return Mix(Path(path), read_manifest(Path(path)))
+
+
+def map_windows(path: Path, window: int) -> NDArray[np.uint16]:
+    """A headerless little-endian uint16 file as rows of `window` ids; memory-mapped unless empty."""
+    if path.stat().st_size == 0:
+        return np.empty((0, window), dtype="<u2")
+    return np.memmap(path, dtype="<u2", mode="r").reshape(-1, window)

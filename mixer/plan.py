@@ -1,0 +1,146 @@
+"""The frozen plan: what a build reads and makes, fixed before the first byte of text.
+
+`plan.json` holds the resolved recipe, every source's files at one revision, and the tokenizer if one was given. A
+resumed build takes the revision from it, so a dataset that moves meanwhile does not matter; a folder with another plan
+is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gpts_data.mixer.recipe import Recipe, RecipeSource, resolved
+from gpts_data.pipelines.errors import DataError, ForeignFolderError
+from gpts_data.pipelines.files import json_digest, write_json
+from gpts_data.pipelines.lines import COMPRESSED
+from gpts_data.pipelines.sources import Listing, Unit, check_columns, list_files, split
+from gpts_data.tokenizer.artifact import Artifact
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`folder` is the output folder; `given` the tokenizer the user brought, None when one is to be trained."""
+
+    recipe: Recipe
+    listings: tuple[Listing, ...]
+    folder: Path
+    given: Artifact | None
+
+    @property
+    def work(self) -> Path:
+        """Everything that is gone when the build is finished."""
+        return self.folder / ".build"
+
+    def facts(self) -> dict[str, Any]:
+        """The plan as plain values, the same on every machine."""
+        return {
+            "format": FORMAT,
+            "recipe": resolved(self.recipe),
+            "sources": [listing_facts(listing) for listing in self.listings],
+            "tokenizer": self.given.digest if self.given else None,
+        }
+
+    def build_id(self, tokenizer: Artifact) -> str:
+        """What the mix is a function of: recipe, files and tokenizer, however the tokenizer came to be."""
+        return json_digest({**self.facts(), "tokenizer": tokenizer.digest})
+
+    def unit_key(self, source: RecipeSource, unit: Unit, tokenizer: Artifact) -> str:
+        """What a prepared unit is a function of: nothing of the mix, so another mix can use it too."""
+        revision = self.listings[self.recipe.source.index(source)].revision
+        return json_digest(
+            [FORMAT, source.columns, source.id, source.url, asdict(self.recipe.cleaning(source)),
+             asdict(self.recipe.dedup), tokenizer.digest, unit.name, unit.file.size, unit.file.sha256 or revision]
+        )  # fmt: skip
+
+
+def listing_facts(listing: Listing) -> dict[str, Any]:
+    return {
+        "revision": listing.revision,
+        "files": [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in listing.files],
+    }
+
+
+def make_plan(recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact | None) -> Plan:
+    """List the sources and check their columns; on a half-built folder, its own plan again.
+
+    Raises `RecipeError`, `ForeignFolderError` when the folder holds something else, `DataError` when a source is short.
+    """
+    frozen = read_plan(folder)
+    revisions = [s["revision"] for s in frozen["sources"]] if frozen and _same_sources(frozen, recipe) else None
+    listings = tuple(
+        list_files(_pinned(source, revisions[i] if revisions else None), recipe_folder)
+        for i, source in enumerate(recipe.source)
+    )
+    plan = Plan(recipe, listings, folder, given)
+    if frozen is not None and frozen != plan.facts():
+        raise ForeignFolderError(
+            f"{folder} holds a half-finished build of something else ({difference(frozen, plan.facts())} differs); "
+            f"use a new --out, or delete {folder} to give that build up"
+        )
+    for source, listing in zip(recipe.source, listings, strict=True):
+        for file in listing.files if source.files else listing.files[:1]:
+            check_columns(source, file)
+        if source.files:
+            _refuse_hopeless(plan, source, listing)
+    return plan
+
+
+def freeze(plan: Plan) -> None:
+    write_json(plan.work / "plan.json", plan.facts())
+
+
+def read_plan(folder: Path) -> dict[str, Any] | None:
+    """The plan of a half-built folder. Raises `ForeignFolderError` for a folder that holds anything else of its own."""
+    path = folder / ".build" / "plan.json"
+    if path.exists():
+        facts: dict[str, Any] = json.loads(path.read_bytes())
+        return facts
+    strange = [entry.name for entry in folder.iterdir() if entry.name != ".build"] if folder.is_dir() else []
+    if strange and not (folder / "manifest.json").exists():
+        raise ForeignFolderError(
+            f"{folder} is not empty and not a mix (found {', '.join(sorted(strange)[:3])}); choose another --out"
+        )
+    return None
+
+
+def difference(one: Any, other: Any, where: str = "") -> str:
+    """The dotted name of the first place where two plain values differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            if one.get(key) != other.get(key):
+                return difference(one.get(key), other.get(key), f"{where}.{key}" if where else str(key))
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            if a != b:
+                return difference(a, b, f"{where}[{i}]")
+    return f"{where}: {json.dumps(one)[:60]} before, {json.dumps(other)[:60]} now"
+
+
+def _refuse_hopeless(plan: Plan, source: RecipeSource, listing: Listing) -> None:
+    """Raise `DataError` before any work where local files cannot do: every token but end-of-text is a byte or more."""
+    if any(file.name.endswith(COMPRESSED) for file in listing.files):
+        return  # how much text a compressed file holds is known once it is read
+    needed = plan.recipe.windows[plan.recipe.source.index(source)] * plan.recipe.window
+    found = sum(unit.text_bytes for file in listing.files for unit in split(source, file, plan.recipe.unit))
+    if found < needed:
+        raise DataError(too_short(source.name, needed, f"{found:,} bytes of text in all its files"))
+
+
+def too_short(name: str, needed: int, found: str) -> str:
+    return (
+        f"source {name!r} is too short: {needed:,} tokens are needed, found {found}; "
+        "lower --tokens or its weight, or give it more files"
+    )
+
+
+def _same_sources(frozen: dict[str, Any], recipe: Recipe) -> bool:
+    return bool(resolved(recipe)["source"] == frozen["recipe"]["source"])
+
+
+def _pinned(source: RecipeSource, revision: str | None) -> RecipeSource:
+    return replace(source, revision=revision) if source.dataset and revision else source

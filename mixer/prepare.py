@@ -1,0 +1,118 @@
+"""PREPARE(unit): read, clean, sign, encode. A pure function of recipe, tokenizer and unit; text is never stored.
+
+A unit file is Arrow IPC, one record batch per batch of documents, so it is written and mapped back piece by piece:
+`id`, `url` strings; `draw` uint64, the hash of the id that decides on validation; `keys` uint64 x n, what dedup
+compares; `tokens` uint32; `ids` list of uint16, end-of-text included.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gpts_data.pipelines.files import committed, file_digest
+from gpts_data.pipelines.filters import Clean, cleaner
+from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.signatures import Dedup, hash_strings, signer
+from gpts_data.pipelines.sources import Source, Unit, read
+from gpts_data.tokenizer.encode import encoder
+
+DRAW_SEED = 0x5EED  # of the validation draw; the same documents are held out under every recipe seed
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """One task: `path` is the unit file to write, its receipt beside it."""
+
+    source: Source
+    unit: Unit
+    clean: Clean
+    dedup: Dedup
+    tokenizer: Path
+    tokenizer_digest: str
+    key: str
+    path: Path
+
+    @property
+    def receipt(self) -> Path:
+        return self.path.with_suffix(".json")
+
+
+def prepare(task: Prepare) -> dict[str, Any]:
+    """Write the unit file unless its receipt is there. Returns the receipt: counts, drops by reason, bytes, sha256."""
+    if receipt := read_receipt(task.receipt, task.key):
+        return receipt
+    n_read = n_kept = n_tokens = 0
+    dropped: Counter[str] = Counter()
+    with committed(task.path) as file, pa.ipc.new_file(file, schema(task.dedup)) as writer:
+        for batch in read(task.source, task.unit):
+            cleaned, reasons = cleaner(task.clean).clean(batch)
+            n_read += batch.num_rows
+            n_kept += cleaned.num_rows
+            dropped += reasons
+            if cleaned.num_rows:
+                encoded = _encode(cleaned, task)
+                n_tokens += len(encoded.column("ids").values)
+                writer.write_batch(encoded)
+    return write_receipt(
+        task.receipt, task.key, source=task.source.name, unit=task.unit.name, read=n_read, kept=n_kept,
+        dropped=dict(dropped), tokens=n_tokens, bytes=task.path.stat().st_size, sha256=file_digest(task.path),
+    )  # fmt: skip
+
+
+def schema(dedup: Dedup) -> pa.Schema:
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("url", pa.string()),
+            ("draw", pa.uint64()),
+            ("keys", pa.list_(pa.uint64(), dedup.n_keys)),
+            ("tokens", pa.uint32()),
+            ("ids", pa.list_(pa.uint16())),
+        ]
+    )
+
+
+def _encode(batch: pa.RecordBatch, task: Prepare) -> pa.RecordBatch:
+    keys = signer(task.dedup).sign(batch)
+    ids, lengths = encoder(task.tokenizer, task.tokenizer_digest).encode(batch.column("text").to_pylist())
+    names = pa.compute.coalesce(batch.column("id"), batch.column("place"))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.RecordBatch.from_arrays(
+        [
+            names,
+            batch.column("url"),
+            pa.array(hash_strings(names.to_pylist(), DRAW_SEED)),
+            pa.FixedSizeListArray.from_arrays(pa.array(keys.ravel()), task.dedup.n_keys),
+            pa.array(lengths),
+            pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),
+        ],
+        schema=schema(task.dedup),
+    )
+
+
+def unit_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """The record batches of a unit file, memory-mapped: a column that is not touched is not read."""
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+        for i in range(reader.num_record_batches):
+            yield reader.get_batch(i)
+
+
+def batch_keys(batch: pa.RecordBatch) -> NDArray[np.uint64]:
+    """uint64, shape (documents, keys)."""
+    column = batch.column("keys")
+    flat: NDArray[np.uint64] = column.flatten().to_numpy()
+    return flat.reshape(batch.num_rows, -1)
+
+
+def batch_ids(batch: pa.RecordBatch, chosen: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """The ids of the chosen documents one after the other: uint16."""
+    ids: NDArray[np.uint16] = batch.column("ids").flatten().to_numpy()
+    return ids[np.repeat(chosen, batch.column("tokens").to_numpy())]

@@ -1,0 +1,129 @@
+"""Everything the manifest says, out of the receipts; then the card, and the manifest last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gpts_data.mixer.assemble import Shard, assemble
+from gpts_data.mixer.card import card
+from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
+from gpts_data.mixer.decide import Decided
+from gpts_data.mixer.manifest import write_manifest
+from gpts_data.mixer.plan import Plan, listing_facts
+from gpts_data.mixer.recipe import resolved
+from gpts_data.mixer.rounds import Supply
+from gpts_data.pipelines.dedup import HELD_OUT
+from gpts_data.pipelines.files import file_digest, write_bytes
+from gpts_data.tokenizer.artifact import Artifact
+
+CARD = "README.md"
+
+
+def seal(
+    plan: Plan, tokenizer: Artifact, supplies: Sequence[Supply], decided: Sequence[Sequence[Decided]],
+    cuts: Sequence[Sequence[Cut]], held: Sequence[HoldOut], shards: Sequence[Shard],
+) -> dict[str, Any]:  # fmt: skip
+    """Write card and manifest of a mix whose every task has its receipt; returns the manifest."""
+    content = {
+        "build_id": plan.build_id(tokenizer),
+        "recipe": resolved(plan.recipe),
+        "windows": sum(plan.recipe.windows),
+        "tokens": sum(plan.recipe.windows) * plan.recipe.window,
+        "sources": {
+            name: {
+                **listing_facts(plan.listings[i]),
+                **_source(plan, i, decided[i], cuts[i], held[i]),
+            }
+            for i, name in enumerate(plan.recipe.names)
+        },
+        "waterfall": {
+            name: waterfall(supplies[i].receipts, decided[i]) for i, name in enumerate(plan.recipe.names)
+        },
+        "tokenizer": {
+            "digest": tokenizer.digest, "vocab_size": tokenizer.vocab_size, "eos_id": tokenizer.eos_id,
+        },
+        "shards": [_shard(plan, task) for task in shards],
+    }  # fmt: skip
+    write_bytes(plan.folder / CARD, card(content).encode())
+    content["files"] = _files(plan, tokenizer, cuts, held, shards)
+    return write_manifest(plan.folder, content)
+
+
+def waterfall(receipts: Sequence[dict[str, Any]], decided: Sequence[Decided]) -> dict[str, Any]:
+    """Every document read: kept (validation among them), or dropped for one reason. read = kept + sum(dropped)."""
+    dropped: Counter[str] = Counter()
+    for receipt in receipts:
+        dropped += Counter(receipt["dropped"])
+    for unit in decided:
+        dropped += unit.dropped()
+    read = sum(receipt["read"] for receipt in receipts)
+    validation = sum(unit.count(HELD_OUT) for unit in decided)
+    kept = sum(len(unit.codes) - unit.dropped().total() for unit in decided)
+    return {"read": read, "kept": kept, "validation": validation, "dropped": dict(sorted(dropped.items()))}
+
+
+def _source(plan: Plan, i: int, units: Sequence[Decided], cuts: Sequence[Cut], held: HoldOut) -> dict[str, Any]:
+    recipe = plan.recipe
+    windows = recipe.windows[i]
+    tokens, stream = windows * recipe.window, units[-1].stop
+    validation = hold_out(held)
+    return {
+        "windows": windows,
+        "tokens": tokens,
+        "share": windows / sum(recipe.windows),
+        "documents": sum(cut(task)["documents"] for task in cuts),
+        "epochs": -(-tokens // stream),  # passes over the surviving stream
+        "leftover_tokens": stream - tokens,  # the end of the last document, behind the last window
+        "validation": {
+            "windows": validation["windows"],
+            "tokens": validation["windows"] * recipe.window,
+            "documents": validation["documents"]["documents"],
+            "leftover_tokens": validation["tokens"] - validation["windows"] * recipe.window,
+        },
+    }
+
+
+def _shard(plan: Plan, task: Shard) -> dict[str, Any]:
+    receipt = assemble(task)
+    return {
+        "file": _name(plan, task.path),
+        "windows": receipt["windows"],
+        "bytes": receipt["bytes"],
+        "sha256": receipt["sha256"],
+        "highest_id": receipt["highest_id"],
+        "sources": dict(zip(plan.recipe.names, receipt["sources"], strict=True)),
+    }
+
+
+def _files(
+    plan: Plan, tokenizer: Artifact, cuts: Sequence[Sequence[Cut]], held: Sequence[HoldOut], shards: Sequence[Shard]
+) -> list[dict[str, Any]]:
+    """Every file of the mix besides shards and manifest, with size and sha256, by name."""
+    files = [_file(plan, path) for path in (plan.folder / CARD, *sorted(tokenizer.folder.iterdir()))]
+    for shard in shards:
+        files.append({"file": _name(plan, shard.sidecar), **assemble(shard)["sidecar"]})
+    for tasks in cuts:
+        files += [_table(plan, task.documents, cut(task)) for task in tasks if cut(task)["documents"]]
+    for task in held:
+        receipt = hold_out(task)
+        files.append({"file": _name(plan, task.path), "bytes": receipt["bytes"], "sha256": receipt["sha256"]})
+        if receipt["documents"]["documents"]:
+            files.append(_table(plan, task.documents, receipt["documents"]))
+    return sorted(files, key=lambda file: str(file["file"]))
+
+
+def _table(plan: Plan, path: Path, receipt: dict[str, Any]) -> dict[str, Any]:
+    """A document table's entry; `start` and `documents` let a reader find a token's table without opening the
+    others."""
+    return {"file": _name(plan, path), **{k: receipt[k] for k in ("bytes", "sha256", "start", "documents")}}
+
+
+def _file(plan: Plan, path: Path) -> dict[str, Any]:
+    return {"file": _name(plan, path), "bytes": path.stat().st_size, "sha256": file_digest(path)}
+
+
+def _name(plan: Plan, path: Path) -> str:
+    return path.relative_to(plan.folder).as_posix()

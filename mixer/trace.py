@@ -1,0 +1,103 @@
+"""TRACE: from a token of the training order back to its document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.permutation import Permutation
+from gpts_data.pipelines.errors import UsageError
+from gpts_data.tokenizer.encode import Encoder
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a token came from. `text` is the document as far as it is in the mix; `id` the token itself."""
+
+    source: str
+    document_id: str
+    url: str | None
+    unit: str
+    document_token_offset: int
+    revision: str | None
+    window: int
+    id: int
+    text: str
+
+
+def trace(mix: Mix, token: int) -> Origin:
+    """The origin of token `token` of the training order, counted from 0. Raises `UsageError` when there is none."""
+    if not 0 <= token < mix.tokens:
+        raise UsageError(f"token {token:,}: the mix has tokens 0 to {mix.tokens - 1:,}")
+    row, column = divmod(token, mix.window)
+    shard, row = locate(mix, row)
+    source, window = sidecar(mix, shard)[row].tolist()
+    place = window * mix.window + column
+    document = find_document(mix, mix.sources[source], place)
+    ids = stream(mix, source, document["start"], document["start"] + document["tokens"])
+    facts = mix.manifest["sources"][mix.sources[source]]
+    return Origin(
+        source=mix.sources[source],
+        document_id=document["id"],
+        url=document["url"],
+        unit=document["unit"],
+        document_token_offset=place - document["start"],
+        revision=facts["revision"],
+        window=window,
+        id=int(mix.shard(shard)[row, column]),
+        text=Encoder(mix.tokenizer).decode(ids),
+    )
+
+
+def token_number(mix: Mix, shard: int, row: int) -> int:
+    """The number in the training order of the first token of a shard's row. Raises `UsageError`."""
+    shards = mix.manifest["shards"]
+    if not 0 <= shard < len(shards):
+        raise UsageError(f"shard {shard}: the mix has shards 0 to {len(shards) - 1}")
+    if not 0 <= row < shards[shard]["windows"]:
+        raise UsageError(f"row {row:,}: shard {shard} has rows 0 to {shards[shard]['windows'] - 1:,}")
+    return int((sum(s["windows"] for s in shards[:shard]) + row) * mix.window)
+
+
+def locate(mix: Mix, position: int) -> tuple[int, int]:
+    """Shard and row of a position of the training order."""
+    ends = np.cumsum([shard["windows"] for shard in mix.manifest["shards"]])
+    shard = int(np.searchsorted(ends, position, side="right"))
+    return shard, position - (int(ends[shard - 1]) if shard else 0)
+
+
+def sidecar(mix: Mix, shard: int) -> NDArray[Any]:
+    """The sidecar of a shard: source number and window number of each row; memory-mapped."""
+    array: NDArray[Any] = np.load(mix.shards[shard].with_suffix(".windows.npy"), mmap_mode="r")
+    return array
+
+
+def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
+    """The document of a source that holds the token at `place` of its stream: its row of the document table."""
+    prefix = f"documents/{source}/"
+    tables = [file for file in mix.manifest["files"] if file["file"].startswith(prefix)]
+    starts = [file["start"] for file in tables]
+    file = tables[int(np.searchsorted(starts, place, side="right")) - 1]
+    table = pq.read_table(mix.path / file["file"])
+    row = int(np.searchsorted(table.column("start").to_numpy(), place, side="right")) - 1
+    return dict(table.slice(row, 1).to_pylist()[0])
+
+
+def stream(mix: Mix, source: int, start: int, stop: int) -> NDArray[np.uint16]:
+    """Ids `start..stop` of a source's stream, as far as the mix has them: uint16."""
+    name, size = mix.sources[source], mix.window
+    n_windows = mix.manifest["sources"][name]["windows"]
+    first, last = start // size, min(-(-stop // size), n_windows)
+    slots = Permutation(n_windows, mix.manifest["recipe"]["seed"], name).forward(np.arange(first, last))
+    before = np.cumsum([0, *(shard["sources"][name] for shard in mix.manifest["shards"])])
+    rows = []
+    for slot in slots.tolist():
+        shard = int(np.searchsorted(before, slot, side="right")) - 1
+        positions = np.flatnonzero(sidecar(mix, shard)["source"] == source)
+        rows.append(mix.shard(shard)[positions[slot - int(before[shard])]])
+    return np.concatenate(rows)[start - first * size : stop - first * size]

@@ -1,0 +1,1 @@
+"""Text in, clean text out: sources, filters, dedup, and the execution, files and receipts every stage stands on."""

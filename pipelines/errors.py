@@ -1,0 +1,52 @@
+"""Every error this package raises on purpose, and the exit code it becomes at the command line.
+
+    GptsDataError                 1   failure
+    ├── UsageError                2   a command or recipe that cannot be meant
+    │   ├── RecipeError           2   names the key, what was found, what was expected
+    │   └── ForeignFolderError    2   the output folder holds something else
+    ├── DataError                 3   the data were refused: too short, damaged, not as described
+    ├── SourceUnavailableError    4   resumable: the hub or a file cannot be reached now
+    ├── StorageError              5   resumable: disk full, no permission
+    ├── VerificationError         6   a mix is not what its manifest says
+    └── LockedError              11   another build holds the folder
+
+Wording: what failed and where; found against expected; what to type next.
+"""
+
+
+class GptsDataError(Exception):
+    """Base of the tree. `exit_code` is the process status the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(GptsDataError):
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    pass
+
+
+class ForeignFolderError(UsageError):
+    pass
+
+
+class DataError(GptsDataError):
+    exit_code = 3
+
+
+class SourceUnavailableError(GptsDataError):
+    exit_code = 4
+
+
+class StorageError(GptsDataError):
+    exit_code = 5
+
+
+class VerificationError(GptsDataError):
+    exit_code = 6
+
+
+class LockedError(GptsDataError):
+    exit_code = 11

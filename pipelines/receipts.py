@@ -1,0 +1,29 @@
+"""Receipts: the only meaning of "done".
+
+A stage writes its files first and its receipt last, `<name>.json` beside them. The receipt holds the key of the inputs
+that the work is a pure function of; a receipt with another key is somebody else's work and counts as absent.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gpts_data.pipelines.files import write_json
+
+
+def write_receipt(path: Path, key: str, **facts: Any) -> dict[str, Any]:
+    """Write the receipt and return it: `key` plus the stage's facts (counts, names, digests)."""
+    receipt = {"key": key, **facts}
+    write_json(path, receipt)
+    return receipt
+
+
+def read_receipt(path: Path, key: str) -> dict[str, Any] | None:
+    """The receipt under `path`, or None when there is none for these inputs."""
+    try:
+        receipt = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    return receipt if receipt["key"] == key else None

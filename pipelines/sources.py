@@ -1,0 +1,162 @@
+"""Sources: which files, which units of them, and the documents inside as Arrow batches.
+
+A unit is a fixed run of row groups (parquet) or of lines (jsonl) with about `unit` bytes of text; a compressed line
+file cannot be split and is one unit. Units depend on the files and the recipe, never on the workers. Local files and
+hub datasets give the same units: only listing and opening differ (hub.py).
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from gpts_data.pipelines import hub, lines, parquet
+from gpts_data.pipelines.errors import DataError, RecipeError
+from gpts_data.pipelines.files import file_digest
+
+COMPRESSED_TEXT_RATIO = 3.5  # text bytes per byte of .zst or .gz: 2.6 to 4.9 on English prose; only sizes the rounds
+
+
+@dataclass(frozen=True)
+class Source:
+    """A `[[source]]` table: either `files` (globs relative to the recipe) or a hub `dataset`; then the column names."""
+
+    name: str
+    weight: float
+    files: tuple[str, ...] = ()
+    dataset: str | None = None
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    text: str = "text"
+    id: str | None = None
+    url: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read; no other is ever fetched."""
+        return tuple(dict.fromkeys(c for c in (self.text, self.id, self.url) if c))
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source. `name` is the same on every machine, `location` is where this one finds it."""
+
+    name: str
+    location: str
+    size: int
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A source's files in canonical order, and the commit they belong to when they come from the hub."""
+
+    files: tuple[SourceFile, ...]
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Row groups `start..stop` of a parquet file, or the lines that begin at bytes `start..stop` of a line file."""
+
+    file: SourceFile
+    start: int
+    stop: int
+    text_bytes: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.file.name}:{self.start}-{self.stop}"
+
+
+def list_files(source: Source, folder: Path) -> Listing:
+    """The files of a source; `folder` is the recipe's, where relative globs start.
+
+    Raises `RecipeError` when a glob matches nothing, `SourceUnavailableError` when the hub cannot be reached.
+    """
+    if source.dataset is not None:
+        revision, found = hub.list_files(source.dataset, source.config, source.split, source.revision)
+        return Listing(tuple(SourceFile(f.path, f.url, f.size, f.sha256) for f in found), revision)
+    paths: dict[str, None] = {}
+    for pattern in source.files:
+        matches = sorted(glob.glob(str(folder / pattern), recursive=True))
+        if not matches:
+            raise RecipeError(
+                f"source {source.name!r}: files = {pattern!r} matches nothing under {folder.resolve()}; "
+                "globs are relative to the recipe's folder"
+            )
+        paths.update(dict.fromkeys(os.path.realpath(path) for path in matches))
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
+    return Listing(
+        tuple(
+            SourceFile(name, path, os.path.getsize(path), file_digest(Path(path)))
+            for name, path in zip(names, paths, strict=True)
+        )
+    )
+
+
+def check_columns(source: Source, file: SourceFile) -> None:
+    """Raise `RecipeError` when `file` lacks a column the source names."""
+    reader = _reader(file)
+    with open_file(file) as opened:
+        found = reader.columns(opened, file.name)
+    for column in source.columns:
+        if column not in found:
+            raise RecipeError(
+                f"source {source.name!r}: no column {column!r} in {file.name}; found {', '.join(sorted(found))}"
+            )
+
+
+def split(source: Source, file: SourceFile, unit_bytes: int) -> list[Unit]:
+    """The units of one file, in order. Reads a parquet footer, nothing else."""
+    if file.name.endswith(lines.COMPRESSED):
+        return [Unit(file, 0, file.size, int(file.size * COMPRESSED_TEXT_RATIO))]
+    if _reader(file) is lines:
+        starts = range(0, file.size, unit_bytes)
+        return [Unit(file, s, min(s + unit_bytes, file.size), min(unit_bytes, file.size - s)) for s in starts]
+    with open_file(file) as opened:
+        runs = parquet.runs(opened, file.name, source.text, unit_bytes)
+    return [Unit(file, start, stop, text_bytes) for start, stop, text_bytes in runs]
+
+
+def read(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
+    """The documents of a unit in order, in batches of at most 1,000 rows.
+
+    Columns, all strings: `text` (null where the source has none), `id` and `url` (null where absent), `place`: where
+    the document stands, `<file>:<row group>:<row>` or `<file>:<byte>`, stable under a pinned revision.
+
+    Raises `DataError` naming file and place for a damaged file.
+    """
+    names = (source.text, source.id, source.url)
+    with open_file(unit.file) as opened:
+        yield from _reader(unit.file).read(opened, unit.file.name, unit.start, unit.stop, names)
+
+
+def open_file(file: SourceFile) -> IO[bytes]:
+    """A seekable binary stream of a local or hub file. Raises `DataError` when a local file has changed its size."""
+    if file.location.startswith("hf://"):
+        return hub.open_file(file.location)
+    size = os.path.getsize(file.location) if os.path.exists(file.location) else None
+    if size != file.size:
+        raise DataError(
+            f"{file.location}: found {'no file' if size is None else f'{size:,} bytes'}, expected {file.size:,} bytes "
+            "as when the build began; put the file back, or build into a new folder"
+        )
+    return open(file.location, "rb")
+
+
+def _reader(file: SourceFile):  # type: ignore[no-untyped-def]
+    """The module that reads this kind of file: `parquet` or `lines`."""
+    if file.name.endswith(".parquet"):
+        return parquet
+    if file.name.endswith((*lines.COMPRESSED, ".jsonl", ".json", ".ndjson")):
+        return lines
+    raise RecipeError(f"{file.name}: cannot read this kind of file; expected .parquet, .jsonl, .jsonl.zst or .jsonl.gz")

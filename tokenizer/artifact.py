@@ -1,0 +1,69 @@
+"""The tokenizer on disk: `tokenizer.json` and what `transformers.AutoTokenizer` wants beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.files import file_digest, write_bytes, write_json
+
+END_OF_TEXT = "<|endoftext|>"
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+MAX_VOCABULARY = 1 << 16  # ids are stored as uint16
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A checked tokenizer folder: `digest` is the sha256 of tokenizer.json."""
+
+    folder: Path
+    digest: str
+    vocab_size: int
+    eos_id: int
+
+
+def save(tokenizer_json: str, folder: Path, context: int) -> Artifact:
+    """Write the three files, tokenizer.json last, and return the checked artifact."""
+    write_json(folder / "special_tokens_map.json", {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT})
+    write_json(folder / "tokenizer_config.json", _config(context))
+    write_bytes(folder / "tokenizer.json", tokenizer_json.encode())
+    return load(folder)
+
+
+def load(folder: Path) -> Artifact:
+    """Check a tokenizer folder. Raises `UsageError` when ids are not 0..n-1 below 65,536 or end-of-text is missing."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise UsageError(f"{folder}: no tokenizer.json there; expected a folder written by `gpts-data train-tokenizer`")
+    ids = _ids(path)
+    if END_OF_TEXT not in ids:
+        raise UsageError(f"{path}: no {END_OF_TEXT} in the vocabulary; every document must end with it")
+    if sorted(ids.values()) != list(range(len(ids))) or len(ids) > MAX_VOCABULARY:
+        raise UsageError(
+            f"{path}: found {len(ids):,} ids up to {max(ids.values()):,}, expected 0..n-1 "
+            f"and n at most {MAX_VOCABULARY:,}"
+        )
+    return Artifact(folder, file_digest(path), len(ids), ids[END_OF_TEXT])
+
+
+def _ids(path: Path) -> dict[str, int]:
+    try:
+        content = json.loads(path.read_bytes())
+        ids: dict[str, int] = dict(content["model"]["vocab"])
+        ids.update({token["content"]: token["id"] for token in content["added_tokens"]})
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: not a BPE tokenizer.json ({error!r})") from error
+    return ids
+
+
+def _config(context: int) -> dict[str, Any]:
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context,
+        "eos_token": END_OF_TEXT,
+        "bos_token": END_OF_TEXT,
+        "clean_up_tokenization_spaces": False,
+    }

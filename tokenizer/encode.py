@@ -1,0 +1,44 @@
+"""Texts to ids: one flat uint16 array and a length per text, each text followed by one end-of-text of ours."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpts_data.tokenizer.artifact import load
+
+
+class Encoder:
+    """Encodes with `tokenizers`. The string `<|endoftext|>` inside a text is ordinary bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        artifact = load(folder)
+        self.eos_id = artifact.eos_id
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.encode_special_tokens = True  # "special tokens are encoded like any text"
+
+    def encode(self, texts: list[str]) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
+        """Ids of all texts one after the other, uint16, and each text's count, uint32, end-of-text included."""
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        lengths = np.array([len(encoding) + 1 for encoding in encodings], dtype=np.uint32)
+        ids = np.full(int(lengths.sum()), self.eos_id, dtype=np.uint16)
+        start = 0
+        for encoding, length in zip(encodings, lengths.tolist(), strict=True):
+            ids[start : start + length - 1] = encoding.ids
+            start += length
+        return ids, lengths
+
+    def decode(self, ids: NDArray[np.uint16], *, ends: bool = False) -> str:
+        """The text of some ids, with `<|endoftext|>` where `ends`; bytes that are no whole character become U+FFFD."""
+        return str(self._tokenizer.decode(ids.tolist(), skip_special_tokens=not ends))
+
+
+@lru_cache(maxsize=2)
+def encoder(folder: Path, digest: str) -> Encoder:
+    """The encoder of a folder, kept for the life of the process; `digest` tells one content from the next."""
+    return Encoder(folder)

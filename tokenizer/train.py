@@ -1,0 +1,151 @@
+"""Train the byte-level BPE on a weighted sample of cleaned text.
+
+    recipe sources ── up to 16 units each, evenly spread ── cleaned, to the source's share of the sample ── BPE
+
+A piece of the sample is a pure function of its task; the pieces are read in task order, so the tokenizer does not
+depend on the workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.execute import Engine
+from gpts_data.pipelines.files import committed, file_digest, json_digest
+from gpts_data.pipelines.filters import Clean, cleaner
+from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.sources import Listing, Source, Unit, read, split
+from gpts_data.tokenizer import artifact
+from gpts_data.tokenizer.artifact import END_OF_TEXT, Artifact
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Item = TypeVar("Item")
+TEXTS = pa.schema([("text", pa.string())])
+MAX_PIECES = 16  # units a source's share is drawn from: enough to see every part of it, few enough footers to read
+
+
+@dataclass(frozen=True)
+class Training:
+    """The `[tokenizer]` table: entries of the vocabulary, and bytes of cleaned text to learn them from."""
+
+    vocab_size: int = 4096
+    sample: int = 200_000_000
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One part of the sample: the first `quota` bytes of cleaned text of a unit, as a file of Arrow batches."""
+
+    source: Source
+    unit: Unit
+    clean: Clean
+    quota: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Trained:
+    artifact: Artifact
+    sample_bytes: int
+    sample_digest: str
+    """sha256 over the sha256 of every piece, in order."""
+
+
+def plan_pieces(
+    sources: Sequence[tuple[Source, Listing, Clean]], training: Training, unit_bytes: int, folder: Path
+) -> list[Piece]:
+    """Which units the sample is drawn from: every source's bytes are its weight's share of the sample."""
+    total = sum(Fraction(str(source.weight)) for source, _, _ in sources)
+    pieces = []
+    for source, listing, clean in sources:
+        units = [unit for file in spread(listing.files) for unit in spread(split(source, file, unit_bytes))]
+        units = spread(units)
+        quota = int(training.sample * Fraction(str(source.weight)) / total / max(len(units), 1))
+        for number, unit in enumerate(units):
+            pieces.append(Piece(source, unit, clean, quota, folder / f"{source.name}-{number:02d}.arrow"))
+    return pieces
+
+
+def spread(items: Sequence[Item]) -> list[Item]:
+    """At most MAX_PIECES of the items, evenly spaced, in order."""
+    count = min(len(items), MAX_PIECES)
+    return [items[len(items) * i // count] for i in range(count)]
+
+
+def draw(piece: Piece) -> dict[str, Any]:
+    """Write one piece of the sample unless its receipt is there; returns the receipt: bytes of text and sha256."""
+    path = piece.path.with_suffix(".json")
+    key = json_digest([asdict(piece.source), piece.unit.name, piece.unit.file.sha256, asdict(piece.clean), piece.quota])
+    if receipt := read_receipt(path, key):
+        return receipt
+    taken = 0
+    with committed(piece.path) as file, pa.ipc.new_file(file, TEXTS) as writer:
+        for texts in _cleaned(piece):
+            ends = taken + np.cumsum([len(text.encode()) for text in texts])
+            texts = texts[: int(np.searchsorted(ends, piece.quota)) + 1]
+            taken = int(ends[len(texts) - 1])
+            writer.write_batch(pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=TEXTS))
+            if taken >= piece.quota:
+                break
+    return write_receipt(path, key, bytes=taken, sha256=file_digest(piece.path))
+
+
+def train(pieces: Sequence[Piece], training: Training, context: int, engine: Engine, folder: Path) -> Trained:
+    """Draw the sample, learn the merges with `tokenizers` and write the artifact into `folder`.
+
+    Raises `DataError` when the sample is too small for the vocabulary.
+    """
+    for _ in engine.map(draw, pieces):
+        pass
+    receipts = [draw(piece) for piece in pieces]
+    n_bytes = sum(receipt["bytes"] for receipt in receipts)
+    tokenizer = learn(_texts(pieces), training.vocab_size)
+    found = tokenizer.get_vocab_size()
+    if found < training.vocab_size:
+        raise DataError(
+            f"the tokenizer sample of {n_bytes:,} bytes gives {found:,} entries of the {training.vocab_size:,} wanted; "
+            "raise tokenizer.sample, add files, or lower tokenizer.vocab_size"
+        )
+    digest = json_digest([receipt["sha256"] for receipt in receipts])
+    return Trained(artifact.save(tokenizer.to_str(), folder, context), n_bytes, digest)
+
+
+def learn(texts: Iterator[list[str]], vocab_size: int) -> Tokenizer:
+    """A byte-level BPE with GPT-2's pre-tokenizer: id 0 is end-of-text, 1..256 the bytes, then the merges."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _cleaned(piece: Piece) -> Iterator[list[str]]:
+    for batch in read(piece.source, piece.unit):
+        cleaned, _ = cleaner(piece.clean).clean(batch)
+        if cleaned.num_rows:
+            yield cleaned.column("text").to_pylist()
+
+
+def _texts(pieces: Sequence[Piece]) -> Iterator[list[str]]:
+    for piece in pieces:
+        with pa.ipc.open_file(pa.memory_map(str(piece.path))) as reader:
+            for i in range(reader.num_record_batches):
+                yield reader.get_batch(i).column("text").to_pylist()

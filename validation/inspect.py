@@ -1,0 +1,59 @@
+"""INSPECT: what is in a mix, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.trace import locate, sidecar
+from gpts_data.pipelines.errors import UsageError
+from gpts_data.tokenizer.encode import Encoder
+
+_SOURCE_KEYS = ("windows", "tokens", "documents", "share", "epochs", "validation", "leftover_tokens", "revision")
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of the training order, decoded."""
+
+    position: int
+    shard: str
+    row: int
+    source: str
+    window: int
+    ids: list[int]
+    text: str
+
+
+def inspect(mix: Mix) -> dict[str, Any]:
+    """Counts per source, the waterfall and the digests; keys as in the README."""
+    manifest = mix.manifest
+    weights = {source["name"]: source["weight"] for source in manifest["recipe"]["source"]}
+    total = sum(weights.values())
+    return {
+        "name": manifest["recipe"]["name"],
+        "windows": mix.windows,
+        "tokens": mix.tokens,
+        "window": mix.window,
+        "shards": len(mix.shards),
+        "sources": {
+            name: {"wanted": weights[name] / total, **{key: manifest["sources"][name][key] for key in _SOURCE_KEYS}}
+            for name in mix.sources
+        },
+        "waterfall": {name: manifest["waterfall"][name] for name in mix.sources},
+        "tokenizer": manifest["tokenizer"],
+        "root_digest": manifest["root_digest"],
+    }
+
+
+def decode_window(mix: Mix, position: int) -> Window:
+    """Window `position` of the training order. Raises `UsageError` when there is none."""
+    if not 0 <= position < mix.windows:
+        raise UsageError(f"window {position:,}: the mix has windows 0 to {mix.windows - 1:,}")
+    shard, row = locate(mix, position)
+    ids = mix.shard(shard)[row]
+    source, window = sidecar(mix, shard)[row].tolist()
+    text = Encoder(mix.tokenizer).decode(ids, ends=True)
+    name = mix.manifest["shards"][shard]["file"]
+    return Window(position, name, row, mix.sources[source], window, ids.tolist(), text)

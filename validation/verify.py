@@ -1,0 +1,141 @@
+"""VERIFY: is the folder exactly what its manifest says? Needs nothing but the folder.
+
+Every byte of every file is under a sha256 in the manifest, and the manifest under its own checksum: so any flipped bit
+and any missing, extra, swapped or cut file is found. Then the meaning is checked: the order against the schedule and
+the permutation, the ids against the vocabulary, the documents against the stream, the waterfall against zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from gpts_data.mixer.budget import share, whole_weights
+from gpts_data.mixer.manifest import NAME
+from gpts_data.mixer.mix import Mix, open_mix
+from gpts_data.mixer.permutation import Permutation
+from gpts_data.mixer.schedule import find_schedule
+from gpts_data.mixer.trace import sidecar
+from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.pipelines.files import file_digest
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`file` is relative to the mix folder."""
+
+    file: str
+    problem: str
+
+
+def verify(folder: Path, *, quick: bool = False, progress: Progress = lambda *_: None) -> list[Problem]:
+    """All problems of a mix folder; none means that it is whole. `quick` compares names and sizes only.
+
+    Raises `UsageError` when there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; expected a mix written by build-mix")
+    try:
+        mix = open_mix(folder)
+    except (UsageError, VerificationError) as error:
+        return [Problem(NAME, str(error))]
+    entries = [*mix.manifest["shards"], *mix.manifest["files"]]
+    problems = [*_names(folder, entries), *_sizes(folder, entries)]
+    if not quick:
+        problems += _digests(folder, entries, progress)
+    if not quick and not problems:
+        problems = [*_accounts(mix), *_order(mix), *_documents(mix)]
+    return problems
+
+
+def _names(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Problem]:
+    listed = {entry["file"] for entry in entries} | {NAME}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_dir() and name not in listed:
+            yield Problem(name, "extra file, not in the manifest")
+
+
+def _sizes(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Problem]:
+    for entry in entries:
+        path = folder / entry["file"]
+        if not path.is_file():
+            yield Problem(entry["file"], "missing")
+        elif (size := path.stat().st_size) != entry["bytes"]:
+            yield Problem(entry["file"], f"{size:,} bytes, expected {entry['bytes']:,}")
+
+
+def _digests(folder: Path, entries: list[dict[str, Any]], progress: Progress) -> Iterator[Problem]:
+    total, done = sum(entry["bytes"] for entry in entries), 0
+    by_digest = {entry["sha256"]: entry["file"] for entry in entries}
+    for entry in entries:
+        path = folder / entry["file"]
+        if path.is_file() and path.stat().st_size == entry["bytes"]:
+            found = file_digest(path)
+            if found != entry["sha256"]:
+                other = f"; it is the content of {by_digest[found]}" if found in by_digest else ""
+                yield Problem(entry["file"], f"sha256 {found[:16]}..., expected {entry['sha256'][:16]}...{other}")
+        done += entry["bytes"]
+        progress(entry["file"], done, total)
+
+
+def _accounts(mix: Mix) -> Iterator[Problem]:
+    """Shares by largest remainder, and no document unexplained."""
+    recipe, sources = mix.manifest["recipe"], mix.manifest["sources"]
+    wanted = share(mix.windows, whole_weights([source["weight"] for source in recipe["source"]]))
+    for name, windows in zip(mix.sources, wanted, strict=True):
+        if sources[name]["windows"] != windows:
+            yield Problem(NAME, f"{name}: {sources[name]['windows']:,} windows, its share is {windows:,}")
+        fall = mix.manifest["waterfall"][name]
+        lost = fall["read"] - fall["kept"] - sum(fall["dropped"].values())
+        if lost:
+            yield Problem(NAME, f"{name}: {lost:,} documents unexplained")
+
+
+def _order(mix: Mix) -> Iterator[Problem]:
+    """Each shard's sidecar against schedule and permutation, and its ids against the vocabulary."""
+    recipe, sources = mix.manifest["recipe"], mix.manifest["sources"]
+    shares = [sources[name]["windows"] for name in mix.sources]
+    schedule = find_schedule(whole_weights([source["weight"] for source in recipe["source"]]), shares)
+    before = np.zeros(len(shares), dtype=np.int64)
+    start = 0
+    for number, entry in enumerate(mix.manifest["shards"]):
+        rows = sidecar(mix, number)
+        order = schedule.sources(start, start + entry["windows"], before.tolist())
+        windows = np.empty(len(order), dtype=np.int64)
+        for i, name in enumerate(mix.sources):
+            mine = order == i
+            slots = before[i] + np.arange(mine.sum())
+            windows[mine] = Permutation(shares[i], recipe["seed"], name).inverse(slots)
+            before[i] += mine.sum()
+        if len(rows) != len(order) or (rows["source"] != order).any() or (rows["window"] != windows).any():
+            yield Problem(f"{entry['file'].removesuffix('.bin')}.windows.npy", "not the order of schedule and seed")
+        if (highest := int(mix.shard(number).max())) >= mix.vocab_size or highest != entry["highest_id"]:
+            yield Problem(entry["file"], f"highest id {highest}, expected {entry['highest_id']}")
+        start += entry["windows"]
+
+
+def _documents(mix: Mix) -> Iterator[Problem]:
+    """Document tables follow on each other from 0 and reach to the end of the source's last window."""
+    for name in mix.sources:
+        place = 0
+        for file in mix.manifest["files"]:
+            if file["file"].startswith(f"documents/{name}/"):
+                table = pq.read_table(mix.path / file["file"], columns=["start", "tokens"])
+                starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
+                ends = place + np.cumsum(tokens, dtype=np.uint64)
+                if (starts != np.concatenate([[place], ends[:-1]])).any():
+                    yield Problem(file["file"], f"its documents do not follow on each other from token {place:,}")
+                place = int(ends[-1])
+        facts = mix.manifest["sources"][name]
+        if place != facts["tokens"] + facts["leftover_tokens"]:
+            yield Problem(
+                f"documents/{name}", f"{place:,} tokens, expected {facts['tokens'] + facts['leftover_tokens']:,}"
+            )
