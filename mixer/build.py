@@ -56,6 +56,8 @@ def build(
     """
     given = artifact.load(tokenizer) if tokenizer else None
     plan = make_plan(recipe, recipe_folder, folder, given)
+    if (folder / NAME).exists() and not plan.work.exists():
+        return Built(_finished(plan), fresh=False)
     with _locked(plan):
         if (folder / NAME).exists():
             manifest = _finished(plan)
@@ -188,7 +190,6 @@ def _locked(plan: Plan) -> Iterator[None]:
     """One writer per folder. The lock dies with its process. Raises `LockedError`."""
     from filelock import FileLock, Timeout
 
-    existed = plan.folder.exists()
     with storage_errors(plan.work):
         plan.work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(plan.work / "lock", timeout=0)
@@ -200,7 +201,7 @@ def _locked(plan: Plan) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        if not existed and not (plan.work / "plan.json").exists():
+        if not (plan.work / "plan.json").exists():
             shutil.rmtree(plan.work, ignore_errors=True)
 
 

@@ -1,0 +1,125 @@
+"""A small corpus, a recipe over it and a finished mix, shared by tests of every layer."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from gpts_data.mixer.build import build
+from gpts_data.mixer.mix import Mix, open_mix
+from gpts_data.mixer.recipe import load_recipe
+
+SYLLABLES = ("ka", "lo", "mi", "ren", "tu", "sha", "vel", "dor", "an", "pi", "quo", "zen", "bra", "il", "est", "um")
+
+RECIPE = """
+name = "tiny"
+tokens = "{tokens}"
+window = {window}
+seed = {seed}
+unit = "{unit}"
+shard_windows = {shard_windows}
+
+[tokenizer]
+vocab_size = 400
+sample = "40kB"
+
+[[source]]
+name = "web"
+weight = 55
+files = "corpus/web/*.parquet"
+id = "id"
+url = "url"
+
+[[source]]
+name = "books"
+weight = 30
+files = "corpus/books.jsonl"
+
+[[source]]
+name = "notes"
+weight = 15
+files = "corpus/notes.jsonl.zst"
+id = "id"
+
+[validation]
+fraction = 0.05
+"""
+
+
+def prose(rng: random.Random, n_words: int) -> str:
+    """Made-up prose: enough structure for merges, enough variety that two documents share no five words."""
+    words = ["".join(rng.choices(SYLLABLES, k=rng.randint(1, 3))) for _ in range(n_words)]
+    return " ".join(words).capitalize() + "."
+
+
+def write_corpus(folder: Path, n_documents: int = 240) -> None:
+    """Three sources in three formats, with copies inside and across sources."""
+    rng = random.Random(7)
+    web = [
+        {"text": prose(rng, rng.randint(20, 200)), "id": f"web-{i}", "url": f"https://example.org/{i}", "other": i}
+        for i in range(n_documents)
+    ]
+    web[40]["text"] = web[3]["text"]  # an exact copy inside the source
+    web[41]["url"] = web[5]["url"]  # another version of a page
+    web[42]["text"] = web[9]["text"] + " One more sentence at the end."  # a near copy
+    books = [{"text": prose(rng, rng.randint(20, 300))} for _ in range(n_documents // 2)]
+    books[11]["text"] = web[1]["text"]  # an exact copy across sources
+    notes = [{"text": prose(rng, rng.randint(20, 300)), "id": f"note-{i}"} for i in range(n_documents // 2)]
+    (folder / "web").mkdir(parents=True)
+    for part in range(2):
+        rows = web[part * len(web) // 2 : (part + 1) * len(web) // 2]
+        pq.write_table(pa.Table.from_pylist(rows), folder / "web" / f"part-{part}.parquet", row_group_size=20)
+    (folder / "books.jsonl").write_text("".join(json.dumps(row) + "\n" for row in books))
+    lines = "".join(json.dumps(row) + "\n" for row in notes).encode()
+    (folder / "notes.jsonl.zst").write_bytes(zstandard.compress(lines))
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `corpus/` in it, where recipes can be put."""
+    folder = tmp_path_factory.mktemp("home")
+    write_corpus(folder / "corpus")
+    return folder
+
+
+WriteRecipe = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def write_recipe(home: Path) -> WriteRecipe:
+    """Writes a recipe beside the corpus; keywords override RECIPE's fields, `edit` is (old, new) text replacements."""
+    count = 0
+
+    def write(edit: tuple[tuple[str, str], ...] = (), **fields: object) -> Path:
+        nonlocal count
+        count += 1
+        values = {"tokens": "20k", "window": 64, "seed": 1, "unit": "8kB", "shard_windows": 100, **fields}
+        text = RECIPE.format(**values)
+        for old, new in edit:
+            assert old in text
+            text = text.replace(old, new)
+        path = home / f"recipe-{count}.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def recipe_file(write_recipe: WriteRecipe) -> Path:
+    return write_recipe()
+
+
+@pytest.fixture(scope="session")
+def mix(recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Mix:
+    """A finished mix; tests that change it work on a copy."""
+    folder = tmp_path_factory.mktemp("mixes") / "mix"
+    build(load_recipe(recipe_file), recipe_file.parent, folder)
+    return open_mix(folder)

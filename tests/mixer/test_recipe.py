@@ -1,0 +1,99 @@
+"""A recipe that cannot be meant is refused before any work, naming the key, what was found and what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpts_data.cli.options import PRESETS
+from gpts_data.mixer.recipe import load_recipe, parse_bytes, parse_quantity
+from gpts_data.pipelines.errors import RecipeError
+from gpts_data.pipelines.signatures import Dedup, MinHash
+
+SOURCE = "[[source]]\nname = 'a'\nweight = 1\nfiles = 'x'\n"
+HEAD = "name = 'r'\ntokens = '1M'\n"
+
+BAD = {
+    "unknown key": ("nme = 'r'\n" + HEAD + SOURCE, r"unknown key nme; did you mean name\?"),
+    "unknown key in a source": (HEAD + SOURCE.replace("weight", "wieght"), r"source\[0\]\.wieght; did you mean weight\?"),
+    "unknown table": (HEAD + "[cleaning]\nfilters = []\n" + SOURCE, r"unknown key cleaning; did you mean clean\?"),
+    "unknown key in a table": (HEAD + "[dedup]\nminhsh = false\n" + SOURCE, r"dedup\.minhsh; did you mean minhash\?"),
+    "missing key": ("tokens = '1M'\n" + SOURCE, "name is missing"),
+    "bad quantity": (HEAD.replace("1M", "1Q") + SOURCE, r"tokens = '1Q', expected a quantity such as 25B"),
+    "zero tokens": (HEAD.replace("1M", "0") + SOURCE, "expected a quantity"),
+    "wrong type": (HEAD + SOURCE.replace("'a'", "3"), r"source\[0\]\.name = 3, expected str"),
+    "bool is no number": (HEAD + "seed = true\n" + SOURCE, "seed = True, expected int"),
+    "no source": (HEAD, "source is missing"),
+    "empty sources": (HEAD + "source = []\n", r"no \[\[source\]\]"),
+    "same name twice": (HEAD + SOURCE + SOURCE, "names must differ"),
+    "a name that is a path": (HEAD + SOURCE.replace("'a'", "'../a'"), "names files"),
+    "files and dataset": (HEAD + SOURCE + "dataset = 'o/d'\n", "found both"),
+    "neither files nor dataset": (HEAD + "[[source]]\nname = 'a'\nweight = 1\n", "found neither"),
+    "revision of files": (HEAD + SOURCE + "revision = 'main'\n", "belong to a hub dataset"),
+    "weight zero": (HEAD + SOURCE.replace("weight = 1", "weight = 0"), "weight = 0, expected a number above 0"),
+    "unknown filter": (HEAD + "[clean]\nfilters = ['gopher']\n" + SOURCE, "no filter is called 'gopher'"),
+    "unknown threshold": (
+        HEAD + "[clean]\nfilters = ['gopher_quality']\n[clean.gopher_quality]\nmin_words = 3\n" + SOURCE,
+        "no threshold is called 'min_words'; expected one of .*min_doc_words",
+    ),
+    "window of one": (HEAD + "window = 1\n" + SOURCE, "window = 1, expected at least 2"),
+    "fraction of one": (HEAD + "[validation]\nfraction = 1.0\n" + SOURCE, "expected at least 0 and below 1"),
+    "vocabulary": (HEAD + "[tokenizer]\nvocab_size = 70000\n" + SOURCE, r"vocab_size = 70000, expected 257"),
+    "not TOML": ("name = \n", "not valid TOML"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_recipes(case: str, tmp_path: Path) -> None:
+    text, message = BAD[case]
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(path)
+
+
+def test_presets_load() -> None:
+    recipe = load_recipe(PRESETS / "gpt-s-5m.toml")
+    assert recipe.windows == (26_855_469, 14_648_437, 7_324_219)
+    assert [source.dataset for source in recipe.source] == [
+        "HuggingFaceFW/fineweb-edu",
+        "HuggingFaceTB/smollm-corpus",
+        "epfml/FineWeb-HQ",
+    ]
+    assert recipe.dedup == Dedup(exact=True, url=True, minhash=MinHash(5, 14, 8))
+    assert load_recipe(PRESETS / "sample.toml").names == recipe.names
+
+
+def test_tokens_override(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(HEAD + SOURCE)
+    assert load_recipe(path, 5120).windows == (10,)
+
+
+def test_cleaning_of_one_source_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(HEAD + "[clean]\nfilters = ['c4']\n" + SOURCE + "[source.clean]\nfilters = []\n")
+    recipe = load_recipe(path)
+    assert recipe.cleaning(recipe.source[0]).filters == ()
+
+
+def test_minhash_can_be_switched_off(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(HEAD + "[dedup]\nminhash = false\n" + SOURCE)
+    assert load_recipe(path).dedup.minhash is None
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["", "k", "K", "M", "B", "T"]))
+def test_quantities(number: int, unit: str) -> None:
+    factor = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}[unit.upper()]
+    assert parse_quantity(f"{number}{unit}") == parse_quantity(f"{number:_} {unit}") == number * factor
+
+
+def test_bytes() -> None:
+    assert [parse_bytes(text) for text in ("64MB", "1GiB", "2.5k", 7)] == [64_000_000, 2**30, 2500, 7]
+    for bad in ("-1", "MB", "1e3x", "", "0"):
+        with pytest.raises(ValueError):
+            parse_bytes(bad)
