@@ -20,7 +20,6 @@ from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, LockedError, RecipeError
 from gpts_data.tokenizer.encode import Encoder
-
 from tests.conftest import WriteRecipe
 
 
@@ -228,8 +227,9 @@ def test_dying_at_every_seventh_commit(
             raise Died
 
     monkeypatch.setattr("gpts_data.pipelines.files.os.replace", dying)
-    for runs in range(200):
-        count = 0
+    runs = 0
+    for _ in range(200):
+        runs, count = runs + 1, 0
         try:
             build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
             break

@@ -25,7 +25,7 @@ def test_large_domains_without_memory(size: int, numbers: list[int]) -> None:
     order = Permutation(size, 1, "web")
     inside = np.array([number % size for number in numbers])
     moved = order.forward(inside)
-    assert ((0 <= moved) & (moved < size)).all()
+    assert ((moved >= 0) & (moved < size)).all()
     assert (order.inverse(moved) == inside).all()
 
 

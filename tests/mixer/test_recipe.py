@@ -18,7 +18,10 @@ HEAD = "name = 'r'\ntokens = '1M'\n"
 
 BAD = {
     "unknown key": ("nme = 'r'\n" + HEAD + SOURCE, r"unknown key nme; did you mean name\?"),
-    "unknown key in a source": (HEAD + SOURCE.replace("weight", "wieght"), r"source\[0\]\.wieght; did you mean weight\?"),
+    "unknown key in a source": (
+        HEAD + SOURCE.replace("weight", "wieght"),
+        r"source\[0\]\.wieght; did you mean weight\?",
+    ),
     "unknown table": (HEAD + "[cleaning]\nfilters = []\n" + SOURCE, r"unknown key cleaning; did you mean clean\?"),
     "unknown key in a table": (HEAD + "[dedup]\nminhsh = false\n" + SOURCE, r"dedup\.minhsh; did you mean minhash\?"),
     "missing key": ("tokens = '1M'\n" + SOURCE, "name is missing"),

@@ -1,0 +1,119 @@
+"""The commands as programs see them: exit codes, one JSON object on stdout, the promised keys."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gpts_data.cli.main import cli
+from gpts_data.mixer.mix import Mix
+from tests.conftest import WriteRecipe
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def object_of(result: Result) -> dict[str, Any]:
+    """The one object on stdout; anything else there fails to parse."""
+    value: dict[str, Any] = json.loads(result.stdout)
+    return value
+
+
+@pytest.mark.parametrize("name", list(cli.commands))
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    for flag in ("-h", "--help"):
+        result = run(name, flag)
+        assert result.exit_code == 0
+        assert f"Example: gpts-data {name}" in result.stdout
+
+
+def test_build_inspect_trace_verify(recipe_file: Path, mix: Mix, tmp_path: Path) -> None:
+    out = tmp_path / "mix"
+    built = run("build-mix", "--recipe", recipe_file, "--out", out, "--json")
+    assert built.exit_code == 0
+    assert object_of(built)["root_digest"] == mix.manifest["root_digest"]
+    assert object_of(built)["built"] is True
+    again = run("build-mix", "--recipe", recipe_file, "--out", out, "--json")
+    assert object_of(again)["built"] is False
+
+    facts = object_of(run("inspect", out, "--json"))
+    assert {"windows", "tokens", "shards", "sources", "waterfall"} <= facts.keys()
+    assert all({"windows", "tokens", "documents", "share", "epochs"} <= s.keys() for s in facts["sources"].values())
+    assert all(fall.keys() >= {"read", "kept", "dropped"} for fall in facts["waterfall"].values())
+    assert list(facts["sources"]) == list(facts["waterfall"]) == ["web", "books", "notes"]
+
+    origin = object_of(run("trace", out, "--token", 700, "--json"))
+    assert {"source", "document_id", "url", "unit", "document_token_offset", "text"} <= origin.keys()
+    assert object_of(run("trace", out, "--shard", 0, "--row", 10, "--json"))["token"] == 640
+
+    assert object_of(run("verify", out, "--json")) == {"ok": True, "problems": []}
+
+
+def test_verify_exits_6_and_names_the_file(mix: Mix, tmp_path: Path) -> None:
+    shutil.copytree(mix.path, tmp_path / "mix")
+    (tmp_path / "mix/shards/train-00001.bin").unlink()
+    result = run("verify", tmp_path / "mix", "--json")
+    assert result.exit_code == 6
+    assert object_of(result) == {"ok": False, "problems": [{"file": "shards/train-00001.bin", "problem": "missing"}]}
+    assert "shards/train-00001.bin: missing" in run("verify", tmp_path / "mix").stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("seed =", "sead =", 2),
+        ('id = "id"', 'id = "identity"', 2),
+        ("corpus/books.jsonl", "corpus/boks.jsonl", 2),
+        ("weight = 55", "weight = 0", 2),
+        ('tokens = "20k"', 'tokens = "3M"', 3),
+    ],
+)
+def test_bad_recipes_exit_with_one_message_and_nothing_written(
+    old: str, new: str, code: int, write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    result = run("build-mix", "--recipe", write_recipe(edit=((old, new),)), "--out", tmp_path / "mix")
+    assert result.exit_code == code
+    assert result.stderr.startswith("gpts-data: ") and result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_usage_errors_exit_2(mix: Mix, tmp_path: Path) -> None:
+    for arguments in (
+        ("build-mix", "--recipe", "gpt-s-9m", "--out", tmp_path / "x"),
+        ("build-mix", "--recipe", tmp_path / "none.toml", "--out", tmp_path / "x"),
+        ("build-mix", "--tokens", "25Q", "--out", tmp_path / "x"),
+        ("build-mix", "--workers", "0", "--out", tmp_path / "x"),
+        ("inspect", tmp_path),
+        ("inspect", mix.path, "--window", "313"),
+        ("trace", mix.path),
+        ("trace", mix.path, "--token", "1", "--shard", "0", "--row", "0"),
+        ("verify", tmp_path / "none"),
+    ):
+        assert run(*arguments).exit_code == 2, arguments
+
+
+def test_train_tokenizer(recipe_file: Path, mix: Mix, tmp_path: Path) -> None:
+    facts = object_of(run("train-tokenizer", "--recipe", recipe_file, "--out", tmp_path / "t", "--json"))
+    assert facts["digest"] == mix.manifest["tokenizer"]["digest"]
+    small = run("train-tokenizer", "--recipe", recipe_file, "--out", tmp_path / "s", "--vocab-size", "300", "--json")
+    assert object_of(small)["vocab_size"] == 300
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+
+
+def test_what_people_see(mix: Mix) -> None:
+    shown = run("inspect", mix.path).stdout
+    assert "unexplained" in shown and "near_duplicate" in shown and mix.manifest["root_digest"] in shown
+    assert run("inspect", mix.path, "--window", "0").stdout.startswith("window 0: shards/train-00000.bin row 0")
+    assert "document_id" in run("trace", mix.path, "--token", "5").stdout
+    assert run("verify", mix.path).stdout == f"{mix.path}: ok\n"

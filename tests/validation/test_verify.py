@@ -1,0 +1,133 @@
+"""P5: any flipped bit, missing, extra, swapped or cut file is found and named."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpts_data.mixer.manifest import write_manifest
+from gpts_data.mixer.mix import Mix
+from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.files import file_digest
+from gpts_data.validation.verify import verify
+
+
+@pytest.fixture
+def copy(mix: Mix, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(mix.path, tmp_path / "mix"))
+
+
+def named(folder: Path, **options: bool) -> list[str]:
+    return [problem.file for problem in verify(folder, **options)]
+
+
+def all_files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_whole_mix(mix: Mix) -> None:
+    assert verify(mix.path) == verify(mix.path, quick=True) == []
+
+
+def test_one_flipped_bit_anywhere(copy: Path) -> None:
+    """Ten random bits of every file, and the first and the last."""
+    rng = random.Random(1)
+    for name in all_files(copy):
+        path = copy / name
+        content = path.read_bytes()
+        bits = [0, len(content) * 8 - 1, *(rng.randrange(len(content) * 8) for _ in range(10))] if content else []
+        for bit in bits:
+            flipped = bytearray(content)
+            flipped[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(flipped)
+            assert named(copy) == [name], (name, bit)
+        path.write_bytes(content)
+    assert verify(copy) == []
+
+
+def test_missing_files(copy: Path) -> None:
+    for name in all_files(copy):
+        (copy / name).rename(copy.parent / "away")
+        assert named(copy) == [name]
+        (copy.parent / "away").rename(copy / name)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "shards/train-00004.bin", "documents/web/99999.parquet", ".hidden/x"])
+def test_extra_files(copy: Path, name: str) -> None:
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_bytes(b"x")
+    assert named(copy) == named(copy, quick=True) == [name]
+
+
+def test_swapped_shards(copy: Path) -> None:
+    a, b = copy / "shards/train-00000.bin", copy / "shards/train-00001.bin"
+    content = a.read_bytes()
+    a.write_bytes(b.read_bytes())
+    b.write_bytes(content)
+    problems = verify(copy)
+    assert [problem.file for problem in problems] == ["shards/train-00000.bin", "shards/train-00001.bin"]
+    assert "it is the content of shards/train-00001.bin" in problems[0].problem
+
+
+def test_cut_file(copy: Path) -> None:
+    path = copy / "shards/train-00002.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert named(copy) == named(copy, quick=True) == ["shards/train-00002.bin"]
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        verify(tmp_path / "nothing")
+
+
+def reseal(folder: Path, change: Any) -> None:
+    """Change a mix behind its digests' back: new sha256 for every file, a new seal."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for key in ("format", "format_version", "root_digest", "environment", "checksum"):
+        del manifest[key]
+    change(manifest)
+    for entry in [*manifest["shards"], *manifest["files"]]:
+        entry["sha256"] = file_digest(folder / entry["file"])
+    write_manifest(folder, manifest)
+
+
+def test_an_order_that_is_not_the_schedules(copy: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        rows = np.load(copy / "shards/train-00001.windows.npy")
+        np.save(copy / "shards/train-00001.windows.npy", rows[::-1])
+
+    reseal(copy, change)
+    assert named(copy) == ["shards/train-00001.windows.npy"]
+
+
+def test_ids_beyond_the_vocabulary(copy: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        shard = np.fromfile(copy / "shards/train-00000.bin", "<u2")
+        shard[17] = 400
+        shard.tofile(copy / "shards/train-00000.bin")
+        manifest["shards"][0]["highest_id"] = 400
+
+    reseal(copy, change)
+    assert named(copy) == ["shards/train-00000.bin"]
+
+
+def test_a_waterfall_that_does_not_sum(copy: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["waterfall"]["books"]["kept"] -= 1
+
+    reseal(copy, change)
+    assert [p.problem for p in verify(copy)] == ["books: 1 documents unexplained"]
+
+
+def test_shares_that_are_not_the_largest_remainder(copy: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["recipe"]["source"][0]["weight"] = 54
+
+    reseal(copy, change)
+    assert any("its share is" in problem.problem for problem in verify(copy))
