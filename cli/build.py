@@ -32,7 +32,7 @@ def train_tokenizer(
 
     Example: gpts-data train-tokenizer --recipe sample --out tokenizer
     """
-    from gpts_data.mixer.build import train_alone
+    from gpts_data.mixer.learn import train_alone
 
     wanted, folder = open_recipe(recipe, None)
     with progress() as show:

@@ -8,31 +8,43 @@ from typing import Any
 def show_mix(facts: dict[str, Any]) -> None:
     """The mix wanted and got, then the waterfall: every document read, kept or dropped for one reason."""
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console()
-    table = Table(
-        title=f"{facts['name']}: {facts['windows']:,} windows, {facts['tokens']:,} tokens", title_justify="left"
+    mix = _table(
+        f"{facts['name']}: {facts['windows']:,} windows, {facts['tokens']:,} tokens",
+        ("source", "wanted", "got", "windows", "tokens", "documents", "held out"),
     )
-    for column in ("source", "wanted", "got", "windows", "tokens", "documents", "held out"):
-        table.add_column(column, justify="left" if column == "source" else "right")
     for name, source in facts["sources"].items():
-        table.add_row(
-            name, f"{source['wanted']:.2%}", f"{source['share']:.4%}", f"{source['windows']:,}",
+        mix.add_row(
+            name, f"{source['wanted']:.2%}", f"{source['share']:.3%}", f"{source['windows']:,}",
             f"{source['tokens']:,}", f"{source['documents']:,}", f"{source['validation']['documents']:,}",
         )  # fmt: skip
-    console.print(table)
+    console = Console()
+    console.print(mix)
     console.print(_waterfall(facts["waterfall"]))
-    console.print(f"root digest {facts['root_digest']}", highlight=False)
+    console.print(f" root digest {facts['root_digest']}", highlight=False)
+
+
+def show_training(result: dict[str, Any]) -> None:
+    """Loss before and after, beside the entropy that a model without context could reach."""
+    from rich.console import Console
+
+    table = _table(
+        f"GPT-S, {result['parameters']:,} parameters, {result['steps']} steps",
+        ("", "loss before", "loss after", "unigram entropy", "tokens/s"),
+    )
+    table.add_row(
+        "nats a token", f"{result['first_loss']:.3f}", f"{result['last_loss']:.3f}",
+        f"{result['unigram_entropy']:.3f}", f"{result['tokens_per_second']:,.0f}",
+    )  # fmt: skip
+    console = Console()
+    console.print(table)
+    for name, bits in result["validation_bits_per_byte"].items():
+        text = "no held-out window" if bits is None else f"{bits:.3f} bits per byte on held-out text"
+        console.print(f" {name}: {text}", highlight=False)
 
 
 def _waterfall(falls: dict[str, Any]) -> Any:
-    from rich.table import Table
-
-    table = Table(title="documents", title_justify="left")
-    table.add_column("")
-    for name in falls:
-        table.add_column(name, justify="right")
+    table = _table("documents", ("", *falls))
     table.add_row("read", *(f"{fall['read']:,}" for fall in falls.values()))
     reasons = dict.fromkeys(reason for fall in falls.values() for reason in fall["dropped"])
     for reason in sorted(reasons, key=lambda r: -sum(fall["dropped"].get(r, 0) for fall in falls.values())):
@@ -43,20 +55,12 @@ def _waterfall(falls: dict[str, Any]) -> Any:
     return table
 
 
-def show_training(result: dict[str, Any]) -> None:
-    """Loss before and after, beside the entropy that a model without context could reach."""
-    from rich.console import Console
+def _table(title: str, columns: tuple[str, ...]) -> Any:
+    """A table that fits 80 columns with three sources: names on the left, figures on the right."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"GPT-S, {result['parameters']:,} parameters, {result['steps']} steps", title_justify="left")
-    for column in ("loss before", "loss after", "unigram entropy", "tokens/s"):
-        table.add_column(column, justify="right")
-    table.add_row(
-        f"{result['first_loss']:.3f}", f"{result['last_loss']:.3f}", f"{result['unigram_entropy']:.3f}",
-        f"{result['tokens_per_second']:,.0f}",
-    )  # fmt: skip
-    console = Console()
-    console.print(table)
-    for name, bits in result["validation_bits_per_byte"].items():
-        text = "no held-out window" if bits is None else f"{bits:.3f} bits per byte on held-out text"
-        console.print(f"  {name}: {text}", highlight=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    return table

@@ -7,10 +7,8 @@ Every step skips what has a receipt, so the same command again goes on where a k
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +16,21 @@ from gpts_data.mixer.assemble import Shard, assemble
 from gpts_data.mixer.budget import whole_weights
 from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
 from gpts_data.mixer.decide import Decided
+from gpts_data.mixer.learn import Progress, train_tokenizer
 from gpts_data.mixer.manifest import NAME, read_manifest
 from gpts_data.mixer.permutation import Permutation
-from gpts_data.mixer.plan import Plan, difference, freeze, make_plan
-from gpts_data.mixer.recipe import Recipe, check, resolved
+from gpts_data.mixer.plan import Plan, difference, freeze, make_plan, refuse_hopeless
+from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.mixer.rounds import fill
 from gpts_data.mixer.schedule import find_schedule
 from gpts_data.mixer.seal import seal
-from gpts_data.pipelines.errors import ForeignFolderError, LockedError
+from gpts_data.mixer.workplace import clean_up, locked, sweep
+from gpts_data.pipelines.errors import ForeignFolderError
 from gpts_data.pipelines.execute import Engine, open_engine
-from gpts_data.pipelines.files import TEMPORARY_SUFFIX, json_digest, storage_errors, write_bytes
+from gpts_data.pipelines.files import json_digest, write_bytes
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
-from gpts_data.tokenizer.train import plan_pieces, train
-
-Progress = Callable[[str, str, int, int], None]
-"""Called with stage, what it works on, and how far: done and total (tokens, units or shards)."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +51,21 @@ def build(
     `StorageError`, `LockedError`.
     """
     given = artifact.load(tokenizer) if tokenizer else None
-    plan = make_plan(recipe, recipe_folder, folder, given)
+    plan = make_plan(recipe, recipe_folder, folder, given, NAME)
     if (folder / NAME).exists() and not plan.work.exists():
         return Built(_finished(plan), fresh=False)
-    with _locked(plan):
+    refuse_hopeless(plan)
+    with locked(plan):
         if (folder / NAME).exists():
             manifest = _finished(plan)
-            _clean_up(plan)
+            clean_up(plan)
             return Built(manifest, fresh=False)
-        _sweep(folder)
+        sweep(folder)
         freeze(plan)
         with open_engine(workers, scheduler) as engine:
             trained = _tokenizer(plan, engine, progress)
             manifest = _mix(plan, trained, engine, progress)
-        _clean_up(plan)
+        clean_up(plan)
     return Built(manifest, fresh=True)
 
 
@@ -157,20 +154,9 @@ def _tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
                     write_bytes(folder / name, (plan.given.folder / name).read_bytes())
             write_receipt(receipt, key)
         else:
-            trained = train_tokenizer(plan.recipe, plan, engine, folder)
-            write_receipt(receipt, key, **trained)
+            write_receipt(receipt, key, **train_tokenizer(plan, engine, folder))
         progress("tokenizer", "", 1, 1)
     return artifact.load(folder)
-
-
-def train_tokenizer(recipe: Recipe, plan: Plan, engine: Engine, folder: Path) -> dict[str, Any]:
-    """Train the recipe's tokenizer into `folder`; returns its digest, the bytes it saw and their digest."""
-    sources = [
-        (source, listing, recipe.cleaning(source)) for source, listing in zip(recipe.source, plan.listings, strict=True)
-    ]
-    pieces = plan_pieces(sources, recipe.tokenizer, recipe.unit, plan.work / "sample")
-    trained = train(pieces, recipe.tokenizer, recipe.window, engine, folder)
-    return {"digest": trained.artifact.digest, "sample_bytes": trained.sample_bytes, "sample": trained.sample_digest}
 
 
 def _finished(plan: Plan) -> dict[str, Any]:
@@ -183,56 +169,3 @@ def _finished(plan: Plan) -> dict[str, Any]:
             f"{plan.folder} holds another finished mix ({difference(found, wanted)}); choose a new --out"
         )
     return manifest
-
-
-@contextmanager
-def _locked(plan: Plan) -> Iterator[None]:
-    """One writer per folder. The lock dies with its process. Raises `LockedError`."""
-    from filelock import FileLock, Timeout
-
-    with storage_errors(plan.work):
-        plan.work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(plan.work / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise LockedError(f"another build is at work in {plan.folder}; wait for it, or choose another --out") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        if not (plan.work / "plan.json").exists():
-            shutil.rmtree(plan.work, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed build was writing when it died."""
-    for path in folder.rglob(f"*{TEMPORARY_SUFFIX}"):
-        path.unlink()
-
-
-def _clean_up(plan: Plan) -> None:
-    shutil.rmtree(plan.work)
-
-
-def train_alone(
-    recipe: Recipe, recipe_folder: Path, folder: Path, *, vocab_size: int | None = None, workers: int = 1,
-    scheduler: str | None = None, progress: Progress = lambda *_: None,
-) -> dict[str, Any]:  # fmt: skip
-    """Train the recipe's tokenizer into `folder`; returns digest, vocab_size, sample_bytes and sample digest.
-
-    Raises `ForeignFolderError` when the folder holds something else, `DataError` when the sample is too small.
-    """
-    if vocab_size is not None:
-        recipe = replace(recipe, tokenizer=replace(recipe.tokenizer, vocab_size=vocab_size))
-        check(recipe)
-    plan = make_plan(recipe, recipe_folder, folder, None)
-    with _locked(plan):
-        _sweep(folder)
-        freeze(plan)
-        with open_engine(workers, scheduler) as engine:
-            progress("tokenizer", "", 0, 1)
-            facts = train_tokenizer(recipe, plan, engine, folder)
-            progress("tokenizer", "", 1, 1)
-        _clean_up(plan)
-    return {**facts, "vocab_size": recipe.tokenizer.vocab_size}

@@ -65,12 +65,13 @@ def listing_facts(listing: Listing) -> dict[str, Any]:
     }
 
 
-def make_plan(recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact | None) -> Plan:
+def make_plan(recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact | None, finished: str) -> Plan:
     """List the sources and check their columns; on a half-built folder, its own plan again.
 
-    Raises `RecipeError`, `ForeignFolderError` when the folder holds something else, `DataError` when a source is short.
+    `finished` is the file whose presence means that the folder is done. Raises `RecipeError`, and `ForeignFolderError`
+    when the folder holds something else.
     """
-    frozen = read_plan(folder)
+    frozen = read_plan(folder, finished)
     revisions = [s["revision"] for s in frozen["sources"]] if frozen and _same_sources(frozen, recipe) else None
     listings = tuple(
         list_files(_pinned(source, revisions[i] if revisions else None), recipe_folder)
@@ -85,8 +86,6 @@ def make_plan(recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact
     for source, listing in zip(recipe.source, listings, strict=True):
         for file in listing.files if source.files else listing.files[:1]:
             check_columns(source, file)
-        if source.files:
-            _refuse_hopeless(plan, source, listing)
     return plan
 
 
@@ -94,16 +93,17 @@ def freeze(plan: Plan) -> None:
     write_json(plan.work / "plan.json", plan.facts())
 
 
-def read_plan(folder: Path) -> dict[str, Any] | None:
+def read_plan(folder: Path, finished: str) -> dict[str, Any] | None:
     """The plan of a half-built folder. Raises `ForeignFolderError` for a folder that holds anything else of its own."""
     path = folder / ".build" / "plan.json"
     if path.exists():
         facts: dict[str, Any] = json.loads(path.read_bytes())
         return facts
     strange = [entry.name for entry in folder.iterdir() if entry.name != ".build"] if folder.is_dir() else []
-    if strange and not (folder / "manifest.json").exists():
+    if strange and finished not in strange:
         raise ForeignFolderError(
-            f"{folder} is not empty and not a mix (found {', '.join(sorted(strange)[:3])}); choose another --out"
+            f"{folder} is not empty and has no {finished} (found {', '.join(sorted(strange)[:3])}); "
+            "choose another --out"
         )
     return None
 
@@ -121,14 +121,15 @@ def difference(one: Any, other: Any, where: str = "") -> str:
     return f"{where}: {json.dumps(one)[:60]} before, {json.dumps(other)[:60]} now"
 
 
-def _refuse_hopeless(plan: Plan, source: RecipeSource, listing: Listing) -> None:
+def refuse_hopeless(plan: Plan) -> None:
     """Raise `DataError` before any work where local files cannot do: every token but end-of-text is a byte or more."""
-    if any(file.name.endswith(COMPRESSED) for file in listing.files):
-        return  # how much text a compressed file holds is known once it is read
-    needed = plan.recipe.windows[plan.recipe.source.index(source)] * plan.recipe.window
-    found = sum(unit.text_bytes for file in listing.files for unit in split(source, file, plan.recipe.unit))
-    if found < needed:
-        raise DataError(too_short(source.name, needed, f"{found:,} bytes of text in all its files"))
+    for source, listing, windows in zip(plan.recipe.source, plan.listings, plan.recipe.windows, strict=True):
+        if source.dataset or any(file.name.endswith(COMPRESSED) for file in listing.files):
+            continue  # how much text a compressed file holds is known once it is read
+        needed = windows * plan.recipe.window
+        found = sum(unit.text_bytes for file in listing.files for unit in split(source, file, plan.recipe.unit))
+        if found < needed:
+            raise DataError(too_short(source.name, needed, f"{found:,} bytes of text in all its files"))
 
 
 def too_short(name: str, needed: int, found: str) -> str:

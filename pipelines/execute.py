@@ -66,7 +66,9 @@ def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engi
 
     if scheduler is None:
         with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+            LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
+            ) as cluster,
             Client(cluster) as client,
         ):
             yield Dask(client)

@@ -53,7 +53,7 @@ def test_the_wheel_is_complete(wheel: Path) -> None:
 def test_it_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     """Unpacked alone, outside the checkout, ahead of any other installation."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    code = "import gpts_data.cli.main as main, sys; assert 'site' in main.__file__; main.cli(['--help'], prog_name='gpts-data')"
+    code = "import gpts_data.cli.main as main; assert 'site' in main.__file__; main.cli(['--help'])"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from gpts_data.tokenizer.artifact import load
 
+AT_ONCE = 32  # texts: an Encoding takes some 100 bytes a token, so a batch of 1,000 would hold hundreds of MB
+
 
 class Encoder:
     """Encodes with `tokenizers`. The string `<|endoftext|>` inside a text is ordinary bytes."""
@@ -24,14 +26,13 @@ class Encoder:
 
     def encode(self, texts: list[str]) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
         """Ids of all texts one after the other, uint16, and each text's count, uint32, end-of-text included."""
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        lengths = np.array([len(encoding) + 1 for encoding in encodings], dtype=np.uint32)
-        ids = np.full(int(lengths.sum()), self.eos_id, dtype=np.uint16)
-        start = 0
-        for encoding, length in zip(encodings, lengths.tolist(), strict=True):
-            ids[start : start + length - 1] = encoding.ids
-            start += length
-        return ids, lengths
+        end = np.array([self.eos_id], dtype=np.uint16)
+        parts: list[NDArray[np.uint16]] = []
+        for i in range(0, len(texts), AT_ONCE):
+            for encoding in self._tokenizer.encode_batch_fast(texts[i : i + AT_ONCE], add_special_tokens=False):
+                parts += np.array(encoding.ids, dtype=np.uint16), end
+        lengths = np.array([len(part) + 1 for part in parts[::2]], dtype=np.uint32)
+        return np.concatenate([np.empty(0, np.uint16), *parts]), lengths
 
     def decode(self, ids: NDArray[np.uint16], *, ends: bool = False) -> str:
         """The text of some ids, with `<|endoftext|>` where `ends`; bytes that are no whole character become U+FFFD."""

@@ -108,7 +108,11 @@ def test_train_tokenizer(recipe_file: Path, mix: Mix, tmp_path: Path) -> None:
         "special_tokens_map.json",
         "tokenizer.json",
         "tokenizer_config.json",
+        "training.json",
     ]
+    assert object_of(run("train-tokenizer", "--recipe", recipe_file, "--out", tmp_path / "t", "--json")) == facts
+    other = run("train-tokenizer", "--recipe", recipe_file, "--out", tmp_path / "t", "--vocab-size", "300")
+    assert other.exit_code == 2 and "another recipe" in other.stderr
 
 
 def test_what_people_see(mix: Mix) -> None:

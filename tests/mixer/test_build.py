@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gpts_data.mixer.build import build, train_alone
+from gpts_data.mixer.build import build
+from gpts_data.mixer.learn import train_alone
 from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, LockedError, RecipeError

@@ -1,0 +1,67 @@
+"""The recipe's tokenizer, trained inside a build or alone in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gpts_data.mixer.plan import Plan, freeze, make_plan
+from gpts_data.mixer.recipe import Recipe, check
+from gpts_data.mixer.workplace import clean_up, locked, sweep
+from gpts_data.pipelines.errors import ForeignFolderError
+from gpts_data.pipelines.execute import Engine, open_engine
+from gpts_data.pipelines.files import json_digest
+from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.tokenizer.train import plan_pieces, train
+
+RECEIPT = "training.json"
+
+Progress = Callable[[str, str, int, int], None]
+"""Called with stage, what it works on, and how far: done and total (tokens, units or shards)."""
+
+
+def train_tokenizer(plan: Plan, engine: Engine, folder: Path) -> dict[str, Any]:
+    """Train the plan's tokenizer into `folder`; returns its digest and size, the bytes it saw and their digest."""
+    recipe = plan.recipe
+    sources = [
+        (source, listing, recipe.cleaning(source)) for source, listing in zip(recipe.source, plan.listings, strict=True)
+    ]
+    pieces = plan_pieces(sources, recipe.tokenizer, recipe.unit, plan.work / "sample")
+    trained = train(pieces, recipe.tokenizer, recipe.window, engine, folder)
+    return {
+        "digest": trained.artifact.digest,
+        "vocab_size": trained.artifact.vocab_size,
+        "sample_bytes": trained.sample_bytes,
+        "sample_digest": trained.sample_digest,
+    }
+
+
+def train_alone(
+    recipe: Recipe, recipe_folder: Path, folder: Path, *, vocab_size: int | None = None, workers: int = 1,
+    scheduler: str | None = None, progress: Progress = lambda *_: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train the recipe's tokenizer into `folder`, training.json last; on a finished folder, just its facts.
+
+    Raises `ForeignFolderError` when the folder holds something else, `DataError` when the sample is too small.
+    """
+    if vocab_size is not None:
+        recipe = replace(recipe, tokenizer=replace(recipe.tokenizer, vocab_size=vocab_size))
+        check(recipe)
+    plan = make_plan(recipe, recipe_folder, folder, None, RECEIPT)
+    key = json_digest(plan.facts())
+    if facts := read_receipt(folder / RECEIPT, key):
+        return facts
+    if (folder / RECEIPT).exists():
+        raise ForeignFolderError(f"{folder} holds a tokenizer of another recipe or other data; choose another --out")
+    with locked(plan):
+        sweep(folder)
+        freeze(plan)
+        with open_engine(workers, scheduler) as engine:
+            progress("tokenizer", "", 0, 1)
+            trained = train_tokenizer(plan, engine, folder)
+            progress("tokenizer", "", 1, 1)
+        facts = write_receipt(folder / RECEIPT, key, **trained)
+        clean_up(plan)
+    return facts

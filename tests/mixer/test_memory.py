@@ -1,0 +1,46 @@
+"""P4: a unit is processed in batches, so memory does not depend on its size."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpts_data.mixer.mix import Mix
+from tests.conftest import prose
+
+PREPARE = """
+import sys
+from pathlib import Path
+from gpts_data.mixer.prepare import Prepare, prepare
+from gpts_data.pipelines.filters import Clean
+from gpts_data.pipelines.signatures import Dedup
+from gpts_data.pipelines.sources import Source, list_files, split
+from gpts_data.tokenizer.artifact import load
+
+folder, tokenizer = Path(sys.argv[1]), load(Path(sys.argv[2]))
+source = Source("web", 1, files=("*.jsonl",))
+(unit,) = split(source, list_files(source, folder).files[0], 10**9)
+prepare(Prepare(source, unit, Clean(), Dedup(minhash=None), tokenizer.folder, tokenizer.digest, "k", folder / "u.arrow"))
+print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])  # ru_maxrss would count the parent's
+"""
+
+
+def peak_bytes(folder: Path, n_documents: int, tokenizer: Path) -> int:
+    folder.mkdir()
+    line = json.dumps({"text": prose(random.Random(1), 500)}) + "\n"  # some 3 kB
+    (folder / "big.jsonl").write_text(line * n_documents)
+    command = [sys.executable, "-c", PREPARE, str(folder), str(tokenizer)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_preparing_a_unit_is_flat(mix: Mix, tmp_path: Path) -> None:
+    """27 MB more text, less than half of that more memory."""
+    small = peak_bytes(tmp_path / "small", 3000, mix.tokenizer)  # three batches
+    large = peak_bytes(tmp_path / "large", 12_000, mix.tokenizer)
+    assert large - small < 13_000_000, f"{small:,} and {large:,} bytes"

@@ -1,0 +1,188 @@
+"""GPT-S: the 5,158,464-parameter decoder that trains on a mix.
+
+    ids (B, T) int64 ── embedding ── 9 x [ x += attention(norm(x)); x += feed_forward(norm(x)) ] ── norm ── logits (B, T, V)
+
+Letters for shapes: B windows, T positions, V vocabulary, W width, H query heads, K key/value heads, D head width.
+Weights are float32; under bfloat16 autocast the products are bfloat16 and norms, RoPE and the exclusion stay float32.
+Names of modules and of parameters are those of transformers' Llama, so the weights of an ordinary part fit there.
+
+Count at the defaults: embedding 4,096 x 192 = 786,432, also the output matrix. A layer: q and o 192 x 192 each, k and v
+64 x 192 each = 98,304; feed-forward 3 x 672 x 192 = 387,072; two norms 384. 9 layers = 4,371,840; the last norm 192.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+INIT_STD = 0.02  # GPT-2's
+VALUE_EPS = 1e-6  # shortest value vector that has a direction; the values of a fresh model are about 1.6 long
+NO_TARGET = -100  # cross_entropy's ignore_index
+
+
+@dataclass(frozen=True)
+class GPTSConfig:
+    """The published sizes. `heads` must be a multiple of `kv_heads`, and `head_dim` even for RoPE."""
+
+    vocab_size: int = 4096
+    width: int = 192
+    layers: int = 9
+    heads: int = 6
+    kv_heads: int = 2
+    head_dim: int = 32
+    ffn: int = 672
+    context: int = 512
+    rope_theta: float = 2500.0
+    norm_eps: float = 1e-6
+
+
+class GPTS(nn.Module):
+    """Logits of the next token at every position, and the loss that training minimises."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: GPTSConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.width)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.width, config.norm_eps)
+        cos, sin = rotation(config.context, config.head_dim, config.rope_theta)
+        self.register_buffer("cos", cos, persistent=False)  # a function of the config, so not saved
+        self.register_buffer("sin", sin, persistent=False)
+        self._init_weights()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """ids (B, T) int64, T at most `context` -> logits (B, T, V), float32 or autocast's bfloat16."""
+        cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
+        x = self.embed_tokens(ids)
+        for layer in self.layers:
+            x = layer(x, cos, sin)
+        return F.linear(self.norm(x), self.embed_tokens.weight)  # tied: the embedding read the other way
+
+    def loss(self, ids: Tensor) -> Tensor:
+        """ids (B, T) int64 -> mean nats, float32 scalar, of the B x (T-1) targets: positions 0..T-2 predict 1..T-1."""
+        targets = F.pad(ids[:, 1:], (0, 1), value=NO_TARGET)  # nothing follows the last position
+        logits = self.forward(ids).float()  # the log of a sum over V wants more than bfloat16's 8 bits
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
+
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def _init_weights(self) -> None:
+        """normal(0, 0.02); what is added to the residual stream, 2 x layers times, by 1/sqrt(2 x layers) less."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+                scale = 1 / math.sqrt(2 * self.config.layers) if residual else 1.0
+                nn.init.normal_(parameter, std=INIT_STD * scale)
+
+
+class Block(nn.Module):
+    """One layer, pre-norm: (B, T, W) -> (B, T, W)."""
+
+    def __init__(self, config: GPTSConfig) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.width, config.norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.width, config.norm_eps)
+        self.mlp = FeedForward(config)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Attention(nn.Module):
+    """Exclusive grouped-query attention: H query heads share K key/value heads; head h uses h // (H // K)."""
+
+    def __init__(self, config: GPTSConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.q_proj = nn.Linear(config.width, config.heads * config.head_dim, bias=False)
+        self.k_proj = nn.Linear(config.width, config.kv_heads * config.head_dim, bias=False)
+        self.v_proj = nn.Linear(config.width, config.kv_heads * config.head_dim, bias=False)
+        self.o_proj = nn.Linear(config.heads * config.head_dim, config.width, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """(B, T, W) -> (B, T, W). RoPE turns queries and keys only; the exclusion sees the value as it entered."""
+        query, key, value = (self._heads(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
+        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+        mixed = exclude(mixed, value)
+        return self.o_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B, T, heads x D) -> (B, heads, T, D)."""
+        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+
+def exclude(mixed: Tensor, value: Tensor) -> Tensor:
+    """Take out of every head's output the part along the token's own value (Zhai, arXiv 2603.09078).
+
+    mixed (B, H, T, D), value (B, K, T, D) -> z (B, H, T, D) in `mixed`'s dtype:
+
+        z = y - (y . u) u   with y the output, u = v / max(|v|, eps), v the own value of the head's group
+
+    Computed in float32, since y and v can be nearly parallel and bfloat16 would leave rounding only. Written as
+    z = y - v (y . v) / max(|v|, eps)^2, the same number, so that y = v gives v - v * 1: position 0, which can attend to
+    nothing but itself, comes out exactly 0.
+    """
+    y = mixed.float().unflatten(1, (value.shape[1], -1))  # (B, K, H/K, T, D)
+    v = value.float().unsqueeze(2)  # (B, K, 1, T, D)
+    along = (y * v).sum(-1, keepdim=True) / (v * v).sum(-1, keepdim=True).clamp_min(VALUE_EPS**2)
+    return (y - along * v).flatten(1, 2).to(mixed.dtype)
+
+
+def rotation(context: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """RoPE's cos and sin, each (context, D) float32: position p turns pair i by the angle p / theta^(2i/D).
+
+    Su et al., arXiv 2104.09864.
+    """
+    frequency = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)  # (D/2,)
+    angle = torch.outer(torch.arange(context, dtype=torch.float32), frequency)  # (context, D/2)
+    angle = torch.cat((angle, angle), dim=-1)  # pair i is the elements i and i + D/2
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs of x (B, heads, T, D) by their positions' angles, cos and sin (T, D); float32 inside.
+
+    The rotate-half convention of transformers' Llama: a pair is (x[i], x[i + D/2]), not (x[2i], x[2i + 1]).
+    """
+    first, second = x.float().chunk(2, dim=-1)
+    turned = torch.cat((-second, first), dim=-1)
+    return (x.float() * cos + turned * sin).to(x.dtype)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (Shazeer, arXiv 2002.05202): down(silu(gate(x)) * up(x)), (B, T, W) -> (B, T, W)."""
+
+    def __init__(self, config: GPTSConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.width, config.ffn, bias=False)
+        self.up_proj = nn.Linear(config.width, config.ffn, bias=False)
+        self.down_proj = nn.Linear(config.ffn, config.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # type: ignore[no-any-return]
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + eps) * weight over the last axis (Zhang and Sennrich, arXiv 1910.07467).
+
+    Always float32: the residual stream that comes in is float32 even under autocast, as the embedding is.
+    """
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight
