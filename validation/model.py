@@ -1,6 +1,6 @@
 """GPT-S: the 5,158,464-parameter decoder that trains on a mix.
 
-    ids (B, T) int64 ── embedding ── 9 x [ x += attention(norm(x)); x += feed_forward(norm(x)) ] ── norm ── logits (B, T, V)
+    ids (B, T) int64 ── embedding ── 9 x [ x += attention(norm(x)); x += feed_forward(norm(x)) ] ── norm ── tied logits
 
 Letters for shapes: B windows, T positions, V vocabulary, W width, H query heads, K key/value heads, D head width.
 Weights are float32; under bfloat16 autocast the products are bfloat16 and norms, RoPE and the exclusion stay float32.
@@ -95,7 +95,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), cos, sin)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        x = x + self.mlp(self.post_attention_layernorm(x))
+        return x
 
 
 class Attention(nn.Module):
@@ -114,12 +115,12 @@ class Attention(nn.Module):
         query, key, value = (self._heads(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-        mixed = exclude(mixed, value)
-        return self.o_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        out: Tensor = self.o_proj(exclude(mixed, value).transpose(1, 2).flatten(2))
+        return out
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, T, heads x D) -> (B, heads, T, D)."""
-        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
 
 
 def exclude(mixed: Tensor, value: Tensor) -> Tensor:
@@ -133,7 +134,8 @@ def exclude(mixed: Tensor, value: Tensor) -> Tensor:
     z = y - v (y . v) / max(|v|, eps)^2, the same number, so that y = v gives v - v * 1: position 0, which can attend to
     nothing but itself, comes out exactly 0.
     """
-    y = mixed.float().unflatten(1, (value.shape[1], -1))  # (B, K, H/K, T, D)
+    batch, groups, length, dim = value.shape
+    y = mixed.float().reshape(batch, groups, -1, length, dim)  # (B, K, H/K, T, D)
     v = value.float().unsqueeze(2)  # (B, K, 1, T, D)
     along = (y * v).sum(-1, keepdim=True) / (v * v).sum(-1, keepdim=True).clamp_min(VALUE_EPS**2)
     return (y - along * v).flatten(1, 2).to(mixed.dtype)
@@ -170,7 +172,8 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(config.ffn, config.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # type: ignore[no-any-return]
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
 
 
 class RMSNorm(nn.Module):

@@ -1,0 +1,2 @@
+from tests.hub import Hub
+def test_x(): assert Hub

@@ -1,0 +1,101 @@
+"""Batches are the shards read from front to back; the entropy is the textbook's."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gpts_data.mixer.mix import Mix  # noqa: E402
+from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
+from gpts_data.validation import batches as module  # noqa: E402
+from gpts_data.validation.batches import batches, unigram_entropy  # noqa: E402
+
+WINDOW, VOCABULARY = 8, 50
+
+
+def write_mix(folder: Path, sizes: tuple[int, ...], vocab_size: int = VOCABULARY) -> tuple[Mix, np.ndarray]:
+    """A mix of shards with so many windows each, and all its windows as one array."""
+    rng = np.random.default_rng(0)
+    windows = (rng.random((sum(sizes), WINDOW)) ** 2 * VOCABULARY).astype("<u2")  # some ids commoner than others
+    (folder / "shards").mkdir()
+    shards = [{"file": f"shards/train-{i:05}.bin", "windows": size} for i, size in enumerate(sizes)]
+    for shard, part in zip(shards, np.split(windows, np.cumsum(sizes)[:-1]), strict=True):
+        (folder / str(shard["file"])).write_bytes(part.tobytes())
+    manifest = {
+        "windows": sum(sizes),
+        "recipe": {"window": WINDOW, "source": [{"name": "web"}]},
+        "tokenizer": {"vocab_size": vocab_size, "eos_id": 0},
+        "shards": shards,
+        "root_digest": "0" * 64,
+    }
+    return Mix(folder, manifest), windows
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 16])
+def test_order_is_that_of_the_shards(tmp_path: Path, batch_size: int) -> None:
+    mix, windows = write_mix(tmp_path, (5, 1, 10))
+    found = list(batches(mix, batch_size, 16 // batch_size))
+    assert all(batch.dtype == torch.int64 and batch.shape == (batch_size, WINDOW) for batch in found)
+    assert np.array_equal(torch.cat(found).numpy(), windows[: 16 // batch_size * batch_size])
+
+
+def test_behind_the_last_window_comes_the_first(tmp_path: Path) -> None:
+    mix, windows = write_mix(tmp_path, (2, 3))
+    found = torch.cat(list(batches(mix, 4, 3))).numpy()
+    assert np.array_equal(found, np.concatenate([windows, windows, windows[:2]]))
+
+
+def test_a_batch_larger_than_the_mix(tmp_path: Path) -> None:
+    mix, windows = write_mix(tmp_path, (1, 2))
+    (batch,) = batches(mix, 7, 1)
+    assert np.array_equal(batch.numpy(), windows[[0, 1, 2, 0, 1, 2, 0]])
+
+
+def test_batches_do_not_share_memory_with_the_files(tmp_path: Path) -> None:
+    mix, windows = write_mix(tmp_path, (2,))
+    for batch in batches(mix, 2, 1):
+        batch.zero_()
+    assert np.array_equal(mix.shard(0), windows)
+
+
+def test_no_windows(tmp_path: Path) -> None:
+    mix, _ = write_mix(tmp_path, (0,))
+    with pytest.raises(UsageError, match="no windows"):
+        next(batches(mix, 1, 1))
+
+
+def naive_entropy(ids: list[int]) -> float:
+    return -sum(n / len(ids) * math.log(n / len(ids)) for n in Counter(ids).values())
+
+
+@pytest.mark.parametrize("max_tokens", [2**29, 128, 100, 40, 7])
+@pytest.mark.parametrize("chunk", [1 << 22, 11])
+def test_entropy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_tokens: int, chunk: int) -> None:
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    mix, windows = write_mix(tmp_path, (5, 1, 10))
+    assert unigram_entropy(mix, max_tokens) == pytest.approx(naive_entropy(windows.ravel()[:max_tokens].tolist()))
+
+
+def test_entropy_of_one_id_is_zero(tmp_path: Path) -> None:
+    mix, _ = write_mix(tmp_path, (4,))
+    mix.shards[0].write_bytes(bytes(4 * WINDOW * 2))
+    assert unigram_entropy(mix) == 0
+
+
+def test_an_id_outside_the_vocabulary(tmp_path: Path) -> None:
+    mix, windows = write_mix(tmp_path, (4,), vocab_size=20)
+    with pytest.raises(DataError, match=f"found id {windows.max()}, expected ids below 20"):
+        unigram_entropy(mix)
+
+
+def test_empty_shards(tmp_path: Path) -> None:
+    mix, _ = write_mix(tmp_path, (4,))
+    mix.shards[0].write_bytes(b"")
+    with pytest.raises(DataError, match="no ids"):
+        unigram_entropy(mix)
