@@ -24,8 +24,8 @@ from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.mixer.rounds import fill
 from gpts_data.mixer.schedule import find_schedule
 from gpts_data.mixer.seal import seal
-from gpts_data.mixer.workplace import clean_up, locked, sweep
-from gpts_data.pipelines.errors import ForeignFolderError
+from gpts_data.mixer.workplace import abandon, clean_up, locked, sweep
+from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.files import json_digest, write_bytes
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
@@ -62,9 +62,13 @@ def build(
             return Built(manifest, fresh=False)
         sweep(folder)
         freeze(plan)
-        with open_engine(workers, scheduler) as engine:
-            trained = _tokenizer(plan, engine, progress)
-            manifest = _mix(plan, trained, engine, progress)
+        try:
+            with open_engine(workers, scheduler) as engine:
+                trained = _tokenizer(plan, engine, progress)
+                manifest = _mix(plan, trained, engine, progress)
+        except ShortSourceError:
+            abandon(plan)
+            raise
         clean_up(plan)
     return Built(manifest, fresh=True)
 

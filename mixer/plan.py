@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.recipe import Recipe, RecipeSource, resolved
-from gpts_data.pipelines.errors import DataError, ForeignFolderError
+from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.files import json_digest, write_json
 from gpts_data.pipelines.lines import COMPRESSED
 from gpts_data.pipelines.sources import Listing, Unit, check_columns, list_files, split
@@ -122,18 +122,18 @@ def difference(one: Any, other: Any, where: str = "") -> str:
 
 
 def refuse_hopeless(plan: Plan) -> None:
-    """Raise `DataError` before any work where local files cannot do: every token but end-of-text is a byte or more."""
+    """Raise `ShortSourceError` before any work where local files cannot do: every token but end-of-text is a byte or more."""
     for source, listing, windows in zip(plan.recipe.source, plan.listings, plan.recipe.windows, strict=True):
         if source.dataset or any(file.name.endswith(COMPRESSED) for file in listing.files):
             continue  # how much text a compressed file holds is known once it is read
         needed = windows * plan.recipe.window
         found = sum(unit.text_bytes for file in listing.files for unit in split(source, file, plan.recipe.unit))
         if found < needed:
-            raise DataError(too_short(source.name, needed, f"{found:,} bytes of text in all its files"))
+            raise too_short(source.name, needed, f"{found:,} bytes of text in all its files")
 
 
-def too_short(name: str, needed: int, found: str) -> str:
-    return (
+def too_short(name: str, needed: int, found: str) -> ShortSourceError:
+    return ShortSourceError(
         f"source {name!r} is too short: {needed:,} tokens are needed, found {found}; "
         "lower --tokens or its weight, or give it more files"
     )

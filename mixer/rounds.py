@@ -13,7 +13,6 @@ from typing import Any
 from gpts_data.mixer.decide import Decided, PreparedUnit, decide, survivors
 from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.prepare import Prepare, prepare
-from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.sources import Unit, split
 from gpts_data.tokenizer.artifact import Artifact
@@ -67,7 +66,7 @@ class Supply:
 
 
 def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tuple[list[Supply], list[list[Decided]]]:
-    """Prepare and dedup until every source has its budget. Raises `DataError` for a source that is too short."""
+    """Prepare and dedup until every source has its budget. Raises `ShortSourceError` for a source that is too short."""
     supplies = [Supply(plan, i, tokenizer) for i in range(len(plan.recipe.source))]
     have = [0] * len(supplies)
     decided: list[list[Decided]] = []
@@ -77,7 +76,8 @@ def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tup
             if tokens < supply.needed:
                 new = supply.take(supply.needed - tokens, supply.rate(tokens))
                 if not new:
-                    raise DataError(too_short(supply.source.name, supply.needed, _found(supply, tokens)))
+                    found = f"{tokens:,} after cleaning and dedup of all its files"
+                    raise too_short(supply.source.name, supply.needed, found)
                 tasks.update({task.path: (supply, task) for task in new})
         if not tasks:
             return supplies, decided
@@ -95,7 +95,3 @@ def _prepare(tasks: dict[Path, tuple[Supply, Prepare]], engine: Engine, report: 
         report(str(receipt["source"]), receipt)
     for supply, task in tasks.values():
         supply.receipts.append(prepare(task))
-
-
-def _found(supply: Supply, tokens: int) -> str:
-    return f"{tokens:,} after cleaning and dedup of all its files; the prepared units are kept"

@@ -38,6 +38,11 @@ def sweep(folder: Path) -> None:
         path.unlink()
 
 
+def abandon(plan: Plan) -> None:
+    """Remove everything a build has made that cannot become a mix."""
+    shutil.rmtree(plan.folder)
+
+
 def clean_up(plan: Plan) -> None:
     """Remove the work of a finished build; what is left is the result."""
     shutil.rmtree(plan.work)

@@ -4,7 +4,8 @@
     ├── UsageError                2   a command or recipe that cannot be meant
     │   ├── RecipeError           2   names the key, what was found, what was expected
     │   └── ForeignFolderError    2   the output folder holds something else
-    ├── DataError                 3   the data were refused: too short, damaged, not as described
+    ├── DataError                 3   the data were refused: damaged, not as described
+    │   └── ShortSourceError      3   a source holds fewer tokens than its share
     ├── SourceUnavailableError    4   resumable: the hub or a file cannot be reached now
     ├── StorageError              5   resumable: disk full, no permission
     ├── VerificationError         6   a mix is not what its manifest says
@@ -34,6 +35,10 @@ class ForeignFolderError(UsageError):
 
 class DataError(GptsDataError):
     exit_code = 3
+
+
+class ShortSourceError(DataError):
+    pass
 
 
 class SourceUnavailableError(GptsDataError):

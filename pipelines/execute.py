@@ -46,7 +46,8 @@ class Dask:
                     yield future.result()
                 except KilledWorker as error:
                     raise GptsDataError(
-                        f"the worker died each time it ran {futures[future]}; most likely it was out of memory: "
+                        f"the worker died each time it worked on {getattr(futures[future], 'path', futures[future])}; "
+                        "most likely it was out of memory: "
                         "use fewer --workers, then run the same command again"
                     ) from error
         finally:

@@ -162,8 +162,7 @@ def test_a_source_that_turns_out_short(write_recipe: WriteRecipe, mix: Mix, tmp_
     path = write_recipe(tokens="150k")
     with pytest.raises(DataError, match=r"too short: .* needed, found [\d,]+ after cleaning and dedup"):
         build(load_recipe(path), path.parent, tmp_path / "mix", tokenizer=mix.tokenizer)
-    assert not (tmp_path / "mix" / "manifest.json").exists()
-    assert not (tmp_path / "mix" / "shards").exists()
+    assert not (tmp_path / "mix").exists()
 
 
 def test_one_writer(recipe_file: Path, tmp_path: Path) -> None:

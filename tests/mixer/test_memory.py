@@ -25,7 +25,8 @@ from gpts_data.tokenizer.artifact import load
 folder, tokenizer = Path(sys.argv[1]), load(Path(sys.argv[2]))
 source = Source("web", 1, files=("*.jsonl",))
 (unit,) = split(source, list_files(source, folder).files[0], 10**9)
-prepare(Prepare(source, unit, Clean(), Dedup(minhash=None), tokenizer.folder, tokenizer.digest, "k", folder / "u.arrow"))
+dedup = Dedup(minhash=None)
+prepare(Prepare(source, unit, Clean(), dedup, tokenizer.folder, tokenizer.digest, "k", folder / "u.arrow"))
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])  # ru_maxrss would count the parent's
 """
 

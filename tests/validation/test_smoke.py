@@ -128,6 +128,34 @@ def test_matrices_decay_and_norms_do_not() -> None:
     assert not decay
 
 
+def test_losses_are_those_of_the_recipe_written_out(patterned: Mix, tmp_path: Path) -> None:
+    run(patterned, tmp_path / "run", steps=20)
+    torch.manual_seed(0)
+    model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    norms = [p for p in model.parameters() if p.dim() == 1]
+    optimizers = [torch.optim.AdamW(group, betas=(0.9, 0.95), weight_decay=decay, foreach=False, fused=False)
+                  for group, decay in ((matrices, 0.01), (norms, 0.0))]  # fmt: skip
+    windows = np.concatenate([patterned.shard(0), patterned.shard(1)]).astype(np.int64)
+    expected, clipped = [], 0
+    for step in range(20):
+        for p in model.parameters():
+            p.grad = None
+        loss = model.loss(torch.from_numpy(windows[step * 8 : step * 8 + 8]))
+        loss.backward()
+        expected.append(loss.item())
+        length = math.sqrt(sum(p.grad.square().sum().item() for p in model.parameters()))
+        clipped += length > 1
+        for p in model.parameters():
+            p.grad /= max(length, 1.0)
+        for optimizer in optimizers:
+            rise, fall = (step + 1) / 2, 1 - math.sqrt(max(step - 14, 0) / 6)  # 2 steps up, down from the 14th of 20
+            optimizer.param_groups[0]["lr"] = 2.5e-3 * min(rise, 1, fall)
+            optimizer.step()
+    assert clipped
+    assert losses(tmp_path / "run") == pytest.approx(expected, rel=1e-5)
+
+
 def test_files(patterned: Mix, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run(patterned, out)
