@@ -122,7 +122,7 @@ def difference(one: Any, other: Any, where: str = "") -> str:
 
 
 def refuse_hopeless(plan: Plan) -> None:
-    """Raise `ShortSourceError` before any work where local files cannot do: every token but end-of-text is a byte or more."""
+    """Raise `ShortSourceError` before any work where local files cannot do: a token is a byte or more."""
     for source, listing, windows in zip(plan.recipe.source, plan.listings, plan.recipe.windows, strict=True):
         if source.dataset or any(file.name.endswith(COMPRESSED) for file in listing.files):
             continue  # how much text a compressed file holds is known once it is read

@@ -6,6 +6,8 @@ matter where, in which order or how often they run.
 
 from __future__ import annotations
 
+import logging
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -63,15 +65,10 @@ def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engi
     if scheduler is None and workers == 1:
         yield InProcess()
         return
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if scheduler is None:
-        with (
-            LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        with _local_cluster(workers) as cluster, Client(cluster) as client:
             yield Dask(client)
         return
     try:
@@ -82,3 +79,21 @@ def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engi
         ) from error
     with client:
         yield Dask(client)
+
+
+def _local_cluster(workers: int) -> Any:
+    """Worker processes of one thread each. Their own log lines are left out: an error of a task arrives as itself."""
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+        preload=[__name__],
+    )
+
+
+def dask_setup(worker: object) -> None:
+    """Called by dask in each worker of ours as it starts: Ctrl-C is for the process that holds the cluster."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
