@@ -22,9 +22,10 @@ Names = tuple[str, str | None, str | None]
 
 
 def columns(file: IO[bytes], name: str) -> set[str]:
-    """The keys of the first line."""
+    """The keys of the first document."""
     for offset, line in _lines(_chunks(file, name), 0):
-        return set(_parse(line, name, offset))
+        if line.strip():
+            return set(_parse(line, name, offset))
     return set()
 
 
@@ -77,6 +78,8 @@ def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
             with gzip.open(file, "rb") as plain:
                 while chunk := plain.read(CHUNK_BYTES):
                     yield chunk
+            if not file.tell():
+                raise EOFError("the file is empty")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{name}: damaged gzip: {error}") from error
     else:
@@ -87,7 +90,7 @@ def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
 def _zstd_chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
     """Frame by frame, since zstandard's stream reader takes a cut file for a finished one."""
     frame = zstandard.ZstdDecompressor().decompressobj()
-    begun = False
+    begun = True  # text of no lines is a frame too: a file without one was cut short
     try:
         while chunk := file.read(CHUNK_BYTES):
             while chunk:
@@ -106,7 +109,7 @@ def _zstd_chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
 def _parse(line: bytes, name: str, offset: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{name}: broken line at byte {offset:,}: {error}") from error
     if not isinstance(row, dict):
         raise DataError(f"{name}: line at byte {offset:,} holds {type(row).__name__}, expected a JSON object")
@@ -122,7 +125,10 @@ def _documents(rows: list[tuple[int, dict[str, Any]]], name: str, names: Names) 
             pa.array([f"{name}:{offset}" for offset, _ in rows], pa.string()),
         ]
     except UnicodeEncodeError as error:
-        raise DataError(f"{name}: a text between bytes {rows[0][0]:,} and {rows[-1][0]:,}: {error}") from error
+        if len(rows) > 1:
+            for row in rows:  # the one that cannot be encoded names itself
+                _documents([row], name, names)
+        raise DataError(f"{name}: broken line at byte {rows[0][0]:,}: {error}") from error
     return pa.RecordBatch.from_arrays(arrays, names=["text", "id", "url", "place"])
 
 

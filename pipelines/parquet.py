@@ -47,14 +47,19 @@ def read(file: IO[bytes], name: str, start: int, stop: int, names: Names) -> Ite
                 places = [f"{name}:{group}:{row + i}" for i in range(batch.num_rows)]
                 row += batch.num_rows
                 yield _documents(batch, names, places)
+            expected = reader.metadata.row_group(group).num_rows
+            if row != expected:
+                raise DataError(f"{name}: row group {group} holds {row:,} rows, expected {expected:,} as its footer says")
 
 
 def _documents(batch: pa.RecordBatch, names: Names, places: list[str]) -> pa.RecordBatch:
     nulls = pa.nulls(batch.num_rows, pa.string())
     text, id_, url = (batch.column(name).cast(pa.string()) if name else nulls for name in names)
-    return pa.RecordBatch.from_arrays(
+    documents = pa.RecordBatch.from_arrays(
         [text, id_, url, pa.array(places, pa.string())], names=["text", "id", "url", "place"]
     )
+    documents.validate(full=True)  # reading does not look whether strings are UTF-8
+    return documents
 
 
 def _column_bytes(group: pq.RowGroupMetaData, column: str) -> int:
@@ -67,5 +72,7 @@ def _damage(name: str) -> Iterator[None]:
     """Name the file when Arrow finds it damaged."""
     try:
         yield
-    except (pa.ArrowException, KeyError) as error:
+    except (pa.ArrowException, KeyError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk; Arrow's own, for a damaged page, has no number
         raise DataError(f"{name}: not readable as parquet: {error}") from error
