@@ -19,7 +19,7 @@ from gpts_data.mixer.decide import Decided
 from gpts_data.mixer.learn import Progress, train_tokenizer
 from gpts_data.mixer.manifest import NAME, read_manifest
 from gpts_data.mixer.permutation import Permutation
-from gpts_data.mixer.plan import Plan, difference, freeze, make_plan, refuse_hopeless
+from gpts_data.mixer.plan import WORK, Plan, difference, freeze, make_plan, refuse_hopeless
 from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.mixer.rounds import fill
 from gpts_data.mixer.schedule import find_schedule
@@ -51,13 +51,13 @@ def build(
     `StorageError`, `LockedError`.
     """
     given = artifact.load(tokenizer) if tokenizer else None
+    if (folder / NAME).exists() and not (folder / WORK).exists():
+        return Built(_finished(folder, recipe, given), fresh=False)
     plan = make_plan(recipe, recipe_folder, folder, given, NAME)
-    if (folder / NAME).exists() and not plan.work.exists():
-        return Built(_finished(plan), fresh=False)
     refuse_hopeless(plan)
     with locked(plan):
-        if (folder / NAME).exists():
-            manifest = _finished(plan)
+        if (folder / NAME).exists():  # the last build died while it cleaned up
+            manifest = _finished(folder, recipe, given)
             clean_up(plan)
             return Built(manifest, fresh=False)
         sweep(folder)
@@ -163,13 +163,13 @@ def _tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
     return artifact.load(folder)
 
 
-def _finished(plan: Plan) -> dict[str, Any]:
-    """The manifest of a finished folder, if it is this build's."""
-    manifest = read_manifest(plan.folder)
-    wanted = {"recipe": resolved(plan.recipe), **({"tokenizer": plan.given.digest} if plan.given else {})}
-    found = {"recipe": manifest["recipe"], **({"tokenizer": manifest["tokenizer"]["digest"]} if plan.given else {})}
-    if json_digest(wanted) != json_digest(found):
-        raise ForeignFolderError(
-            f"{plan.folder} holds another finished mix ({difference(found, wanted)}); choose a new --out"
-        )
+def _finished(folder: Path, recipe: Recipe, given: Artifact | None) -> dict[str, Any]:
+    """The manifest of a finished folder, if it is this recipe's and this tokenizer's. No source is asked again."""
+    manifest = read_manifest(folder)
+    wanted: dict[str, Any] = {"recipe": resolved(recipe)}
+    found: dict[str, Any] = {"recipe": manifest["recipe"]}
+    if given:
+        wanted["tokenizer"], found["tokenizer"] = given.digest, manifest["tokenizer"]["digest"]
+    if wanted != found:
+        raise ForeignFolderError(f"{folder} holds another finished mix ({difference(found, wanted)}); use a new --out")
     return manifest

@@ -20,6 +20,7 @@ from gpts_data.pipelines.sources import Listing, Unit, check_columns, list_files
 from gpts_data.tokenizer.artifact import Artifact
 
 FORMAT = 1
+WORK = ".build"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Plan:
     @property
     def work(self) -> Path:
         """Everything that is gone when the build is finished."""
-        return self.folder / ".build"
+        return self.folder / WORK
 
     def facts(self) -> dict[str, Any]:
         """The plan as plain values, the same on every machine."""
@@ -95,11 +96,11 @@ def freeze(plan: Plan) -> None:
 
 def read_plan(folder: Path, finished: str) -> dict[str, Any] | None:
     """The plan of a half-built folder. Raises `ForeignFolderError` for a folder that holds anything else of its own."""
-    path = folder / ".build" / "plan.json"
+    path = folder / WORK / "plan.json"
     if path.exists():
         facts: dict[str, Any] = json.loads(path.read_bytes())
         return facts
-    strange = [entry.name for entry in folder.iterdir() if entry.name != ".build"] if folder.is_dir() else []
+    strange = [entry.name for entry in folder.iterdir() if entry.name != WORK] if folder.is_dir() else []
     if strange and finished not in strange:
         raise ForeignFolderError(
             f"{folder} is not empty and has no {finished} (found {', '.join(sorted(strange)[:3])}); "

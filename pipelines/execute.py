@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError
+from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
+
+CONNECT_TIMEOUT = "20s"
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -60,7 +62,7 @@ class Dask:
 def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engine]:
     """The engine for `workers` processes on this machine, or for a running cluster at `scheduler` ("tcp://host:port").
 
-    Raises `SourceUnavailableError` when the scheduler cannot be reached.
+    Raises `SourceUnavailableError` when the scheduler cannot be reached, `UsageError` for what is no address.
     """
     if scheduler is None and workers == 1:
         yield InProcess()
@@ -72,7 +74,9 @@ def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engi
             yield Dask(client)
         return
     try:
-        client = Client(scheduler, timeout="20s")
+        client = Client(scheduler, timeout=CONNECT_TIMEOUT)
+    except ValueError as error:
+        raise UsageError(f"--scheduler {scheduler!r}: {error}; expected an address like tcp://host:8786") from error
     except OSError as error:
         raise SourceUnavailableError(
             f"no dask scheduler answers at {scheduler}; start one with `dask scheduler`"

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from gpts_data.pipelines.errors import RecipeError
+
+if TYPE_CHECKING:
+    from datatrove.data import Document
 
 FILTERS = {
     "gopher_repetition": "GopherRepetitionFilter",
@@ -71,17 +75,24 @@ class Cleaner:
         from datatrove.data import Document
 
         texts = batch.column("text").to_pylist()
-        full = [(row, text) for row, text in enumerate(texts) if text and not text.isspace()]
-        self._drops.reasons = Counter({EMPTY: len(texts) - len(full)})
-        documents = iter([Document(text=text, id="", metadata={"row": row}) for row, text in full])
+        self._drops.reasons = Counter()
+        documents = self._full(Document(text=text, id="", metadata={"row": row}) for row, text in enumerate(texts))
         for step in self._steps:
-            documents = step.run(documents)
+            documents = self._full(step.run(documents))
         kept = list(documents)
         rows = pa.array([document.metadata["row"] for document in kept], pa.int64())
         cleaned = batch.take(rows)
         if any(document.text is not texts[document.metadata["row"]] for document in kept):
             cleaned = cleaned.set_column(0, "text", pa.array([document.text for document in kept], pa.string()))
-        return cleaned, +self._drops.reasons
+        return cleaned, self._drops.reasons
+
+    def _full(self, documents: Iterable[Document]) -> Iterator[Document]:
+        """Those that have text; C4 may leave none."""
+        for document in documents:
+            if document.text and not document.text.isspace():
+                yield document
+            else:
+                self._drops.reasons[EMPTY] += 1
 
 
 class _Drops:

@@ -62,7 +62,7 @@ def open_file(url: str) -> IO[bytes]:
 
 
 def _guarded(fetch: Fetch, url: str, size: int) -> Fetch:
-    """`fetch` with its errors as ours, and an answer of another length as one: a proxy that ignores ranges is silent."""
+    """`fetch` with its errors as ours; a wrong length is one, since a proxy that ignores ranges says nothing."""
 
     def guarded(start: int, end: int) -> bytes:
         with _hub_errors(url):

@@ -49,7 +49,7 @@ def read(file: IO[bytes], name: str, start: int, stop: int, names: Names) -> Ite
                 yield _documents(batch, names, places)
             expected = reader.metadata.row_group(group).num_rows
             if row != expected:
-                raise DataError(f"{name}: row group {group} holds {row:,} rows, expected {expected:,} as its footer says")
+                raise DataError(f"{name}: found {row:,} rows in row group {group}, expected {expected:,}")
 
 
 def _documents(batch: pa.RecordBatch, names: Names, places: list[str]) -> pa.RecordBatch:
@@ -72,7 +72,7 @@ def _damage(name: str) -> Iterator[None]:
     """Name the file when Arrow finds it damaged."""
     try:
         yield
-    except (pa.ArrowException, KeyError, OSError) as error:
+    except (pa.ArrowException, KeyError, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk; Arrow's own, for a damaged page, has no number
         raise DataError(f"{name}: not readable as parquet: {error}") from error

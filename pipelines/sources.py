@@ -84,15 +84,7 @@ def list_files(source: Source, folder: Path) -> Listing:
     if source.dataset is not None:
         revision, found = hub.list_files(source.dataset, source.config, source.split, source.revision)
         return Listing(tuple(SourceFile(f.path, f.url, f.size, f.sha256) for f in found), revision)
-    paths: dict[str, None] = {}
-    for pattern in source.files:
-        matches = sorted(glob.glob(str(folder / pattern), recursive=True))
-        if not matches:
-            raise RecipeError(
-                f"source {source.name!r}: files = {pattern!r} matches nothing under {folder.resolve()}; "
-                "globs are relative to the recipe's folder"
-            )
-        paths.update(dict.fromkeys(os.path.realpath(path) for path in matches))
+    paths = {path: None for pattern in source.files for path in _match(source, pattern, folder.resolve())}
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
     return Listing(
@@ -103,6 +95,18 @@ def list_files(source: Source, folder: Path) -> Listing:
     )
 
 
+def _match(source: Source, pattern: str, folder: Path) -> list[str]:
+    """The files of one glob. Their links are not followed: a hub cache's lead to files without a suffix."""
+    found = (os.path.normpath(folder / match) for match in glob.glob(pattern, root_dir=folder, recursive=True))
+    matches = sorted(path for path in found if os.path.isfile(path))
+    if not matches:
+        raise RecipeError(
+            f"source {source.name!r}: files = {pattern!r} matches nothing under {folder}; "
+            "globs are relative to the recipe's folder"
+        )
+    return matches
+
+
 def check_columns(source: Source, file: SourceFile) -> None:
     """Raise `RecipeError` when `file` lacks a column the source names."""
     reader = _reader(file)
@@ -111,7 +115,8 @@ def check_columns(source: Source, file: SourceFile) -> None:
     for column in source.columns:
         if column not in found:
             raise RecipeError(
-                f"source {source.name!r}: no column {column!r} in {file.name}; found {', '.join(sorted(found))}"
+                f"source {source.name!r}: no column {column!r} in {file.name}; "
+                f"found {', '.join(sorted(found)) or 'none'}"
             )
 
 

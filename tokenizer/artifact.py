@@ -34,7 +34,10 @@ def save(tokenizer_json: str, folder: Path, context: int) -> Artifact:
 
 
 def load(folder: Path) -> Artifact:
-    """Check a tokenizer folder. Raises `UsageError` when ids are not 0..n-1 below 65,536 or end-of-text is missing."""
+    """Check a tokenizer folder.
+
+    Raises `UsageError` when ids are not 0..n-1 below 65,536, or end-of-text is missing or an ordinary token.
+    """
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise UsageError(f"{folder}: no tokenizer.json there; expected a folder written by `gpts-data train-tokenizer`")
@@ -54,8 +57,13 @@ def _ids(path: Path) -> dict[str, int]:
         content = json.loads(path.read_bytes())
         ids: dict[str, int] = dict(content["model"]["vocab"])
         ids.update({token["content"]: token["id"] for token in content["added_tokens"]})
+        ordinary = [token["content"] for token in content["added_tokens"] if not token["special"]]
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: not a BPE tokenizer.json ({error!r})") from error
+    if END_OF_TEXT in ordinary:
+        raise UsageError(
+            f"{path}: {END_OF_TEXT} is not marked as special; the same string inside a text would end the document"
+        )
     return ids
 
 

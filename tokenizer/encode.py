@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.artifact import load
 
 AT_ONCE = 32  # texts: an Encoding takes some 100 bytes a token, so a batch of 1,000 would hold hundreds of MB
@@ -21,8 +22,13 @@ class Encoder:
 
         artifact = load(folder)
         self.eos_id = artifact.eos_id
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing more special
+            raise UsageError(f"{folder / 'tokenizer.json'}: tokenizers cannot load it: {error}") from error
         self._tokenizer.encode_special_tokens = True  # "special tokens are encoded like any text"
+        self._tokenizer.no_truncation()  # `transformers` saves both with a tokenizer that has used them
+        self._tokenizer.no_padding()
 
     def encode(self, texts: list[str]) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
         """Ids of all texts one after the other, uint16, and each text's count, uint32, end-of-text included."""

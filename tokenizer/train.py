@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 TEXTS = pa.schema([("text", pa.string())])
+AT_ONCE = 64  # documents cleaned before looking whether the quota is there: it may be a small part of a batch
 MAX_PIECES = 16  # units a source's share is drawn from: enough to see every part of it, few enough footers to read
 
 
@@ -139,9 +140,10 @@ def learn(texts: Iterator[list[str]], vocab_size: int) -> Tokenizer:
 
 def _cleaned(piece: Piece) -> Iterator[list[str]]:
     for batch in read(piece.source, piece.unit):
-        cleaned, _ = cleaner(piece.clean).clean(batch)
-        if cleaned.num_rows:
-            yield cleaned.column("text").to_pylist()
+        for start in range(0, batch.num_rows, AT_ONCE):
+            cleaned, _ = cleaner(piece.clean).clean(batch.slice(start, AT_ONCE))
+            if cleaned.num_rows:
+                yield cleaned.column("text").to_pylist()
 
 
 def _texts(pieces: Sequence[Piece]) -> Iterator[list[str]]:

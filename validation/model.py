@@ -4,7 +4,7 @@
 
 Letters for shapes: B windows, T positions, V vocabulary, W width, H query heads, K key/value heads, D head width.
 Weights are float32; under bfloat16 autocast the products are bfloat16 and norms, RoPE and the exclusion stay float32.
-Names of modules and of parameters are those of transformers' Llama, so the weights of an ordinary part fit there.
+Modules and parameters are named as in transformers' LlamaModel, which is the same network but for the exclusion.
 
 Count at the defaults: embedding 4,096 x 192 = 786,432, also the output matrix. A layer: q and o 192 x 192 each, k and v
 64 x 192 each = 98,304; feed-forward 3 x 672 x 192 = 387,072; two norms 384. 9 layers = 4,371,840; the last norm 192.

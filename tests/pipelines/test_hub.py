@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from gpts_data.cli.options import PRESETS
-from tests.conftest import prose
 from tests.hub import LFS, Handler, Hub
+from tests.hub_data import alone, card, rows, write
 
 FOOTER = 64 << 10  # what Arrow fetches from the end of a file to find the footer
 CONFIGS = {"one": "data/one/*.parquet", "two": "data/two/*/*.parquet"}
-
-
-def card(folder: Path, configs: dict[str, str]) -> None:
-    """README.md with the configs as the hub's own datasets declare them."""
-    listed = [
-        f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {path}" for name, path in configs.items()
-    ]
-    (folder / "README.md").write_text("\n".join(["---", "license: odc-by", "configs:", *listed, "---", "# A dataset"]))
-
-
-def rows(seed: str, n: int, words: int = 60) -> dict[str, list[str]]:
-    """FineWeb's columns, and one between those that are read."""
-    rng = random.Random(seed)
-    texts = [prose(rng, rng.randint(words // 2, 2 * words)) for _ in range(n)]
-    ids = [f"<urn:uuid:{seed}-{i}>" for i in range(n)]
-    return {"text": texts, "id": ids, "dump": ["CC"] * n, "url": [f"https://example.org/{seed}/{i}" for i in range(n)]}
-
-
-def write(path: Path, columns: dict[str, list[str]], width: int = 0, group: int = 50) -> None:
-    """A parquet file of row groups of `group`, with `embeddings` of `width` floats as FineWeb-HQ has them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.table(columns)
-    if width:
-        floats = np.random.default_rng(0).random(len(table) * width, dtype=np.float32)
-        table = table.append_column("embeddings", pa.FixedSizeListArray.from_arrays(pa.array(floats), width))
-    pq.write_table(table, path, row_group_size=group)
 
 
 @pytest.fixture(scope="module")
@@ -72,32 +39,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield hub
 
 
-def alone(hub: Hub, home: Path, function: Callable[..., Any], *arguments: Any, needs: Sequence[Any] = ()) -> Any:
-    """What a function that imports all it uses, but `needs`, returns in a fresh process whose hub is ours.
-
-    The clients read HF_ENDPOINT when they are imported, and cache listings as long as they live.
-    """
-    call = f"print(json.dumps({function.__name__}(*json.loads(sys.argv[1]))))"
-    code = "\n".join(
-        ["from __future__ import annotations", *map(inspect.getsource, (*needs, function)), "import json, sys", call]
-    )
-    return json.loads(run(hub, home, "-c", code, json.dumps(arguments)).splitlines()[-1])
-
-
-def run(hub: Hub, home: Path, *arguments: str) -> str:
-    """The stdout of a python process; `home` is where it runs and has its caches."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=home,
-        env=hub.env(home / "hf"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def read_ours(spec: dict[str, Any], unit_bytes: int) -> dict[str, Any]:
     from pathlib import Path
 
@@ -113,38 +54,51 @@ def read_ours(spec: dict[str, Any], unit_bytes: int) -> dict[str, Any]:
     return {"revision": listing.revision, "files": files, "units": len(units), "documents": documents}
 
 
-def read_both(spec: dict[str, Any], unit_bytes: int) -> dict[str, Any]:
+def read_both(specs: list[dict[str, Any]]) -> list[Any]:
+    """Each dataset as we read it, in units of 20 kB, and as `datasets` streams it."""
     import datasets
 
-    ours = read_ours(spec, unit_bytes)
-    stream = datasets.load_dataset(spec["dataset"], spec["config"], revision=ours["revision"], streaming=True)
-    return ours | {"expected": [[row["text"], row["id"], row["url"]] for row in stream["train"]]}
+    def both(spec: dict[str, Any]) -> dict[str, Any]:
+        ours = read_ours(spec, 20_000)
+        stream = datasets.load_dataset(spec["dataset"], spec["config"], revision=ours["revision"], streaming=True)
+        return ours | {"expected": [[row["text"], row["id"], row["url"]] for row in stream["train"]]}
+
+    return [both(spec) for spec in specs]
 
 
-@pytest.mark.parametrize(
-    ("dataset", "config", "names", "units"),
-    [
-        ("acme/web", "one", ["data/one/a.parquet", "data/one/b.parquet"], 6),
-        ("acme/web", "two", ["data/two/2024/a.parquet", "data/two/2025/a.parquet"], 6),
-        ("acme/notes", None, ["a.jsonl.zst", "b.jsonl.zst"], 2),
-        ("acme/plain", None, ["train.jsonl"], 24),
-    ],
-)
-def test_documents_are_those_of_datasets(
-    hub: Hub, tmp_path: Path, dataset: str, config: str | None, names: list[str], units: int
-) -> None:
-    spec = {"dataset": dataset, "config": config, "id": "id", "url": "url"}
-    found = alone(hub, tmp_path, read_both, spec, 20_000, needs=(read_ours,))
-    assert found["revision"] == hub.heads[dataset]
-    bodies = [(hub.folder(dataset) / name).read_bytes() for name in names]
-    digests = [
-        sha256(body).hexdigest() if name.endswith(LFS) else None for name, body in zip(names, bodies, strict=True)
-    ]
+DATASETS = {
+    ("acme/web", "one"): (["data/one/a.parquet", "data/one/b.parquet"], 6),
+    ("acme/web", "two"): (["data/two/2024/a.parquet", "data/two/2025/a.parquet"], 6),
+    ("acme/notes", None): (["a.jsonl.zst", "b.jsonl.zst"], 2),
+    ("acme/plain", None): (["train.jsonl"], 24),
+}
+"""Dataset and config: its files in order, and how many units they make."""
+
+
+@pytest.fixture(scope="module")
+def documents(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str | None], Any]:
+    """All of DATASETS, from one process."""
+    specs = [{"dataset": dataset, "config": config, "id": "id", "url": "url"} for dataset, config in DATASETS]
+    found = alone(hub, tmp_path_factory.mktemp("home"), read_both, specs, needs=(read_ours,))
+    return dict(zip(DATASETS, found, strict=True))
+
+
+@pytest.mark.parametrize("which", DATASETS, ids=lambda which: " ".join(filter(None, which)))
+def test_files_are_pinned_and_in_order(hub: Hub, documents: dict[Any, Any], which: tuple[str, str | None]) -> None:
+    names, units = DATASETS[which]
+    found = documents[which]
+    assert found["revision"] == hub.heads[which[0]]
+    bodies = [(hub.folder(which[0]) / name).read_bytes() for name in names]
+    digests = [sha256(b).hexdigest() if name.endswith(LFS) else None for name, b in zip(names, bodies, strict=True)]
     assert found["files"] == [list(file) for file in zip(names, map(len, bodies), digests, strict=True)]
     assert found["units"] == units
-    documents = [[row["text"], row["id"], row["url"]] for row in found["documents"]]
-    assert documents == found["expected"]
-    assert len({row["place"] for row in found["documents"]}) == len(documents) > 200
+
+
+@pytest.mark.parametrize("which", DATASETS, ids=lambda which: " ".join(filter(None, which)))
+def test_documents_are_those_of_datasets(documents: dict[Any, Any], which: tuple[str, str | None]) -> None:
+    ours = [[row["text"], row["id"], row["url"]] for row in documents[which]["documents"]]
+    assert ours == documents[which]["expected"]
+    assert len({row["place"] for row in documents[which]["documents"]}) == len(ours) > 200
 
 
 def test_other_columns_are_never_fetched(hub: Hub, tmp_path: Path) -> None:
@@ -283,46 +237,3 @@ def test_a_resumed_build_keeps_its_commit(hub: Hub, tmp_path: Path) -> None:
     assert resumed == before
     assert (before["revision"], fresh["revision"]) == (old.name, new.name)
     assert [file["name"] for file in fresh["files"]] == ["train-0.parquet", "train-1.parquet"]
-
-
-@pytest.fixture(scope="module")
-def preset_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """The three datasets of the preset, with their own layouts and columns, in miniature."""
-    with Hub(tmp_path_factory.mktemp("preset-hub")) as hub:
-        edu = hub.folder("HuggingFaceFW/fineweb-edu")
-        card(edu, {"default": "data/*/*", "sample-10BT": "sample/10BT/*", "sample-100BT": "sample/100BT/*"})
-        for i in range(2):
-            write(edu / f"sample/100BT/{i:03}_00000.parquet", rows(f"edu-{i}", 300))
-        write(edu / "sample/10BT/000_00000.parquet", rows("other", 5))
-        write(edu / "data/CC-MAIN-2024-10/000_00000.parquet", rows("another", 5))
-        smol = hub.folder("HuggingFaceTB/smollm-corpus")
-        card(smol, {"cosmopedia-v2": "cosmopedia-v2/*", "python-edu": "python-edu/*"})
-        texts = rows("cosmopedia", 400)["text"]
-        write(smol / "cosmopedia-v2/train-00000.parquet", {"prompt": ["Write."] * 400, "text": texts})
-        write(smol / "python-edu/train-00000.parquet", {"blob_id": ["0"] * 5})
-        quality = hub.folder("epfml/FineWeb-HQ")
-        card(quality, {"default": "data/*/*", "CC-MAIN-2013-20": "data/CC-MAIN-2013-20/*"})
-        for dump in ("2013-20", "2024-18"):
-            write(quality / f"data/CC-MAIN-{dump}/000_00000.parquet", rows(dump, 120), width=768)
-        yield hub
-
-
-def test_the_preset_from_its_three_datasets(preset_hub: Hub, tmp_path: Path) -> None:
-    """gpt-s-5m as it is, but for a small vocabulary and no filters, which would drop made-up prose."""
-    text = (PRESETS / "gpt-s-5m.toml").read_text()
-    for line, ours in (
-        ("vocab_size = 4096", "vocab_size = 400"),
-        ('sample = "200MB"', 'sample = "60kB"'),
-        ('filters = ["gopher_repetition", "gopher_quality", "fineweb_quality"]', "filters = []"),
-    ):
-        assert line in text
-        text = text.replace(line, ours)
-    (tmp_path / "recipe.toml").write_text(text)
-    main = "from gpts_data.cli.main import cli; cli()"
-    run(preset_hub, tmp_path, "-c", main, "build-mix", "--recipe", "recipe.toml", "--tokens", "60k", "--out", "mix")
-    assert json.loads(run(preset_hub, tmp_path, "-c", main, "verify", "mix", "--json")) == {"ok": True, "problems": []}
-    sources = json.loads((tmp_path / "mix/manifest.json").read_text())["sources"]
-    assert {name: facts["windows"] for name, facts in sources.items()} == {
-        "fineweb-edu": 64, "cosmopedia-v2": 35, "fineweb-hq": 18
-    }  # fmt: skip
-    assert {facts["revision"] for facts in sources.values()} == set(preset_hub.heads.values())

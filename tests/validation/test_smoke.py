@@ -56,7 +56,7 @@ def patterned(tmp_path: Path) -> Mix:
     (folder / "validation/web.bin").write_bytes(pattern(7, seed=1).tobytes())
     (folder / "validation/books.bin").write_bytes(b"")
     tokenizer = {
-        "added_tokens": [{"id": 0, "content": "<|endoftext|>"}],
+        "added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": True}],
         "model": {"vocab": {entry: number for number, entry in enumerate(ENTRIES)}},
     }
     (folder / "tokenizer/tokenizer.json").write_text(json.dumps(tokenizer))

@@ -1,0 +1,164 @@
+"""Parquet: every row group in one unit, only the named columns, a damaged file named."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpts_data.pipelines import parquet
+from gpts_data.pipelines.errors import DataError
+
+NAMES = ("text", "id", "url")
+
+
+def written(table: pa.Table, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **options)
+    return sink.getvalue()
+
+
+def table(n: int) -> pa.Table:
+    return pa.table({"text": [f"text {i} " * i for i in range(n)], "id": list(range(n)), "url": ["u"] * n})
+
+
+def read(content: bytes, start: int, stop: int, names: parquet.Names = NAMES) -> list[dict[str, Any]]:
+    batches = parquet.read(io.BytesIO(content), "a.parquet", start, stop, names)
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+CONTENT = written(table(60), row_group_size=7, compression="none")
+
+
+@given(st.integers(1, 20_000))
+def test_units_of_any_size_hold_every_row_group_once(unit: int) -> None:
+    runs = parquet.runs(io.BytesIO(CONTENT), "a.parquet", "text", unit)
+    assert [start for start, _, _ in runs] == [0, *(stop for _, stop, _ in runs[:-1])]
+    assert runs[-1][1] == 9
+    assert all(total >= unit for _, _, total in runs[:-1])
+    found = [row for start, stop, _ in runs for row in read(CONTENT, start, stop)]
+    assert [(row["text"], row["id"]) for row in found] == [(f"text {i} " * i, str(i)) for i in range(60)]
+    assert [row["place"] for row in found] == [f"a.parquet:{i // 7}:{i % 7}" for i in range(60)]
+
+
+def test_a_unit_counts_the_text_column_only() -> None:
+    rows = {"text": [f"{i:0100}" for i in range(40)], "text2": [f"{i:05000}" for i in range(40)]}
+    content = written(pa.table(rows), row_group_size=10, use_dictionary=False)
+    assert [run[:2] for run in parquet.runs(io.BytesIO(content), "a", "text", 1900)] == [(0, 2), (2, 4)]
+
+
+def test_batches_of_a_long_row_group() -> None:
+    content = written(pa.table({"text": ["a"] * 2500}))
+    batches = list(parquet.read(io.BytesIO(content), "a.parquet", 0, 1, ("text", None, None)))
+    assert [batch.num_rows for batch in batches] == [1000, 1000, 500]
+    assert batches[2].column("place")[499].as_py() == "a.parquet:0:2499"
+
+
+def test_no_rows() -> None:
+    content = written(table(0))
+    assert all(read(content, start, stop) == [] for start, stop, _ in parquet.runs(io.BytesIO(content), "a", "text", 1))
+
+
+class Recorded(io.BytesIO):
+    """Counts the bytes that are read."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self.taken += len(content)
+        return content
+
+
+def test_only_the_named_columns_are_read() -> None:
+    wide = pa.table({"text": ["a b c"] * 100, "embedding": [[float(i)] * 3000 for i in range(100)]})
+    content = Recorded(written(wide, row_group_size=50, use_dictionary=False, compression="none"))
+    rows = [r for batch in parquet.read(content, "a", 0, 2, ("text", None, None)) for r in batch.to_pylist()]
+    assert [(row["text"], row["id"], row["url"]) for row in rows] == [("a b c", None, None)] * 100
+    assert len(content.getvalue()) > 2_000_000
+    assert content.taken < 200_000
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.binary(), pa.string_view()],
+    ids=str,
+)
+def test_string_columns_of_any_kind(kind: pa.DataType) -> None:
+    texts = ["a", "é 漢 🙂", "", None, "a"]
+    column = pa.array(texts, pa.string()).cast(kind)
+    content = written(pa.table({"text": column, "id": column, "url": column}), row_group_size=2)
+    rows = read(content, 0, 3)
+    assert [row["text"] for row in rows] == [row["id"] for row in rows] == [row["url"] for row in rows] == texts
+
+
+def test_an_id_may_be_a_number_and_null() -> None:
+    content = written(pa.table({"text": ["a", None], "id": pa.array([7, None], pa.int64()), "url": pa.nulls(2)}))
+    rows = read(content, 0, 1)
+    assert [(row["text"], row["id"], row["url"]) for row in rows] == [("a", "7", None), (None, None, None)]
+
+
+def test_one_column_may_serve_twice() -> None:
+    content = written(pa.table({"text": ["a"], "url": ["u"]}))
+    assert read(content, 0, 1, ("text", "url", "url"))[0] == {
+        "text": "a", "id": "u", "url": "u", "place": "a.parquet:0:0"
+    }  # fmt: skip
+
+
+def test_columns_by_name() -> None:
+    assert parquet.columns(io.BytesIO(CONTENT), "a.parquet") == {"text", "id", "url"}
+
+
+SMALL = written(table(12), row_group_size=4)
+
+
+def everything(content: bytes) -> list[dict[str, Any]]:
+    runs = parquet.runs(io.BytesIO(content), "part-7.parquet", "text", 1)
+    batches = (parquet.read(io.BytesIO(content), "part-7.parquet", *run[:2], NAMES) for run in runs)
+    return [row for unit in batches for batch in unit for row in batch.to_pylist()]
+
+
+def test_cut_at_any_byte_it_is_refused() -> None:
+    for end in range(len(SMALL)):
+        with pytest.raises(DataError, match=r"^part-7\.parquet"):
+            everything(SMALL[:end])
+
+
+def test_any_changed_byte_is_read_whole_or_refused() -> None:
+    """Of the pages no checksum tells (the file's sha256 does), but no damage ends in a traceback or in fewer rows."""
+    for at in range(len(SMALL)):
+        damaged = bytearray(SMALL)
+        damaged[at] ^= 0xFF
+        try:
+            rows = everything(bytes(damaged))
+        except DataError as error:
+            assert "part-7.parquet" in str(error)
+        else:
+            assert len(rows) == 12
+
+
+def test_text_that_is_no_utf8_is_refused() -> None:
+    offsets, content = pa.array([0, 2, 4], pa.int32()).buffers()[1], pa.py_buffer(b"ab\xff\xfe")
+    column = pa.Array.from_buffers(pa.string(), 2, [None, offsets, content])
+    with pytest.raises(DataError, match="a.parquet"):
+        read(written(pa.table({"text": column})), 0, 1, ("text", None, None))
+
+
+def test_a_text_column_that_is_no_text_is_refused() -> None:
+    with pytest.raises(DataError, match="a.parquet"):
+        read(written(pa.table({"text": [[1.0], [2.0]]})), 0, 1, ("text", None, None))
+
+
+def test_errors_of_the_disk_stay_what_they_are(tmp_path: Path) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        list(parquet.read(Failing(CONTENT), "a.parquet", 0, 1, NAMES))
