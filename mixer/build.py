@@ -112,7 +112,7 @@ def _cuts(plan: Plan, source: int, units: Sequence[Decided], build_id: str) -> l
                 plan.work / "cut" / name / f"{n:05d}.bin",
                 plan.folder / "documents" / name / f"{n:05d}.parquet",
                 json_digest([build_id, name, n]),
-            )  # fmt: skip
+            )
         )
     return tasks
 
@@ -140,7 +140,7 @@ def _shards(plan: Plan, cuts: Sequence[Sequence[Cut]], build_id: str) -> list[Sh
             plan.folder / "shards" / f"train-{n:05d}.bin",
             plan.work / "shards" / f"{n:05d}.json",
             json_digest([build_id, "shard", n]),
-        )  # fmt: skip
+        )
         for n, start in enumerate(range(0, schedule.windows, recipe.shard_windows))
     ]
 

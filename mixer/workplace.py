@@ -39,8 +39,11 @@ def sweep(folder: Path) -> None:
 
 
 def abandon(plan: Plan) -> None:
-    """Remove everything a build has made that cannot become a mix."""
-    shutil.rmtree(plan.folder)
+    """Remove what cannot become a mix: the work, the tokenizer, and the folder if nothing else is in it."""
+    shutil.rmtree(plan.work)
+    shutil.rmtree(plan.folder / "tokenizer", ignore_errors=True)
+    if not any(plan.folder.iterdir()):
+        plan.folder.rmdir()
 
 
 def clean_up(plan: Plan) -> None:

@@ -26,11 +26,12 @@ def runs(file: IO[bytes], name: str, text: str, unit_bytes: int) -> list[tuple[i
     """Runs (first row group, one past the last, text bytes), each closed once it holds `unit_bytes` of text."""
     with _damage(name):
         metadata = pq.ParquetFile(file).metadata
+        sizes = [_column_bytes(metadata.row_group(group), text) for group in range(metadata.num_row_groups)]
     found: list[tuple[int, int, int]] = []
     start = total = 0
-    for group in range(metadata.num_row_groups):
-        total += _column_bytes(metadata.row_group(group), text)
-        if total >= unit_bytes or group == metadata.num_row_groups - 1:
+    for group, size in enumerate(sizes):
+        total += size
+        if total >= unit_bytes or group == len(sizes) - 1:
             found.append((start, group + 1, total))
             start, total = group + 1, 0
     return found

@@ -56,10 +56,10 @@ def test_a_block_that_raises_leaves_the_older_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES])
 def test_a_disk_that_refuses_a_write_is_a_storage_error(tmp_path: Path, number: int) -> None:
     path = tmp_path / "unit.bin"
-    with pytest.raises(StorageError, match=rf"cannot write {path}.*the same command again") as raised:
-        with files.committed(path) as file:
-            file.write(b"half")
-            raise OSError(number, os.strerror(number))
+    message = rf"cannot write {path}.*the same command again"
+    with pytest.raises(StorageError, match=message) as raised, files.committed(path) as file:
+        file.write(b"half")
+        raise OSError(number, os.strerror(number))
     assert raised.value.exit_code == 5
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,150 @@
+"""Keys: the same for the same document, none for what is not there, bands as datatrove's."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from gpts_data.pipelines.signatures import FIRST_BAND, ID, REASONS, TEXT, URL, Dedup, MinHash, hash_strings, signer
+from tests.conftest import prose
+
+ROWS = [prose(random.Random(i), 5 + 17 * i % 90) for i in range(40)]
+EDITED = [
+    ROWS[7] + " Read more.",
+    ROWS[7].upper(),
+    ROWS[9].replace(" ", "  "),
+    ROWS[9].replace(".", "!"),
+    "four words are short",
+]
+TEXTS = ROWS + EDITED
+
+KEYS = """
+import pyarrow as pa
+from gpts_data.pipelines.signatures import Dedup, signer
+batch = pa.RecordBatch.from_pylist([{"text": "a b c d e f g", "id": "1", "url": "u"}])
+print(signer(Dedup()).sign(batch).tolist())
+"""
+
+
+def batch(
+    texts: list[str], ids: list[str | None] | None = None, urls: list[str | None] | None = None
+) -> pa.RecordBatch:
+    nothing: list[str | None] = [None] * len(texts)
+    columns = [pa.array(column, pa.string()) for column in (texts, ids or nothing, urls or nothing)]
+    return pa.RecordBatch.from_arrays(columns, names=["text", "id", "url"])
+
+
+@pytest.fixture(scope="module")
+def bands() -> NDArray[np.uint64]:
+    return signer(Dedup()).sign(batch(TEXTS))[:, FIRST_BAND:]
+
+
+@pytest.fixture(scope="module")
+def signatures() -> list[list[tuple[int, ...]] | None]:
+    """datatrove's own, with its own words; None for a text shorter than one n-gram."""
+    step = MinhashDedupSignature("memory://test", MinhashConfig())
+    shingles = [step.get_shingles(text) for text in TEXTS]
+    return [[tuple(band) for band in step.get_signature(s)] if s.size else None for s in shingles]
+
+
+def test_a_key_is_the_same_in_every_process() -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    there = subprocess.run([sys.executable, "-c", KEYS], env=environment, capture_output=True, text=True, check=True)
+    here = signer(Dedup()).sign(batch(["a b c d e f g"], ["1"], ["u"]))
+    assert there.stdout == f"{here.tolist()}\n"
+
+
+@given(st.lists(st.none() | st.text(max_size=8)), st.integers(0, 2**32))
+def test_a_string_has_one_key_that_is_not_zero_and_nothing_has_none(values: list[str | None], seed: int) -> None:
+    keys = hash_strings(values, seed)
+    assert keys.dtype == np.uint64
+    assert (keys != 0).tolist() == [bool(value) for value in values]
+    assert len(set(keys[keys != 0].tolist())) == len({value for value in values if value})
+
+
+def test_columns_do_not_mix() -> None:
+    keys = signer(Dedup(minhash=None)).sign(batch(["same"], ["same"], ["same"]))
+    assert keys.shape == (1, FIRST_BAND)
+    assert len(set(keys[0].tolist())) == 3
+
+
+def test_the_text_key_takes_runs_of_whitespace_as_one() -> None:
+    keys = signer(Dedup(minhash=None)).sign(batch([" a\n\nb ", "a b", "a\xa0b", "ab", "a B", " \n"]))[:, TEXT]
+    assert keys[0] == keys[1] == keys[2]
+    assert len(set(keys.tolist())) == 4
+    assert keys[5] == 0
+
+
+def test_id_and_url_keys() -> None:
+    keys = signer(Dedup(minhash=None)).sign(batch(["a", "b", "c"], ["1", "1", None], ["u", None, ""]))
+    assert keys[0, ID] == keys[1, ID] != 0
+    assert keys[2, ID] == keys[1, URL] == keys[2, URL] == 0
+    assert keys[0, URL] != 0
+
+
+@pytest.mark.parametrize(
+    ("dedup", "columns"),
+    [
+        (Dedup(exact=False), [ID, URL, *range(FIRST_BAND, FIRST_BAND + 14)]),
+        (Dedup(url=False), [TEXT, *range(FIRST_BAND, FIRST_BAND + 14)]),
+        (Dedup(minhash=None), [TEXT, ID, URL]),
+        (Dedup(minhash=MinHash(ngrams=2, buckets=3, hashes_per_bucket=2)), range(6)),
+    ],
+)
+def test_what_is_switched_off_has_no_key(dedup: Dedup, columns: list[int]) -> None:
+    keys = signer(dedup).sign(batch([ROWS[5]], ["1"], ["u"]))
+    assert keys.shape == (1, dedup.n_keys)
+    assert np.flatnonzero(keys[0]).tolist() == list(columns)
+
+
+def test_keys_do_not_depend_on_the_batch(bands: NDArray[np.uint64]) -> None:
+    for row in (0, 7, 20, len(TEXTS) - 1):
+        assert (signer(Dedup()).sign(batch(TEXTS[row : row + 1]))[0, FIRST_BAND:] == bands[row]).all()
+
+
+def test_equal_bands_are_datatroves_equal_signatures(
+    bands: NDArray[np.uint64], signatures: list[list[tuple[int, ...]] | None]
+) -> None:
+    shared = 0
+    for i, one in enumerate(signatures):
+        assert (one is None) == (not bands[i].any())
+        for j, other in enumerate(signatures[:i]):
+            if one is not None and other is not None:
+                equal = [a == b for a, b in zip(one, other, strict=True)]
+                assert (bands[i] == bands[j]).tolist() == equal
+                shared += sum(equal)
+    assert shared > 40  # the comparison saw equal ones too
+
+
+def test_no_two_buckets_share_a_key(bands: NDArray[np.uint64]) -> None:
+    columns = [set(column[column != 0].tolist()) for column in bands.T]
+    assert len(set.union(*columns)) == sum(map(len, columns))
+
+
+def test_a_lightly_edited_copy_shares_a_band_and_another_text_none(bands: NDArray[np.uint64]) -> None:
+    edited = dict(zip(range(len(ROWS), len(TEXTS)), (7, 7, 9, 9), strict=False))
+    for copy, original in edited.items():
+        assert (bands[copy] == bands[original]).any()
+    full = bands[10:30]
+    assert all(len(set(column.tolist())) == 20 for column in full.T)
+
+
+def test_a_text_shorter_than_an_ngram_has_no_bands(bands: NDArray[np.uint64]) -> None:
+    assert not bands[-1].any()
+    assert bands[0].all()  # five words
+
+
+def test_reasons_are_one_per_named_column_and_one_for_the_bands() -> None:
+    assert [REASONS[column] for column in (TEXT, ID, URL, FIRST_BAND)] == [
+        "exact_duplicate", "id_duplicate", "url_duplicate", "near_duplicate"
+    ]  # fmt: skip
