@@ -115,19 +115,12 @@ def test_the_budget_is_met_by_the_last_document_and_not_before(documents: Docume
     assert sum(lengths[:-1]) < budget or not lengths
 
 
-@given(documents(), st.integers(1, 300))
-def test_what_is_over_budget_is_forgotten(documents: Documents, budget: int) -> None:
-    kept = Kept()
-    judged, _ = decided(documents, budget, kept)
-    over = [d for d, (code, _) in enumerate(judged) if code == OVER_BUDGET]
-    inside = {
-        key for d, (code, _) in enumerate(judged) if code in (TRAIN, HELD_OUT) for key in documents.keys[d].tolist()
-    }
-    for d in over:
-        again, _ = decided(documents.part(d, d + 1), 1, kept)
-        if not inside & {key for key in documents.keys[d].tolist() if key}:
-            assert again[0][0] in (TRAIN, HELD_OUT)
-            return  # its keys are in now
+def test_what_is_over_budget_is_forgotten() -> None:
+    kept, one, nobody = Kept(), np.ones(2, np.uint32), np.zeros(2, np.bool_)
+    assert kept.decide(np.array([[1], [2]], np.uint64), one, nobody, 1).codes.tolist() == [TRAIN, OVER_BUDGET]
+    again = kept.decide(np.array([[2], [1]], np.uint64), one, nobody, 9)
+    assert again.codes.tolist() == [TRAIN, FIRST_DUPLICATE]
+    assert again.twins[1] == 0
 
 
 def test_template_families_do_not_chain() -> None:

@@ -18,9 +18,12 @@ from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.filters import EMPTY, FILTERS, Clean, Cleaner, check_clean, cleaner
 
 FINEWEB = ("gopher_repetition", "gopher_quality", "fineweb_quality")
-WORDS = """the be to of and that have with river small machine learned people under story light water because often never
-children's don't garden winter teacher paper we're mountain simple answer question morning between history number
-language music kitchen (perhaps) "quoted" well-known 1,200 3.5 e.g. Dr. U.S. https://example.org/a?b=1 naïve café""".split()
+VOCABULARY = """
+the be to of and that have with river small machine learned people under story light water because often never garden
+children's don't winter teacher paper we're mountain simple answer question morning between history number language
+music kitchen (perhaps) "quoted" well-known 1,200 3.5 e.g. Dr. U.S. https://example.org/a?b=1 naïve café
+"""
+WORDS = VOCABULARY.split()
 
 
 def sentence(rng: random.Random, low: int = 5, high: int = 16, end: str = ".") -> str:
@@ -38,7 +41,7 @@ DEFECTS: dict[str, Defect] = {
     "bullets": lambda rng, lines: [rng.choice(("- ", "• ", "  -")) + line for line in lines],
     "repeated lines": lambda rng, lines: lines + rng.choices(lines, k=rng.randint(1, 6)),
     "repeated paragraphs": lambda rng, lines: "\n\n".join(lines + lines[:5]).split("\n"),
-    "repeated phrase": lambda rng, lines: lines[:4] + [sentence(rng, 3, 6, "") + " "] * 0 + ["such a long day " * 12],
+    "repeated phrase": lambda rng, lines: lines[:4] + ["such a long day " * 12],
     "repeated passage": lambda rng, lines: [f"{line} {lines[0]} {lines[1]}" for line in lines],
     "hashes": lambda rng, lines: [line.replace(" ", " #", rng.randint(1, 6)) for line in lines],
     "ellipses": lambda rng, lines: [line[:-1] + rng.choice(("...", "…")) for line in lines],
@@ -50,13 +53,13 @@ DEFECTS: dict[str, Defect] = {
     "short words": lambda rng, lines: [" ".join(word[:2] for word in line.split()) + "." for line in lines],
     "long words": lambda rng, lines: [line.replace(" ", "") + " " + line.replace(" ", "x", 5) for line in lines * 4],
     "no stop words": lambda rng, lines: [" ".join(w for w in line.split() if len(w) > 4) + "." for line in lines * 2],
-    "javascript": lambda rng, lines: [line + " Enable JavaScript now." if rng.random() < 0.5 else line for line in lines],
+    "javascript": lambda rng, lines: [line + rng.choice(("", " Enable JavaScript.")) for line in lines],
     "curly": lambda rng, lines: [*lines, "This is { odd }."],
     "lorem": lambda rng, lines: [*lines, "Then came Lorem ipsum dolor."],
     "policy": lambda rng, lines: [*lines, "We like the use of cookies here.", "See our privacy policy, please."],
     "citations": lambda rng, lines: [line[:-1] + "[12][citation needed]." for line in lines],
     "endless word": lambda rng, lines: [*lines, "a" * 1200 + " is a long word."],
-    "unicode whitespace": lambda rng, lines: [line.replace(" ", rng.choice("\xa0\u2003\u3000\u2028\t\x85")) for line in lines],
+    "whitespace": lambda rng, lines: [line.replace(" ", rng.choice("\xa0\u2003\u3000\u2028\t\x85")) for line in lines],
     "emoji": lambda rng, lines: [line.replace(" ", " 🙂 👩\u200d👧 ", 3) for line in lines],
     "IS_ALPHA": lambda rng, lines: [line.replace(" ", " IS_ALPHA ", 1) for line in lines],
     "windows": lambda rng, lines: [line + "\r" for line in lines],
@@ -179,8 +182,8 @@ def test_a_text_that_c4_empties_is_dropped_as_empty(then: tuple[str, ...]) -> No
     [
         ("gopher_quality", {"min_doc_words": 9}, "The end of that and so on.", "gopher_short_doc"),
         ("gopher_quality", {"min_doc_words": 1, "max_doc_words": 5}, "The end of that and so on.", "gopher_long_doc"),
-        ("gopher_quality", {"min_doc_words": 1, "max_avg_word_length": 2}, "The end of that.", "gopher_above_avg_threshold"),
-        ("gopher_repetition", {"dup_line_frac": 0.05}, "a b\n" + "\n".join(f"{i} {i}" for i in range(9)) + "\na b", "dup_line_frac"),
+        ("gopher_quality", {"min_doc_words": 1, "max_avg_word_length": 2}, "The end.", "gopher_above_avg_threshold"),
+        ("gopher_repetition", {"dup_line_frac": 0.1}, "one two\nthree\nfour\nfive and six\none two", "dup_line_frac"),
         ("fineweb_quality", {"line_punct_thr": 0.99}, "One line that ends.\nAnother does not", "line_punct_ratio"),
         ("c4", {"min_num_sentences": 3}, "One two three. Four five six.", "too_few_sentences"),
     ],

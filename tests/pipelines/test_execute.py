@@ -1,0 +1,104 @@
+"""The same results wherever tasks run, and errors as they were raised."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import dask
+import pytest
+from distributed import LocalCluster
+
+from gpts_data.pipelines import execute
+from gpts_data.pipelines.errors import DataError, GptsDataError, RecipeError, SourceUnavailableError, UsageError
+from gpts_data.pipelines.execute import Engine, open_engine
+from gpts_data.pipelines.files import json_digest
+from gpts_data.pipelines.filters import Clean, check_clean
+from gpts_data.pipelines.sources import SourceFile, open_file
+
+# Tasks are functions of the package and builtins, since a worker cannot import the tests.
+TASKS = [{"number": n, "text": "é" * n} for n in range(40)]
+PROCESS = "__import__('os').getpid()"
+DIE = "__import__('os')._exit(1)"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module", params=["in process", "two workers", "a running cluster"])
+def engine(request: pytest.FixtureRequest, cluster: LocalCluster) -> Iterator[Engine]:
+    options: dict[str, dict[str, Any]] = {
+        "in process": {},
+        "two workers": {"workers": 2},
+        "a running cluster": {"scheduler": cluster.scheduler_address},
+    }
+    with open_engine(**options[request.param]) as engine:
+        yield engine
+
+
+def test_results_are_the_same(engine: Engine) -> None:
+    assert sorted(engine.map(json_digest, TASKS)) == sorted(map(json_digest, TASKS))
+
+
+def test_equal_tasks_have_a_result_each(engine: Engine) -> None:
+    assert list(engine.map(json_digest, [TASKS[3]] * 5)) == [json_digest(TASKS[3])] * 5
+
+
+def test_no_tasks_have_no_results(engine: Engine) -> None:
+    assert list(engine.map(json_digest, [])) == []
+
+
+def test_an_error_of_ours_arrives_as_itself(engine: Engine) -> None:
+    with pytest.raises(RecipeError, match="no filter is called 'nope'") as raised:
+        list(engine.map(check_clean, [Clean(), Clean(("nope",))]))
+    assert type(raised.value) is RecipeError
+    with pytest.raises(DataError, match=r"^/nowhere/a\.parquet: found no file, expected 7 bytes"):
+        list(engine.map(open_file, [SourceFile("a.parquet", "/nowhere/a.parquet", 7, None)]))
+
+
+def test_any_other_error_arrives_too(engine: Engine) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        list(engine.map(json_digest, [1, float("nan")]))
+
+
+def test_after_an_error_the_engine_goes_on(engine: Engine) -> None:
+    with pytest.raises(RecipeError):
+        list(engine.map(check_clean, [Clean(("nope",))] * 20))
+    assert list(engine.map(json_digest, TASKS[:1])) == [json_digest(TASKS[0])]
+
+
+def test_one_worker_is_this_process_and_more_are_others() -> None:
+    with open_engine() as engine:
+        assert list(engine.map(eval, [PROCESS])) == [os.getpid()]
+    with open_engine(workers=2) as engine:
+        assert os.getpid() not in engine.map(eval, [PROCESS] * 4)
+
+
+def test_a_worker_that_dies_each_time_is_an_error_that_names_its_task() -> None:
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        open_engine(workers=2) as engine,
+        pytest.raises(GptsDataError, match=r"worker died .*_exit.*fewer --workers"),
+    ):
+        list(engine.map(eval, [DIE]))
+
+
+def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "CONNECT_TIMEOUT", "1s")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        message = f"no dask scheduler answers at {address}"
+        with pytest.raises(SourceUnavailableError, match=message), open_engine(scheduler=address):
+            pass
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1"])
+def test_what_is_no_address_is_a_usage_error(address: str) -> None:
+    with pytest.raises(UsageError, match=rf"'{address}'.*tcp://host:8786"), open_engine(scheduler=address):
+        pass

@@ -1,0 +1,183 @@
+"""The tokenizer is a function of the sample, the sample one of the recipe; the weights decide what is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, pre_tokenizers
+
+from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.execute import InProcess
+from gpts_data.pipelines.filters import Clean, Cleaner
+from gpts_data.pipelines.sources import Listing, Source, SourceFile, list_files, read
+from gpts_data.tokenizer.train import MAX_PIECES, Piece, Training, draw, learn, plan_pieces, spread, train
+from tests.conftest import prose
+
+UNIT = 20_000
+SMALL = Training(vocab_size=400, sample=30_000)
+Sources = list[tuple[Source, Listing, Clean]]
+
+LEARN = """
+import hashlib, random, sys
+from gpts_data.tokenizer.train import learn
+rng = random.Random(5)
+words = ["".join(rng.choices("abcdefgh", k=rng.randint(2, 7))) for _ in range(400)]
+texts = [[" ".join(rng.choices(words, k=60)) for _ in range(50)] for _ in range(20)]
+print(hashlib.sha256(learn(iter(texts), 600).to_str().encode()).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sources: web in row groups of parquet, notes in lines."""
+    folder, rng = tmp_path_factory.mktemp("sources"), random.Random(11)
+    texts = [prose(rng, rng.randint(20, 60)) for _ in range(1200)]
+    for part in range(3):
+        pq.write_table(pa.table({"text": texts[part::3][:300]}), folder / f"web-{part}.parquet", row_group_size=100)
+    (folder / "notes.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts[900:]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sources(folder: Path) -> Sources:
+    found = [Source("web", 2.5, ("web-*.parquet",)), Source("notes", 1, ("notes.jsonl",))]
+    return [(source, list_files(source, folder), Clean()) for source in found]
+
+
+def texts_of(piece: Piece) -> list[str]:
+    with pa.ipc.open_file(piece.path) as reader:
+        return list(reader.read_all().column("text").to_pylist())
+
+
+def trained(sources: Sources, folder: Path, training: Training = SMALL) -> tuple[bytes, str]:
+    """tokenizer.json and the digest of the sample."""
+    pieces = plan_pieces(sources, training, UNIT, folder / "sample")
+    found = train(pieces, training, 64, InProcess(), folder / "tokenizer")
+    return (folder / "tokenizer" / "tokenizer.json").read_bytes(), found.sample_digest
+
+
+def test_the_same_sample_gives_the_same_tokenizer(sources: Sources, tmp_path: Path) -> None:
+    one = trained(sources, tmp_path / "one")
+    assert trained(sources, tmp_path / "other") == one
+    assert trained(sources[::-1], tmp_path / "reversed")[1] != one[1]
+
+
+def test_threads_and_hash_seeds_do_not_matter() -> None:
+    found = []
+    for n in ("1", "2"):
+        environment = {**os.environ, "RAYON_NUM_THREADS": n, "PYTHONHASHSEED": n, "TOKENIZERS_PARALLELISM": "true"}
+        command = [sys.executable, "-c", LEARN]
+        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert found[0] == found[1]
+    assert len(found[0]) == 65
+
+
+def test_ids_are_end_of_text_then_the_bytes_then_the_merges(sources: Sources, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_str(trained(sources, tmp_path)[0].decode())
+    assert tokenizer.get_vocab_size() == 400
+    assert tokenizer.token_to_id("<|endoftext|>") == 0
+    assert {tokenizer.id_to_token(i) for i in range(1, 257)} == set(pre_tokenizers.ByteLevel.alphabet())
+    lengths = [len(tokenizer.id_to_token(i)) for i in range(257, 400)]
+    assert min(lengths) == 2
+    assert max(lengths) > 2
+
+
+def test_batches_of_the_sample_do_not_matter() -> None:
+    rng = random.Random(3)
+    texts = [prose(rng, 30) for _ in range(60)]
+    one = learn(iter([texts]), 350).to_str()
+    assert learn(iter([[text] for text in texts]), 350).to_str() == one
+
+
+def test_a_sample_too_small_is_refused_with_both_numbers(sources: Sources, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gives [\d,]+ entries of the 30,000 wanted; raise tokenizer\.sample"):
+        trained(sources, tmp_path, replace(SMALL, vocab_size=30_000))
+    assert not (tmp_path / "tokenizer").exists()
+
+
+def test_the_weights_decide_the_bytes_of_each_source(sources: Sources, tmp_path: Path) -> None:
+    pieces = plan_pieces(sources, SMALL, UNIT, tmp_path)
+    quotas, drawn, longest = Counter[str](), Counter[str](), 0
+    for piece in pieces:
+        texts = [text.encode() for text in (draw(piece), texts_of(piece))[1]]
+        quotas[piece.source.name] += piece.quota
+        drawn[piece.source.name] += sum(map(len, texts))
+        assert sum(map(len, texts[:-1])) < piece.quota <= sum(map(len, texts))
+        longest = max(longest, *map(len, texts))
+    for (source, _, _), weight in zip(sources, (Fraction(5, 7), Fraction(2, 7)), strict=True):
+        assert 0 <= weight * SMALL.sample - quotas[source.name] < MAX_PIECES
+        assert 0 <= drawn[source.name] - quotas[source.name] < MAX_PIECES * longest
+
+
+def test_a_piece_is_the_first_texts_of_its_unit(sources: Sources, tmp_path: Path) -> None:
+    for piece in plan_pieces(sources, SMALL, UNIT, tmp_path):
+        receipt = draw(piece)
+        texts = texts_of(piece)
+        unit = [text for batch in read(piece.source, piece.unit) for text in batch.column("text").to_pylist()]
+        assert texts == unit[: len(texts)]
+        assert receipt["bytes"] == sum(len(text.encode()) for text in texts)
+
+
+def test_the_sample_is_cleaned(sources: Sources, tmp_path: Path) -> None:
+    strict = Clean(("gopher_quality",), {"gopher_quality": {"min_doc_words": 40, "min_stop_words": 0}})
+    (piece, *_) = plan_pieces([(source, listing, strict) for source, listing, _ in sources], SMALL, UNIT, tmp_path)
+    draw(piece)
+    texts = texts_of(piece)
+    assert texts
+    assert all(len(text.split()) >= 40 for text in texts)
+
+
+def test_little_is_cleaned_in_vain(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quota of a few documents does not clean a batch of 1,000."""
+    cleaned = 0
+    clean = Cleaner.clean
+
+    def counted(self: Cleaner, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
+        nonlocal cleaned
+        cleaned += batch.num_rows
+        return clean(self, batch)
+
+    monkeypatch.setattr(Cleaner, "clean", counted)
+    piece = plan_pieces(sources, replace(SMALL, sample=3000), 10**9, tmp_path)[-1]
+    draw(piece)
+    assert len(texts_of(piece)) < 10
+    assert cleaned <= 64
+
+
+def test_a_drawn_piece_is_not_drawn_again_but_another_is(sources: Sources, tmp_path: Path) -> None:
+    piece = plan_pieces(sources, SMALL, UNIT, tmp_path)[0]
+    receipt = draw(piece)
+    before = piece.path.stat().st_mtime_ns
+    assert draw(piece) == receipt
+    assert piece.path.stat().st_mtime_ns == before
+    assert draw(replace(piece, quota=2 * piece.quota))["bytes"] > receipt["bytes"]
+
+
+@given(st.integers(0, 200))
+def test_spread_takes_all_of_a_few_and_some_of_every_part_of_many(n: int) -> None:
+    found = spread(range(n))
+    assert len(found) == min(n, MAX_PIECES)
+    gaps = [after - before for before, after in pairwise([*found, n])]
+    assert not found or (found[0] == 0 and min(gaps) >= 1 and max(gaps) - min(gaps) <= 1)
+
+
+def test_a_source_of_many_files_is_sampled_from_16_places() -> None:
+    files = tuple(SourceFile(f"{n:03d}.jsonl", f"/nowhere/{n}.jsonl", 10**6, None) for n in range(100))
+    pieces = plan_pieces([(Source("web", 1), Listing(files), Clean())], Training(400, 10**6), 10**5, Path("sample"))
+    assert len({piece.unit.file.name for piece in pieces}) == MAX_PIECES
+    assert {piece.quota for piece in pieces} == {10**6 // MAX_PIECES}
+    assert len({piece.path for piece in pieces}) == MAX_PIECES
