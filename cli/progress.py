@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 PLAIN_SECONDS = 10.0
+QUIET_SECONDS = 2.0  # what is done sooner needs no word
 
 
 class Show(Protocol):
@@ -45,13 +46,12 @@ def progress() -> Iterator[Show]:
 
 
 def _plain(write) -> Show:  # type: ignore[no-untyped-def]
-    last = 0.0
-    began = time.monotonic()
+    last = began = time.monotonic()
 
     def show(stage: str, name: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        if done >= total or now - last > PLAIN_SECONDS:
+        if now - last > PLAIN_SECONDS or (done >= total and now - began > QUIET_SECONDS):
             last = now
             write(f"{now - began:7.1f}s  {stage} {name}  {done:,} of {total:,}", highlight=False)
 

@@ -85,7 +85,8 @@ def make_plan(recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact
             f"use a new --out, or delete {folder} to give that build up"
         )
     for source, listing in zip(recipe.source, listings, strict=True):
-        for file in listing.files if source.files else listing.files[:1]:
+        filled = [file for file in listing.files if file.size]  # an empty file of lines has no columns, and no harm
+        for file in filled if source.files else filled[:1]:
             check_columns(source, file)
     return plan
 

@@ -43,7 +43,7 @@ def test_the_demo_shows_what_the_readme_says(folder: Path) -> None:
     assert command is not None
     out = [line.strip() for line in run(command[1], folder).splitlines()]
     for line in filter(str.strip, BLOCKS[1][1].splitlines()):
-        if not re.search(r"nats a token|bits per byte", line):
+        if line != "..." and not re.search(r"nats a token|bits per byte", line):
             assert line.strip() in out, line
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from gpts_data.pipelines import files
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 
 
@@ -33,7 +33,7 @@ def test_killed_while_writing_is_not_done(tmp_path: Path, monkeypatch: pytest.Mo
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files.os, "replace", killed)
+    monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         write_receipt(tmp_path / "unit.json", "key")
     assert read_receipt(tmp_path / "unit.json", "key") is None
