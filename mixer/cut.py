@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -148,7 +149,7 @@ def _documents(parts: Sequence[Decided], code: int, stop: int | None) -> pa.Tabl
             unit = pa.array([part.name] * len(chosen), pa.string())
             tables.append(table.append_column("unit", unit).append_column("start", pa.array(starts, pa.uint64())))
     whole = pa.concat_tables([DOCUMENTS.empty_table(), *(table.select(DOCUMENTS.names) for table in tables)])
-    return whole if stop is None else whole.filter(pa.compute.less(whole.column("start"), pa.scalar(stop, pa.uint64())))
+    return whole if stop is None else whole.filter(pc.less(whole.column("start"), pa.scalar(stop, pa.uint64())))
 
 
 def _write_documents(path: Path, table: pa.Table) -> dict[str, Any]:

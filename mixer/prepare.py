@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.files import committed, file_digest
@@ -83,7 +84,7 @@ def schema(dedup: Dedup) -> pa.Schema:
 def _encode(batch: pa.RecordBatch, task: Prepare) -> pa.RecordBatch:
     keys = signer(task.dedup).sign(batch)
     ids, lengths = encoder(task.tokenizer, task.tokenizer_digest).encode(batch.column("text").to_pylist())
-    names = pa.compute.coalesce(batch.column("id"), batch.column("place"))
+    names = pc.coalesce(batch.column("id"), batch.column("place"))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.RecordBatch.from_arrays(
         [

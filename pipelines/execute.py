@@ -7,6 +7,7 @@ matter where, in which order or how often they run.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -70,7 +71,7 @@ def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engi
     from distributed import Client
 
     if scheduler is None:
-        with _local_cluster(workers) as cluster, Client(cluster) as client:
+        with _same_environment(), _local_cluster(workers) as cluster, Client(cluster) as client:
             yield Dask(client)
         return
     try:
@@ -83,6 +84,17 @@ def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engi
         ) from error
     with client:
         yield Dask(client)
+
+
+@contextmanager
+def _same_environment() -> Iterator[None]:
+    """Undo what dask sets in this process for its workers: OMP_NUM_THREADS=1 would slow a training after it."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _local_cluster(workers: int) -> Any:

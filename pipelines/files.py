@@ -18,7 +18,6 @@ from typing import IO, Any
 from gpts_data.pipelines.errors import StorageError
 
 TEMPORARY_SUFFIX = ".tmp"
-CHUNK_BYTES = 1 << 20
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
 

@@ -102,3 +102,11 @@ def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_is_no_address_is_a_usage_error(address: str) -> None:
     with pytest.raises(UsageError, match=rf"'{address}'.*tcp://host:8786"), open_engine(scheduler=address):
         pass
+
+
+def test_a_cluster_leaves_the_environment_as_it_was() -> None:
+    """dask's nannies set OMP_NUM_THREADS=1 in the process that starts them, and torch would train on one core."""
+    before = dict(os.environ)
+    with open_engine(workers=2) as engine:
+        assert sorted(engine.map(abs, [-1, 2])) == [1, 2]
+    assert dict(os.environ) == before
