@@ -116,6 +116,6 @@ def test_what_is_no_json_is_refused() -> None:
 
 
 def test_a_file_digest_is_its_sha256(tmp_path: Path) -> None:
-    content = os.urandom(3 * files.CHUNK_BYTES + 1)
+    content = os.urandom(3 * (1 << 20) + 1)
     files.write_bytes(tmp_path / "a", content)
     assert files.file_digest(tmp_path / "a") == hashlib.sha256(content).hexdigest()
