@@ -28,6 +28,7 @@ from gpts_data.mixer.workplace import abandon, clean_up, locked, sweep
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.files import json_digest, write_bytes
+from gpts_data.pipelines.patience import Patience
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
@@ -43,7 +44,7 @@ class Built:
 
 def build(
     recipe: Recipe, recipe_folder: Path, folder: Path, *, tokenizer: Path | None = None, workers: int = 1,
-    scheduler: str | None = None, progress: Progress = lambda *_: None,
+    scheduler: str | None = None, progress: Progress = lambda *_: None, patience: Patience = Patience(),
 ) -> Built:  # fmt: skip
     """Build the mix of `recipe` in `folder`, or go on with it. The bytes do not depend on workers or scheduler.
 
@@ -53,7 +54,7 @@ def build(
     given = artifact.load(tokenizer) if tokenizer else None
     if (folder / NAME).exists() and not (folder / WORK).exists():
         return Built(_finished(folder, recipe, given), fresh=False)
-    plan = make_plan(recipe, recipe_folder, folder, given, NAME)
+    plan = make_plan(recipe, recipe_folder, folder, given, NAME, patience)
     refuse_hopeless(plan)
     with locked(plan):
         if (folder / NAME).exists():  # the last build died while it cleaned up

@@ -13,6 +13,7 @@ from gpts_data.mixer.workplace import clean_up, locked, sweep
 from gpts_data.pipelines.errors import ForeignFolderError
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.files import json_digest
+from gpts_data.pipelines.patience import Patience
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer.train import plan_pieces, train
 
@@ -28,7 +29,7 @@ def train_tokenizer(plan: Plan, engine: Engine, folder: Path) -> dict[str, Any]:
     sources = [
         (source, listing, recipe.cleaning(source)) for source, listing in zip(recipe.source, plan.listings, strict=True)
     ]
-    pieces = plan_pieces(sources, recipe.tokenizer, recipe.unit, plan.work / "sample")
+    pieces = plan_pieces(sources, recipe.tokenizer, recipe.unit, plan.work / "sample", plan.access)
     trained = train(pieces, recipe.tokenizer, recipe.window, engine, folder)
     return {
         "digest": trained.artifact.digest,
@@ -40,7 +41,7 @@ def train_tokenizer(plan: Plan, engine: Engine, folder: Path) -> dict[str, Any]:
 
 def train_alone(
     recipe: Recipe, recipe_folder: Path, folder: Path, *, vocab_size: int | None = None, workers: int = 1,
-    scheduler: str | None = None, progress: Progress = lambda *_: None,
+    scheduler: str | None = None, progress: Progress = lambda *_: None, patience: Patience = Patience(),
 ) -> dict[str, Any]:  # fmt: skip
     """Train the recipe's tokenizer into `folder`, training.json last; on a finished folder, just its facts.
 
@@ -49,7 +50,7 @@ def train_alone(
     if vocab_size is not None:
         recipe = replace(recipe, tokenizer=replace(recipe.tokenizer, vocab_size=vocab_size))
         check(recipe)
-    plan = make_plan(recipe, recipe_folder, folder, None, RECEIPT)
+    plan = make_plan(recipe, recipe_folder, folder, None, RECEIPT, patience)
     key = json_digest(plan.facts())
     if facts := read_receipt(folder / RECEIPT, key):
         return facts

@@ -16,6 +16,8 @@ from gpts_data.mixer.recipe import Recipe, RecipeSource, resolved
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.files import json_digest, write_json
 from gpts_data.pipelines.lines import COMPRESSED
+from gpts_data.pipelines.patience import Patience
+from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Listing, Unit, check_columns, list_files, split
 from gpts_data.tokenizer.artifact import Artifact
 
@@ -31,6 +33,12 @@ class Plan:
     listings: tuple[Listing, ...]
     folder: Path
     given: Artifact | None
+    patience: Patience = Patience()
+
+    @property
+    def access(self) -> Access:
+        """How the sources are reached; not part of what the bytes are a function of."""
+        return Access(self.work / "spool", self.patience)
 
     @property
     def work(self) -> Path:
@@ -66,7 +74,10 @@ def listing_facts(listing: Listing) -> dict[str, Any]:
     }
 
 
-def make_plan(recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact | None, finished: str) -> Plan:
+def make_plan(
+    recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact | None, finished: str,
+    patience: Patience = Patience(),
+) -> Plan:  # fmt: skip
     """List the sources and check their columns; on a half-built folder, its own plan again.
 
     `finished` is the file whose presence means that the folder is done. Raises `RecipeError`, and `ForeignFolderError`
@@ -74,11 +85,12 @@ def make_plan(recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact
     """
     frozen = read_plan(folder, finished)
     revisions = [s["revision"] for s in frozen["sources"]] if frozen and _same_sources(frozen, recipe) else None
+    access = Access(None, patience)
     listings = tuple(
-        list_files(_pinned(source, revisions[i] if revisions else None), recipe_folder)
+        list_files(_pinned(source, revisions[i] if revisions else None), recipe_folder, access)
         for i, source in enumerate(recipe.source)
     )
-    plan = Plan(recipe, listings, folder, given)
+    plan = Plan(recipe, listings, folder, given, patience)
     if frozen is not None and frozen != plan.facts():
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.facts())} differs); "
@@ -87,7 +99,7 @@ def make_plan(recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact
     for source, listing in zip(recipe.source, listings, strict=True):
         filled = [file for file in listing.files if file.size]  # an empty file of lines has no columns, and no harm
         for file in filled if source.files else filled[:1]:
-            check_columns(source, file)
+            check_columns(source, file, access)
     return plan
 
 
@@ -129,7 +141,9 @@ def refuse_hopeless(plan: Plan) -> None:
         if source.dataset or any(file.name.endswith(COMPRESSED) for file in listing.files):
             continue  # how much text a compressed file holds is known once it is read
         needed = windows * plan.recipe.window
-        found = sum(unit.text_bytes for file in listing.files for unit in split(source, file, plan.recipe.unit))
+        found = sum(
+            unit.text_bytes for file in listing.files for unit in split(source, file, plan.recipe.unit, plan.access)
+        )
         if found < needed:
             raise too_short(source.name, needed, f"{found:,} bytes of text in all its files")
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.files import committed, file_digest
 from gpts_data.pipelines.filters import Clean, cleaner
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.signatures import Dedup, hash_strings, signer
 from gpts_data.pipelines.sources import Source, Unit, read
 from gpts_data.tokenizer.encode import encoder
@@ -40,6 +41,7 @@ class Prepare:
     tokenizer_digest: str
     key: str
     path: Path
+    access: Access = Access()
 
     @property
     def receipt(self) -> Path:
@@ -53,7 +55,7 @@ def prepare(task: Prepare) -> dict[str, Any]:
     n_read = n_kept = n_tokens = 0
     dropped: Counter[str] = Counter()
     with committed(task.path) as file, pa.ipc.new_file(file, schema(task.dedup)) as writer:
-        for batch in read(task.source, task.unit):
+        for batch in read(task.source, task.unit, task.access):
             cleaned, reasons = cleaner(task.clean).clean(batch)
             n_read += batch.num_rows
             n_kept += cleaned.num_rows

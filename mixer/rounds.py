@@ -56,13 +56,15 @@ class Supply:
 
     def _all_units(self, files: Any) -> Iterator[Unit]:
         for file in files:
-            yield from split(self.source, file, self.plan.recipe.unit)
+            yield from split(self.source, file, self.plan.recipe.unit, self.plan.access)
 
     def _task(self, unit: Unit, number: int) -> Prepare:
         key = self.plan.unit_key(self.source, unit, self.tokenizer)
         path = self.plan.work / "units" / self.source.name / f"{number:05d}-{key[:16]}.arrow"
         clean, dedup = self.plan.recipe.cleaning(self.source), self.plan.recipe.dedup
-        return Prepare(self.source, unit, clean, dedup, self.tokenizer.folder, self.tokenizer.digest, key, path)
+        return Prepare(
+            self.source, unit, clean, dedup, self.tokenizer.folder, self.tokenizer.digest, key, path, self.plan.access
+        )
 
 
 def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tuple[list[Supply], list[list[Decided]]]:

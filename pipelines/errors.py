@@ -14,11 +14,32 @@
 Wording: what failed and where; found against expected; what to type next.
 """
 
+from __future__ import annotations
+
+import re
+
+_SECRETS = (
+    (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), "hf_***"),
+    (re.compile(r"(?i)\bbearer\s+\S+"), "Bearer ***"),
+    (re.compile(r"(https?://)[^/\s@]+@"), r"\1***@"),
+    (re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+"), r"\1?***"),
+)
+
+
+def redact(text: str) -> str:
+    """`text` without access tokens, passwords in addresses and queries of addresses, which sign downloads."""
+    for pattern, mask in _SECRETS:
+        text = pattern.sub(mask, text)
+    return text
+
 
 class GptsDataError(Exception):
     """Base of the tree. `exit_code` is the process status the command line ends with."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
 
 class UsageError(GptsDataError):
@@ -42,7 +63,10 @@ class ShortSourceError(DataError):
 
 
 class SourceUnavailableError(GptsDataError):
+    """Worth asking again, after `retry_after` seconds where the server said so."""
+
     exit_code = 4
+    retry_after: float | None = None
 
 
 class StorageError(GptsDataError):

@@ -1,7 +1,8 @@
-"""Hub datasets: the files of a config at one pinned commit, opened as ranged streams.
+"""Hub datasets: the files of a config at one pinned commit, and ranges of their bytes.
 
-`datasets` resolves configs and splits, as it does for its own streaming; the bytes come through the hub client's file
-system, which is what `datasets` streams from too. HF_ENDPOINT, HF_HOME and HF_TOKEN act as everywhere else.
+`datasets` resolves configs and splits, as it does for its own streaming; the bytes come through the hub client's own
+session. HF_ENDPOINT, HF_HOME, HF_TOKEN and proxies act as everywhere else. All of it runs in a child process
+(courier.py). Nothing is tried again here: `patience` does that, around everything.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 from gpts_data.pipelines.errors import RecipeError, SourceUnavailableError
 
-Fetch = Callable[[int, int], bytes]
+_ADDRESS = re.compile(r"hf://datasets/(.+?)@([^/]+)/(.+)")
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,11 @@ class HubFile:
     sha256: str | None
 
 
-def list_files(dataset: str, config: str | None, split: str, revision: str | None) -> tuple[str, tuple[HubFile, ...]]:
-    """The commit that `revision` (default: the newest) names now, and the split's files at it, in the hub's order.
+def list_files(
+    dataset: str, config: str | None, split: str, revision: str | None
+) -> Iterator[tuple[str, tuple[HubFile, ...]]]:
+    """Yields one pair: the commit that `revision` (default: the newest) names now, and the split's files at it, in the
+    hub's order.
 
     Raises `RecipeError` for a dataset, revision, config or split that does not exist, `SourceUnavailableError` when the
     hub does not answer.
@@ -43,39 +50,43 @@ def list_files(dataset: str, config: str | None, split: str, revision: str | Non
         root = f"hf://datasets/{dataset}@{commit}/"
         paths = [url.removeprefix(root) for url in urls]
         sizes = _sizes(api, dataset, commit, paths)
-    return commit, tuple(HubFile(path, root + path, *sizes[path]) for path in paths)
+    yield commit, tuple(HubFile(path, root + path, *sizes[path]) for path in paths)
 
 
-def open_file(url: str) -> IO[bytes]:
-    """A seekable stream of `hf://datasets/<id>@<commit>/<path>`.
+def stream(url: str, start: int, stop: int, size: int) -> Iterator[bytes]:
+    """Bytes `start..stop` of `hf://datasets/<id>@<commit>/<path>`, a file of `size` bytes, as they arrive.
 
-    Raises `SourceUnavailableError`, here or in a later read, when the hub does not answer.
+    Raises `SourceUnavailableError` for anything but exactly those bytes: a proxy that ignores ranges, or answers with
+    a page of its own, says 200.
     """
-    from huggingface_hub import HfFileSystem
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-    # Arrow asks for the column chunks it needs, whole; reading ahead (5 MiB) would fetch the columns between them.
-    cache = "none" if url.endswith(".parquet") else "readahead"
-    with _hub_errors(url):
-        file = HfFileSystem().open(url, "rb", cache_type=cache)
-    file.cache.fetcher = _guarded(file.cache.fetcher, url, file.size)
-    return cast(IO[bytes], file)
-
-
-def _guarded(fetch: Fetch, url: str, size: int) -> Fetch:
-    """`fetch` with its errors as ours; a wrong length is one, since a proxy that ignores ranges says nothing."""
-
-    def guarded(start: int, end: int) -> bytes:
-        with _hub_errors(url):
-            content = fetch(start, end)
-        expected = min(end, size) - start
-        if len(content) != expected:
+    dataset, commit, path = _ADDRESS.fullmatch(url).groups()  # type: ignore[union-attr]
+    address = hf_hub_url(dataset, path, repo_type="dataset", revision=commit)
+    headers = {**build_hf_headers(), "Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+    with (
+        _hub_errors(url),
+        get_session().stream("GET", address, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response,
+    ):
+        if response.history and response.status_code in (401, 403, 404, 410):
+            raise SourceUnavailableError(f"{url}: {response.url.host} refused (HTTP {response.status_code})")
+        hf_raise_for_status(response)
+        got, expected = response.headers.get("Content-Range"), f"bytes {start}-{stop - 1}/{size}"
+        if response.status_code != 206 or got != expected:
+            kind = response.headers.get("Content-Type", "unknown")
             raise SourceUnavailableError(
-                f"{url}: asked for {expected:,} bytes from {start:,}, got {len(content):,}; "
-                "run the same command again, and check the proxy if it stays"
+                f"{url}: asked for {expected}, got HTTP {response.status_code}, {got or 'no range'} ({kind}); "
+                "check the proxy if it stays"
             )
-        return content
-
-    return guarded
+        n = 0
+        for chunk in response.iter_raw():
+            n += len(chunk)
+            if n > stop - start:
+                break
+            yield chunk
+    if n != stop - start:
+        raise SourceUnavailableError(f"{url}: asked for {stop - start:,} bytes from {start:,}, got {n:,}")
 
 
 def _data_files(dataset: str, config: str | None, split: str, commit: str) -> list[str]:
@@ -89,7 +100,7 @@ def _data_files(dataset: str, config: str | None, split: str, commit: str) -> li
         )
     found = datasets.load_dataset_builder(dataset, config, revision=commit).config.data_files
     if not found:  # it fell back on what an earlier load_dataset left in its cache, at whatever revision
-        raise SourceUnavailableError(f"dataset {dataset!r}: the hub did not answer; run the same command again")
+        raise SourceUnavailableError(f"dataset {dataset!r}: the hub did not answer")
     if split not in found:
         raise RecipeError(f"dataset {dataset!r} has no split {split!r}; found {', '.join(map(str, found))}")
     return [str(url) for url in dict.fromkeys(found[split])]
@@ -107,27 +118,69 @@ def _sizes(api: Any, dataset: str, commit: str, paths: list[str]) -> dict[str, t
 def _hub_errors(what: str) -> Iterator[None]:
     """The hub client's errors as ours: a thing that does not exist is the recipe's fault, the rest is the network's.
 
-    The order matters: LocalEntryNotFoundError, no answer and nothing cached, is a FileNotFoundError too, and what is no
-    JSON (some proxy's page) is a ValueError like an unknown config.
+    What is no JSON (some proxy's page) is a ValueError like an unknown config, and `datasets` says "not found" of what
+    it could not ask for, so the cause decides.
     """
     from huggingface_hub import errors
 
     try:
         yield
-    except (errors.LocalEntryNotFoundError, json.JSONDecodeError) as error:
+    except errors.OfflineModeIsEnabled as error:
+        raise RecipeError(f"{what}: HF_HUB_OFFLINE is set; unset it, or use files = to read local files") from error
+    except json.JSONDecodeError as error:
         raise _unavailable(what, error) from error
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, FileNotFoundError) as error:
+    except errors.GatedRepoError as error:
+        raise RecipeError(
+            f"{what}: gated; accept its terms on the hub and log in (hf auth login, or HF_TOKEN)"
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError,
+            FileNotFoundError) as error:  # fmt: skip
+        if passing := _passing(error):
+            raise _unavailable(what, passing) from error
         raise RecipeError(
             f"{what}: not found on the hub, or no data in it; check the id and revision, and log in if it is private"
         ) from error
     except (errors.HTTPError, OSError) as error:
         raise _unavailable(what, error) from error
     except ValueError as error:  # an unknown or missing config, an impossible id: the client's message names it
+        if passing := _passing(error):
+            raise _unavailable(what, passing) from error
         raise RecipeError(f"{what}: {' '.join(str(error).split())}") from error
+
+
+def _passing(error: BaseException | None) -> Exception | None:
+    """The network's error that `error` comes from, if it does: no answer, a refusal for now, or a page for data."""
+    from huggingface_hub import errors
+
+    while error is not None:
+        response = getattr(error, "response", None)
+        final = response is not None and response.status_code in (401, 403, 404, 410)
+        if isinstance(error, (errors.HTTPError, json.JSONDecodeError, ConnectionError)) and not final:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _unavailable(what: str, error: Exception) -> SourceUnavailableError:
     """Without the client's message: it holds the address, which may be signed."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    reason = f"HTTP {status}" if status else type(error).__name__
-    return SourceUnavailableError(f"{what}: the hub did not answer ({reason}); run the same command again when it does")
+    response = getattr(error, "response", None)
+    reason = f"HTTP {response.status_code}" if response is not None else type(error).__name__
+    unavailable = SourceUnavailableError(f"{what}: the hub did not answer ({reason})")
+    unavailable.retry_after = None if response is None else _retry_after(response.headers)
+    return unavailable
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds: the hub's rate limit window where it is spent, else Retry-After as seconds or as a date."""
+    from huggingface_hub.utils import parse_ratelimit_headers
+
+    limit = parse_ratelimit_headers(headers)
+    if limit is not None and limit.remaining == 0:
+        return float(limit.reset_in_seconds)
+    told = headers.get("Retry-After", "").strip()
+    if told.isdigit():
+        return float(told)
+    try:
+        return max((parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (TypeError, ValueError):
+        return None

@@ -2,7 +2,7 @@
 
 A unit is a fixed run of row groups (parquet) or of lines (jsonl) with about `unit` bytes of text; a compressed line
 file cannot be split and is one unit. Units depend on the files and the recipe, never on the workers. Local files and
-hub datasets give the same units: only listing and opening differ (hub.py).
+hub datasets give the same units: only listing and opening differ.
 """
 
 from __future__ import annotations
@@ -10,22 +10,29 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import pyarrow as pa
 
-from gpts_data.pipelines import hub, lines, parquet
+from gpts_data.pipelines import lines, parquet
+from gpts_data.pipelines.courier import courier
 from gpts_data.pipelines.errors import DataError, RecipeError
 from gpts_data.pipelines.files import file_digest
+from gpts_data.pipelines.remote import BLOCK, Access, RemoteFile
+from gpts_data.pipelines.spool import open_checked
 
 COMPRESSED_TEXT_RATIO = 3.5  # text bytes per byte of .zst or .gz: 2.6 to 4.9 on English prose; only sizes the rounds
 
 
 @dataclass(frozen=True)
 class Source:
-    """A `[[source]]` table: either `files` (globs relative to the recipe) or a hub `dataset`; then the column names."""
+    """A `[[source]]` table: either `files` (globs relative to the recipe) or a hub `dataset`; then the column names.
+
+    `integrity`: "stream" fetches only the columns that are read, "sha256" whole files, checked before use.
+    """
 
     name: str
     weight: float
@@ -37,6 +44,7 @@ class Source:
     text: str = "text"
     id: str | None = None
     url: str | None = None
+    integrity: str = "stream"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -76,14 +84,13 @@ class Unit:
         return f"{self.file.name}:{self.start}-{self.stop}"
 
 
-def list_files(source: Source, folder: Path) -> Listing:
+def list_files(source: Source, folder: Path, access: Access = Access()) -> Listing:
     """The files of a source; `folder` is the recipe's, where relative globs start.
 
     Raises `RecipeError` when a glob matches nothing, `SourceUnavailableError` when the hub cannot be reached.
     """
     if source.dataset is not None:
-        revision, found = hub.list_files(source.dataset, source.config, source.split, source.revision)
-        return Listing(tuple(SourceFile(f.path, f.url, f.size, f.sha256) for f in found), revision)
+        return _list_dataset(source, source.dataset, access)
     paths = {path: None for pattern in source.files for path in _match(source, pattern, folder.resolve())}
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
@@ -93,6 +100,17 @@ def list_files(source: Source, folder: Path) -> Listing:
             for name, path in zip(names, paths, strict=True)
         )
     )
+
+
+def _list_dataset(source: Source, dataset: str, access: Access) -> Listing:
+    revision, found = courier().list_files(dataset, source.config, source.split, source.revision, access.patience)
+    for file in found:
+        if source.integrity == "sha256" and file.sha256 is None:
+            raise RecipeError(
+                f"source {source.name!r}: the hub lists no sha256 of {file.path}, a small file; "
+                'use integrity = "stream"'
+            )
+    return Listing(tuple(SourceFile(f.path, f.url, f.size, f.sha256) for f in found), revision)
 
 
 def _match(source: Source, pattern: str, folder: Path) -> list[str]:
@@ -107,10 +125,10 @@ def _match(source: Source, pattern: str, folder: Path) -> list[str]:
     return matches
 
 
-def check_columns(source: Source, file: SourceFile) -> None:
+def check_columns(source: Source, file: SourceFile, access: Access = Access()) -> None:
     """Raise `RecipeError` when `file` lacks a column the source names."""
     reader = _reader(file)
-    with open_file(file) as opened:
+    with open_file(file, replace(access, keep=True)) as opened:
         found = reader.columns(opened, file.name)
     for column in source.columns:
         if column not in found:
@@ -120,19 +138,19 @@ def check_columns(source: Source, file: SourceFile) -> None:
             )
 
 
-def split(source: Source, file: SourceFile, unit_bytes: int) -> list[Unit]:
+def split(source: Source, file: SourceFile, unit_bytes: int, access: Access = Access()) -> list[Unit]:
     """The units of one file, in order. Reads a parquet footer, nothing else."""
     if file.name.endswith(lines.COMPRESSED):
         return [Unit(file, 0, file.size, int(file.size * COMPRESSED_TEXT_RATIO))]
     if _reader(file) is lines:
         starts = range(0, file.size, unit_bytes)
         return [Unit(file, s, min(s + unit_bytes, file.size), min(unit_bytes, file.size - s)) for s in starts]
-    with open_file(file) as opened:
+    with open_file(file, replace(access, keep=True)) as opened:
         runs = parquet.runs(opened, file.name, source.text, unit_bytes)
     return [Unit(file, start, stop, text_bytes) for start, stop, text_bytes in runs]
 
 
-def read(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
+def read(source: Source, unit: Unit, access: Access = Access()) -> Iterator[pa.RecordBatch]:
     """The documents of a unit in order, in batches of at most 1,000 rows.
 
     Columns, all strings: `text` (null where the source has none), `id` and `url` (null where absent), `place`: where
@@ -141,14 +159,24 @@ def read(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
     Raises `DataError` naming file and place for a damaged file.
     """
     names = (source.text, source.id, source.url)
-    with open_file(unit.file) as opened:
+    with _open_unit(source, unit, access) as opened:
         yield from _reader(unit.file).read(opened, unit.file.name, unit.start, unit.stop, names)
 
 
-def open_file(file: SourceFile) -> IO[bytes]:
+def _open_unit(source: Source, unit: Unit, access: Access) -> IO[bytes]:
+    if source.integrity == "sha256":
+        return open_checked(unit.file, access)
+    opened = open_file(unit.file, access)
+    if isinstance(opened, BufferedReader) and isinstance(opened.raw, RemoteFile):
+        opened.raw.expect_blocks(unit.start, unit.stop)
+    return opened
+
+
+def open_file(file: SourceFile, access: Access = Access()) -> IO[bytes]:
     """A seekable binary stream of a local or hub file. Raises `DataError` when a local file has changed its size."""
     if file.location.startswith("hf://"):
-        return hub.open_file(file.location)
+        remote = RemoteFile(file.location, file.size, access)
+        return cast(IO[bytes], remote if _reader(file) is parquet else BufferedReader(remote, BLOCK))
     size = os.path.getsize(file.location) if os.path.exists(file.location) else None
     if size != file.size:
         raise DataError(

@@ -9,7 +9,7 @@ depend on the workers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.files import committed, file_digest, json_digest
 from gpts_data.pipelines.filters import Clean, cleaner
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Listing, Source, Unit, read, split
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import END_OF_TEXT, Artifact
@@ -52,6 +53,7 @@ class Piece:
     clean: Clean
     quota: int
     path: Path
+    access: Access = Access()
 
 
 @dataclass(frozen=True)
@@ -63,17 +65,26 @@ class Trained:
 
 
 def plan_pieces(
-    sources: Sequence[tuple[Source, Listing, Clean]], training: Training, unit_bytes: int, folder: Path
+    sources: Sequence[tuple[Source, Listing, Clean]],
+    training: Training,
+    unit_bytes: int,
+    folder: Path,
+    access: Access = Access(),
 ) -> list[Piece]:
-    """Which units the sample is drawn from: every source's bytes are its weight's share of the sample."""
+    """Which units the sample is drawn from: every source's bytes are its weight's share of the sample.
+
+    What is fetched for it is kept: the build reads the same units again.
+    """
+    access = replace(access, keep=True)
     total = sum(Fraction(str(source.weight)) for source, _, _ in sources)
     pieces = []
     for source, listing, clean in sources:
-        units = [unit for file in spread(listing.files) for unit in spread(split(source, file, unit_bytes))]
+        units = [unit for file in spread(listing.files) for unit in spread(split(source, file, unit_bytes, access))]
         units = spread(units)
         quota = int(training.sample * Fraction(str(source.weight)) / total / max(len(units), 1))
         for number, unit in enumerate(units):
-            pieces.append(Piece(source, unit, clean, quota, folder / f"{source.name}-{number:02d}.arrow"))
+            path = folder / f"{source.name}-{number:02d}.arrow"
+            pieces.append(Piece(source, unit, clean, quota, path, access))
     return pieces
 
 
@@ -139,7 +150,7 @@ def learn(texts: Iterator[list[str]], vocab_size: int) -> Tokenizer:
 
 
 def _cleaned(piece: Piece) -> Iterator[list[str]]:
-    for batch in read(piece.source, piece.unit):
+    for batch in read(piece.source, piece.unit, piece.access):
         for start in range(0, batch.num_rows, AT_ONCE):
             cleaned, _ = cleaner(piece.clean).clean(batch.slice(start, AT_ONCE))
             if cleaned.num_rows:

@@ -138,7 +138,7 @@ REFUSALS = {
         "no column 'body' in data/two/2024/a.parquet",
     ),
     "forbidden": ({"dataset": "acme/closed"}, 4, "train.parquet: the hub did not answer (HTTP 403)"),
-    "ranges ignored": ({"dataset": "acme/unranged"}, 4, "train.parquet: asked for 65,536 bytes"),
+    "ranges ignored": ({"dataset": "acme/unranged"}, 4, "got HTTP 200, no range"),
 }
 
 
@@ -147,14 +147,18 @@ def refuse(specs: list[dict[str, Any]]) -> list[Any]:
     from pathlib import Path
 
     from gpts_data.pipelines.errors import GptsDataError
+    from gpts_data.pipelines.patience import Patience
+    from gpts_data.pipelines.remote import Access
     from gpts_data.pipelines.sources import Source, check_columns, list_files, read, split
+
+    access = Access(patience=Patience(budget=0.5, first_wait=0.1))
 
     def attempt(spec: dict[str, Any]) -> list[Any]:
         source = Source("x", 1, **spec)
         try:
-            file = list_files(source, Path()).files[0]
-            check_columns(source, file)
-            return [0, str(next(read(source, split(source, file, 1)[0])))]
+            file = list_files(source, Path(), access).files[0]
+            check_columns(source, file, access)
+            return [0, str(next(read(source, split(source, file, 1, access)[0], access)))]
         except GptsDataError as error:
             return [error.exit_code, str(error)]
 
