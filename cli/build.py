@@ -10,6 +10,7 @@ from gpts_data.cli.options import (
     Quantity,
     json_option,
     open_recipe,
+    patience_option,
     print_json,
     recipe_option,
     workers_options,
@@ -24,21 +25,30 @@ out_option = click.option("--out", required=True, metavar="DIR", type=click.Path
 @out_option
 @click.option("--vocab-size", type=Quantity(), metavar="N", help="Entries, instead of the recipe's.")
 @workers_options
+@patience_option
 @json_option
 def train_tokenizer(
-    recipe: str, out: Path, vocab_size: int | None, workers: int, scheduler: str | None, as_json: bool
+    recipe: str,
+    out: Path,
+    vocab_size: int | None,
+    workers: int,
+    scheduler: str | None,
+    patience: float,
+    as_json: bool,
 ) -> None:
     """Train the tokenizer on a weighted, cleaned sample of the sources.
 
     Example: gpts-data train-tokenizer --recipe sample --out tokenizer
     """
     from gpts_data.mixer.learn import train_alone
+    from gpts_data.pipelines.patience import Patience
 
     wanted, folder = open_recipe(recipe, None)
     with progress() as show:
         facts = train_alone(
-            wanted, folder, out, vocab_size=vocab_size, workers=workers, scheduler=scheduler, progress=show
-        )
+            wanted, folder, out, vocab_size=vocab_size, workers=workers, scheduler=scheduler, progress=show,
+            patience=Patience(patience),
+        )  # fmt: skip
     if as_json:
         print_json(facts)
     else:
@@ -54,6 +64,7 @@ def train_tokenizer(
 @out_option
 @click.option("--tokenizer", metavar="DIR", type=click.Path(path_type=Path), help="Use this one; else one is trained.")
 @workers_options
+@patience_option
 @json_option
 def build_mix(
     recipe: str,
@@ -62,6 +73,7 @@ def build_mix(
     tokenizer: Path | None,
     workers: int,
     scheduler: str | None,
+    patience: float,
     as_json: bool,
 ) -> None:
     """Build the mix. Run the same command again to go on after a kill.
@@ -71,11 +83,15 @@ def build_mix(
     from gpts_data.cli.tables import show_mix
     from gpts_data.mixer.build import build
     from gpts_data.mixer.mix import Mix
+    from gpts_data.pipelines.patience import Patience
     from gpts_data.validation.inspect import inspect
 
     wanted, folder = open_recipe(recipe, tokens)
     with progress() as show:
-        built = build(wanted, folder, out, tokenizer=tokenizer, workers=workers, scheduler=scheduler, progress=show)
+        built = build(
+            wanted, folder, out, tokenizer=tokenizer, workers=workers, scheduler=scheduler, progress=show,
+            patience=Patience(patience),
+        )  # fmt: skip
     facts = inspect(Mix(out, built.manifest))
     if as_json:
         print_json({**facts, "built": built.fresh})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -31,6 +32,18 @@ class Quantity(click.ParamType[int]):
             self.fail(f"{value!r} is not a quantity such as 25B, 2M or 64MB", param, ctx)
 
 
+class Duration(click.ParamType[float]):
+    """`90s`, `30min`, `1h`, or seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|h)?", str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is not a duration such as 90s, 30min or 1h", param, ctx)
+        return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2] or "s"]
+
+
 def recipe_option(command: Command) -> Command:
     return click.option(
         "--recipe", default="gpt-s-5m", show_default=True, metavar="NAME|FILE",
@@ -43,6 +56,13 @@ def workers_options(command: Command) -> Command:
     return click.option(
         "--workers", type=click.IntRange(min=1), default=1, show_default=True,
         help="Processes on this machine; the result does not depend on it.",
+    )(command)  # fmt: skip
+
+
+def patience_option(command: Command) -> Command:
+    return click.option(
+        "--patience", type=Duration(), default="1h", show_default=True, metavar="TIME",
+        help="How long a source that does not answer is asked again before giving up (exit 4, resumable).",
     )(command)  # fmt: skip
 
 

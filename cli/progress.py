@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PLAIN_SECONDS = 10.0
 QUIET_SECONDS = 2.0  # what is done sooner needs no word
@@ -22,9 +26,27 @@ def progress() -> Iterator[Show]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _plain(console.print)
-        return
+    with _said(console):
+        if console.is_terminal:
+            yield from _bars(console)
+        else:
+            yield _plain(console.print)
+
+
+@contextmanager
+def _said(console: Console) -> Iterator[None]:
+    """What the package logs, such as what it waits for, as lines above the bars."""
+    handler = logging.Handler()
+    handler.emit = lambda record: console.print(record.getMessage(), style="yellow", markup=False, highlight=False)  # type: ignore[method-assign]
+    log = logging.getLogger("gpts_data")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def _bars(console: Console) -> Iterator[Show]:
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (

@@ -121,6 +121,8 @@ def _check_source(source: RecipeSource) -> None:
             f"source {source.name!r}: expected either files = or dataset =, found "
             + ("both" if source.files else "neither")
         )
+    if source.integrity not in ("stream", "sha256"):
+        raise RecipeError(f'source {source.name!r}: integrity = {source.integrity!r}, expected "stream" or "sha256"')
     if source.files and (source.config or source.revision):
         raise RecipeError(f"source {source.name!r}: config and revision belong to a hub dataset, not to files =")
 

@@ -75,6 +75,7 @@ def _source(plan: Plan, i: int, units: Sequence[Decided], cuts: Sequence[Cut], h
         "tokens": tokens,
         "share": windows / sum(recipe.windows),
         "documents": sum(cut(task)["documents"] for task in cuts),
+        "integrity": recipe.source[i].integrity,
         "epochs": -(-tokens // stream),  # passes over the surviving stream
         "leftover_tokens": stream - tokens,  # the end of the last document, behind the last window
         "validation": {

@@ -16,6 +16,9 @@ from typing import Any, Protocol, TypeVar
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
 
 CONNECT_TIMEOUT = "20s"
+TOPIC = "gpts-data"  # what workers say: that they wait for a source, and for how long
+
+log = logging.getLogger("gpts_data")
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -40,11 +43,12 @@ class Dask:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        client.subscribe_topic(TOPIC, lambda event: log.warning("%s", event[1]))
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         from distributed import KilledWorker, as_completed
 
-        futures = {self._client.submit(function, task, pure=False): task for task in tasks}
+        futures = {self._client.submit(_in_worker, function, task, pure=False): task for task in tasks}
         try:
             for future in as_completed(futures):
                 try:
@@ -57,6 +61,22 @@ class Dask:
                     ) from error
         finally:
             self._client.cancel(list(futures))
+
+
+class _Forward(logging.Handler):
+    """Says in the process of the client what is logged in a worker."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from distributed import get_worker
+
+        get_worker().log_event(TOPIC, record.getMessage())
+
+
+def _in_worker(function: Callable[[Task], Result], task: Task) -> Result:
+    if not any(isinstance(handler, _Forward) for handler in log.handlers):
+        log.addHandler(_Forward())
+        log.propagate = False
+    return function(task)
 
 
 @contextmanager
