@@ -3,9 +3,9 @@
     python -m benchmarks.reading [--rows 40000] [--rounds 3]
 
 A hub on loopback, in a process of its own, serves parquet files as FineWeb-HQ has them: text, id, url, some small
-columns, 768 floats of embeddings a row, 1,000 rows a group. Both sides get text, id and url and count their bytes; `datasets`
-once as rows, as most people loop, once as Arrow batches. Each round runs every reader once in a fresh process, listing
-included; the best round counts. Local: the same files from disk.
+columns, 768 floats of embeddings a row, 1,000 rows a group. Both sides get text, id and url and count their bytes;
+`datasets` once as rows, as most people loop, once as Arrow batches. Each round runs every reader once in a fresh
+process, imports left out and listing included; the best round counts. Local: the same files from disk.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ from tests.conftest import prose
 from tests.hub import Hub
 from tests.hub_data import write
 
-OURS = """
+IMPORTS = """
+import datasets
 from pathlib import Path
 from gpts_data.pipelines.sources import Source, list_files, read, split
+"""
+OURS = """
 source = Source("x", 1, id="id", url="url", **{where!r})
 for file in list_files(source, Path("/")).files:
     for unit in split(source, file, 64_000_000):
@@ -39,13 +42,11 @@ for file in list_files(source, Path("/")).files:
             size += pc.sum(pc.binary_length(batch.column("text"))).as_py()
 """
 ROWS = """
-import datasets
 for row in datasets.load_dataset(**{where!r}, split="train", streaming=True, columns=["text", "id", "url"]):
     n += 1
     size += len(row["text"].encode())
 """
 BATCHES = """
-import datasets
 stream = datasets.load_dataset(**{where!r}, split="train", streaming=True, columns=["text", "id", "url"])
 for table in stream.with_format("arrow").iter(1000):
     n += table.num_rows
@@ -54,6 +55,7 @@ for table in stream.with_format("arrow").iter(1000):
 FRAME = """
 import json, time
 import pyarrow.compute as pc
+{imports}
 began = time.perf_counter()
 n = size = 0
 {body}
@@ -85,7 +87,7 @@ def serve(root: str, heads: dict[str, str], pipe: multiprocessing.connection.Con
 
 
 def measure(body: str, where: dict[str, object], env: dict[str, str]) -> tuple[int, int, float]:
-    code = FRAME.format(body=body.format(where=where))
+    code = FRAME.format(imports=IMPORTS, body=body.format(where=where))
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     rows, size, seconds = json.loads(done.stdout.splitlines()[-1])
     return rows, size, seconds

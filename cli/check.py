@@ -1,4 +1,4 @@
-"""Commands that look: inspect, trace, verify."""
+"""Commands that look: doctor, inspect, trace, verify."""
 
 from __future__ import annotations
 
@@ -8,9 +8,46 @@ from pathlib import Path
 
 import click
 
-from gpts_data.cli.options import json_option, mix_argument, print_json
+from gpts_data.cli.options import (
+    Quantity,
+    json_option,
+    mix_argument,
+    open_recipe,
+    print_json,
+    recipe_option,
+    workers_option,
+)
 from gpts_data.cli.progress import progress
-from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError, VerificationError
+
+
+@click.command()
+@recipe_option
+@click.option("--tokens", type=Quantity(), metavar="N", help="Training tokens, such as 25B, instead of the recipe's.")
+@click.option("--out", default="mix", show_default=True, metavar="DIR", type=click.Path(path_type=Path))
+@workers_option
+@json_option
+def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bool) -> None:
+    """Tell whether this machine can do a build, before it begins. Writes nothing.
+
+    Exits with 1 when it cannot, with 4 when only the hub is in the way.
+
+    Example: gpts-data doctor --recipe sample --tokens 1M --out mix --workers 2
+    """
+    from gpts_data.validation.access import of_hub
+    from gpts_data.validation.doctor import examine
+
+    wanted, folder = open_recipe(recipe, tokens)
+    checks = examine(wanted, folder, out, workers)
+    ok = all(check.ok for check in checks)
+    if as_json:
+        print_json({"ok": ok, "checks": [asdict(check) for check in checks]})
+    else:
+        from gpts_data.cli.tables import show_checks
+
+        show_checks(checks)
+    if not ok:
+        sys.exit(SourceUnavailableError.exit_code if of_hub(checks) else GptsDataError.exit_code)
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gpts_data.cli.build import build_mix, train_tokenizer
-from gpts_data.cli.check import inspect, trace, verify
+from gpts_data.cli.check import doctor, inspect, trace, verify
 from gpts_data.cli.demo import demo
 from gpts_data.cli.train import smoke_train
 from gpts_data.pipelines.errors import GptsDataError
@@ -46,5 +46,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (demo, train_tokenizer, build_mix, inspect, trace, verify, smoke_train):
+for command in (demo, doctor, train_tokenizer, build_mix, inspect, trace, verify, smoke_train):
     cli.add_command(command)

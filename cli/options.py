@@ -53,6 +53,10 @@ def recipe_option(command: Command) -> Command:
 
 def workers_options(command: Command) -> Command:
     command = click.option("--scheduler", metavar="ADDRESS", help="A running dask scheduler, tcp://host:port.")(command)
+    return workers_option(command)
+
+
+def workers_option(command: Command) -> Command:
     return click.option(
         "--workers", type=click.IntRange(min=1), default=1, show_default=True,
         help="Processes on this machine; the result does not depend on it.",

@@ -1,8 +1,14 @@
-"""What people see of a mix: tables on stdout."""
+"""What people see of a mix: tables on stdout; and of a machine: a list."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpts_data.validation.checks import Check
+
+COLUMNS = 79
 
 
 def show_mix(facts: dict[str, Any]) -> None:
@@ -41,6 +47,25 @@ def show_training(result: dict[str, Any]) -> None:
     for name, bits in result["validation_bits_per_byte"].items():
         text = "no held-out window" if bits is None else f"{bits:.3f} bits per byte on held-out text"
         console.print(f" {name}: {text}", highlight=False)
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """A line a check, in 80 columns: what was found; for a failed one what was wanted, and what to do."""
+    import click
+
+    for check in checks:
+        mark = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red", bold=True)
+        found = check.found if check.ok else f"{check.found}; wanted: {check.wanted}"
+        click.echo(f"{mark}  {_wrapped(f'{check.name}: {found}')}")
+        if check.advice:
+            click.echo(f"      {_wrapped(f'next: {check.advice}')}")
+
+
+def _wrapped(text: str) -> str:
+    """In lines under each other from column 6. Paths and commands stay whole: a broken one cannot be pasted."""
+    from textwrap import wrap
+
+    return "\n      ".join(wrap(text, COLUMNS - 6, break_long_words=False, break_on_hyphens=False))
 
 
 def _waterfall(falls: dict[str, Any]) -> Any:

@@ -91,7 +91,7 @@ def list_files(source: Source, folder: Path, access: Access = Access()) -> Listi
     """
     if source.dataset is not None:
         return _list_dataset(source, source.dataset, access)
-    paths = {path: None for pattern in source.files for path in _match(source, pattern, folder.resolve())}
+    paths = local_files(source, folder)
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
     return Listing(
@@ -111,6 +111,11 @@ def _list_dataset(source: Source, dataset: str, access: Access) -> Listing:
                 'use integrity = "stream"'
             )
     return Listing(tuple(SourceFile(f.path, f.url, f.size, f.sha256) for f in found), revision)
+
+
+def local_files(source: Source, folder: Path) -> list[str]:
+    """The paths that `files =` matches, each once, in canonical order. Raises `RecipeError` for a glob without any."""
+    return list(dict.fromkeys(path for pattern in source.files for path in _match(source, pattern, folder.resolve())))
 
 
 def _match(source: Source, pattern: str, folder: Path) -> list[str]:

@@ -23,6 +23,8 @@ ROOMS = {
     "huggingface_hub": ("pipelines/",),
     "tokenizers": ("tokenizer/",),
     "numba": ("pipelines/", "mixer/"),
+    "psutil": ("validation/machine.py",),
+    "packaging": ("validation/installed.py",),
 }
 HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers"}
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]

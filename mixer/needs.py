@@ -1,0 +1,123 @@
+"""What a build will need: disk, memory and open files, from the recipe alone. Estimates, meant to be a little too high.
+
+Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` at 300k and 1M tokens with the work folder kept:
+
+- a unit file holds 2 bytes a token and 204 to 300 a document: 17 keys of 8 bytes, id, url;
+- a document's row in its table takes 36 to 64 bytes, zstd;
+- a process that does all by itself peaks at 632 MB, a dask worker at 600 to 642 MB (spaCy, numba, datatrove), the
+  process that holds the cluster at 275 MB; learning a tokenizer takes 1.1 bytes a byte of sample (23 to 124 MB);
+- the table of dedup: 18 bytes a slot while it doubles (12 old, half as many again new): 631 bytes a document at 480,000
+  documents, 1,207 at 500,000, 671 at 900,000 (17 keys each);
+- open files: 13 with one process, for 1 shard and for 59; with 2 workers 46 in the process that holds the cluster, with
+  4 workers 68, and 26 in a worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpts_data.mixer.assemble import SIDECAR
+from gpts_data.mixer.cut import SLOTS
+from gpts_data.mixer.recipe import Recipe, RecipeSource
+from gpts_data.mixer.rounds import FIRST_RATE, MARGIN
+from gpts_data.pipelines.signatures import Dedup
+
+TOKENS_PER_DOCUMENT = 700  # short for prose, so that documents are not too few: the sample has 1,288
+BYTES_PER_TOKEN = 3.4  # of text, at 4,096 entries
+ID_BYTES = 2
+UNIT_DOCUMENT_BYTES = 300
+TABLE_DOCUMENT_BYTES = 60
+OVERREAD = MARGIN / BYTES_PER_TOKEN / FIRST_RATE  # 1.24: what the first round reads where nothing is dropped
+
+PROCESS_BYTES = 650_000_000
+CLUSTER_BYTES = 300_000_000  # of the process that holds the local cluster
+SLOT_BYTES = 18
+FIRST_SLOTS = 1 << 16
+COPIES_HELD_OUT = 3  # hold_out has the pieces, the whole and its bytes at once
+
+STEP_FILES = 32
+CLUSTER_FILES = 32
+WORKER_FILES = 16  # sockets and pipes, in the process that holds the cluster
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes at the peak, on disk and in memory of all processes together; `open_files` of the one that holds most."""
+
+    documents: int
+    disk_bytes: int
+    memory_bytes: int
+    index_bytes: int
+    """The part of `memory_bytes` that does not depend on the workers and grows with the documents: dedup's table."""
+    process_bytes: int
+    """What one worker more would add to `memory_bytes`."""
+    open_files: int
+
+
+def needs(recipe: Recipe, workers: int = 1) -> Needs:
+    """What building `recipe` with `workers` processes on one machine needs."""
+    documents = [_documents(recipe, windows) for windows in recipe.windows]
+    index = index_bytes(sum(n * _keys(recipe.dedup, s) for n, s in zip(documents, recipe.source, strict=True)))
+    process = PROCESS_BYTES + _largest_step(recipe)
+    cluster = CLUSTER_BYTES if workers > 1 else 0
+    return Needs(
+        documents=sum(documents),
+        disk_bytes=disk_bytes(recipe),
+        memory_bytes=workers * process + cluster + recipe.tokenizer.sample + index,
+        index_bytes=index,
+        process_bytes=process,
+        open_files=open_files(workers),
+    )
+
+
+def disk_bytes(recipe: Recipe) -> int:
+    """The peak, just before the work is removed: sample, unit files, cut files, and the mix itself."""
+    windows = sum(recipe.windows)
+    tokens = windows * recipe.window
+    documents = tokens / TOKENS_PER_DOCUMENT
+    held_out = recipe.validation.fraction * tokens * ID_BYTES
+    cut = tokens * ID_BYTES + windows * SLOTS.itemsize
+    shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
+    mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out
+    return int(recipe.tokenizer.sample + _unit_files(recipe, tokens) + cut + mix)
+
+
+def index_bytes(keys: int) -> int:
+    """The peak of dedup's table, which doubles as pipelines.dedup.Kept does: at most half of its slots are used."""
+    slots = max(FIRST_SLOTS, 1 << (2 * keys - 1).bit_length()) if keys else FIRST_SLOTS
+    return slots * SLOT_BYTES
+
+
+def open_files(workers: int) -> int:
+    """Of the process that holds most, twice what was measured. Units and shards do not count: a step has four at most.
+
+    `prepare` reads one file and writes one, `cut` maps its parts one after the other, `assemble` a cut file and its
+    index (two of them while it goes from one to the next), `decide` one unit.
+    """
+    return STEP_FILES + (CLUSTER_FILES + WORKER_FILES * workers if workers > 1 else 0)
+
+
+def _unit_files(recipe: Recipe, tokens: int) -> float:
+    """All documents that are prepared, kept or not: 3.0 bytes a token of the mix, and the end of each last unit."""
+    each = ID_BYTES + UNIT_DOCUMENT_BYTES / TOKENS_PER_DOCUMENT
+    rest = len(recipe.source) * recipe.unit / BYTES_PER_TOKEN
+    return (tokens * OVERREAD + rest) * each
+
+
+def _largest_step(recipe: Recipe) -> int:
+    """What the largest step of a worker adds: a shard, the windows of a unit, or a source's held-out documents."""
+    shard = min(recipe.shard_windows, sum(recipe.windows)) * recipe.window * ID_BYTES
+    unit = 2 * int(recipe.unit / BYTES_PER_TOKEN) * ID_BYTES
+    held_out = int(max(recipe.windows) * recipe.window * recipe.validation.fraction) * ID_BYTES * COPIES_HELD_OUT
+    return max(shard, unit, held_out)
+
+
+def _documents(recipe: Recipe, windows: int) -> int:
+    """In the mix, held-out ones among them."""
+    return -(-windows * recipe.window // TOKENS_PER_DOCUMENT)
+
+
+def _keys(dedup: Dedup, source: RecipeSource) -> int:
+    """Keys a document of this source has; one without an id or a url has none of it."""
+    names = (source.id is not None) + (source.url is not None) if dedup.url else 0
+    return dedup.exact + names + (dedup.minhash.buckets if dedup.minhash else 0)
