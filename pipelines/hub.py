@@ -7,6 +7,7 @@ session. HF_ENDPOINT, HF_HOME, HF_TOKEN and proxies act as everywhere else. All 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import posixpath
@@ -16,10 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 from gpts_data.pipelines.errors import RecipeError, SourceUnavailableError
 
+CARD = "README.md"
 _ADDRESS = re.compile(r"hf://datasets/(.+?)@([^/]+)/(.+)")
 
 
@@ -46,6 +49,7 @@ def list_files(
     with _hub_errors(what):
         api = HfApi()
         commit = str(api.dataset_info(dataset, revision=revision).sha)
+        _fetch_card(api, dataset, commit)
         urls = _data_files(dataset, config, split, commit)
         root = f"hf://datasets/{dataset}@{commit}/"
         paths = [url.removeprefix(root) for url in urls]
@@ -89,6 +93,21 @@ def stream(url: str, start: int, stop: int, size: int) -> Iterator[bytes]:
         raise SourceUnavailableError(f"{url}: asked for {stop - start:,} bytes from {start:,}, got {n:,}")
 
 
+def _fetch_card(api: Any, dataset: str, commit: str) -> None:
+    """Put README.md, which declares the configs, into the client's cache, whole: `datasets` looks there first, and
+    what else it gets, such as some proxy's page, it takes for a dataset without configs."""
+    tree = api.list_repo_tree(dataset, revision=commit, repo_type="dataset")
+    blob = next((entry.blob_id for entry in tree if entry.path == CARD), None)
+    if blob is None:
+        return
+    path = Path(api.hf_hub_download(dataset, CARD, revision=commit, repo_type="dataset"))
+    content = path.read_bytes()
+    if hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() != blob:
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise SourceUnavailableError(f"dataset {dataset!r}: {CARD} came damaged")
+
+
 def _data_files(dataset: str, config: str | None, split: str, commit: str) -> list[str]:
     """The addresses of a split's files, each once."""
     import datasets
@@ -127,7 +146,7 @@ def _hub_errors(what: str) -> Iterator[None]:
         yield
     except errors.OfflineModeIsEnabled as error:
         raise RecipeError(f"{what}: HF_HUB_OFFLINE is set; unset it, or use files = to read local files") from error
-    except json.JSONDecodeError as error:
+    except (errors.LocalEntryNotFoundError, json.JSONDecodeError) as error:  # no answer, and nothing cached
         raise _unavailable(what, error) from error
     except errors.GatedRepoError as error:
         raise RecipeError(

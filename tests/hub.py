@@ -6,7 +6,7 @@
         hub.commit("acme/toy")                          # main moves on; the old commit stays what it was
 
 A commit is a folder, `<root>/<owner>/<name>/<sha>/`. Not served: xet (so all bytes go over plain HTTP), uploads, the
-dataset viewer. A test's `fault` sees every request first and may answer, delay or drop it.
+dataset viewer. A test's `fault` sees every request first and may answer, delay or drop it; faults.py has the usual.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ import hashlib
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
@@ -34,6 +38,7 @@ ADDRESS = re.compile(
     r"/(?:api/)?datasets/(?P<repo>[^/]+/[^/]+)"
     r"(?:/(?P<kind>revision|tree|resolve)/(?P<revision>[^/]+)(?:/(?P<path>.*))?)?"
 )
+PIECE = 256 << 10  # of a body that is read and sent at once
 
 
 @dataclass(frozen=True)
@@ -41,19 +46,46 @@ class Request:
     method: str
     path: str
     range: str | None
+    host: str | None = None
+    authorized: bool = False
+    """Whether there was a token; which one is nobody's business."""
+
+
+class Body:
+    """The next `size` bytes of a stream, to be read in pieces: a file may be larger than memory."""
+
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self.stream, self.size, self.left = stream, size, size
+
+    def read(self, most: int = PIECE) -> bytes:
+        piece = self.stream.read(min(most, self.left))
+        self.left -= len(piece)
+        return piece
+
+
+Deliver = Callable[["Handler", Body], None]
+"""How a body is sent once its headers are on their way; a fault's may cut, hold or change it."""
 
 
 class Hub:
-    """Serves the datasets under `root`. `requests` holds what was asked, `served` the bytes of file bodies by path."""
+    """Serves the datasets under `root`.
+
+    `requests` holds what was asked, `served` the bytes of file bodies that went out, by path, and `faulty` how many
+    requests the fault took. `clock` tells the seconds since the hub was made; a test may put its own in.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.heads: dict[str, str] = {}
         self.requests: list[Request] = []
         self.served: Counter[str] = Counter()
+        self.faulty = 0
         self.fault: Callable[[Handler, str], bool] | None = None
         self.url = "http://127.0.0.1:0"  # any free port
         self.connections: WeakSet[socket.socket] = WeakSet()
+        self.lock = threading.Lock()  # around both counts: += of two threads may lose one
+        began = time.monotonic()
+        self.clock: Callable[[], float] = lambda: time.monotonic() - began
         self._server: Server | None = None
 
     def start(self) -> Hub:
@@ -64,7 +96,7 @@ class Hub:
         return self
 
     def stop(self) -> None:
-        """Cut all connections and refuse new ones; `start` takes up the same `url` again."""
+        """Cut all connections, which ends their threads, and refuse new ones; `start` takes up the same `url`."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -82,7 +114,11 @@ class Hub:
     def env(self, home: Path) -> dict[str, str]:
         """The environment of a process that knows no hub but this one and keeps its caches in `home`."""
         rest = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-        quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1"}
+        quiet = {
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
         return {**rest, **quiet, "HF_ENDPOINT": self.url, "HF_HOME": str(home)}
 
     def folder(self, repo: str) -> Path:
@@ -105,34 +141,60 @@ class Hub:
         sha = self.heads.get(repo) if revision in (None, "main") else revision
         return sha if sha and (self.root / repo / sha).is_dir() else None
 
+    def find(self, path: str) -> Path | None:
+        """The file at a /resolve address, if there is one."""
+        match = ADDRESS.fullmatch(path)
+        if not match or match["kind"] != "resolve" or not (sha := self.resolve(match["repo"], match["revision"])):
+            return None
+        file = self.root / match["repo"] / sha / (match["path"] or "")
+        return file if file.is_file() else None
+
 
 class Server(ThreadingHTTPServer):
     request_queue_size = 64  # of 5, the default, a few workers that start together overflow, and wait a second each
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Known before its thread starts, so that `Hub.stop` misses none."""
+        self.RequestHandlerClass.hub.connections.add(request)  # type: ignore[attr-defined]
+        super().process_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):  # a client that went away is no error of the hub
             super().handle_error(request, client_address)
 
 
+def send_all(handler: Handler, body: Body) -> None:
+    while piece := body.read():
+        handler.write(piece)
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers what reading takes: the commit of a revision, listings, ranges of files."""
 
     hub: Hub  # set by `Hub.start`
+    deliver: Deliver  # these two are each request's own
+    name: str | None  # of the file whose body is sent, as `Hub.served` counts it
     protocol_version = "HTTP/1.1"  # the client keeps its connections
     wbufsize = 1 << 16  # headers and body leave together; apart, delayed acknowledgements cost 40 ms a request
     disable_nagle_algorithm = True
 
-    def setup(self) -> None:
-        super().setup()
-        self.hub.connections.add(self.connection)
-
     def do_GET(self) -> None:
-        address = urlsplit(self.path)
-        path = unquote(address.path)
-        self.hub.requests.append(Request(self.command, path, self.headers.get("Range")))
+        path = unquote(urlsplit(self.path).path)
+        asked = {name: self.headers.get(name) for name in ("Range", "Host", "Authorization")}
+        authorized = asked["Authorization"] is not None
+        self.deliver, self.name = send_all, None
+        self.hub.requests.append(Request(self.command, path, asked["Range"], asked["Host"], authorized))
         if self.hub.fault is not None and self.hub.fault(self, path):
-            return
-        if not (match := ADDRESS.fullmatch(path)):
+            with self.hub.lock:
+                self.hub.faulty += 1
+        else:
+            self.answer()
+
+    def answer(self, deliver: Deliver = send_all) -> None:
+        """What a sound hub says, its body sent by `deliver`; for `do_GET`, and for faults that spoil only a part."""
+        self.deliver = deliver
+        address = urlsplit(self.path)
+        if not (match := ADDRESS.fullmatch(unquote(address.path))):
             return self.missing("EntryNotFound")
         repo, kind, revision, name = match.groups()
         if not (sha := self.hub.resolve(repo, revision)):
@@ -148,14 +210,30 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def send(self, status: int, body: bytes = b"", **headers: object) -> None:
+    def send(self, status: int, body: bytes | Body = b"", **headers: object) -> None:
         """Answer; `X_Repo_Commit=` becomes the header X-Repo-Commit."""
+        body = Body(BytesIO(body), len(body)) if isinstance(body, bytes) else body
         self.send_response(status)
-        for key, value in {"Content-Length": len(body), **headers}.items():
+        for key, value in {"Content-Length": body.size, **headers}.items():
             self.send_header(key.replace("_", "-"), str(value))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.deliver(self, body)
+
+    def write(self, piece: bytes) -> None:
+        """Send a piece of the body now, and count it when it is a file's."""
+        self.wfile.write(piece)
+        self.wfile.flush()
+        if self.name:
+            with self.hub.lock:
+                self.hub.served[self.name] += len(piece)
+
+    def wait(self, seconds: float | None) -> bool:
+        """Whether client and hub are still there after `seconds`, None: for ever; returns at once when one is not."""
+        self.wfile.flush()
+        readable, _, _ = select.select([self.connection], [], [], seconds)  # it asks nothing before it has its answer
+        self.close_connection = self.close_connection or bool(readable)
+        return not readable
 
     def missing(self, code: str) -> None:
         """A 404 the client understands: without X-Error-Code it is any HTTP error, RepoNotFound as much as a fault."""
@@ -173,25 +251,42 @@ class Handler(BaseHTTPRequestHandler):
 
     def _file(self, file: Path, sha: str) -> None:
         size = file.stat().st_size
-        headers = {"ETag": f'"{hashlib.sha1(str(file).encode()).hexdigest()}"', "X_Repo_Commit": sha}
+        headers = {"ETag": f'"{etag(file)}"', "X_Repo_Commit": sha}
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         start, stop = (int(span[1]), min(int(span[2] or size) + 1, size)) if span else (0, size)
         if span and start >= size:
             return self.send(416, Content_Range=f"bytes */{size}")
         if span:
             headers["Content_Range"] = f"bytes {start}-{stop - 1}/{size}"
-        body = file.read_bytes()[start:stop]
-        if self.command == "GET":
-            self.hub.served[file.relative_to(self.hub.root).as_posix()] += len(body)
-        self.send(206 if span else 200, body, **headers)
+        self.name = file.relative_to(self.hub.root).as_posix()
+        with file.open("rb") as stream:
+            stream.seek(start)
+            self.send(206 if span else 200, Body(stream, stop - start), **headers)
+
+
+def etag(file: Path) -> str:
+    """What the hub knows a file's content by: sha256 of a large one, git's digest of any other."""
+    git, sha256 = _digests(file, (stat := file.stat()).st_size, stat.st_mtime_ns)
+    return sha256 if file.name.endswith(LFS) else git
+
+
+@lru_cache(maxsize=4096)
+def _digests(file: Path, size: int, mtime_ns: int) -> tuple[str, str]:
+    """git's digest and sha256; size and mtime are there to be asked anew when the file has changed."""
+    git, sha256 = hashlib.sha1(f"blob {size}\0".encode()), hashlib.sha256()
+    with file.open("rb") as stream:
+        while piece := stream.read(PIECE):
+            git.update(piece)
+            sha256.update(piece)
+    return git.hexdigest(), sha256.hexdigest()
 
 
 def _entry(path: Path, name: str) -> dict[str, object]:
     """A row of a listing. No xetHash, so the client does not turn to xet."""
     if path.is_dir():
         return {"type": "directory", "path": name, "size": 0, "oid": "0" * 40}
-    body = path.read_bytes()
-    row: dict[str, object] = {"type": "file", "path": name, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}
+    git, sha256 = _digests(path, (stat := path.stat()).st_size, stat.st_mtime_ns)
+    row: dict[str, object] = {"type": "file", "path": name, "size": stat.st_size, "oid": git}
     if path.name.endswith(LFS):
-        row["lfs"] = {"oid": hashlib.sha256(body).hexdigest(), "size": len(body), "pointerSize": 134}
+        row["lfs"] = {"oid": sha256, "size": stat.st_size, "pointerSize": 134}
     return row

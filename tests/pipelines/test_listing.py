@@ -1,0 +1,81 @@
+"""Listing a dataset: right in the end or a clear end, whichever request fails and however it does.
+
+The clients take some failures for answers: a page instead of README.md is "no such config" to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpts_data.pipelines.courier import courier
+from gpts_data.pipelines.errors import SourceUnavailableError
+from gpts_data.pipelines.patience import Patience
+from gpts_data.pipelines.remote import Access
+from gpts_data.pipelines.sources import Listing, Source, list_files
+from tests import faults
+from tests.hub import Handler, Hub
+from tests.hub_data import card, rows, write
+
+FAST = Patience(budget=120, stall=1, first_wait=0.01, longest_wait=0.1)
+WEB = Source("web", 1, dataset="acme/web", config="one")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with Hub(tmp_path_factory.mktemp("hub")) as hub:
+        web = hub.folder("acme/web")
+        card(web, {"one": "data/one/*.parquet", "two": "data/two/*.parquet"})
+        for part in ("one/a", "one/b", "two/a"):
+            write(web / f"data/{part}.parquet", rows(part, 5))
+        yield hub
+
+
+@pytest.fixture(autouse=True)
+def _fresh(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No cache of the clients from another test, and their own waits short."""
+    for name, value in hub.env(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
+    courier().close()
+    yield
+    hub.fault = None
+    courier().close()
+
+
+def listing(hub: Hub, patience: Patience = FAST) -> Listing:
+    return list_files(WEB, Path(), Access(patience=patience))
+
+
+FAULTS = {"html": faults.html(), "503": faults.status(503), "reset": faults.reset()}
+
+
+@pytest.mark.parametrize(("name", "number"), [*(("html", n) for n in range(8)), ("503", 0), ("503", 5), ("reset", 5)])
+def test_whichever_request_fails(hub: Hub, name: str, number: int) -> None:
+    """The n-th request of the first attempt; there are eight."""
+    fault = FAULTS[name]
+    seen = 0
+
+    def nth(handler: Handler, path: str) -> bool:
+        nonlocal seen
+        seen += 1
+        return seen == number + 1
+
+    hub.fault = faults.only(nth, fault)
+    found = listing(hub)
+    assert [file.name for file in found.files] == ["data/one/a.parquet", "data/one/b.parquet"]
+    assert found.revision == hub.heads["acme/web"]
+
+
+def test_a_listing_that_hangs_is_given_up_and_asked_again(hub: Hub) -> None:
+    hub.fault = faults.times(1, faults.only("/api/datasets", faults.stall_headers()))
+    assert len(listing(hub).files) == 2
+
+
+def test_the_budget_ends_it(hub: Hub) -> None:
+    hub.fault = faults.status(503)
+    with pytest.raises(SourceUnavailableError, match=r"'acme/web': the hub did not answer \(HTTP 503\); gave up"):
+        listing(hub, Patience(budget=1, first_wait=0.1))

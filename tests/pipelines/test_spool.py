@@ -1,0 +1,124 @@
+"""The spool: not a byte of a file is used before its sha256 is the listed one."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from gpts_data.pipelines import spool
+from gpts_data.pipelines.courier import courier
+from gpts_data.pipelines.errors import DataError, SourceUnavailableError
+from gpts_data.pipelines.patience import Patience
+from gpts_data.pipelines.remote import Access
+from gpts_data.pipelines.sources import SourceFile
+from gpts_data.pipelines.spool import open_checked
+from tests import faults
+from tests.hub import Hub
+
+CONTENTS = {f"{i}.parquet": random.Random(i).randbytes(20_000) for i in range(4)}
+FAST = Patience(budget=60, stall=1, first_wait=0.01, longest_wait=0.1)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with Hub(tmp_path_factory.mktemp("hub")) as hub, pytest.MonkeyPatch.context() as patch:
+        for name, value in hub.env(tmp_path_factory.mktemp("home")).items():
+            patch.setenv(name, value)
+        courier().close()
+        for name, content in CONTENTS.items():
+            (hub.folder("acme/bytes") / name).write_bytes(content)
+        yield hub
+        courier().close()
+
+
+@pytest.fixture(autouse=True)
+def _no_fault(hub: Hub) -> Iterator[None]:
+    yield
+    hub.fault = None
+
+
+def listed(hub: Hub, name: str) -> SourceFile:
+    content = CONTENTS[name]
+    url = f"hf://datasets/acme/bytes@{hub.heads['acme/bytes']}/{name}"
+    return SourceFile(name, url, len(content), sha256(content).hexdigest())
+
+
+def test_fetched_once_for_all(hub: Hub, tmp_path: Path) -> None:
+    before = len(hub.requests)
+    for _ in range(3):
+        with open_checked(listed(hub, "0.parquet"), Access(tmp_path, FAST)) as file:
+            assert file.read() == CONTENTS["0.parquet"]
+    assert len(hub.requests) - before == 1
+
+
+def test_workers_of_a_machine_fetch_once(hub: Hub, tmp_path: Path) -> None:
+    hub.fault = faults.drip(200_000)
+    before = sum(hub.served.values())
+
+    def work() -> None:
+        with open_checked(listed(hub, "0.parquet"), Access(tmp_path, FAST)) as file:
+            assert file.read() == CONTENTS["0.parquet"]
+        courier().close()
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sum(hub.served.values()) - before == len(CONTENTS["0.parquet"])
+
+
+@pytest.mark.parametrize("bit", random.Random(0).sample(range(8 * 20_000), 25))
+def test_a_flipped_bit_is_found_and_fetched_again(hub: Hub, tmp_path: Path, bit: int) -> None:
+    hub.fault = faults.times(1, faults.flip(bit))
+    before = len(hub.requests)
+    with open_checked(listed(hub, "1.parquet"), Access(tmp_path, FAST)) as file:
+        assert file.read() == CONTENTS["1.parquet"]
+    assert len(hub.requests) - before == 2
+
+
+def test_a_file_that_is_another_is_refused(hub: Hub, tmp_path: Path) -> None:
+    hub.fault = faults.flip(77)
+    with pytest.raises(SourceUnavailableError, match=r"1\.parquet: 3 times fetched, the sha256 was never"):
+        open_checked(listed(hub, "1.parquet"), Access(tmp_path, FAST))
+    assert [path.suffix for path in (tmp_path / "files").iterdir()] == [".lock"]
+
+
+def test_what_a_killed_build_left_counts(hub: Hub, tmp_path: Path) -> None:
+    wanted = listed(hub, "2.parquet")
+    part = tmp_path / "files" / f"{wanted.sha256}.part"
+    part.parent.mkdir()
+    part.write_bytes(CONTENTS["2.parquet"][:15_000])
+    before = sum(hub.served.values())
+    with open_checked(wanted, Access(tmp_path, FAST)) as file:
+        assert file.read() == CONTENTS["2.parquet"]
+    assert sum(hub.served.values()) - before <= 20_000
+
+
+def test_room_is_bounded_and_open_files_stay_whole(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "SPOOL_BYTES", 45_000)
+    files = [open_checked(listed(hub, name), Access(tmp_path, FAST)) for name in CONTENTS]
+    there = [path for path in (tmp_path / "files").iterdir() if not path.suffix]
+    assert sum(path.stat().st_size for path in there) <= 45_000
+    for file, content in zip(files, CONTENTS.values(), strict=True):
+        assert file.read() == content
+        file.close()
+
+
+def test_a_local_file_that_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"as planned")
+    file = SourceFile("a.parquet", str(path), 10, sha256(b"as planned").hexdigest())
+    with open_checked(file, Access()) as opened:
+        assert opened.read() == b"as planned"
+    path.write_bytes(b"as changed")
+    with pytest.raises(DataError, match="put the file back"):
+        open_checked(file, Access())
+    path.unlink()
+    with pytest.raises(DataError, match="found sha256 no file"):
+        open_checked(file, Access())
