@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.faults import damage, separate
 from gpts_data.pipelines.files import committed, file_digest
 from gpts_data.pipelines.filters import Clean, cleaner
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
@@ -26,6 +27,7 @@ from gpts_data.pipelines.signatures import Dedup, hash_strings, signer
 from gpts_data.pipelines.sources import Source, Unit, read
 from gpts_data.tokenizer.encode import encoder
 
+NAMED = 20  # damaged documents that are named, of each unit and in the manifest
 DRAW_SEED = 0x5EED  # of the validation draw; the same documents are held out under every recipe seed
 
 
@@ -53,20 +55,24 @@ def prepare(task: Prepare) -> dict[str, Any]:
     if receipt := read_receipt(task.receipt, task.key):
         return receipt
     n_read = n_kept = n_tokens = 0
+    damaged: list[str] = []
     dropped: Counter[str] = Counter()
     with committed(task.path) as file, pa.ipc.new_file(file, schema(task.dedup)) as writer:
         for batch in read(task.source, task.unit, task.access):
-            cleaned, reasons = cleaner(task.clean).clean(batch)
+            damaged += damage(batch)
+            sound, faults = separate(batch)
+            cleaned, reasons = cleaner(task.clean).clean(sound)
             n_read += batch.num_rows
             n_kept += cleaned.num_rows
-            dropped += reasons
+            dropped += faults + reasons
             if cleaned.num_rows:
                 encoded = _encode(cleaned, task)
                 n_tokens += len(encoded.column("ids").values)
                 writer.write_batch(encoded)
     return write_receipt(
         task.receipt, task.key, source=task.source.name, unit=task.unit.name, read=n_read, kept=n_kept,
-        dropped=dict(dropped), tokens=n_tokens, bytes=task.path.stat().st_size, sha256=file_digest(task.path),
+        dropped=dict(dropped), damaged=damaged[:NAMED], n_damaged=len(damaged), tokens=n_tokens,
+        bytes=task.path.stat().st_size, sha256=file_digest(task.path),
     )  # fmt: skip
 
 

@@ -123,6 +123,8 @@ def _check_source(source: RecipeSource) -> None:
         )
     if source.integrity not in ("stream", "sha256"):
         raise RecipeError(f'source {source.name!r}: integrity = {source.integrity!r}, expected "stream" or "sha256"')
+    if source.max_damaged < 0:
+        raise RecipeError(f"source {source.name!r}: max_damaged = {source.max_damaged}, expected 0 or more")
     if source.files and (source.config or source.revision):
         raise RecipeError(f"source {source.name!r}: config and revision belong to a hub dataset, not to files =")
 
@@ -146,7 +148,9 @@ def parse_bytes(text: str | int | float) -> int:
     return parse_quantity(text, _BYTE_UNITS)
 
 
-_QUANTITIES = {"tokens": parse_quantity, "sample": parse_bytes, "unit": parse_bytes}
+_QUANTITIES = {
+    "tokens": parse_quantity, "sample": parse_bytes, "unit": parse_bytes, "max_document_bytes": parse_bytes
+}  # fmt: skip
 
 
 def parse(kind: Any, table: Mapping[str, Any], where: str) -> Any:

@@ -14,7 +14,7 @@ from gpts_data.mixer.decide import Decided, PreparedUnit, decide, survivors
 from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.prepare import Prepare, prepare
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.sources import Unit, split
+from gpts_data.pipelines.sources import Unit, refuse_damage, split
 from gpts_data.tokenizer.artifact import Artifact
 
 FIRST_RATE = 0.25  # surviving tokens per byte of text, until a source's own is known: 3.4 bytes a token, some dropped
@@ -53,6 +53,10 @@ class Supply:
 
     def prepared(self) -> list[PreparedUnit]:
         return [PreparedUnit(task.path, task.unit.name) for task in self.tasks]
+
+    def damaged(self) -> list[str]:
+        """`place: fault` of damaged documents so far, in canonical order; of each unit the first."""
+        return [place for receipt in self.receipts for place in receipt["damaged"]]
 
     def _all_units(self, files: Any) -> Iterator[Unit]:
         for file in files:
@@ -97,3 +101,4 @@ def _prepare(tasks: dict[Path, tuple[Supply, Prepare]], engine: Engine, report: 
         report(str(receipt["source"]), receipt)
     for supply, task in tasks.values():
         supply.receipts.append(prepare(task))
+        refuse_damage(supply.source, supply.damaged(), sum(receipt["n_damaged"] for receipt in supply.receipts))

@@ -13,6 +13,7 @@ from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
 from gpts_data.mixer.decide import Decided
 from gpts_data.mixer.manifest import write_manifest
 from gpts_data.mixer.plan import Plan, listing_facts
+from gpts_data.mixer.prepare import NAMED
 from gpts_data.mixer.recipe import resolved
 from gpts_data.mixer.rounds import Supply
 from gpts_data.pipelines.dedup import HELD_OUT
@@ -36,6 +37,7 @@ def seal(
             name: {
                 **listing_facts(plan.listings[i]),
                 **_source(plan, i, decided[i], cuts[i], held[i]),
+                "damaged": supplies[i].damaged()[:NAMED],
             }
             for i, name in enumerate(plan.recipe.names)
         },

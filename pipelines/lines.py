@@ -1,143 +1,151 @@
-"""JSON lines: plain, .zst or .gz. A unit of a plain file holds the lines that begin inside its byte range."""
+"""JSON lines: plain, .zst or .gz. A unit of a plain file holds the lines that begin inside its byte range.
+
+A line that is no document is a row with a fault (faults.py). Where a compressed file breaks, one row with a fault
+stands for all that follows: nobody can know how much that is.
+"""
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
 import pyarrow as pa
-import zstandard
 
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines import faults
+from gpts_data.pipelines.decompress import CHUNK_BYTES, COMPRESSED, Broken, chunks
 
-COMPRESSED = (".zst", ".gz")
-CHUNK_BYTES = 1 << 20
 BATCH_ROWS = 1000
+ESCAPE = 6  # bytes of JSON that may stand for one byte of text: \\u0001
 
 Names = tuple[str, str | None, str | None]
 """The source's names for text, id and url."""
 
+Row = tuple[int, str | None, str | None, str | None, str | None]
+"""Where a line begins; then text, id, url, fault."""
+
 
 def columns(file: IO[bytes], name: str) -> set[str]:
-    """The keys of the first document."""
-    for offset, line in _lines(_chunks(file, name), 0):
-        if line.strip():
-            return set(_parse(line, name, offset))
+    """The keys of the first sound document."""
+    for offset, line in _lines(chunks(file, name), 0, 1 << 30):
+        row = _parse(line, offset) if isinstance(line, bytes) and line.strip() else None
+        if isinstance(row, dict):
+            return set(row)
     return set()
 
 
-def read(file: IO[bytes], name: str, start: int, stop: int, names: Names) -> Iterator[pa.RecordBatch]:
-    """Lines that begin in bytes `start..stop` as batches of text, id, url, place (see `sources.read`).
+def read(
+    file: IO[bytes], name: str, start: int, stop: int, names: Names, max_document_bytes: int = faults.MAX_DOCUMENT_BYTES
+) -> Iterator[pa.RecordBatch]:
+    """Lines that begin in bytes `start..stop` as batches of text, id, url, place, fault (see `sources.read`).
 
-    Places count bytes of the uncompressed file; a compressed file is read whole.
+    Places count bytes of the uncompressed file; a compressed file is read whole. A line that can hold no text of
+    `max_document_bytes` or fewer is passed over without being held.
     """
-    rows: list[tuple[int, dict[str, Any]]] = []
-    for offset, line in _unit_lines(file, name, start, stop):
-        if line.strip():
-            rows.append((offset, _parse(line, name, offset)))
+    rows: list[Row] = []
+    for offset, line in _unit_lines(file, name, start, stop, ESCAPE * max_document_bytes + CHUNK_BYTES):
+        if isinstance(line, str):
+            rows.append((offset, None, None, None, line))
+        elif line.strip():
+            rows.append(_row(line, offset, names))
         if len(rows) == BATCH_ROWS:
-            yield _documents(rows, name, names)
+            yield faults.mark(_documents(rows, name), max_document_bytes)
             rows = []
     if rows:
-        yield _documents(rows, name, names)
+        yield faults.mark(_documents(rows, name), max_document_bytes)
 
 
-def _unit_lines(file: IO[bytes], name: str, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+def _unit_lines(file: IO[bytes], name: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, bytes | str]]:
     if name.endswith(COMPRESSED):
-        yield from _lines(_chunks(file, name), 0)
+        yield from _lines(chunks(file, name), 0, limit)
         return
     file.seek(max(start - 1, 0))
     if start:  # the line that reaches into this unit began in the one before, unless it ended just there
-        start += len(file.readline()) - 1
-    for offset, line in _lines(_chunks(file, name), start):
+        start += _skip_line(file, stop - start + 1) - 1
+    for offset, line in _lines(chunks(file, name), start, limit):
         if offset >= stop:
             return
         yield offset, line
 
 
-def _lines(chunks: Iterator[bytes], offset: int) -> Iterator[tuple[int, bytes]]:
-    """Each line with the byte where it begins."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield offset, line
-            offset += len(line) + 1
-    if rest:
-        yield offset, rest
+def _skip_line(file: IO[bytes], most: int) -> int:
+    """The bytes up to and with the next newline, passed over; about `most` when there is none so soon."""
+    n = 0
+    while n < most:
+        part = file.readline(CHUNK_BYTES)
+        n += len(part)
+        if not part or part.endswith(b"\n"):
+            break
+    return n
 
 
-def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
-    if name.endswith(".zst"):
-        yield from _zstd_chunks(file, name)
-    elif name.endswith(".gz"):
-        try:
-            with gzip.open(file, "rb") as plain:
-                while chunk := plain.read(CHUNK_BYTES):
-                    yield chunk
-            if not file.tell():
-                raise EOFError("the file is empty")
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{name}: damaged gzip: {error}") from error
-    else:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
-
-
-def _zstd_chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """Frame by frame, since zstandard's stream reader takes a cut file for a finished one."""
-    frame = zstandard.ZstdDecompressor().decompressobj()
-    begun = True  # text of no lines is a frame too: a file without one was cut short
+def _lines(texts: Iterator[bytes], offset: int, limit: int) -> Iterator[tuple[int, bytes | str]]:
+    """Each line with the byte where it begins; a fault for one longer than `limit`, and where the texts break off."""
+    rest, passed = b"", 0  # of a line that is too long, how much was passed over
     try:
-        while chunk := file.read(CHUNK_BYTES):
-            while chunk:
-                begun = True
-                yield frame.decompress(chunk)
-                if not frame.eof:
-                    break
-                chunk, begun = frame.unused_data, False
-                frame = zstandard.ZstdDecompressor().decompressobj()
-    except zstandard.ZstdError as error:
-        raise DataError(f"{name}: damaged zstd frame: {error}") from error
-    if begun:
-        raise DataError(f"{name}: the file ends inside a zstd frame; it was cut short, fetch it again")
+        for text in texts:
+            *whole, rest = (rest + text).split(b"\n")
+            for line in whole:
+                yield offset, faults.OVERSIZED if passed + len(line) > limit else line
+                offset += passed + len(line) + 1
+                passed = 0
+            if passed + len(rest) > limit:
+                passed, rest = passed + len(rest), b""
+    except Broken as broken:
+        yield offset, str(broken)
+        return
+    if passed or rest:
+        yield offset, faults.OVERSIZED if passed else rest
 
 
-def _parse(line: bytes, name: str, offset: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name}: broken line at byte {offset:,}: {error}") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{name}: line at byte {offset:,} holds {type(row).__name__}, expected a JSON object")
-    return row
-
-
-def _documents(rows: list[tuple[int, dict[str, Any]]], name: str, names: Names) -> pa.RecordBatch:
+def _row(line: bytes, offset: int, names: Names) -> Row:
+    row = _parse(line, offset)
+    if isinstance(row, str):
+        return offset, None, None, None, row
     text, id_, url = names
+    labels = _label(row, id_), _label(row, url)
+    if text not in row:
+        return offset, None, *labels, faults.DRIFT
+    value = row[text]
+    if value is not None and not isinstance(value, str):
+        return offset, None, *labels, faults.NOT_STRING
+    return offset, value, *labels, None
+
+
+def _parse(line: bytes, offset: int) -> dict[str, Any] | str:
+    """The JSON object of a line, or its fault."""
     try:
-        arrays = [
-            pa.array([_text(row.get(text), name, offset) for offset, row in rows], pa.string()),
-            *(pa.array([_label(row, column) for _, row in rows], pa.string()) for column in (id_, url)),
-            pa.array([f"{name}:{offset}" for offset, _ in rows], pa.string()),
-        ]
-    except UnicodeEncodeError as error:
-        if len(rows) > 1:
-            for row in rows:  # the one that cannot be encoded names itself
-                _documents([row], name, names)
-        raise DataError(f"{name}: broken line at byte {rows[0][0]:,}: {error}") from error
-    return pa.RecordBatch.from_arrays(arrays, names=["text", "id", "url", "place"])
-
-
-def _text(value: Any, name: str, offset: int) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise DataError(f"{name}: the text of the line at byte {offset:,} is {type(value).__name__}, expected a string")
+        row = json.loads(line.decode("utf-8" if offset else "utf-8-sig"))  # given bytes, json guesses UTF-16 too
+    except UnicodeDecodeError:
+        return faults.NOT_UTF8
+    except (ValueError, RecursionError):
+        return faults.BROKEN_LINE
+    return row if isinstance(row, dict) else faults.BROKEN_LINE
 
 
 def _label(row: dict[str, Any], column: str | None) -> str | None:
     value = row.get(column) if column else None
     return None if value is None else str(value)
+
+
+def _documents(rows: list[Row], name: str) -> pa.RecordBatch:
+    try:
+        return _batch(rows, name)
+    except UnicodeEncodeError:  # half a surrogate pair, from a JSON escape
+        return _batch([row if _is_unicode(row) else (row[0], None, None, None, faults.NOT_UTF8) for row in rows], name)
+
+
+def _batch(rows: list[Row], name: str) -> pa.RecordBatch:
+    offsets, text, id_, url, fault = zip(*rows, strict=True)
+    places = [f"{name}:{offset}" for offset in offsets]
+    return pa.RecordBatch.from_arrays(
+        [pa.array(column, pa.string()) for column in (text, id_, url, places, fault)], schema=faults.SCHEMA
+    )
+
+
+def _is_unicode(row: Row) -> bool:
+    try:
+        "".join(value for value in row[1:] if value).encode()  # type: ignore[misc]
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -7,15 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from gpts_data.pipelines import faults
 from gpts_data.pipelines.errors import DataError
-from gpts_data.pipelines.remote import RemoteFile
+from gpts_data.pipelines.remote import RemoteFile, Span
 
 BATCH_ROWS = 1000
 MAGIC = b"PAR1"
-GAP = 16 << 10  # bytes between two columns that cost less than a request of their own
+GAP = 16 << 10  # bytes between two columns that cost less than a request of their own,
+GAP_SHARE = 1 / 50  # and no more of what is wanted than this
 
 Names = tuple[str, str | None, str | None]
 """The source's names for text, id and url."""
@@ -41,29 +46,104 @@ def runs(file: IO[bytes], name: str, text: str, unit_bytes: int) -> list[tuple[i
     return found
 
 
-def read(file: IO[bytes], name: str, start: int, stop: int, names: Names) -> Iterator[pa.RecordBatch]:
-    """Row groups `start..stop` as batches of text, id, url, place (see `sources.read`)."""
-    wanted = [column for column in dict.fromkeys(names) if column]
+def text_bytes(file: IO[bytes], name: str, text: str, start: int, stop: int) -> int:
+    """Of row groups `start..stop`, as `runs` counts them."""
     with _damage(name):
         metadata = _metadata(file, name)
-        spans = {group: _spans(metadata.row_group(group), wanted) for group in range(start, stop)}
-        if isinstance(file, RemoteFile):
-            file.expect(span for group in spans.values() for span in group)
+        groups = range(start, min(stop, metadata.num_row_groups))
+        return sum(_column_bytes(metadata.row_group(group), text) for group in groups)
+
+
+def read(
+    file: IO[bytes], name: str, start: int, stop: int, names: Names, max_document_bytes: int = faults.MAX_DOCUMENT_BYTES
+) -> Iterator[pa.RecordBatch]:
+    """Row groups `start..stop` as batches of text, id, url, place, fault (see `sources.read`).
+
+    A row group that does not decode gives the rows before the damage, and a row with a fault for each behind it.
+    """
+    with _damage(name):
+        metadata = _metadata(file, name)
+        columns = _readable(metadata.schema.to_arrow_schema(), names)
+        drifted = names[0] not in columns
+        spans = {g: [] if drifted else _spans(metadata.row_group(g), columns) for g in range(start, stop)}
         reader = pq.ParquetFile(file, metadata=metadata, pre_buffer=False, page_checksum_verification=True)
-        for group in range(start, stop):
-            row = 0
-            if isinstance(file, RemoteFile):
-                file.hold(len(spans[group]))  # here and not from within Arrow, where Ctrl-C would not be heard
-            for batch in reader.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted):
-                places = [f"{name}:{group}:{row + i}" for i in range(batch.num_rows)]
-                row += batch.num_rows
-                yield _documents(batch, names, places)
-            expected = reader.metadata.row_group(group).num_rows
-            if row != expected:
-                raise DataError(f"{name}: found {row:,} rows in row group {group}, expected {expected:,}")
+    if isinstance(file, RemoteFile):
+        file.expect(span for group in spans.values() for span in group)
+    for group in range(start, stop):
+        n_rows = metadata.row_group(group).num_rows
+        if isinstance(file, RemoteFile):
+            file.hold(len(spans[group]))  # here and not from within Arrow, where Ctrl-C would not be heard
+        if drifted:
+            yield from _lost(name, group, 0, n_rows, faults.DRIFT)
+            continue
+        row = 0
+        for batch in _decoded(file, reader, name, group, columns, spans[group]):
+            places = _places(name, group, row, row + batch.num_rows)
+            row += batch.num_rows
+            yield faults.mark(_documents(batch, names, places), max_document_bytes)
+        yield from _lost(name, group, row, n_rows, faults.DAMAGED_GROUP)
+
+
+def _decoded(
+    file: IO[bytes], reader: pq.ParquetFile, name: str, group: int, columns: list[str], spans: list[Span]
+) -> Iterator[pa.RecordBatch]:
+    """The batches of a row group, up to where it does not decode. What came damaged over the network may be whole the
+    next time."""
+    done = 0
+    for last_try in (False, True) if isinstance(file, RemoteFile) else (True,):
+        try:
+            with _damage(name):
+                for i, batch in enumerate(reader.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)):
+                    if i >= done:
+                        yield batch
+                        done += 1
+            return
+        except DataError:
+            if not last_try and isinstance(file, RemoteFile):
+                file.hold_again(spans)
+
+
+def _lost(name: str, group: int, start: int, stop: int, fault: str) -> Iterator[pa.RecordBatch]:
+    """Rows `start..stop` of a row group, which cannot be read."""
+    for first in range(start, stop, BATCH_ROWS):
+        last = min(first + BATCH_ROWS, stop)
+        nulls = pa.nulls(last - first, pa.string())
+        places = _places(name, group, first, last)
+        yield pa.RecordBatch.from_arrays([nulls, nulls, nulls, places, _all(fault, last - first)], schema=faults.SCHEMA)
+
+
+def _readable(schema: pa.Schema, names: Names) -> list[str]:
+    """The columns of `names` that the file has, without the text where it holds no strings."""
+    found = [column for column in dict.fromkeys(names) if column and column in schema.names]
+    return [column for column in found if column != names[0] or _is_text(schema.field(column).type)]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    kinds = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
+    return any(is_kind(kind) for is_kind in (*kinds, pa.types.is_binary, pa.types.is_large_binary))
+
+
+def _places(name: str, group: int, start: int, stop: int) -> pa.StringArray:
+    return pa.array([f"{name}:{group}:{row}" for row in range(start, stop)], pa.string())
+
+
+def _all(value: str, n: int) -> pa.StringArray:
+    return pa.array([value] * n, pa.string())
 
 
 def _metadata(file: IO[bytes], name: str) -> pq.FileMetaData:
+    try:
+        return _footer(file, name)
+    except (DataError, pa.ArrowException, OSError):
+        if not isinstance(file, RemoteFile):
+            raise
+        file.forget()
+        return _footer(file, name)
+
+
+def _footer(file: IO[bytes], name: str) -> pq.FileMetaData:
     """The footer, and no byte more: Arrow would fetch the last 64 KiB, mostly of a column that is not read."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - 8, 0))
@@ -73,16 +153,20 @@ def _metadata(file: IO[bytes], name: str) -> pq.FileMetaData:
         raise DataError(f"{name}: not readable as parquet: no footer at the end of its {size:,} bytes; it may be cut")
     file.seek(size - 8 - length)
     footer = file.read(length)
-    return pq.read_metadata(pa.BufferReader(MAGIC + footer + tail))
+    metadata = pq.read_metadata(pa.BufferReader(MAGIC + footer + tail))
+    rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    if min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
+        raise pa.ArrowInvalid(f"{metadata.num_rows:,} rows in all, {sum(rows):,} in row groups")
+    return metadata
 
 
-def _spans(group: pq.RowGroupMetaData, columns: list[str]) -> list[tuple[int, int]]:
+def _spans(group: pq.RowGroupMetaData, columns: list[str]) -> list[Span]:
     """Where the named columns of a row group lie, in file order; neighbours as one."""
-    spans: list[tuple[int, int]] = []
-    if not group.num_rows:
-        return spans
-    for start, stop in sorted(_chunk(group.column(i)) for i in _indices(group, columns)):
-        if spans and start - spans[-1][1] <= GAP:
+    chunks = sorted(_chunk(group.column(i)) for i in _indices(group, columns)) if group.num_rows else []
+    gap = min(GAP, GAP_SHARE * sum(stop - start for start, stop in chunks))
+    spans: list[Span] = []
+    for start, stop in chunks:
+        if spans and start - spans[-1][1] <= gap:
             start, stop = spans[-1][0], max(stop, spans.pop()[1])
         spans.append((start, stop))
     return spans
@@ -102,14 +186,40 @@ def _indices(group: pq.RowGroupMetaData, columns: list[str]) -> list[int]:
     return [i for i in range(group.num_columns) if group.column(i).path_in_schema.split(".")[0] in columns]
 
 
-def _documents(batch: pa.RecordBatch, names: Names, places: list[str]) -> pa.RecordBatch:
+def _documents(batch: pa.RecordBatch, names: Names, places: pa.StringArray) -> pa.RecordBatch:
     nulls = pa.nulls(batch.num_rows, pa.string())
-    text, id_, url = (batch.column(name).cast(pa.string()) if name else nulls for name in names)
-    documents = pa.RecordBatch.from_arrays(
-        [text, id_, url, pa.array(places, pa.string())], names=["text", "id", "url", "place"]
-    )
-    documents.validate(full=True)  # reading does not look whether strings are UTF-8
-    return documents
+    strings = [_strings(batch.column(name)) if name in batch.schema.names else (nulls, None) for name in names]
+    fault = nulls
+    if any(bad is not None for _, bad in strings):
+        bad = np.any([bad for _, bad in strings if bad is not None], axis=0)
+        fault = pc.if_else(pa.array(bad), faults.NOT_UTF8, nulls)
+        strings[0] = pc.if_else(pa.array(bad), nulls, strings[0][0]), None
+    return pa.RecordBatch.from_arrays([*(column for column, _ in strings), places, fault], schema=faults.SCHEMA)
+
+
+def _strings(column: pa.Array) -> tuple[pa.StringArray, NDArray[np.bool_] | None]:
+    """A column as strings, and which of them are not UTF-8 (None: all are) and null now; reading does not look."""
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        strings = column.cast(pa.string(), safe=False)  # safe: all or nothing
+    else:
+        strings = column.cast(pa.string())
+    try:
+        strings.validate(full=True)
+    except pa.ArrowInvalid:
+        values = strings.cast(pa.binary()).to_pylist()
+        bad = np.array([value is not None and not _is_utf8(value) for value in values])
+        return pa.array([None if b else v for v, b in zip(values, bad, strict=True)], pa.binary()).cast(
+            pa.string()
+        ), bad
+    return strings, None
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _column_bytes(group: pq.RowGroupMetaData, column: str) -> int:

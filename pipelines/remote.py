@@ -49,6 +49,7 @@ class RemoteFile(io.RawIOBase):
     def __init__(self, url: str, size: int, access: Access) -> None:
         super().__init__()
         self._url, self._size, self._access = url, size, access
+        self._name = sha256(url.encode()).hexdigest()[:32]
         self._place = 0
         self._held: dict[Span, bytes] = {}
         self._coming: deque[Range] = deque()
@@ -70,6 +71,19 @@ class RemoteFile(io.RawIOBase):
             self._ask()
             coming = self._coming.popleft()
             self._held[coming.start, coming.stop] = self._fetch(coming)
+
+    def hold_again(self, spans: Iterable[Span]) -> None:
+        """Fetch ranges anew that did not hold what they should; they are all that is held then."""
+        self.forget()
+        for span in spans:
+            self._held[span] = self._fetch(Range(self._url, self._size, *span))
+
+    def forget(self) -> None:
+        """Drop what is held, and what is kept, of this file."""
+        self._held.clear()
+        if self._access.folder:
+            for path in (self._access.folder / "ranges").glob(f"{self._name}-*"):
+                path.unlink(missing_ok=True)
 
     def read(self, size: int | None = -1) -> bytes:
         stop = self._size if size is None or size < 0 else min(self._place + size, self._size)
@@ -118,11 +132,12 @@ class RemoteFile(io.RawIOBase):
         return (place, stop), self._fetch(Range(self._url, self._size, place, stop))
 
     def _ask(self) -> None:
-        """Have expected ranges fetched: the first, and as many behind it as AHEAD allows."""
-        busy = 0
+        """Have expected ranges fetched: the first, and as many behind it as AHEAD allows; with `keep` none, since who
+        draws a sample stops somewhere."""
+        busy, ahead = 0, 0 if self._access.keep else AHEAD
         for coming in self._coming:
             busy += coming.stop - coming.start
-            if busy > AHEAD and coming is not self._coming[0]:
+            if busy > ahead and coming is not self._coming[0]:
                 return
             if coming.ticket is None and coming.missing and not self._kept(coming):
                 self._courier.ask(coming)
@@ -142,5 +157,4 @@ class RemoteFile(io.RawIOBase):
     def _path(self, wanted: Range) -> Path | None:
         if self._access.folder is None:
             return None
-        name = sha256(self._url.encode()).hexdigest()[:32]
-        return self._access.folder / "ranges" / f"{name}-{wanted.start}-{wanted.stop}"
+        return self._access.folder / "ranges" / f"{self._name}-{wanted.start}-{wanted.stop}"

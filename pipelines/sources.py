@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
@@ -19,7 +19,9 @@ import pyarrow as pa
 
 from gpts_data.pipelines import lines, parquet
 from gpts_data.pipelines.courier import courier
-from gpts_data.pipelines.errors import DataError, RecipeError
+from gpts_data.pipelines.decompress import COMPRESSED
+from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError
+from gpts_data.pipelines.faults import DAMAGE, MAX_DOCUMENT_BYTES, damage
 from gpts_data.pipelines.files import file_digest
 from gpts_data.pipelines.remote import BLOCK, Access, RemoteFile
 from gpts_data.pipelines.spool import open_checked
@@ -31,7 +33,9 @@ COMPRESSED_TEXT_RATIO = 3.5  # text bytes per byte of .zst or .gz: 2.6 to 4.9 on
 class Source:
     """A `[[source]]` table: either `files` (globs relative to the recipe) or a hub `dataset`; then the column names.
 
-    `integrity`: "stream" fetches only the columns that are read, "sha256" whole files, checked before use.
+    `integrity`: "stream" fetches only the columns that are read, "sha256" whole files, checked before use. A longer
+    document than `max_document_bytes` (of UTF-8) is dropped. `max_damaged`: documents that may be lost to damage
+    (`faults.DAMAGE`) in a whole build, before it is refused.
     """
 
     name: str
@@ -45,6 +49,8 @@ class Source:
     id: str | None = None
     url: str | None = None
     integrity: str = "stream"
+    max_document_bytes: int = MAX_DOCUMENT_BYTES
+    max_damaged: int = 0
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -145,7 +151,7 @@ def check_columns(source: Source, file: SourceFile, access: Access = Access()) -
 
 def split(source: Source, file: SourceFile, unit_bytes: int, access: Access = Access()) -> list[Unit]:
     """The units of one file, in order. Reads a parquet footer, nothing else."""
-    if file.name.endswith(lines.COMPRESSED):
+    if file.name.endswith(COMPRESSED):
         return [Unit(file, 0, file.size, int(file.size * COMPRESSED_TEXT_RATIO))]
     if _reader(file) is lines:
         starts = range(0, file.size, unit_bytes)
@@ -158,23 +164,53 @@ def split(source: Source, file: SourceFile, unit_bytes: int, access: Access = Ac
 def read(source: Source, unit: Unit, access: Access = Access()) -> Iterator[pa.RecordBatch]:
     """The documents of a unit in order, in batches of at most 1,000 rows.
 
-    Columns, all strings: `text` (null where the source has none), `id` and `url` (null where absent), `place`: where
-    the document stands, `<file>:<row group>:<row>` or `<file>:<byte>`, stable under a pinned revision.
+    Columns, all strings: `text` (null where there is a fault), `id` and `url` (null where absent), `place`: where the
+    document stands, `<file>:<row group>:<row>` or `<file>:<byte>`, stable under a pinned revision; `fault`: why it
+    cannot be used (faults.py), null for a sound one.
 
-    Raises `DataError` naming file and place for a damaged file.
+    Raises `DataError` naming the place when the unit alone holds more damage than the source may lose.
     """
     names = (source.text, source.id, source.url)
+    damaged: list[str] = []
     with _open_unit(source, unit, access) as opened:
-        yield from _reader(unit.file).read(opened, unit.file.name, unit.start, unit.stop, names)
+        file = unit.file.name, unit.start, unit.stop
+        for batch in _reader(unit.file).read(opened, *file, names, source.max_document_bytes):
+            damaged += damage(batch)
+            refuse_damage(source, damaged)
+            yield batch
+
+
+def refuse_damage(source: Source, damaged: Sequence[str], n: int | None = None) -> None:
+    """Raise `DataError` when `n` (default: all) damaged documents, `place: fault` each, are more than may be lost."""
+    n = len(damaged) if n is None else n
+    if n <= source.max_damaged:
+        return
+    place, _, fault = damaged[0].rpartition(": ")
+    raise DataError(
+        f"source {source.name!r}: {place}: {DAMAGE[fault]} ({fault}); found {n:,} damaged, max_damaged = "
+        f"{source.max_damaged:,}. Mend the file or leave it out of the recipe, or raise this source's max_damaged"
+    )
 
 
 def _open_unit(source: Source, unit: Unit, access: Access) -> IO[bytes]:
     if source.integrity == "sha256":
-        return open_checked(unit.file, access)
+        checked = open_checked(unit.file, access)
+        _check_unit(source, unit, checked, access)
+        return checked
     opened = open_file(unit.file, access)
     if isinstance(opened, BufferedReader) and isinstance(opened.raw, RemoteFile):
         opened.raw.expect_blocks(unit.start, unit.stop)
     return opened
+
+
+def _check_unit(source: Source, unit: Unit, checked: IO[bytes], access: Access) -> None:
+    """Raise `SourceUnavailableError` when the unit was made from a footer that is not the file's: it was streamed."""
+    if _reader(unit.file) is not parquet:
+        return
+    found = parquet.text_bytes(checked, unit.file.name, source.text, unit.start, unit.stop)
+    if found != unit.text_bytes:
+        RemoteFile(unit.file.location, unit.file.size, access).forget()
+        raise SourceUnavailableError(f"{unit.file.name}: its footer came damaged; run the same command again")
 
 
 def open_file(file: SourceFile, access: Access = Access()) -> IO[bytes]:
@@ -195,6 +231,6 @@ def _reader(file: SourceFile):  # type: ignore[no-untyped-def]
     """The module that reads this kind of file: `parquet` or `lines`."""
     if file.name.endswith(".parquet"):
         return parquet
-    if file.name.endswith((*lines.COMPRESSED, ".jsonl", ".json", ".ndjson")):
+    if file.name.endswith((*COMPRESSED, ".jsonl", ".json", ".ndjson")):
         return lines
     raise RecipeError(f"{file.name}: cannot read this kind of file; expected .parquet, .jsonl, .jsonl.zst or .jsonl.gz")

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import Engine
+from gpts_data.pipelines.faults import separate
 from gpts_data.pipelines.files import committed, file_digest, json_digest
 from gpts_data.pipelines.filters import Clean, cleaner
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
@@ -151,8 +152,9 @@ def learn(texts: Iterator[list[str]], vocab_size: int) -> Tokenizer:
 
 def _cleaned(piece: Piece) -> Iterator[list[str]]:
     for batch in read(piece.source, piece.unit, piece.access):
-        for start in range(0, batch.num_rows, AT_ONCE):
-            cleaned, _ = cleaner(piece.clean).clean(batch.slice(start, AT_ONCE))
+        sound, _ = separate(batch)
+        for start in range(0, sound.num_rows, AT_ONCE):
+            cleaned, _ = cleaner(piece.clean).clean(sound.slice(start, AT_ONCE))
             if cleaned.num_rows:
                 yield cleaned.column("text").to_pylist()
 

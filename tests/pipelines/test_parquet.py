@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_an_id_may_be_a_number_and_null() -> None:
 def test_one_column_may_serve_twice() -> None:
     content = written(pa.table({"text": ["a"], "url": ["u"]}))
     assert read(content, 0, 1, ("text", "url", "url"))[0] == {
-        "text": "a", "id": "u", "url": "u", "place": "a.parquet:0:0"
+        "text": "a", "id": "u", "url": "u", "place": "a.parquet:0:0", "fault": None
     }  # fmt: skip
 
 
@@ -119,6 +120,7 @@ SMALL = written(table(12), row_group_size=4)
 
 
 def everything(content: bytes) -> list[dict[str, Any]]:
+    """All rows, sound or not; raises when the footer cannot be used."""
     runs = parquet.runs(io.BytesIO(content), "part-7.parquet", "text", 1)
     batches = (parquet.read(io.BytesIO(content), "part-7.parquet", *run[:2], NAMES) for run in runs)
     return [row for unit in batches for batch in unit for row in batch.to_pylist()]
@@ -141,18 +143,36 @@ def test_any_changed_byte_is_read_whole_or_refused() -> None:
             assert "part-7.parquet" in str(error)
         else:
             assert len(rows) == 12
+            assert all(row["fault"] is None or row["text"] is None for row in rows)
 
 
-def test_text_that_is_no_utf8_is_refused() -> None:
-    offsets, content = pa.array([0, 2, 4], pa.int32()).buffers()[1], pa.py_buffer(b"ab\xff\xfe")
-    column = pa.Array.from_buffers(pa.string(), 2, [None, offsets, content])
-    with pytest.raises(DataError, match="a.parquet"):
-        read(written(pa.table({"text": column})), 0, 1, ("text", None, None))
+def test_text_that_is_no_utf8_is_a_fault_of_its_row() -> None:
+    offsets, content = pa.array([0, 2, 4, 6], pa.int32()).buffers()[1], pa.py_buffer(b"ab\xff\xfecd")
+    column = pa.Array.from_buffers(pa.string(), 3, [None, offsets, content])
+    rows = read(written(pa.table({"text": column})), 0, 1, ("text", None, None))
+    assert [(row["text"], row["fault"]) for row in rows] == [("ab", None), (None, "invalid_utf8"), ("cd", None)]
+    rows = read(written(pa.table({"text": ["a", "b", "c"], "id": column})), 0, 1, ("text", "id", None))
+    assert [(row["text"], row["id"]) for row in rows] == [("a", "ab"), (None, None), ("c", "cd")]
 
 
-def test_a_text_column_that_is_no_text_is_refused() -> None:
-    with pytest.raises(DataError, match="a.parquet"):
-        read(written(pa.table({"text": [[1.0], [2.0]]})), 0, 1, ("text", None, None))
+@pytest.mark.parametrize("other", [{"text": [[1.0], [2.0]]}, {"text": [1, 2]}, {"body": ["a", "b"]}], ids=str)
+def test_a_file_without_a_column_of_text_has_drifted(other: dict[str, Any]) -> None:
+    rows = read(written(pa.table(other)), 0, 1, ("text", None, None))
+    assert [(row["text"], row["place"], row["fault"]) for row in rows] == [
+        (None, f"a.parquet:0:{i}", "schema_drift") for i in range(2)
+    ]
+
+
+def test_page_checksums_are_verified_where_there_are_any() -> None:
+    """Of 60 single-bit flips inside the pages, all are found: as a fault of the rows of their row group."""
+    content = written(table(60), row_group_size=20, compression="none", write_page_checksum=True)
+    group = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(1)
+    first, last = group.column(0).dictionary_page_offset + 100, group.column(0).data_page_offset - 10
+    for bit in random.Random(0).sample(range(8 * first, 8 * last), 60):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        rows = read(bytes(damaged), 0, 3)
+        assert [row["fault"] for row in rows] == [None] * 20 + ["damaged_row_group"] * 20 + [None] * 20
 
 
 def test_errors_of_the_disk_stay_what_they_are(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -73,8 +74,9 @@ def test_workers_of_a_machine_fetch_once(hub: Hub, tmp_path: Path) -> None:
     assert sum(hub.served.values()) - before == len(CONTENTS["0.parquet"])
 
 
-@pytest.mark.parametrize("bit", random.Random(0).sample(range(8 * 20_000), 25))
+@pytest.mark.parametrize("bit", random.Random(0).sample(range(8 * 20_000), int(os.environ.get("FLIPS", "25"))))
 def test_a_flipped_bit_is_found_and_fetched_again(hub: Hub, tmp_path: Path, bit: int) -> None:
+    """FLIPS=1000 for more of them."""
     hub.fault = faults.times(1, faults.flip(bit))
     before = len(hub.requests)
     with open_checked(listed(hub, "1.parquet"), Access(tmp_path, FAST)) as file:

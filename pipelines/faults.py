@@ -1,0 +1,83 @@
+"""What is wrong with a document, in one word: the reasons under which the waterfall counts what readers cannot pass on.
+
+A faulty document is a row like any other, with its place and its fault, and without text. Damage is what a sound file
+does not hold: it is charged to the source's budget (`max_damaged`, by default nothing). The rest is merely of no use
+here, and dropped as by any filter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+MAX_DOCUMENT_BYTES = 8_000_000  # of UTF-8, by default: longer than any book, shorter than what stops a build
+
+NULL = "null_text"
+NUL = "nul_character"
+OVERSIZED = "oversized_document"
+
+NOT_STRING = "text_not_string"
+NOT_UTF8 = "invalid_utf8"
+BROKEN_LINE = "broken_line"
+CUT_FRAME = "cut_frame"
+DAMAGED_FRAME = "damaged_frame"
+BOMB = "decompression_bomb"
+DRIFT = "schema_drift"
+DAMAGED_GROUP = "damaged_row_group"
+
+DAMAGE = {
+    NOT_STRING: "the text is no string",
+    NOT_UTF8: "not UTF-8",
+    BROKEN_LINE: "not a line with one JSON object",
+    CUT_FRAME: "the file ends inside a compressed frame; what follows is lost, fetch it again",
+    DAMAGED_FRAME: "the compressed frame is damaged; what follows is lost, fetch it again",
+    BOMB: "decompresses to more than a thousand times its size; what follows is left alone",
+    DRIFT: "no text column, or none of strings",
+    DAMAGED_GROUP: "the pages of this row group do not decode",
+}
+"""The faults that count as damage, and what they mean."""
+
+SCHEMA = pa.schema([(name, pa.string()) for name in ("text", "id", "url", "place", "fault")])
+
+
+def mark(batch: pa.RecordBatch, max_document_bytes: int) -> pa.RecordBatch:
+    """`batch` of SCHEMA with the faults that show in the text itself: null, too long, a NUL character."""
+    text, fault = batch.column("text"), batch.column("fault")
+    found = pc.if_else(pc.and_(pc.is_null(text), pc.is_null(fault)), NULL, fault)
+    found = pc.if_else(pc.fill_null(pc.greater(pc.binary_length(text), max_document_bytes), False), OVERSIZED, found)
+    if has_nul(text):
+        found = pc.if_else(pc.fill_null(pc.match_substring(text, "\0"), False), NUL, found)
+    if found.null_count == len(found):
+        return batch
+    text = pc.if_else(pc.is_null(found), text, pa.scalar(None, pa.string()))
+    return batch.set_column(0, "text", text).set_column(4, "fault", found.cast(pa.string()))
+
+
+def has_nul(text: pa.StringArray) -> bool:
+    """Whether there is a zero byte in any of the strings; a look at all their bytes at once."""
+    data = text.buffers()[2]
+    if data is None or not len(text):
+        return False
+    offsets: NDArray[np.int32] = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
+    return not np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].all()
+
+
+def damage(batch: pa.RecordBatch) -> list[str]:
+    """`place: fault` of each damaged document of a batch, in order."""
+    fault = batch.column("fault")
+    if fault.null_count == len(fault):
+        return []
+    bad = batch.filter(pc.is_in(fault, pa.array(list(DAMAGE))))
+    return [f"{row['place']}: {row['fault']}" for row in bad.select(["place", "fault"]).to_pylist()]
+
+
+def separate(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
+    """The sound rows, and the number of others by fault."""
+    fault = batch.column("fault")
+    if fault.null_count == len(fault):
+        return batch, Counter()
+    return batch.filter(pc.is_null(fault)), Counter(fault.drop_null().to_pylist())
