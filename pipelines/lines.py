@@ -145,7 +145,7 @@ def _batch(rows: list[Row], name: str) -> pa.RecordBatch:
 
 def _is_unicode(row: Row) -> bool:
     try:
-        "".join(value for value in row[1:] if value).encode()  # type: ignore[misc]
+        "".join(value for value in row[1:] if value).encode()
     except UnicodeEncodeError:
         return False
     return True

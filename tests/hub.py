@@ -111,6 +111,14 @@ class Hub:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def total(self) -> int:
+        """All bytes served. Counted just after they have gone out, so it waits until the count stands still."""
+        before = -1
+        while before != (now := sum(self.served.values())):
+            before = now
+            time.sleep(0.1)
+        return now
+
     def env(self, home: Path) -> dict[str, str]:
         """The environment of a process that knows no hub but this one and keeps its caches in `home`."""
         rest = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}

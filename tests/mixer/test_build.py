@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from gpts_data.mixer.build import build
 from gpts_data.mixer.learn import train_alone
 from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, LockedError, RecipeError
+from gpts_data.pipelines.faults import DAMAGE
 from gpts_data.tokenizer.encode import Encoder
 from tests.conftest import WriteRecipe
 
@@ -163,6 +165,43 @@ def test_a_source_that_turns_out_short(write_recipe: WriteRecipe, mix: Mix, tmp_
     with pytest.raises(DataError, match=r"too short: .* needed, found [\d,]+ after cleaning and dedup"):
         build(load_recipe(path), path.parent, tmp_path / "mix", tokenizer=mix.tokenizer)
     assert not (tmp_path / "mix").exists()
+
+
+def damage(home: Path, folder: Path) -> None:
+    """The corpus in `folder`, with two broken lines in books and a cut frame behind notes."""
+    shutil.copytree(home / "corpus", folder / "corpus")
+    books = folder / "corpus/books.jsonl"
+    lines = books.read_bytes().splitlines(keepends=True)
+    lines[2], lines[20] = b"{\n", b"\xff\n"
+    books.write_bytes(b"".join(lines))
+    notes = folder / "corpus/notes.jsonl.zst"
+    notes.write_bytes(notes.read_bytes() + zstandard.compress(b'{"text": "cut"}\n')[:-2])
+
+
+DAMAGED = (('files = "corpus/books.jsonl"', 'files = "corpus/books.jsonl"\nmax_damaged = 2'),
+           ('files = "corpus/notes.jsonl.zst"', 'files = "corpus/notes.jsonl.zst"\nmax_damaged = 1'))  # fmt: skip
+
+
+def test_damage_within_the_budget_is_in_the_waterfall(home: Path, write_recipe: WriteRecipe, tmp_path: Path) -> None:
+    damage(home, tmp_path)
+    recipe = load_recipe(write_recipe(edit=DAMAGED))
+    manifests = [build(recipe, tmp_path, tmp_path / str(n), workers=n).manifest for n in (1, 2)]
+    assert manifests[0]["root_digest"] == manifests[1]["root_digest"]
+    falls = manifests[0]["waterfall"]
+    assert {k: v for k, v in falls["books"]["dropped"].items() if k in DAMAGE} == {"broken_line": 1, "invalid_utf8": 1}
+    assert falls["notes"]["dropped"]["cut_frame"] == 1
+    assert all(fall["read"] == fall["kept"] + sum(fall["dropped"].values()) for fall in falls.values())
+    named = manifests[0]["sources"]["books"]["damaged"]
+    assert [place.split(": ")[1] for place in named] == ["broken_line", "invalid_utf8"]
+    assert manifests[0]["sources"]["web"]["damaged"] == []
+
+
+def test_damage_of_all_units_together_is_refused(home: Path, write_recipe: WriteRecipe, tmp_path: Path) -> None:
+    damage(home, tmp_path)
+    edit = ((DAMAGED[0][0], DAMAGED[0][1].replace("2", "1")), DAMAGED[1])
+    recipe = load_recipe(write_recipe(edit=edit))
+    with pytest.raises(DataError, match=r"'books': books\.jsonl:\d+: .* found 2 damaged, max_damaged = 1"):
+        build(recipe, tmp_path, tmp_path / "mix")
 
 
 def test_one_writer(recipe_file: Path, tmp_path: Path) -> None:

@@ -99,9 +99,9 @@ def undisturbed(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> tuple[str
     """The root digest of a build that nothing disturbs, and the bytes it was served."""
     home = tmp_path_factory.mktemp("undisturbed")
     write_recipe(home)
-    before = sum(hub.served.values())
+    before = hub.total()
     found = digest(start(hub, home, "mix", 1))
-    return found, sum(hub.served.values()) - before
+    return found, hub.total() - before
 
 
 def test_only_the_named_columns_are_served_and_once(hub: Hub, undisturbed: tuple[str, int]) -> None:
@@ -157,7 +157,7 @@ def test_an_outage_of_ten_minutes(hub: Hub, undisturbed: tuple[str, int], tmp_pa
 def test_killed_while_the_hub_stalls(hub: Hub, undisturbed: tuple[str, int], tmp_path: Path, workers: int) -> None:
     """Resumed, it fetches again no more than a unit a worker."""
     write_recipe(tmp_path)
-    before = sum(hub.served.values())
+    before = hub.total()
     building = start(hub, tmp_path, "mix", workers, budget=3600)
     while not list(tmp_path.glob("mix/.build/units/*/*.json")):
         time.sleep(0.01)
@@ -167,7 +167,7 @@ def test_killed_while_the_hub_stalls(hub: Hub, undisturbed: tuple[str, int], tmp
     building.communicate()
     hub.fault = None
     assert digest(start(hub, tmp_path, "mix", workers)) == undisturbed[0]
-    assert sum(hub.served.values()) - before <= undisturbed[1] + workers * 1.5 * UNIT
+    assert hub.total() - before <= undisturbed[1] + workers * 1.5 * UNIT
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,3 +111,16 @@ def test_a_cluster_leaves_the_environment_as_it_was() -> None:
     with open_engine(workers=2) as engine:
         assert sorted(engine.map(abs, [-1, 2])) == [1, 2]
     assert dict(os.environ) == before
+
+
+SAY = "__import__('logging').getLogger('gpts_data').warning('%s waits', 'a task')"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_task_says_is_said_here(workers: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "gpts_data"), open_engine(workers) as engine:
+        assert list(engine.map(eval, [SAY, SAY])) == [None, None]
+        deadline = time.monotonic() + 10
+        while len(caplog.records) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert [record.getMessage() for record in caplog.records] == ["a task waits"] * 2
