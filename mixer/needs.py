@@ -4,6 +4,7 @@ Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` at 300k an
 
 - a unit file holds 2 bytes a token and 204 to 300 a document: 17 keys of 8 bytes, id, url;
 - a document's row in its table takes 36 to 64 bytes, zstd;
+- the process that reads from the hub peaks at 61 MB, with the bytes that are ahead;
 - a process that does all by itself peaks at 632 MB, a dask worker at 600 to 642 MB (spaCy, numba, datatrove), the
   process that holds the cluster at 275 MB; learning a tokenizer takes 1.1 bytes a byte of sample (23 to 124 MB);
 - the table of dedup: 18 bytes a slot while it doubles (12 old, half as many again new): 631 bytes a document at 480,000
@@ -21,6 +22,7 @@ from gpts_data.mixer.cut import SLOTS
 from gpts_data.mixer.recipe import Recipe, RecipeSource
 from gpts_data.mixer.rounds import FIRST_RATE, MARGIN
 from gpts_data.pipelines.signatures import Dedup
+from gpts_data.pipelines.spool import SPOOL_BYTES
 
 TOKENS_PER_DOCUMENT = 700  # short for prose, so that documents are not too few: the sample has 1,288
 BYTES_PER_TOKEN = 3.4  # of text, at 4,096 entries
@@ -30,6 +32,7 @@ TABLE_DOCUMENT_BYTES = 60
 OVERREAD = MARGIN / BYTES_PER_TOKEN / FIRST_RATE  # 1.24: what the first round reads where nothing is dropped
 
 PROCESS_BYTES = 650_000_000
+READER_BYTES = 80_000_000
 CLUSTER_BYTES = 300_000_000  # of the process that holds the local cluster
 SLOT_BYTES = 18
 FIRST_SLOTS = 1 << 16
@@ -58,7 +61,8 @@ def needs(recipe: Recipe, workers: int = 1) -> Needs:
     """What building `recipe` with `workers` processes on one machine needs."""
     documents = [_documents(recipe, windows) for windows in recipe.windows]
     index = index_bytes(sum(n * _keys(recipe.dedup, s) for n, s in zip(documents, recipe.source, strict=True)))
-    process = PROCESS_BYTES + _largest_step(recipe)
+    reader = READER_BYTES if any(source.dataset for source in recipe.source) else 0
+    process = PROCESS_BYTES + reader + _largest_step(recipe)
     cluster = CLUSTER_BYTES if workers > 1 else 0
     return Needs(
         documents=sum(documents),
@@ -71,7 +75,7 @@ def needs(recipe: Recipe, workers: int = 1) -> Needs:
 
 
 def disk_bytes(recipe: Recipe) -> int:
-    """The peak, just before the work is removed: sample, unit files, cut files, and the mix itself."""
+    """The peak, just before the work is removed: sample, what is kept of hub files, unit and cut files, the mix."""
     windows = sum(recipe.windows)
     tokens = windows * recipe.window
     documents = tokens / TOKENS_PER_DOCUMENT
@@ -79,7 +83,14 @@ def disk_bytes(recipe: Recipe) -> int:
     cut = tokens * ID_BYTES + windows * SLOTS.itemsize
     shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
     mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out
-    return int(recipe.tokenizer.sample + _unit_files(recipe, tokens) + cut + mix)
+    return int(recipe.tokenizer.sample + _kept(recipe) + _unit_files(recipe, tokens) + cut + mix)
+
+
+def _kept(recipe: Recipe) -> int:
+    """Of hub files: what the sample was drawn from, compressed and before cleaning, and the spool of whole files."""
+    hub = [source for source in recipe.source if source.dataset]
+    spool = SPOOL_BYTES if any(source.integrity == "sha256" for source in hub) else 0
+    return (recipe.tokenizer.sample if hub else 0) + spool
 
 
 def index_bytes(keys: int) -> int:
