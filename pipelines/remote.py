@@ -144,6 +144,7 @@ class RemoteFile(io.RawIOBase):
 
     def _fetch(self, wanted: Range) -> bytes:
         if kept := self._kept(wanted):
+            self._courier.drop(wanted)  # it may have been asked for before somebody else kept it
             return kept.read_bytes()
         content = self._courier.take(wanted, self._access.patience)
         if self._access.keep and (path := self._path(wanted)):
