@@ -92,7 +92,7 @@ def make_plan(
         for i, source in enumerate(recipe.source)
     )
     plan = Plan(recipe, listings, folder, given, patience)
-    if frozen is not None and frozen != plan.facts():
+    if frozen is not None and _without_budgets(frozen) != _without_budgets(plan.facts()):
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.facts())} differs); "
             f"use a new --out, or delete {folder} to give that build up"
@@ -157,7 +157,14 @@ def too_short(name: str, needed: int, found: str) -> ShortSourceError:
 
 
 def _same_sources(frozen: dict[str, Any], recipe: Recipe) -> bool:
-    return bool(resolved(recipe)["source"] == frozen["recipe"]["source"])
+    now = {"recipe": resolved(recipe)}
+    return bool(_without_budgets(now)["recipe"]["source"] == _without_budgets(frozen)["recipe"]["source"])
+
+
+def _without_budgets(facts: dict[str, Any]) -> dict[str, Any]:
+    """`facts` but for what may change between two runs of one build: a source that was refused may lose more then."""
+    sources = [{k: v for k, v in source.items() if k != "max_damaged"} for source in facts["recipe"]["source"]]
+    return {**facts, "recipe": {**facts["recipe"], "source": sources}}
 
 
 def _pinned(source: RecipeSource, revision: str | None) -> RecipeSource:

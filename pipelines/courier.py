@@ -94,14 +94,13 @@ class Courier:
                 wanted.error = wanted.ticket = None
                 raise error
             if wanted.ticket is None:
-                raise SourceUnavailableError(f"{wanted.url}: the reading process ended")
+                raise SourceUnavailableError(f"{hub.name_of(wanted.url)}: the reading process ended")
             self._receive(min(POLL_SECONDS, patience.stall / 4))
             if time.monotonic() - began > patience.stall:
                 if before - wanted.missing < patience.slowest * patience.stall:
                     self._kill()
-                    raise SourceUnavailableError(
-                        f"{wanted.url}: stalled, {before - wanted.missing:,} bytes in {patience.stall:.0f} s"
-                    )
+                    came = f"{before - wanted.missing:,} bytes in {patience.stall:.0f} s"
+                    raise SourceUnavailableError(f"{hub.name_of(wanted.url)}: stalled, {came}")
                 began, before = time.monotonic(), wanted.missing
 
     def _receive(self, seconds: float) -> None:

@@ -66,21 +66,22 @@ def stream(url: str, start: int, stop: int, size: int) -> Iterator[bytes]:
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-    dataset, commit, path = _ADDRESS.fullmatch(url).groups()  # type: ignore[union-attr]
+    dataset, commit, path = _parts(url)
+    what = name_of(url)
     address = hf_hub_url(dataset, path, repo_type="dataset", revision=commit)
     headers = {**build_hf_headers(), "Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
     with (
-        _hub_errors(url),
+        _hub_errors(what),
         get_session().stream("GET", address, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response,
     ):
         if response.history and response.status_code in (401, 403, 404, 410):
-            raise SourceUnavailableError(f"{url}: {response.url.host} refused (HTTP {response.status_code})")
+            raise SourceUnavailableError(f"{what}: {response.url.host} refused (HTTP {response.status_code})")
         hf_raise_for_status(response)
         got, expected = response.headers.get("Content-Range"), f"bytes {start}-{stop - 1}/{size}"
         if response.status_code != 206 or got != expected:
             kind = response.headers.get("Content-Type", "unknown")
             raise SourceUnavailableError(
-                f"{url}: asked for {expected}, got HTTP {response.status_code}, {got or 'no range'} ({kind}); "
+                f"{what}: asked for {expected}, got HTTP {response.status_code}, {got or 'no range'} ({kind}); "
                 "check the proxy if it stays"
             )
         n = 0
@@ -90,7 +91,21 @@ def stream(url: str, start: int, stop: int, size: int) -> Iterator[bytes]:
                 break
             yield chunk
     if n != stop - start:
-        raise SourceUnavailableError(f"{url}: asked for {stop - start:,} bytes from {start:,}, got {n:,}")
+        raise SourceUnavailableError(f"{what}: asked for {stop - start:,} bytes from {start:,}, got {n:,}")
+
+
+def name_of(url: str) -> str:
+    """A hub file for people: which dataset, which path."""
+    dataset, _, path = _parts(url)
+    return f"{dataset}/{path}"
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Dataset, commit and path of `hf://datasets/<id>@<commit>/<path>`."""
+    match = _ADDRESS.fullmatch(url)
+    if match is None:
+        raise ValueError(url)
+    return match[1], match[2], match[3]
 
 
 def _fetch_card(api: Any, dataset: str, commit: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from gpts_data.pipelines import faults
 from gpts_data.pipelines.decompress import CHUNK_BYTES, COMPRESSED, Broken, chunks
 
 BATCH_ROWS = 1000
+BATCH_BYTES = 16 << 20  # of lines: a thousand of the longest would be 8 GB
 ESCAPE = 6  # bytes of JSON that may stand for one byte of text: \\u0001
 
 Names = tuple[str, str | None, str | None]
@@ -43,14 +45,16 @@ def read(
     `max_document_bytes` or fewer is passed over without being held.
     """
     rows: list[Row] = []
+    held = 0
     for offset, line in _unit_lines(file, name, start, stop, ESCAPE * max_document_bytes + CHUNK_BYTES):
         if isinstance(line, str):
             rows.append((offset, None, None, None, line))
         elif line.strip():
             rows.append(_row(line, offset, names))
-        if len(rows) == BATCH_ROWS:
+        held += len(line)
+        if len(rows) == BATCH_ROWS or held >= BATCH_BYTES:
             yield faults.mark(_documents(rows, name), max_document_bytes)
-            rows = []
+            rows, held = [], 0
     if rows:
         yield faults.mark(_documents(rows, name), max_document_bytes)
 
@@ -81,21 +85,26 @@ def _skip_line(file: IO[bytes], most: int) -> int:
 
 def _lines(texts: Iterator[bytes], offset: int, limit: int) -> Iterator[tuple[int, bytes | str]]:
     """Each line with the byte where it begins; a fault for one longer than `limit`, and where the texts break off."""
-    rest, passed = b"", 0  # of a line that is too long, how much was passed over
+    parts: list[bytes] = []  # of the line that is not complete yet, while they are few enough; `length` counts all
+    length = 0
     try:
         for text in texts:
-            *whole, rest = (rest + text).split(b"\n")
-            for line in whole:
-                yield offset, faults.OVERSIZED if passed + len(line) > limit else line
-                offset += passed + len(line) + 1
-                passed = 0
-            if passed + len(rest) > limit:
-                passed, rest = passed + len(rest), b""
+            *whole, rest = text.split(b"\n")
+            for end in whole:
+                length += len(end)
+                parts.append(end)
+                yield offset, b"".join(parts) if length <= limit else faults.OVERSIZED
+                parts.clear()
+                offset, length = offset + length + 1, 0
+            length += len(rest)
+            parts.append(rest)
+            if length > limit:
+                parts.clear()
     except Broken as broken:
         yield offset, str(broken)
         return
-    if passed or rest:
-        yield offset, faults.OVERSIZED if passed else rest
+    if length:
+        yield offset, b"".join(parts) if length <= limit else faults.OVERSIZED
 
 
 def _row(line: bytes, offset: int, names: Names) -> Row:
@@ -115,12 +124,22 @@ def _row(line: bytes, offset: int, names: Names) -> Row:
 def _parse(line: bytes, offset: int) -> dict[str, Any] | str:
     """The JSON object of a line, or its fault."""
     try:
-        row = json.loads(line.decode("utf-8" if offset else "utf-8-sig"))  # given bytes, json guesses UTF-16 too
+        text = line.decode("utf-8" if offset else "utf-8-sig")  # given bytes, json guesses UTF-16 too
+        row = _load(text)
     except UnicodeDecodeError:
         return faults.NOT_UTF8
     except (ValueError, RecursionError):
         return faults.BROKEN_LINE
     return row if isinstance(row, dict) else faults.BROKEN_LINE
+
+
+def _load(text: str) -> Any:
+    """How deep JSON may be nested depends on how deep the caller is; on a stack of its own it does not."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        with ThreadPoolExecutor(1) as fresh:
+            return fresh.submit(json.loads, text).result()
 
 
 def _label(row: dict[str, Any], column: str | None) -> str | None:

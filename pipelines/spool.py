@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from gpts_data.pipelines.errors import DataError, SourceUnavailableError
 from gpts_data.pipelines.files import storage_errors, sync_folder
+from gpts_data.pipelines.hub import name_of
 from gpts_data.pipelines.remote import BLOCK, Access, RemoteFile
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def _fetch(file: SourceFile, path: Path, access: Access) -> None:
         part.unlink()
         log.warning("%s: fetched with sha256 %s, expected %s; fetching it again", file.name, found, file.sha256)
     raise SourceUnavailableError(
-        f"{file.location}: {FETCHES} times fetched, the sha256 was never the one the hub lists, {file.sha256}; "
-        "check the proxy or mirror, then run the same command again"
+        f"{name_of(file.location)}: {FETCHES} times fetched, the sha256 was never the one the hub lists, "
+        f"{file.sha256}; check the proxy or mirror, then run the same command again"
     )
 
 

@@ -202,6 +202,7 @@ def test_damage_of_all_units_together_is_refused(home: Path, write_recipe: Write
     recipe = load_recipe(write_recipe(edit=edit))
     with pytest.raises(DataError, match=r"'books': books\.jsonl:\d+: .* found 2 damaged, max_damaged = 1"):
         build(recipe, tmp_path, tmp_path / "mix")
+    build(load_recipe(write_recipe(edit=DAMAGED)), tmp_path, tmp_path / "mix")  # as the message says, it goes on
 
 
 def test_one_writer(recipe_file: Path, tmp_path: Path) -> None:

@@ -202,6 +202,24 @@ def test_a_mark_at_the_very_start_is_no_fault() -> None:
     assert [(row["text"], row["fault"]) for row in rows] == [("\ufeffa", None)]
 
 
+def test_how_deep_a_line_may_be_nested_does_not_depend_on_the_caller() -> None:
+    """Some depth is too deep; up to it every depth is read, however deep the reader itself is called."""
+    content = b"\n".join(b'{"text": "a", "x": ' + b"[" * n + b"]" * n + b"}" for n in range(0, 1500, 10))
+
+    def deeper(n: int) -> list[str | None]:
+        return deeper(n - 1) if n else [row["fault"] for row in read(content)]
+
+    assert deeper(0) == deeper(300)
+    assert None in deeper(0)
+    assert "broken_line" in deeper(0)
+
+
+def test_long_lines_make_short_batches() -> None:
+    content = b"\n".join(line("a" * 5_000_000, True) for _ in range(8))
+    batches = lines.read(io.BytesIO(content), "a.jsonl", 0, len(content), NAMES)
+    assert [batch.num_rows for batch in batches] == [4, 4]
+
+
 @pytest.mark.parametrize("unit", [10**9, 3_000_000, 1_000_000])
 def test_a_line_too_long_to_hold_is_passed_over(unit: int) -> None:
     long = b'{"text": "' + b"a" * 5_000_000 + b'"}'
