@@ -40,7 +40,7 @@ class Child:
         self._pipe, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, str(theirs.fileno())],
+                [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -77,6 +77,8 @@ def serve() -> None:
     """The child's side: answer until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
     pipe = Connection(int(sys.argv[1]))
+    if endpoint := os.environ.get("HF_ENDPOINT"):
+        os.environ["HF_ENDPOINT"] = endpoint.rstrip("/")  # the hub client does so, datasets does not
     import huggingface_hub.hf_api  # noqa: F401 - the slow part of the first request
 
     pipe.send((-1, Done()))

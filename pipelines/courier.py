@@ -110,6 +110,9 @@ class Courier:
         except (EOFError, OSError):
             self._kill()
             return
+        except BaseException:  # Ctrl-C, maybe half way through a message: what follows it makes no sense
+            self._kill()
+            raise
         if message is None or (wanted := self._open.get(message[0])) is None:
             return
         if isinstance(message[1], bytes):

@@ -13,6 +13,7 @@ from gpts_data.pipelines import faults
 COMPRESSED = (".zst", ".gz")
 CHUNK_BYTES = 1 << 20
 SLICE_BYTES = 1 << 10  # at once: 4 bytes of zstd can become 128 KiB, so this 33 MB; 724 MB/s, 907 without slices
+WINDOW_BYTES = 1 << 31  # zstd --long=31, the longest; the library's own limit, 128 MB, calls a sound file damaged
 BOMB_RATIO = 1000  # prose has 4, the dullest logs 300
 BOMB_BYTES = 64 << 20
 
@@ -24,7 +25,9 @@ class Broken(Exception):
 def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
     """The file's text in pieces of about CHUNK_BYTES. Raises `Broken` where it ends too soon."""
     if name.endswith(".zst"):
-        yield from _gathered(_frames(file, lambda: zstandard.ZstdDecompressor().decompressobj(), b""))
+        yield from _gathered(
+            _frames(file, lambda: zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).decompressobj(), b"")
+        )
     elif name.endswith(".gz"):
         yield from _gathered(_frames(file, lambda: zlib.decompressobj(wbits=31), b"\0"))  # tape pads with zeros
     else:

@@ -10,6 +10,8 @@ import errno
 import hashlib
 import json
 import os
+import platform
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +29,9 @@ def committed(path: Path) -> Iterator[IO[bytes]]:
 
     Raises `StorageError` when the disk refuses; nothing is left under `path` then.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    # of this thread of this process of this machine: a folder may be shared, and a dask worker has many threads
+    writer = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"
+    temporary = path.with_name(f"{path.name}.{writer}{TEMPORARY_SUFFIX}")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -74,7 +74,8 @@ def stream(url: str, start: int, stop: int, size: int) -> Iterator[bytes]:
         _hub_errors(what),
         get_session().stream("GET", address, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response,
     ):
-        if response.history and response.status_code in (401, 403, 404, 410):
+        elsewhere = bool(response.history) and response.url.host != response.history[0].url.host  # a CDN
+        if elsewhere and response.status_code in (401, 403, 404, 410):  # a signed address that has expired
             raise SourceUnavailableError(f"{what}: {response.url.host} refused (HTTP {response.status_code})")
         hf_raise_for_status(response)
         got, expected = response.headers.get("Content-Range"), f"bytes {start}-{stop - 1}/{size}"
@@ -175,6 +176,10 @@ def _hub_errors(what: str) -> Iterator[None]:
             f"{what}: not found on the hub, or no data in it; check the id and revision, and log in if it is private"
         ) from error
     except (errors.HTTPError, OSError) as error:
+        if getattr(getattr(error, "response", None), "status_code", None) == 401:
+            raise RecipeError(f"{what}: the hub refuses the token; log in again: hf auth login, or HF_TOKEN") from error
+        if type(error).__name__ == "UnsupportedProtocol":
+            raise RecipeError(f"{what}: HF_ENDPOINT must begin with https:// or http://") from error
         raise _unavailable(what, error) from error
     except ValueError as error:  # an unknown or missing config, an impossible id: the client's message names it
         if passing := _passing(error):
@@ -198,8 +203,11 @@ def _passing(error: BaseException | None) -> Exception | None:
 def _unavailable(what: str, error: Exception) -> SourceUnavailableError:
     """Without the client's message: it holds the address, which may be signed."""
     response = getattr(error, "response", None)
-    reason = f"HTTP {response.status_code}" if response is not None else type(error).__name__
-    unavailable = SourceUnavailableError(f"{what}: the hub did not answer ({reason})")
+    if response is not None and response.status_code < 500:
+        unavailable = SourceUnavailableError(f"{what}: the hub refused (HTTP {response.status_code})")
+    else:
+        reason = f"HTTP {response.status_code}" if response is not None else type(error).__name__
+        unavailable = SourceUnavailableError(f"{what}: the hub did not answer ({reason})")
     unavailable.retry_after = None if response is None else _retry_after(response.headers)
     return unavailable
 
@@ -212,7 +220,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if limit is not None and limit.remaining == 0:
         return float(limit.reset_in_seconds)
     told = headers.get("Retry-After", "").strip()
-    if told.isdigit():
+    if told.isascii() and told.isdigit():
         return float(told)
     try:
         return max((parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds(), 0.0)

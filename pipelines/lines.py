@@ -29,7 +29,7 @@ Row = tuple[int, str | None, str | None, str | None, str | None]
 
 def columns(file: IO[bytes], name: str) -> set[str]:
     """The keys of the first sound document."""
-    for offset, line in _lines(chunks(file, name), 0, 1 << 30):
+    for offset, line in _lines(chunks(file, name), 0, ESCAPE * faults.MAX_DOCUMENT_BYTES):
         row = _parse(line, offset) if isinstance(line, bytes) and line.strip() else None
         if isinstance(row, dict):
             return set(row)
@@ -66,6 +66,8 @@ def _unit_lines(file: IO[bytes], name: str, start: int, stop: int, limit: int) -
     file.seek(max(start - 1, 0))
     if start:  # the line that reaches into this unit began in the one before, unless it ended just there
         start += _skip_line(file, stop - start + 1) - 1
+        if start >= stop:
+            return
     for offset, line in _lines(chunks(file, name), start, limit):
         if offset >= stop:
             return

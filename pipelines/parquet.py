@@ -27,13 +27,17 @@ Names = tuple[str, str | None, str | None]
 
 
 def columns(file: IO[bytes], name: str) -> set[str]:
-    with _damage(name):
-        return set(_metadata(file, name).schema.to_arrow_schema().names)
+    """The names of columns that hold one plain value a row, each under a name of its own."""
+    with _as_data_error(name):
+        schema = _metadata(file, name).schema.to_arrow_schema()
+        return {
+            field.name for field in schema if not pa.types.is_nested(field.type) and schema.names.count(field.name) == 1
+        }
 
 
 def runs(file: IO[bytes], name: str, text: str, unit_bytes: int) -> list[tuple[int, int, int]]:
     """Runs (first row group, one past the last, text bytes), each closed once it holds `unit_bytes` of text."""
-    with _damage(name):
+    with _as_data_error(name):
         metadata = _metadata(file, name)
         sizes = [_column_bytes(metadata.row_group(group), text) for group in range(metadata.num_row_groups)]
     found: list[tuple[int, int, int]] = []
@@ -48,7 +52,7 @@ def runs(file: IO[bytes], name: str, text: str, unit_bytes: int) -> list[tuple[i
 
 def text_bytes(file: IO[bytes], name: str, text: str, start: int, stop: int) -> int:
     """Of row groups `start..stop`, as `runs` counts them."""
-    with _damage(name):
+    with _as_data_error(name):
         metadata = _metadata(file, name)
         groups = range(start, min(stop, metadata.num_row_groups))
         return sum(_column_bytes(metadata.row_group(group), text) for group in groups)
@@ -61,13 +65,15 @@ def read(
 
     A row group that does not decode gives the rows before the damage, and a row with a fault for each behind it.
     """
-    with _damage(name):
+    with _as_data_error(name):
         metadata = _metadata(file, name)
         columns = _readable(metadata.schema.to_arrow_schema(), names)
         drifted = names[0] not in columns
         spans = {g: [] if drifted else _spans(metadata.row_group(g), columns) for g in range(start, stop)}
         reader = pq.ParquetFile(file, metadata=metadata, pre_buffer=False, page_checksum_verification=True)
     if isinstance(file, RemoteFile):
+        size = file.seek(0, os.SEEK_END)
+        spans = {g: [(a, min(b, size)) for a, b in found if a < size] for g, found in spans.items()}
         file.expect(span for group in spans.values() for span in group)
     for group in range(start, stop):
         n_rows = metadata.row_group(group).num_rows
@@ -80,7 +86,9 @@ def read(
         for batch in _decoded(file, reader, name, group, columns, spans[group]):
             places = _places(name, group, row, row + batch.num_rows)
             row += batch.num_rows
-            yield faults.mark(_documents(batch, names, places), max_document_bytes)
+            with _as_data_error(name):
+                found = faults.mark(_documents(batch, names, places), max_document_bytes)
+            yield found
         yield from _lost(name, group, row, n_rows, faults.DAMAGED_GROUP)
 
 
@@ -92,7 +100,7 @@ def _decoded(
     done = 0
     for last_try in (False, True) if isinstance(file, RemoteFile) else (True,):
         try:
-            with _damage(name):
+            with _as_data_error(name):
                 for i, batch in enumerate(reader.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)):
                     if i >= done:
                         yield batch
@@ -114,7 +122,7 @@ def _lost(name: str, group: int, start: int, stop: int, fault: str) -> Iterator[
 
 def _readable(schema: pa.Schema, names: Names) -> list[str]:
     """The columns of `names` that the file has, without the text where it holds no strings."""
-    found = [column for column in dict.fromkeys(names) if column and column in schema.names]
+    found = [column for column in dict.fromkeys(names) if column and schema.names.count(column) == 1]
     return [column for column in found if column != names[0] or _is_text(schema.field(column).type)]
 
 
@@ -149,6 +157,8 @@ def _footer(file: IO[bytes], name: str) -> pq.FileMetaData:
     file.seek(max(size - 8, 0))
     tail = file.read(8)
     length = int.from_bytes(tail[:4], "little")
+    if tail[4:] == b"PARE":
+        raise DataError(f"{name}: an encrypted parquet file; decrypt it first")
     if tail[4:] != MAGIC or length + 12 > size:
         raise DataError(f"{name}: not readable as parquet: no footer at the end of its {size:,} bytes; it may be cut")
     file.seek(size - 8 - length)
@@ -183,7 +193,12 @@ def _chunk(chunk: pq.ColumnChunkMetaData) -> tuple[int, int]:
 
 
 def _indices(group: pq.RowGroupMetaData, columns: list[str]) -> list[int]:
-    return [i for i in range(group.num_columns) if group.column(i).path_in_schema.split(".")[0] in columns]
+    return [i for i in range(group.num_columns) if _within(group.column(i).path_in_schema, columns)]
+
+
+def _within(path: str, columns: list[str]) -> bool:
+    """Whether a leaf is one of the columns or lies in one; a column's own name may hold dots."""
+    return any(path == column or path.startswith(column + ".") for column in columns)
 
 
 def _documents(batch: pa.RecordBatch, names: Names, places: pa.StringArray) -> pa.RecordBatch:
@@ -199,6 +214,8 @@ def _documents(batch: pa.RecordBatch, names: Names, places: pa.StringArray) -> p
 
 def _strings(column: pa.Array) -> tuple[pa.StringArray, NDArray[np.bool_] | None]:
     """A column as strings, and which of them are not UTF-8 (None: all are) and null now; reading does not look."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         strings = column.cast(pa.string(), safe=False)  # safe: all or nothing
     else:
@@ -227,7 +244,7 @@ def _column_bytes(group: pq.RowGroupMetaData, column: str) -> int:
 
 
 @contextmanager
-def _damage(name: str) -> Iterator[None]:
+def _as_data_error(name: str) -> Iterator[None]:
     """Name the file when Arrow finds it damaged."""
     try:
         yield

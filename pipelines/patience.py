@@ -50,9 +50,14 @@ def patiently(patience: Patience, call: Callable[[], Answer]) -> Answer:
     try:
         return retrying(call)
     except SourceUnavailableError as error:
+        told = error.retry_after
+        why = (
+            f"told to wait {_minutes(told)}, patience is {_minutes(patience.budget)}"
+            if told and told > patience.budget
+            else f"gave up after {_minutes(patience.budget)}"
+        )
         raise SourceUnavailableError(
-            f"{error}; gave up after {_minutes(patience.budget)} without an answer. Finished work is kept: "
-            "run the same command again when it is back"
+            f"{error}; {why}. Finished work is kept: run the same command again when it is back"
         ) from None
 
 

@@ -67,7 +67,7 @@ class RemoteFile(io.RawIOBase):
     def hold(self, n: int) -> None:
         """Wait for the next `n` expected ranges; they are all that is held then."""
         self._held.clear()
-        for _ in range(n):
+        for _ in range(min(n, len(self._coming))):  # Arrow may have read past a range, into the next
             self._ask()
             coming = self._coming.popleft()
             self._held[coming.start, coming.stop] = self._fetch(coming)
@@ -82,7 +82,7 @@ class RemoteFile(io.RawIOBase):
         """Drop what is held, and what is kept, of this file."""
         self._held.clear()
         if self._access.folder:
-            for path in (self._access.folder / "ranges").glob(f"{self._name}-*"):
+            for path in (self._access.folder / "ranges").glob(f"{self._name}-*[0-9]"):  # no temporary of another worker
                 path.unlink(missing_ok=True)
 
     def read(self, size: int | None = -1) -> bytes:
@@ -139,21 +139,28 @@ class RemoteFile(io.RawIOBase):
             busy += coming.stop - coming.start
             if busy > ahead and coming is not self._coming[0]:
                 return
-            if coming.ticket is None and coming.missing and not self._kept(coming):
+            path = self._path(coming)
+            if coming.ticket is None and coming.missing and not (path and path.exists()):
                 self._courier.ask(coming)
 
     def _fetch(self, wanted: Range) -> bytes:
-        if kept := self._kept(wanted):
+        if (kept := self._kept(wanted)) is not None:
             self._courier.drop(wanted)  # it may have been asked for before somebody else kept it
-            return kept.read_bytes()
+            return kept
         content = self._courier.take(wanted, self._access.patience)
         if self._access.keep and (path := self._path(wanted)):
             write_bytes(path, content)
         return content
 
-    def _kept(self, wanted: Range) -> Path | None:
+    def _kept(self, wanted: Range) -> bytes | None:
         path = self._path(wanted)
-        return path if path and path.exists() else None
+        if path is None:
+            return None
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # never kept, or forgotten by another worker
+            return None
+        return content if len(content) == wanted.stop - wanted.start else None
 
     def _path(self, wanted: Range) -> Path | None:
         if self._access.folder is None:

@@ -167,16 +167,22 @@ def read(source: Source, unit: Unit, access: Access = Access()) -> Iterator[pa.R
     document stands, `<file>:<row group>:<row>` or `<file>:<byte>`, stable under a pinned revision; `fault`: why it
     cannot be used (faults.py), null for a sound one.
 
-    Raises `DataError` naming the place when the unit alone holds more damage than the source may lose.
+    Raises `DataError` naming the place when the unit alone holds more damage than the source may lose,
+    `SourceUnavailableError` when the hub or the disk does not give it.
     """
     names = (source.text, source.id, source.url)
     damaged: list[str] = []
-    with _open_unit(source, unit, access) as opened:
-        file = unit.file.name, unit.start, unit.stop
-        for batch in _reader(unit.file).read(opened, *file, names, source.max_document_bytes):
-            damaged += damage(batch)
-            refuse_damage(source, damaged)
-            yield batch
+    try:
+        with _open_unit(source, unit, access) as opened:
+            file = unit.file.name, unit.start, unit.stop
+            for batch in _reader(unit.file).read(opened, *file, names, source.max_document_bytes):
+                damaged += damage(batch)
+                refuse_damage(source, damaged)
+                yield batch
+    except OSError as error:  # of the disk the source lies on; a writer around this would take it for its own
+        raise SourceUnavailableError(
+            f"cannot read {unit.file.location}: {error.strerror or error}; mend that, then run the same command again"
+        ) from error
 
 
 def refuse_damage(source: Source, damaged: Sequence[str], n: int | None = None) -> None:
@@ -194,7 +200,11 @@ def refuse_damage(source: Source, damaged: Sequence[str], n: int | None = None) 
 def _open_unit(source: Source, unit: Unit, access: Access) -> IO[bytes]:
     if source.integrity == "sha256":
         checked = open_checked(unit.file, access)
-        _check_unit(source, unit, checked, access)
+        try:
+            _check_unit(source, unit, checked, access)
+        except BaseException:
+            checked.close()
+            raise
         return checked
     opened = open_file(unit.file, access)
     if isinstance(opened, BufferedReader) and isinstance(opened.raw, RemoteFile):

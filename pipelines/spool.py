@@ -2,7 +2,7 @@
 
 A flipped bit in a streamed parquet page is text like any other: of 40 flips, snappy noticed 2 and zstd 1. The hub
 lists the sha256 of every large file; to compare, the file must be here. Hub files are fetched into a spool of bounded
-size, once per machine; local files are read once more.
+size in the output folder, once for all workers; local files are read once more.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -62,11 +63,13 @@ def _spooled(file: SourceFile, access: Access) -> IO[bytes]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):  # of the workers of a machine one fetches, the others wait for it
-            if not path.exists():
-                _make_room(path.parent, file.size)
+            while True:
+                with suppress(FileNotFoundError):  # not fetched yet, or gone again: another worker made room
+                    os.utime(path)
+                    return open(path, "rb")
+                with FileLock(path.parent.with_suffix(".lock")):
+                    _make_room(path.parent, file.size)
                 _fetch(file, path, access)
-            os.utime(path)
-            return open(path, "rb")  # open before the lock is gone: another worker may make room
 
 
 def _fetch(file: SourceFile, path: Path, access: Access) -> None:
@@ -88,7 +91,7 @@ def _fetch(file: SourceFile, path: Path, access: Access) -> None:
 def _append(file: SourceFile, part: Path, access: Access) -> str:
     """Fetch what is missing of a file; what a killed build left of it counts. Returns the sha256 of the whole."""
     digest = hashlib.sha256()
-    with open(part, "a+b") as out, RemoteFile(file.location, file.size, access) as remote:
+    with open(part, "a+b") as out, RemoteFile(file.location, file.size, Access(None, access.patience)) as remote:
         out.seek(0)
         while block := out.read(BLOCK):
             digest.update(block)

@@ -110,7 +110,7 @@ def drip(bytes_per_second: float) -> Fault:
     def slowly(handler: Handler, body: Body) -> None:
         while piece := body.read(size):
             handler.write(piece)
-            if not handler.wait(len(piece) / bytes_per_second):
+            if body.left and not handler.wait(len(piece) / bytes_per_second):  # the client's next request is no leaving
                 return
 
     return _bodies(slowly)

@@ -140,7 +140,7 @@ def test_what_is_waited_for_is_said(hub: Hub, caplog: pytest.LogCaptureFixture) 
         courier().take(ranged(hub), FAST)
     assert time.monotonic() - began >= 2
     (record,) = caplog.records
-    assert "a.parquet: the hub did not answer (HTTP 429); trying again in 2 s (attempt 1)" in record.getMessage()
+    assert "a.parquet: the hub refused (HTTP 429); trying again in 2 s (attempt 1)" in record.getMessage()
 
 
 def test_a_wait_longer_than_the_budget_is_not_begun(hub: Hub) -> None:
@@ -149,11 +149,45 @@ def test_a_wait_longer_than_the_budget_is_not_begun(hub: Hub) -> None:
         courier().take(ranged(hub), FAST)
 
 
-@pytest.mark.parametrize("fault", [faults.gone_revision(), faults.status(401, X_Error_Code="GatedRepo")])
+REFUSED = {
+    "gone": faults.gone_revision(),
+    "gated": faults.status(401, X_Error_Code="GatedRepo"),
+    "token": faults.status(401, X_Error_Message="Invalid credentials in Authorization header"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED.values(), ids=REFUSED)
 def test_what_will_not_come_is_not_waited_for(hub: Hub, fault: faults.Fault) -> None:
     hub.fault = fault
     with pytest.raises(RecipeError):
         courier().take(ranged(hub), Patience())
+
+
+@pytest.mark.parametrize("endpoint", ["{}/", "{}"])
+def test_an_endpoint_may_end_with_a_slash(hub: Hub, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint.format(hub.url))
+    mine = Courier()
+    commit, files = mine.list_files("acme/bytes", None, "train", None, FAST)
+    assert (commit, [file.path for file in files]) == (hub.heads["acme/bytes"], ["a.parquet"])
+    assert mine.take(ranged(hub, 0, 10), FAST) == CONTENT[:10]
+    mine.close()
+
+
+def test_an_endpoint_that_is_no_address(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "127.0.0.1:1234")
+    mine = Courier()
+    with pytest.raises(RecipeError, match="HF_ENDPOINT must begin with https://"):
+        mine.take(ranged(hub), FAST)
+    mine.close()
+
+
+def test_modules_of_the_current_folder_stay_out(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("queue", "datasets", "httpx2"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    mine = Courier()
+    assert mine.take(ranged(hub, 0, 10), FAST) == CONTENT[:10]
+    mine.close()
 
 
 def test_a_killed_child_is_replaced(hub: Hub) -> None:

@@ -137,7 +137,7 @@ REFUSALS = {
         2,
         "no column 'body' in data/two/2024/a.parquet",
     ),
-    "forbidden": ({"dataset": "acme/closed"}, 4, "train.parquet: the hub did not answer (HTTP 403)"),
+    "forbidden": ({"dataset": "acme/closed"}, 4, "train.parquet: the hub refused (HTTP 403)"),
     "ranges ignored": ({"dataset": "acme/unranged"}, 4, "got HTTP 200, no range"),
 }
 

@@ -214,6 +214,36 @@ def test_how_deep_a_line_may_be_nested_does_not_depend_on_the_caller() -> None:
     assert "broken_line" in deeper(0)
 
 
+def test_a_long_window_is_no_damage() -> None:
+    plain = b"".join(line(f"document {i}", True) + b"\n" for i in range(100))
+    long = zstandard.ZstdCompressionParameters.from_level(3, window_log=28, enable_ldm=True, write_content_size=False)
+    writer = zstandard.ZstdCompressor(compression_params=long).compressobj()
+    content = writer.compress(plain) + writer.flush()
+    assert zstandard.get_frame_parameters(content).window_size == 1 << 28
+    assert len(read(content, "a.jsonl.zst")) == 100
+
+
+def test_one_long_line_is_not_read_by_every_unit() -> None:
+    class Recorded(io.BytesIO):
+        taken = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            content = super().read(size)
+            self.taken += len(content)
+            return content
+
+        def readline(self, size: int | None = -1, /) -> bytes:
+            content = super().readline(size)
+            self.taken += len(content)
+            return content
+
+    file = Recorded(b"[" + b"1," * 10_000_000 + b"1]")
+    size = len(file.getvalue())
+    for start in range(0, size, size // 10):
+        list(lines.read(file, "a.json", start, min(start + size // 10, size), NAMES, 1000))
+    assert file.taken < 2.5 * size
+
+
 def test_long_lines_make_short_batches() -> None:
     content = b"\n".join(line("a" * 5_000_000, True) for _ in range(8))
     batches = lines.read(io.BytesIO(content), "a.jsonl", 0, len(content), NAMES)

@@ -54,6 +54,24 @@ def test_a_unit_counts_the_text_column_only() -> None:
     assert [run[:2] for run in parquet.runs(io.BytesIO(content), "a", "text", 1900)] == [(0, 2), (2, 4)]
 
 
+def test_a_name_may_hold_dots() -> None:
+    rows = {"message.content": [f"{i:0100}" for i in range(40)], "message": ["a"] * 40, "id": ["i"] * 40}
+    content = written(pa.table(rows), row_group_size=10, use_dictionary=False)
+    assert [run[:2] for run in parquet.runs(io.BytesIO(content), "a", "message.content", 1900)] == [(0, 2), (2, 4)]
+    found = read(content, 0, 4, ("message.content", "id", None))
+    assert [row["text"] for row in found] == rows["message.content"]
+
+
+def test_ids_that_are_no_plain_values() -> None:
+    """Not among the columns a plan finds; in a file behind the first, refused by name."""
+    content = written(pa.table({"text": ["a"], "id": [[1]], "url": [{"u": "v"}]}))
+    assert parquet.columns(io.BytesIO(content), "a") == {"text"}
+    with pytest.raises(DataError, match="a.parquet"):
+        read(content, 0, 1)
+    twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["text", "id", "id"])
+    assert parquet.columns(io.BytesIO(written(twice)), "a") == {"text"}
+
+
 def test_batches_of_a_long_row_group() -> None:
     content = written(pa.table({"text": ["a"] * 2500}))
     batches = list(parquet.read(io.BytesIO(content), "a.parquet", 0, 1, ("text", None, None)))

@@ -94,3 +94,23 @@ def test_what_is_kept_is_not_fetched_again(hub: Hub, small: None, tmp_path: Path
         file.seek(20_000)
         assert file.read(30_000) == CONTENT[20_000:50_000]
     assert len(hub.requests) == before
+
+
+def test_a_kept_range_that_is_too_short_is_fetched_again(hub: Hub, small: None, tmp_path: Path) -> None:
+    access = Access(tmp_path, keep=True)
+    for _ in range(2):
+        with opened(hub, access) as file:
+            file.expect_blocks(0, 30_000)
+            assert file.read(30_000) == CONTENT[:30_000]
+        for path in (tmp_path / "ranges").iterdir():
+            path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_more_than_was_expected_may_be_read(hub: Hub, small: None) -> None:
+    with opened(hub) as file:
+        file.expect([(0, 10_000), (12_000, 20_000)])
+        file.hold(1)
+        assert file.read(13_000) == CONTENT[:13_000]
+        file.hold(1)  # the range has been taken already
+        file.seek(12_000)
+        assert file.read(8000) == CONTENT[12_000:20_000]

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from gpts_data.pipelines.errors import DataError, RecipeError
-from gpts_data.pipelines.sources import Listing, Source, SourceFile, check_columns, list_files, read, split
+from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError
+from gpts_data.pipelines.files import committed
+from gpts_data.pipelines.sources import Listing, Source, SourceFile, Unit, check_columns, list_files, read, split
 
 TEXTS = [f"text {i} " * 40 for i in range(50)]
 
@@ -149,3 +150,10 @@ def test_an_unknown_kind_of_file_is_refused(home: Path) -> None:
 def test_only_named_columns_are_named() -> None:
     assert Source("web", 1).columns == ("text",)
     assert Source("web", 1, text="body", id="at", url="at").columns == ("body", "at")
+
+
+def test_a_source_that_cannot_be_read_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    """Read inside of a file that is being written, as `prepare` does."""
+    unit = Unit(SourceFile("a.jsonl", "/proc/self/mem", 0, None), 0, 100, 100)  # opens, and gives EIO when it is read
+    with pytest.raises(SourceUnavailableError, match="cannot read /proc/self/mem"), committed(tmp_path / "unit"):
+        list(read(Source("web", 1), unit))

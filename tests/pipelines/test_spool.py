@@ -15,7 +15,7 @@ from gpts_data.pipelines import spool
 from gpts_data.pipelines.courier import courier
 from gpts_data.pipelines.errors import DataError, SourceUnavailableError
 from gpts_data.pipelines.patience import Patience
-from gpts_data.pipelines.remote import Access
+from gpts_data.pipelines.remote import Access, RemoteFile
 from gpts_data.pipelines.sources import SourceFile
 from gpts_data.pipelines.spool import open_checked
 from tests import faults
@@ -110,6 +110,42 @@ def test_room_is_bounded_and_open_files_stay_whole(hub: Hub, tmp_path: Path, mon
     for file, content in zip(files, CONTENTS.values(), strict=True):
         assert file.read() == content
         file.close()
+
+
+def test_workers_that_make_room_for_each_other(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is room for two of four files; three workers open all of them again and again."""
+    monkeypatch.setattr(spool, "SPOOL_BYTES", 45_000)
+    wrong: list[object] = []
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        try:
+            for _ in range(30):
+                name = rng.choice(list(CONTENTS))
+                with open_checked(listed(hub, name), Access(tmp_path, FAST)) as file:
+                    assert file.read() == CONTENTS[name]
+        except BaseException as error:
+            wrong.append(error)
+        courier().close()
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_what_is_kept_of_streaming_is_not_used(hub: Hub, tmp_path: Path) -> None:
+    """A damaged range, kept by another source over the same file."""
+    wanted = listed(hub, "3.parquet")
+    with RemoteFile(wanted.location, wanted.size, Access(tmp_path, FAST, keep=True)) as streamed:
+        hub.fault = faults.flip(5)
+        streamed.expect_blocks(0, wanted.size)
+        assert streamed.read() != CONTENTS["3.parquet"]
+    hub.fault = None
+    with open_checked(wanted, Access(tmp_path, FAST)) as file:
+        assert file.read() == CONTENTS["3.parquet"]
 
 
 def test_a_local_file_that_changed(tmp_path: Path) -> None:
