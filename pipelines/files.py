@@ -39,11 +39,16 @@ def committed(path: Path) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            bring_in(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+
+
+def bring_in(written: Path, path: Path) -> None:
+    """Give a file that is whole and synced its name."""
+    os.replace(written, path)
+    sync_folder(path.parent)
 
 
 @contextmanager

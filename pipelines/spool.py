@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from filelock import FileLock
 
 from gpts_data.pipelines.errors import DataError, SourceUnavailableError
-from gpts_data.pipelines.files import storage_errors, sync_folder
+from gpts_data.pipelines.files import bring_in, storage_errors
 from gpts_data.pipelines.hub import name_of
 from gpts_data.pipelines.remote import BLOCK, Access, RemoteFile
 
@@ -77,8 +77,7 @@ def _fetch(file: SourceFile, path: Path, access: Access) -> None:
     for _ in range(FETCHES):
         found = _append(file, part, access)
         if found == file.sha256:
-            os.replace(part, path)
-            sync_folder(path.parent)
+            bring_in(part, path)
             return
         part.unlink()
         log.warning("%s: fetched with sha256 %s, expected %s; fetching it again", file.name, found, file.sha256)
