@@ -18,6 +18,7 @@ from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.files import json_digest, write_json
 from gpts_data.pipelines.patience import Patience
 from gpts_data.pipelines.remote import Access
+from gpts_data.pipelines.signatures import VERSION
 from gpts_data.pipelines.sources import Listing, Unit, check_columns, list_files, split
 from gpts_data.tokenizer.artifact import Artifact
 
@@ -62,7 +63,7 @@ class Plan:
         """What a prepared unit is a function of: nothing of the mix, so another mix can use it too."""
         revision = self.listings[self.recipe.source.index(source)].revision
         return json_digest(
-            [FORMAT, source.columns, source.id, source.url, source.max_document_bytes,
+            [FORMAT, VERSION, source.columns, source.id, source.url, source.max_document_bytes,
              asdict(self.recipe.cleaning(source)), asdict(self.recipe.dedup),
              tokenizer.digest, unit.name, unit.file.size, unit.file.sha256 or revision]
         )  # fmt: skip

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.faults import damage, separate
 from gpts_data.pipelines.files import committed, file_digest
 from gpts_data.pipelines.filters import Clean, cleaner
+from gpts_data.pipelines.hashes import hash_strings
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.remote import Access
-from gpts_data.pipelines.signatures import Dedup, hash_strings, signer
+from gpts_data.pipelines.signatures import Dedup, signer
 from gpts_data.pipelines.sources import Source, Unit, read
 from gpts_data.tokenizer.encode import encoder
 
@@ -98,7 +99,7 @@ def _encode(batch: pa.RecordBatch, task: Prepare) -> pa.RecordBatch:
         [
             names,
             batch.column("url"),
-            pa.array(hash_strings(names.to_pylist(), DRAW_SEED)),
+            pa.array(hash_strings(names, DRAW_SEED)),
             pa.FixedSizeListArray.from_arrays(pa.array(keys.ravel()), task.dedup.n_keys),
             pa.array(lengths),
             pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),
