@@ -7,14 +7,17 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from gpts_data.pipelines.courier import courier
 from tests.conftest import prose
 from tests.hub import Hub
 from tests.prose import documents
@@ -113,6 +116,17 @@ def facts(seed: str, texts: list[str]) -> dict[str, Any]:
     paths = [f"s3://commoncrawl/crawl-data/{seed}.warc.gz"] * n
     scores = {"language": ["en"] * n, "language_score": [0.95] * n}
     return {"file_path": paths, **scores, "token_count": [len(text) // 4 for text in texts]}
+
+
+@contextmanager
+def used_here(hub: Hub, home: Path, **more: str) -> Iterator[Hub]:
+    """The hub of this process' courier: the child that talks to it reads the environment when it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**hub.env(home), **more}.items():
+            patch.setenv(name, value)
+        courier().close()  # the child of an earlier test knows another hub
+        yield hub
+        courier().close()
 
 
 def alone(hub: Hub, home: Path, function: Callable[..., Any], *arguments: Any, needs: Sequence[Any] = ()) -> Any:

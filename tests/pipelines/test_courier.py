@@ -22,6 +22,7 @@ from gpts_data.pipelines.errors import RecipeError, SourceUnavailableError
 from gpts_data.pipelines.patience import Patience
 from tests import faults
 from tests.hub import Hub
+from tests.hub_data import used_here
 
 SIZE = 3_000_000
 CONTENT = random.Random(0).randbytes(SIZE)
@@ -30,15 +31,10 @@ FAST = Patience(budget=60, stall=1, first_wait=0.02, longest_wait=0.2)
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """A hub that this process' courier uses: the child that talks to it reads the environment when it starts."""
-    with Hub(tmp_path_factory.mktemp("hub")) as hub, pytest.MonkeyPatch.context() as patch:
-        for name, value in hub.env(tmp_path_factory.mktemp("home")).items():
-            patch.setenv(name, value)
-        patch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "5")
-        courier().close()  # a child of an earlier test knows another hub
+    home = tmp_path_factory.mktemp("home")
+    with Hub(tmp_path_factory.mktemp("hub")) as hub, used_here(hub, home, HF_HUB_DOWNLOAD_TIMEOUT="5"):
         (hub.folder("acme/bytes") / "a.parquet").write_bytes(CONTENT)
         yield hub
-        courier().close()
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gpts_data.pipelines.courier import courier
 from gpts_data.pipelines.errors import SourceUnavailableError
 from gpts_data.pipelines.patience import Patience
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Listing, Source, list_files
 from tests import faults
 from tests.hub import Handler, Hub
-from tests.hub_data import card, rows, write
+from tests.hub_data import card, rows, used_here, write
 
 FAST = Patience(budget=120, stall=1, first_wait=0.01, longest_wait=0.1)
 WEB = Source("web", 1, dataset="acme/web", config="one")
@@ -34,16 +33,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _fresh(hub: Hub, tmp_path: Path) -> Iterator[None]:
     """No cache of the clients from another test, and their own waits short."""
-    for name, value in hub.env(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
-    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
-    courier().close()
-    yield
+    with used_here(hub, tmp_path, HF_HUB_DOWNLOAD_TIMEOUT="1", HF_HUB_ETAG_TIMEOUT="1"):
+        yield
     hub.fault = None
-    courier().close()
 
 
 def listing(hub: Hub, patience: Patience = FAST) -> Listing:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpts_data.pipelines import remote
-from gpts_data.pipelines.courier import courier
 from gpts_data.pipelines.remote import Access, RemoteFile
 from tests.hub import Hub
+from tests.hub_data import used_here
 
 SIZE = 400_000
 CONTENT = random.Random(1).randbytes(SIZE)
@@ -23,13 +23,9 @@ CONTENT = random.Random(1).randbytes(SIZE)
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with Hub(tmp_path_factory.mktemp("hub")) as hub, pytest.MonkeyPatch.context() as patch:
-        for name, value in hub.env(tmp_path_factory.mktemp("home")).items():
-            patch.setenv(name, value)
-        courier().close()
+    with Hub(tmp_path_factory.mktemp("hub")) as hub, used_here(hub, tmp_path_factory.mktemp("home")):
         (hub.folder("acme/bytes") / "a.jsonl").write_bytes(CONTENT)
         yield hub
-        courier().close()
 
 
 @pytest.fixture

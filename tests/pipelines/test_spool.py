@@ -20,6 +20,7 @@ from gpts_data.pipelines.sources import SourceFile
 from gpts_data.pipelines.spool import open_checked
 from tests import faults
 from tests.hub import Hub
+from tests.hub_data import used_here
 
 CONTENTS = {f"{i}.parquet": random.Random(i).randbytes(20_000) for i in range(4)}
 FAST = Patience(budget=60, stall=1, first_wait=0.01, longest_wait=0.1)
@@ -27,14 +28,10 @@ FAST = Patience(budget=60, stall=1, first_wait=0.01, longest_wait=0.1)
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with Hub(tmp_path_factory.mktemp("hub")) as hub, pytest.MonkeyPatch.context() as patch:
-        for name, value in hub.env(tmp_path_factory.mktemp("home")).items():
-            patch.setenv(name, value)
-        courier().close()
+    with Hub(tmp_path_factory.mktemp("hub")) as hub, used_here(hub, tmp_path_factory.mktemp("home")):
         for name, content in CONTENTS.items():
             (hub.folder("acme/bytes") / name).write_bytes(content)
         yield hub
-        courier().close()
 
 
 @pytest.fixture(autouse=True)
