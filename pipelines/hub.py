@@ -168,7 +168,12 @@ def _hub_errors(what: str) -> Iterator[None]:
         raise RecipeError(
             f"{what}: gated; accept its terms on the hub and log in (hf auth login, or HF_TOKEN)"
         ) from error
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError,
+    except errors.RevisionNotFoundError as error:
+        raise RecipeError(
+            f"{what}: the hub has no such revision; if it once had, the dataset's history was rewritten, and a build "
+            "begun at that commit cannot go on: use a new --out"
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError,
             FileNotFoundError) as error:  # fmt: skip
         if passing := _passing(error):
             raise _unavailable(what, passing) from error

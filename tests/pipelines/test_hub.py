@@ -128,7 +128,11 @@ REFUSALS = {
     "config where there is one": ({"dataset": "acme/plain", "config": "three"}, 2, "'three'"),
     "split": ({"dataset": "acme/web", "config": "one", "split": "test"}, 2, "no split 'test'; found train"),
     "part of a split": ({"dataset": "acme/plain", "split": "train[:10%]"}, 2, "'train[:10%]'; found train"),
-    "revision": ({"dataset": "acme/plain", "revision": "v9"}, 2, "'acme/plain' at revision 'v9'"),
+    "revision": (
+        {"dataset": "acme/plain", "revision": "v9"},
+        2,
+        "'acme/plain' at revision 'v9': the hub has no such revision",
+    ),
     "no files": ({"dataset": "acme/empty"}, 2, "'acme/empty'"),
     "files of another": ({"dataset": "acme/elsewhere"}, 2, "Data files don't belong to acme/elsewhere"),
     "folder": ({"dataset": "here/too"}, 2, "'here/too' is also a folder here"),
