@@ -47,7 +47,7 @@ def train_tokenizer(
     with progress() as show:
         facts = train_alone(
             wanted, folder, out, vocab_size=vocab_size, workers=workers, scheduler=scheduler, progress=show,
-            patience=Patience(patience),
+            patience=Patience(patience, stall=min(patience, Patience.stall)),
         )  # fmt: skip
     if as_json:
         print_json(facts)
@@ -90,7 +90,7 @@ def build_mix(
     with progress() as show:
         built = build(
             wanted, folder, out, tokenizer=tokenizer, workers=workers, scheduler=scheduler, progress=show,
-            patience=Patience(patience),
+            patience=Patience(patience, stall=min(patience, Patience.stall)),
         )  # fmt: skip
     facts = inspect(Mix(out, built.manifest))
     if as_json:

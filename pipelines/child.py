@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from gpts_data.pipelines.errors import GptsDataError, redact
+from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, redact
 
 START_SECONDS = 120  # importing the hub client takes half a second, on a busy machine ten times that
 THREADS = 4  # requests in flight: two hide each other's latency, four also a slow one
@@ -52,6 +52,8 @@ class Child:
             ready = None
         if ready is None:
             status = self.kill()
+            if status < 0:  # somebody killed it, or it hung: worth another one
+                raise SourceUnavailableError(f"the reading process did not start (signal {-status})")
             raise GptsDataError(
                 f"the reading process did not start (exit {status}); "
                 "try: python -c 'import gpts_data.pipelines.child, huggingface_hub.hf_api'"

@@ -21,6 +21,7 @@ from gpts_data.pipelines.patience import Patience, patiently
 STEP = 1 << 20  # bytes after which earlier failures are forgiven: less in a whole budget is no success
 POLL_SECONDS = 0.5  # between looks at the clock
 LISTING_STALLS = 5  # a listing gives no sign of life: it has this many times the patience of a stalled read
+LISTING_SECONDS = 20.0  # and, however short the budget, these: a sound one takes five
 
 Listed = tuple[str, tuple[hub.HubFile, ...]]
 """A commit, and the files of a split at it."""
@@ -124,7 +125,8 @@ class Courier:
     def _listing(self, what: tuple[str, str | None, str, str | None], patience: Patience) -> Listed:
         """In a child of its own: the clients remember half a listing that failed."""
         self._kill()
-        limit = time.monotonic() + LISTING_STALLS * patience.stall
+        seconds = min(LISTING_STALLS * patience.stall, max(patience.budget, LISTING_SECONDS))
+        limit = time.monotonic() + seconds
         ticket = self._send(hub.list_files, *what)
         try:
             while self._child and time.monotonic() < limit:
@@ -139,16 +141,16 @@ class Courier:
             raise SourceUnavailableError(f"dataset {what[0]!r}: the reading process ended") from error
         finally:
             self._kill()
-        raise SourceUnavailableError(f"dataset {what[0]!r}: no listing in {LISTING_STALLS * patience.stall:.0f} s")
+        raise SourceUnavailableError(f"dataset {what[0]!r}: no listing in {seconds:.0f} s")
 
     def _send(self, function: Callable[..., Iterator[Any]], *arguments: Any) -> int | None:
         """The ticket of a call in the child, which is started if need be; None when it ended meanwhile."""
         ticket = next(self._tickets)
-        if self._child is None:
-            self._child = Child()
         try:
+            if self._child is None:
+                self._child = Child()
             self._child.ask(ticket, function, *arguments)
-        except OSError:
+        except (OSError, SourceUnavailableError):
             self._kill()
             return None
         return ticket

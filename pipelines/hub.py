@@ -7,6 +7,7 @@ session. HF_ENDPOINT, HF_HOME, HF_TOKEN and proxies act as everywhere else. All 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,9 +21,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from gpts_data.pipelines.errors import RecipeError, SourceUnavailableError
+from gpts_data.pipelines.errors import GptsDataError, RecipeError, SourceUnavailableError, StorageError
 
 CARD = "README.md"
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 _ADDRESS = re.compile(r"hf://datasets/(.+?)@([^/]+)/(.+)")
 
 
@@ -181,15 +183,22 @@ def _hub_errors(what: str) -> Iterator[None]:
             f"{what}: not found on the hub, or no data in it; check the id and revision, and log in if it is private"
         ) from error
     except (errors.HTTPError, OSError) as error:
-        if getattr(getattr(error, "response", None), "status_code", None) == 401:
-            raise RecipeError(f"{what}: the hub refuses the token; log in again: hf auth login, or HF_TOKEN") from error
-        if type(error).__name__ == "UnsupportedProtocol":
-            raise RecipeError(f"{what}: HF_ENDPOINT must begin with https:// or http://") from error
-        raise _unavailable(what, error) from error
+        raise _final(what, error) or _unavailable(what, error) from error
     except ValueError as error:  # an unknown or missing config, an impossible id: the client's message names it
         if passing := _passing(error):
             raise _unavailable(what, passing) from error
         raise RecipeError(f"{what}: {' '.join(str(error).split())}") from error
+
+
+def _final(what: str, error: Exception) -> GptsDataError | None:
+    """What a failed request says that asking again does not change."""
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        return StorageError(f"{what}: the hub client cannot use its cache: {error.strerror}; check HF_HOME")
+    if getattr(getattr(error, "response", None), "status_code", None) == 401:
+        return RecipeError(f"{what}: the hub refuses the token; log in again: hf auth login, or HF_TOKEN")
+    if type(error).__name__ == "UnsupportedProtocol":
+        return RecipeError(f"{what}: HF_ENDPOINT must begin with https:// or http://")
+    return None
 
 
 def _passing(error: BaseException | None) -> Exception | None:

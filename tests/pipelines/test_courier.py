@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -193,6 +194,24 @@ def test_a_killed_child_is_replaced(hub: Hub) -> None:
     pid = mine._child._process.pid  # type: ignore[union-attr]
     threading.Timer(0.5, os.kill, (pid, signal.SIGKILL)).start()
     assert mine.take(wanted, Patience(first_wait=0.01)) == CONTENT
+    mine.close()
+
+
+def test_a_child_killed_as_it_starts_is_replaced(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, killed = subprocess.Popen, []
+
+    def killing(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = real(*arguments, **options)
+        if len(killed) < 2:
+            process.kill()
+            killed.append(process)
+        return process
+
+    monkeypatch.setattr("gpts_data.pipelines.child.subprocess.Popen", killing)
+    mine, wanted = Courier(), ranged(hub)
+    mine.ask(wanted)
+    assert mine.take(wanted, FAST) == CONTENT
+    assert len(killed) == 2
     mine.close()
 
 

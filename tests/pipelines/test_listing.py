@@ -5,12 +5,13 @@ The clients take some failures for answers: a page instead of README.md is "no s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gpts_data.pipelines.errors import SourceUnavailableError
+from gpts_data.pipelines.errors import SourceUnavailableError, StorageError
 from gpts_data.pipelines.patience import Patience
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Listing, Source, list_files
@@ -73,3 +74,17 @@ def test_the_budget_ends_it(hub: Hub) -> None:
     hub.fault = faults.status(503)
     with pytest.raises(SourceUnavailableError, match=r"'acme/web': the hub did not answer \(HTTP 503\); gave up"):
         listing(hub, Patience(budget=1, first_wait=0.1))
+
+
+def test_a_hub_that_says_nothing_takes_no_longer_than_the_budget(hub: Hub) -> None:
+    hub.fault = faults.stall_headers()
+    began = time.monotonic()
+    with pytest.raises(SourceUnavailableError, match="'acme/web': no listing in 2 s"):
+        listing(hub, Patience(budget=2, stall=0.4))
+    assert time.monotonic() - began < 20
+
+
+def test_a_cache_that_cannot_be_written_is_of_the_disk(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with used_here(hub, tmp_path / "file"), pytest.raises(StorageError, match="check HF_HOME"):
+        listing(hub)
