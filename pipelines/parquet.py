@@ -67,10 +67,14 @@ def read(
     """
     with _as_data_error(name):
         metadata = _metadata(file, name)
-        columns = _readable(metadata.schema.to_arrow_schema(), names)
+        schema = metadata.schema.to_arrow_schema()
+        columns = _readable(schema, names)
         drifted = names[0] not in columns
         spans = {g: [] if drifted else _spans(metadata.row_group(g), columns) for g in range(start, stop)}
         reader = pq.ParquetFile(file, metadata=metadata, pre_buffer=False, page_checksum_verification=True)
+    for column in filter(None, names[1:]):
+        if column not in columns:  # documents without their names would be others to dedup and to the held-out draw
+            raise DataError(f"{name}: no column {column!r} for id or url; found {', '.join(schema.names)}")
     if isinstance(file, RemoteFile):
         size = file.seek(0, os.SEEK_END)
         spans = {g: [(a, min(b, size)) for a, b in found if a < size] for g, found in spans.items()}
@@ -248,6 +252,8 @@ def _as_data_error(name: str) -> Iterator[None]:
     """Name the file when Arrow finds it damaged."""
     try:
         yield
+    except MemoryError:  # Arrow's is an ArrowException too, and no damage
+        raise
     except (pa.ArrowException, KeyError, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk; Arrow's own, for a damaged page, has no number

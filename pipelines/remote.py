@@ -23,6 +23,7 @@ from gpts_data.pipelines.files import write_bytes
 from gpts_data.pipelines.patience import Patience
 
 AHEAD = 16 << 20  # bytes asked for beyond what is being read: a second of a fast line
+ASKED = 64  # ranges at once, however small: asking for thousands would fill the pipe of a child that hangs
 BLOCK = 2 << 20  # of files read from end to end: the size of a row group's text in FineWeb
 Span = tuple[int, int]
 
@@ -135,9 +136,9 @@ class RemoteFile(io.RawIOBase):
         """Have expected ranges fetched: the first, and as many behind it as AHEAD allows; with `keep` none, since who
         draws a sample stops somewhere."""
         busy, ahead = 0, 0 if self._access.keep else AHEAD
-        for coming in self._coming:
+        for n, coming in enumerate(self._coming):
             busy += coming.stop - coming.start
-            if busy > ahead and coming is not self._coming[0]:
+            if n and (busy > ahead or n >= ASKED):
                 return
             path = self._path(coming)
             if coming.ticket is None and coming.missing and not (path and path.exists()):
