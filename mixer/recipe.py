@@ -202,14 +202,16 @@ def _items(hint: Any, value: Any, where: str, spec: Field[Any]) -> tuple[Any, ..
 
 
 def _parse_clean(table: Mapping[str, Any], where: str) -> Clean:
-    thresholds = {key: value for key, value in table.items() if key != "filters"}
+    """`[clean]`: its own keys, and a table of thresholds for each filter that is named."""
+    own = {f.name for f in fields(Clean)} - {"thresholds"}
+    thresholds = {key: value for key, value in table.items() if key not in own}
     for key, value in thresholds.items():
         if not isinstance(value, Mapping):
-            raise RecipeError(f"recipe: unknown key {where}{key}{_suggest(key, ['filters'])}")
-    filters = table.get("filters", [])
-    if not isinstance(filters, list) or not all(isinstance(name, str) for name in filters):
-        raise RecipeError(f"recipe: {where}filters = {filters!r}, expected a list of filter names")
-    return Clean(tuple(filters), {key: dict(value) for key, value in thresholds.items()})
+            raise RecipeError(f"recipe: unknown key {where}{key}{_suggest(key, own)}")
+    hints = get_type_hints(Clean)
+    specs = {f.name: f for f in fields(Clean)}
+    values = {key: _value(hints[key], table[key], f"{where}{key}", specs[key]) for key in table.keys() & own}
+    return Clean(**values, thresholds={key: dict(value) for key, value in thresholds.items()})
 
 
 def _suggest(key: str, known: Any) -> str:

@@ -132,3 +132,40 @@ def space_width(data, i, stop):  # type: ignore[no-untyped-def]
     if second == 0x80:
         return 3 if third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF else 0
     return 3 if second == 0x81 and third == 0x9F else 0
+
+
+@numba.njit(cache=True, nogil=True)
+def skip_spaces(data, i, stop):  # type: ignore[no-untyped-def]
+    """Where data[i:stop] begins without the whitespace in front."""
+    while i < stop:
+        width = 1 if data[i] == 0x20 else space_width(data, i, stop)
+        if width == 0:
+            break
+        i += width
+    return i
+
+
+@numba.njit(cache=True, nogil=True)
+def strip_end(data, start, stop):  # type: ignore[no-untyped-def]
+    """Where data[start:stop] ends without the whitespace behind."""
+    while stop > start:
+        last = stop - 1
+        while last > start and data[last] & 0xC0 == 0x80:
+            last -= 1
+        if space_width(data, last, stop) == 0:
+            break
+        stop = last
+    return stop
+
+
+def blank(column: pa.Array) -> NDArray[np.bool_]:
+    """Which strings are null, empty or nothing but whitespace (`str.isspace`): bool, shape (len(column),)."""
+    return _blank(*spans(column))  # type: ignore[no-any-return]
+
+
+@numba.njit(cache=True, nogil=True)
+def _blank(data, offsets):  # type: ignore[no-untyped-def]
+    empty = np.empty(len(offsets) - 1, dtype=np.bool_)
+    for row in range(len(empty)):
+        empty[row] = skip_spaces(data, offsets[row], offsets[row + 1]) >= offsets[row + 1]
+    return empty

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from gpts_data.pipelines.characters import decode
 from gpts_data.pipelines.hashes import U0, U1, mix
 from gpts_data.pipelines.letters import NOTHING, SEPARATOR, ZERO
 
@@ -40,7 +41,7 @@ def hash_words(data, i, stop, letters, words):  # type: ignore[no-untyped-def]
             letter = letters[first]
             i += 1
         else:
-            code_point, width = _decode(data, i, stop)
+            code_point, width = decode(data, i, stop)
             letter = letters[code_point] if code_point < len(letters) else np.uint32(code_point)
             i += width
         if letter == SEPARATOR:
@@ -57,22 +58,6 @@ def hash_words(data, i, stop, letters, words):  # type: ignore[no-untyped-def]
         words[n] = mix(word)
         n += 1
     return n
-
-
-@numba.njit(cache=True, nogil=True)
-def _decode(data, i, stop):  # type: ignore[no-untyped-def]
-    """The code point at `i` and its bytes. What is cut off, which Arrow rules out, is read as one byte and no more."""
-    first = np.int64(data[i])
-    if first < 0xE0:
-        if i + 1 < stop:
-            return (first & 0x1F) << 6 | (data[i + 1] & 0x3F), 2
-    elif first < 0xF0:
-        if i + 2 < stop:
-            return (first & 0x0F) << 12 | (data[i + 1] & 0x3F) << 6 | (data[i + 2] & 0x3F), 3
-    elif i + 3 < stop:
-        high = (first & 0x07) << 18 | (data[i + 1] & 0x3F) << 12
-        return high | (data[i + 2] & 0x3F) << 6 | (data[i + 3] & 0x3F), 4
-    return first, 1
 
 
 @numba.njit(cache=True, nogil=True)

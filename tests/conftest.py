@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from gpts_data.mixer.build import build
 from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 
-settings.register_profile("any machine", deadline=None)  # a first call compiles or loads; a busy machine is no bug
+EXAMPLES = int(os.environ.get("EXAMPLES", "100"))  # of each property; 5000 for a campaign
+settings.register_profile("any machine", deadline=None, max_examples=EXAMPLES)  # a first call compiles or loads
 settings.load_profile("any machine")
 
 SYLLABLES = ("ka", "lo", "mi", "ren", "tu", "sha", "vel", "dor", "an", "pi", "quo", "zen", "bra", "il", "est", "um")

@@ -1,0 +1,57 @@
+"""What each character is to the filters of datatrove, as a table by code point: the answers of Python's own `str`."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+ALPHA, SOUND, LINE_END = 1, 2, 4
+"""`str.isalpha`; not in datatrove's PUNCTUATION_SET; where `str.splitlines` splits. Bits of a byte."""
+
+ASCII_SPACES = np.array([chr(byte).isspace() and byte < 0x80 for byte in range(256)])
+_LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+@lru_cache(maxsize=1)
+def characters() -> NDArray[np.uint8]:
+    """The bits of every code point: uint8, shape (0x110000,)."""
+    from datatrove.utils.text import PUNCTUATION_SET
+
+    table = np.full(sys.maxunicode + 1, SOUND, dtype=np.uint8)
+    table[[ord(c) for c in PUNCTUATION_SET]] = 0
+    table[[code for code in range(len(table)) if chr(code).isalpha()]] |= ALPHA
+    table[[ord(c) for c in _LINE_ENDS]] |= LINE_END
+    return table
+
+
+@numba.njit(cache=True, nogil=True)
+def decode(data, i, stop):  # type: ignore[no-untyped-def]
+    """The code point at `i` and its bytes. What is cut off, which Arrow rules out, is read as one byte and no more."""
+    first = np.int64(data[i])
+    if first < 0x80:
+        return first, 1
+    if first < 0xE0:
+        if i + 1 < stop:
+            return (first & 0x1F) << 6 | (data[i + 1] & 0x3F), 2
+    elif first < 0xF0:
+        if i + 2 < stop:
+            return (first & 0x0F) << 12 | (data[i + 1] & 0x3F) << 6 | (data[i + 2] & 0x3F), 3
+    elif i + 3 < stop:
+        high = (first & 0x07) << 18 | (data[i + 1] & 0x3F) << 12
+        return high | (data[i + 2] & 0x3F) << 6 | (data[i + 3] & 0x3F), 4
+    return first, 1
+
+
+@numba.njit(cache=True, nogil=True)
+def last_character(data, start, stop):  # type: ignore[no-untyped-def]
+    """Where the last character of data[start:stop] begins; `stop` if it is empty."""
+    i = stop
+    while i > start:
+        i -= 1
+        if data[i] & 0xC0 != 0x80:
+            break
+    return i

@@ -1,0 +1,138 @@
+"""What a chunk of text, the run between two whitespaces, splits into: learnt from spaCy once, looked up ever after.
+
+spaCy's English rules split each chunk by itself. The table holds one entry per chunk that is not plain (shapes.py): its
+64-bit hash and where its words begin, one bit a byte, or a place in a list for chunks of more than 63 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from gpts_data.pipelines.hashes import U0, U1, begin, mix
+from gpts_data.pipelines.polynomial import word_hash
+from gpts_data.pipelines.shapes import learn_affixes
+from gpts_data.pipelines.tables import hash_set, insert, slot_of
+
+# 16 bytes a slot, at most half used: 32 MB a process when full. The table is emptied then: English has a long tail of
+# chunks, and the common ones come back within a few documents.
+MAX_CHUNKS = 1_000_000
+_LONG = 64  # bytes; bit 0 of a mask is always set, so a clear one tells a place in the list
+_SEED = np.uint64(0xC4)
+
+
+class Chunks:
+    """The table, and spaCy to fill it."""
+
+    def __init__(self) -> None:
+        import spacy
+
+        blank: Any = spacy.blank
+        self._nlp = blank("en")
+        self._nlp.vocab.lex_attr_getters = {}  # of each new word 20 properties that no word depends on: half the time
+        self.affixes = learn_affixes(self.words)
+        rules = sorted(self._nlp.tokenizer.rules)
+        self.special = hash_set(word_hash(rule) for rule in rules)
+        """Hashes of spaCy's special cases ("Mr.", "cannot"): a plain chunk with a run of words that is one of them as a
+        string is for the table."""
+        split = [r for r, words in zip(rules, self.words(rules), strict=True) if r.isalnum() and words != [r]]
+        self.divided = hash_set(word_hash(rule) for rule in split)
+        """Those that are more than one word ("cannot"): what a single word must not be."""
+        self.clear()
+
+    def clear(self) -> None:
+        self.keys = np.zeros(1 << 16, dtype=np.uint64)
+        self.masks = np.zeros(1 << 16, dtype=np.uint64)
+        self.long = np.zeros(0, dtype=np.int64)
+        """Of long chunks: how many words, then where each begins."""
+        self.used = 0
+
+    def words(self, chunks: Sequence[str]) -> list[list[str]]:
+        """spaCy's words of each chunk by itself."""
+        tokenizer = self._nlp.tokenizer
+        with self._nlp.memory_zone():
+            return [[token.text for token in tokenizer(chunk)] for chunk in chunks]
+
+    def learn(self, chunks: Sequence[bytes]) -> None:
+        """Put chunks that are not in the table into it."""
+        if self.used + len(chunks) > MAX_CHUNKS:
+            self.clear()
+        long = [self.long]
+        n_long = len(self.long)
+        masks = np.empty(len(chunks), dtype=np.uint64)
+        for row, (chunk, words) in enumerate(zip(chunks, self.words([c.decode() for c in chunks]), strict=True)):
+            starts = np.cumsum([0, *(len(word.encode()) for word in words[:-1])])
+            if len(chunk) < _LONG:
+                masks[row] = sum(1 << int(start) for start in starts)
+            else:
+                masks[row] = n_long << 1
+                long.append(np.array([len(starts), *starts], dtype=np.int64))
+                n_long += len(starts) + 1
+        self.long = np.concatenate(long)
+        self._insert(np.array([hash_bytes(np.frombuffer(c, np.uint8), 0, len(c)) for c in chunks], np.uint64), masks)
+
+    def _insert(self, keys: NDArray[np.uint64], masks: NDArray[np.uint64]) -> None:
+        size = len(self.keys)
+        while 2 * (self.used + len(keys)) > size:
+            size *= 2
+        if size > len(self.keys):
+            old = self.keys.nonzero()[0]
+            old_keys, old_masks = self.keys[old], self.masks[old]
+            self.keys, self.masks = np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint64)
+            insert(self.keys, self.masks, old_keys, old_masks)
+        self.used += insert(self.keys, self.masks, keys, masks)
+
+
+@lru_cache(maxsize=1)
+def chunks() -> Chunks:
+    """The table of this process. It changes nothing but the time that a text takes."""
+    return Chunks()
+
+
+@numba.njit(cache=True, nogil=True)
+def hash_bytes(data, start, stop):  # type: ignore[no-untyped-def]
+    """64-bit hash of data[start:stop], never 0."""
+    state, i = begin(_SEED), start
+    while i + 8 <= stop:
+        block = U0
+        for k in range(8):  # one load after LLVM
+            block |= np.uint64(data[i + k]) << np.uint64(8 * k)
+        state = mix(state ^ block)
+        i += 8
+    block = U0
+    while i < stop:
+        block = (block << np.uint64(8)) | np.uint64(data[i])
+        i += 1
+    return max(mix(state ^ block ^ (np.uint64(stop - start) << np.uint64(56))), U1)
+
+
+@numba.njit(cache=True, nogil=True)
+def chunk_words(data, i, end, keys, masks, long, cuts):  # type: ignore[no-untyped-def]
+    """Where the words of the chunk data[i:end] begin into `cuts`; their number, 0 if the table does not have it.
+
+    `cuts` needs room for one more than the chunk has bytes.
+    """
+    slot = slot_of(keys, hash_bytes(data, i, end))
+    if keys[slot] == U0:
+        return 0
+    mask = masks[slot]
+    n = 0
+    if mask & U1:
+        while mask:
+            if mask & U1:
+                cuts[n] = i
+                n += 1
+            mask >>= U1
+            i += 1
+    else:
+        place = np.int64(mask >> U1)
+        n = long[place]
+        for k in range(n):
+            cuts[k] = i + long[place + 1 + k]
+    cuts[n] = end
+    return n

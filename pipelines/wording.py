@@ -1,0 +1,218 @@
+"""The words of texts as datatrove's filters see them, in arrays: no Python object for a word.
+
+One row a word, so that any run of words has its hash and its length by subtraction:
+
+- SUM, the polynomial sum of (byte + 1) * B^position over the bytes of all words before, modulo 2^64;
+- INVERSE, B^-position: the hash of words i..j as one string is (SUM[j] - SUM[i]) * INVERSE[i];
+- LENGTH, the characters of all words before;
+- KINDS, the bits of characters.py that occur in this word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gpts_data.pipelines.characters import ALPHA, ASCII_SPACES, SOUND, characters, decode
+from gpts_data.pipelines.chunks import Chunks, chunk_words, chunks
+from gpts_data.pipelines.hashes import U0, U1, Spans, mix, skip_spaces, space_width, spans
+from gpts_data.pipelines.polynomial import BASE, POWERS, inverse_powers
+from gpts_data.pipelines.shapes import BYTE_AFFIXES, MAX_WORDS, core_kind, plain_words
+from gpts_data.pipelines.tables import in_set
+
+UNSAFE = "IS_ALPHA"  # words.py says why
+
+SUM, INVERSE, LENGTH, KINDS = range(4)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words of a batch of texts: those of text `row` are rows[starts[row] : starts[row] + counts[row]], and one row
+    more closes the sums. rows: uint64, shape (words and texts, 4); starts, counts: int64."""
+
+    rows: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def take(self, chosen: NDArray[np.bool_]) -> Words:
+        """The words of the chosen texts."""
+        return Words(self.rows, self.starts[chosen], self.counts[chosen])
+
+
+def words_of(texts: pa.Array) -> Words:
+    """The words of a column of strings, as datatrove's English tokenizer splits them."""
+    if pc.any(pc.match_substring(texts, UNSAFE)).as_py():
+        texts = pc.replace_substring(texts, UNSAFE, "")
+    data, offsets = spans(texts)
+    table = chunks()
+    room = int(offsets[-1] - offsets[0]) + len(texts) + 1  # the pages of what is not used are never touched
+    words = Words(np.empty((room, 4), np.uint64), np.zeros(len(texts), np.int64), np.full(len(texts), -1, np.int64))
+    at = 0
+    while True:
+        at, unknown = _pass((data, offsets), table, words, at)
+        if not len(unknown):
+            return words
+        table.learn(sorted({bytes(data[start:stop]) for start, stop in unknown}))
+
+
+def _pass(texts: Spans, table: Chunks, words: Words, at: int) -> tuple[int, NDArray[np.int64]]:
+    """Split the texts that are not yet split; where the rows are filled to, and the chunks that nobody knows."""
+    unknown = np.empty((1 + int(texts[1][-1] - texts[1][0]) // 2, 2), dtype=np.int64)
+    at, n = _split(
+        *texts, characters(), table.affixes, table.special, table.divided, table.keys, table.masks, table.long, at,
+        unknown, words.starts, words.counts, words.rows,
+    )  # fmt: skip
+    return at, unknown[:n]
+
+
+@numba.njit(cache=True, nogil=True)
+def _split(  # type: ignore[no-untyped-def]
+    data, offsets, kinds_of, affixes, special, divided, keys, masks, long, at, unknown, starts, counts, rows
+):
+    powers = inverse_powers()
+    longest, missing = 0, 0
+    for row in range(len(counts)):
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    cuts = np.empty(longest + MAX_WORDS + 2, dtype=np.int64)
+    for row in range(len(counts)):
+        if counts[row] < 0:
+            rows[at, SUM], rows[at, INVERSE], rows[at, LENGTH] = U0, U1, U0
+            known = missing
+            n, missing = _split_text(
+                data, offsets[row], offsets[row + 1], kinds_of, powers, affixes, special, divided, keys, masks, long,
+                rows[at:], cuts, unknown, missing,
+            )  # fmt: skip
+            if missing == known:
+                starts[row], counts[row] = at, n
+                at += n + 1
+    return at, missing
+
+
+@numba.njit(cache=True, nogil=True)
+def _split_text(  # type: ignore[no-untyped-def]
+    data, i, stop, kinds_of, powers, affixes, special, divided, keys, masks, long, rows, cuts, unknown, missing
+):
+    """The words of one text: how many, and how many chunks are unknown so far."""
+    at, power = 0, U1
+    while True:
+        i, at, power = _short_words(data, i, stop, kinds_of, powers, affixes, special, divided, rows, at, power)
+        if i >= stop:
+            return at, missing
+        n, end = plain_words(data, i, stop, affixes, cuts)
+        if n > 0 and (end >= stop or space_width(data, end, stop) > 0):
+            behind = _put(data, cuts, n, kinds_of, powers, rows, at, power)
+            if not _any_special(special, divided, rows, at, n):
+                at, power, i = at + n, behind, end
+                continue
+        while end < stop and space_width(data, end, stop) == 0:
+            end += 1
+        n = chunk_words(data, i, end, keys, masks, long, cuts)
+        if n == 0:
+            unknown[missing, 0], unknown[missing, 1] = i, end
+            missing += 1
+        power = _put(data, cuts, n, kinds_of, powers, rows, at, power)
+        at, i = at + n, end
+
+
+@numba.njit(cache=True, nogil=True)
+def _short_words(  # type: ignore[no-untyped-def]
+    data, i, stop, kinds_of, powers, affixes, special, divided, rows, at, power
+):
+    """Chunks of letters and at most one affix of one byte, nine of ten, until there is another one.
+
+    As `plain_words` and `_put` do it, in one pass. Returns where that other one begins, the row and B^position there.
+    """
+    while True:
+        i = skip_spaces(data, i, stop)
+        start, before, total = i, power, rows[at, SUM]
+        affix = np.int64(0)
+        while i < stop and 0x61 <= (data[i] | 0x20) <= 0x7A:
+            total += (np.uint64(data[i]) + U1) * power
+            power *= BASE
+            i += 1
+        width = i - start
+        if width == 0 or width >= POWERS:
+            return start, at, before
+        if i < stop and not ASCII_SPACES[data[i]]:
+            affix = np.int64(BYTE_AFFIXES[data[i]])
+            if affix == 0 or (i + 1 < stop and not ASCII_SPACES[data[i + 1]]):
+                return start, at, before
+            if not affixes[core_kind(data, start, i), 0, affix, 0]:
+                return start, at, before
+        _close(rows, at, total, powers[width], np.uint64(width), np.uint8(ALPHA | SOUND))
+        if in_set(divided, hash_run(rows, at, 1)):
+            return start, at, before
+        if affix:
+            total += (np.uint64(data[i]) + U1) * power
+            _close(rows, at + 1, total, powers[1], U1, kinds_of[np.int64(data[i])])
+            if in_set(special, hash_run(rows, at, 2)):
+                return start, at, before
+            power *= BASE
+            i += 1
+            at += 1
+        at += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _close(rows, at, total, inverse_power, length, kinds):  # type: ignore[no-untyped-def]
+    """Write a word of one-byte characters into row `at`, its sums into the next."""
+    rows[at, KINDS] = kinds
+    rows[at + 1, SUM] = total
+    rows[at + 1, INVERSE] = rows[at, INVERSE] * inverse_power
+    rows[at + 1, LENGTH] = rows[at, LENGTH] + length
+
+
+@numba.njit(cache=True, nogil=True)
+def _any_special(special, divided, rows, at, n):  # type: ignore[no-untyped-def]
+    """Whether any run of these words, as one string, is a special case, or a single one a divided one."""
+    for first in range(at, at + n):
+        if in_set(divided, hash_run(rows, first, 1)):
+            return True
+        for behind in range(first + 2, at + n + 1):
+            if in_set(special, hash_run(rows, first, behind - first)):
+                return True
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
+def hash_run(rows, i, n):  # type: ignore[no-untyped-def]
+    """The hash of the words i..i+n as one string; `hash_word` of it. Never 0."""
+    return max(mix((rows[i + n, SUM] - rows[i, SUM]) * rows[i, INVERSE]), U1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _put(data, cuts, n, kinds_of, powers, rows, at, power):  # type: ignore[no-untyped-def]
+    """Put the `n` words between the cuts into the rows from `at` on; returns B^position behind them."""
+    for k in range(n):
+        power = _add(data, cuts[k], cuts[k + 1], kinds_of, powers, rows, at + k, power)
+    return power
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(data, i, stop, kinds_of, powers, rows, at, power):  # type: ignore[no-untyped-def]
+    """Put the word data[i:stop] into row `at`; returns B^position behind it."""
+    total, length, kinds, inverse = rows[at, SUM], rows[at, LENGTH], np.uint8(0), rows[at, INVERSE]
+    rest = stop - i
+    while rest >= POWERS:
+        inverse *= powers[POWERS - 1]
+        rest -= POWERS - 1
+    while i < stop:
+        if data[i] < 0x80:
+            width = 1
+            kinds |= kinds_of[np.int64(data[i])]
+        else:
+            code_point, width = decode(data, i, stop)
+            kinds |= kinds_of[code_point]
+        for j in range(i, i + width):
+            total += (np.uint64(data[j]) + U1) * power
+            power *= BASE
+        i += width
+        length += U1
+    rows[at, KINDS] = kinds
+    rows[at + 1, SUM], rows[at + 1, INVERSE], rows[at + 1, LENGTH] = total, inverse * powers[rest], length
+    return power
