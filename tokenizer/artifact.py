@@ -52,6 +52,11 @@ def load(folder: Path) -> Artifact:
     return Artifact(folder, file_digest(path), len(ids), ids[END_OF_TEXT])
 
 
+def special_tokens(tokenizer_json: str) -> list[str]:
+    """The strings of its special tokens, end-of-text among them."""
+    return [token["content"] for token in json.loads(tokenizer_json)["added_tokens"] if token["special"]]
+
+
 def _ids(path: Path) -> dict[str, int]:
     try:
         content = json.loads(path.read_bytes())
