@@ -1,9 +1,9 @@
 """Texts to ids: one flat uint16 array and a length per text, each text followed by one end-of-text of ours.
 
-    Arrow strings ── 64 at a time ── fastokens, or tokenizers where that does not do ── uint32 ── checked ── uint16 + ends
+    Arrow strings ── 64 at a time ── fastokens, or tokenizers where that fails ── uint32 ── checked ── uint16, ends
 
-Both give the same ids (tokenizer.proof checks it in every build), so which one it was is no part of what the bytes of a mix
-are a function of.
+Both give the same ids (tokenizer.proof checks it in every build), so which one it was is no part of what the bytes of
+a mix are a function of.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """fastokens: the ids of `tokenizers` at some hundred times its speed, on one core, with bounded caches.
 
-Why this library: of those whose ids are the same it is the one with Apache-2.0, wheels for Linux (glibc and musl, x86-64 and
-ARM), macOS and Windows, every Python from 3.9, and caches with a limit of their own (64 MiB of short pieces and 32 MiB of long
-ones a thread; gigatoken 0.10.0, as fast, keeps all it ever saw). Whether it may be used for a tokenizer is decided by trying.
+Why this one of those with the same ids: Apache-2.0; wheels for Linux (glibc and musl, x86-64 and ARM), macOS and
+Windows and every Python from 3.9; caches with a limit (64 MiB of short pieces and 32 MiB of long ones, where
+gigatoken 0.10.0, as fast, keeps all it ever saw). Whether it does for a tokenizer is decided by trying.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,11 @@ NAME = "fastokens"
 THREADS = "FASTOKENS_BPE_THREADS"  # read once, at the first text; RAYON_NUM_THREADS means nothing to it
 _PLANES = [chr(plane << 16 | low) for plane in range(17) for low in (0x21, 0x301, 0x4E00, 0xF600, 0xFFFD)]
 TRAPS = (
-    "", "\0", "a\0\0b", "  \t \n x  ", "\r\n\r\n \n", "don't DON'T we'll 'S 'ſ", "1234567890 １２３ ½Ⅷ", "e\u0301 \u0301x \u200d",
-    "naïve ﬁ Ǆ ß İ", "漢字かな 한국어", "\ufeff\ufffe\uffff", "<|", "endoftext|>", " " * 300, "ab" * 300, "!?" * 300,
-    "The quick brown fox; jumps_over 12 lazy-dogs.\n\tif (x >= 10) { return y; }\n", "".join(_PLANES), " ".join(_PLANES),
+    "", "\0", "a\0\0b", "  \t \n x  ", "\r\n\r\n \n", "don't DON'T we'll 'S 'ſ", "1234567890 １２３ ½Ⅷ",
+    "e\u0301 \u0301x \u200d", "naïve ﬁ Ǆ ß İ", "漢字かな 한국어", "\ufeff\ufffe\uffff", "<|", "endoftext|>",
+    " " * 300, "ab" * 300, "!?" * 300,
+    "The quick brown fox; jumps_over 12 lazy-dogs.\n\tif (x >= 10) { return y; }\n",
+    "".join(_PLANES), " ".join(_PLANES),
 )  # fmt: skip
 
 Ids = Callable[[str], list[int]]
@@ -46,7 +47,7 @@ class Fast:
 
 
 def load_fast(tokenizer_json: str, specials: list[str], reference: Ids) -> Fast | None:
-    """The tokenizer in fastokens, or None: not installed, a kind it does not know, or other ids for one of the traps."""
+    """The tokenizer in fastokens. None: not installed, a kind it does not know, or other ids for one of the traps."""
     try:
         fast = Fast(tokenizer_json)
         texts = [*TRAPS, *specials, *(f"a{token} {token}{token}b" for token in specials)]
@@ -54,11 +55,3 @@ def load_fast(tokenizer_json: str, specials: list[str], reference: Ids) -> Fast 
     except Exception:  # ImportError; and the library has no error class of its own
         return None
     return fast if same else None
-
-
-def installed() -> Any:
-    """Its version, or None."""
-    try:
-        return version(NAME)
-    except ImportError:
-        return None
