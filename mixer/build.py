@@ -33,6 +33,7 @@ from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import Choice
+from gpts_data.tokenizer.foreign import check_foreign
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def build(
     Raises the errors of pipelines.errors: `RecipeError`, `ForeignFolderError`, `DataError`, `SourceUnavailableError`,
     `StorageError`, `LockedError`.
     """
-    given = artifact.load(tokenizer) if tokenizer else None
+    given = check_foreign(tokenizer) if tokenizer else None
     if (folder / NAME).exists() and not (folder / WORK).exists():
         return Built(_finished(folder, recipe, given), fresh=False)
     plan = make_plan(recipe, recipe_folder, folder, given, NAME, patience, encoder)
