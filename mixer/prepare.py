@@ -62,6 +62,7 @@ def prepare(task: Prepare) -> dict[str, Any]:
     receipt = read_receipt(task.receipt, task.key)
     if receipt and task.accepts(receipt):
         return receipt
+    task.receipt.unlink(missing_ok=True)  # of another encoder's: it must not outlive its unit
     coder = encoder(task.tokenizer, task.tokenizer_digest, task.encoder)
     proof = Proof(coder, f"source {task.source.name!r}, unit {task.unit.name}")
     n_read = n_kept = n_tokens = 0

@@ -37,9 +37,9 @@ def vocabulary(tokenizer_json: str) -> str:
     special = {token["content"]: token["id"] for token in content["added_tokens"]}
     lines = ["id\tmerge\ttoken\tparts"]
     for token, number in sorted({**content["model"]["vocab"], **special}.items(), key=lambda entry: entry[1]):
-        rank, pair = ranks.get(token, ("", []))
+        rank, pair = ranks.get(token, (-1, []))
         shown = token if token in special else _shown(token)
-        lines.append(f"{number}\t{rank}\t{shown}\t{' + '.join(map(_shown, pair))}")
+        lines.append(f"{number}\t{rank if pair else ''}\t{shown}\t{' + '.join(map(_shown, pair))}")
     return "\n".join(lines) + "\n"
 
 
