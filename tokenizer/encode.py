@@ -8,6 +8,7 @@ a mix are a function of.
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.tokenizer.artifact import load, special_tokens
+from gpts_data.tokenizer.artifact import load
 from gpts_data.tokenizer.fast import load_fast
 
 Choice = Literal["fast", "tokenizers"]
@@ -69,7 +70,8 @@ class Encoder:
             self.reference = Reference(content)
         except Exception as error:  # the library raises nothing more special
             raise UsageError(f"{folder / 'tokenizer.json'}: tokenizers cannot load it: {error}") from error
-        fast = load_fast(content, special_tokens(content), self.reference.one) if choice == "fast" else None
+        added = [token["content"] for token in json.loads(content)["added_tokens"]]
+        fast = load_fast(content, added, self.reference.one) if choice == "fast" else None
         self._method: Method = fast or self.reference
         self.name = self._method.name
         self.eos_id = artifact.eos_id

@@ -46,11 +46,14 @@ class Fast:
         return np.frombuffer(flat, "<u4"), np.diff(np.frombuffer(offsets, "<u8")).astype(np.uint32)
 
 
-def load_fast(tokenizer_json: str, specials: list[str], reference: Ids) -> Fast | None:
-    """The tokenizer in fastokens. None: not installed, a kind it does not know, or other ids for one of the traps."""
+def load_fast(tokenizer_json: str, added: list[str], reference: Ids) -> Fast | None:
+    """The tokenizer in fastokens. None: not installed, a kind it does not know, or other ids for one of the traps.
+
+    `added` are the strings of its added tokens, special or not: traps of its own.
+    """
     try:
         fast = Fast(tokenizer_json)
-        texts = [*TRAPS, *specials, *(f"a{token} {token}{token}b" for token in specials)]
+        texts = [*TRAPS, *added, *(f"a{token} {token}{token}b" for token in added)]
         same = all(fast.ids([text])[0].tolist() == reference(text) for text in texts)
     except Exception:  # ImportError; and the library has no error class of its own
         return None

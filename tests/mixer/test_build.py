@@ -255,7 +255,10 @@ class Died(BaseException):
 def test_dying_at_every_ninth_commit(
     mix: Mix, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: bool
 ) -> None:
-    """Die just before (or after) the ninth rename of a run, run again, until a run gets through: plan and tokenizer take 7."""
+    """Die just before (or after) the ninth rename of a run, run again, until a run gets through.
+
+    Plan and tokenizer take seven together.
+    """
     replace, count = os.replace, 0
 
     def dying(source: str, target: str) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer import artifact, fast
@@ -191,6 +191,23 @@ def test_a_kind_fastokens_gets_wrong_or_cannot_load_is_left_to_tokenizers(
     monkeypatch.undo()
     monkeypatch.setattr(fast, "Fast", lambda _: 1 / 0)
     assert Encoder(folder).is_reference
+
+
+def test_added_tokens_that_are_not_special_are_found_in_text(folder: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    stripped = AddedToken("[tab]", special=False, lstrip=True, rstrip=True, normalized=False)
+    tokenizer.add_tokens(["<word>", stripped, AddedToken("mi", single_word=True, special=False)])
+    (tmp_path / "tokenizer.json").write_text(tokenizer.to_str())
+    coder = Encoder(tmp_path)
+    for text in (
+        "a<word>b <word><word>",
+        "a [tab]  b[tab]",
+        "mi mika mi.",
+        f"{END_OF_TEXT}<word>{USER}",
+        *corpus()[:5],
+    ):
+        assert coder.encode([text])[0][:-1].tolist() == coder.reference.one(text)
+    assert 500 in coder.encode(["<word>"])[0]
 
 
 @pytest.mark.parametrize(
