@@ -70,7 +70,7 @@ def train_tokenizer(
 @workers_options
 @click.option(
     "--encoder", type=click.Choice(["fast", "tokenizers"]), default="fast", show_default=True,
-    help="What makes the ids; they are the same. tokenizers is some 80 times slower.",
+    help="What makes the ids; they are the same. tokenizers is some 40 times slower.",
 )  # fmt: skip
 @patience_option
 @json_option

@@ -1,8 +1,8 @@
 """The proof, in every build, that the fast encoder gives the ids of `tokenizers`: both encode a sample of each unit.
 
 Which documents is decided by the hash of their ids, so it is the same in every run. How many is decided by bytes:
-`tokenizers` makes 2 to 3 MB/s where the fast encoder makes 170, and one byte in 4,000, the first ones of each unit and
-what the last document has too much cost 4 to 5% of encoding (125 MB in two units: 16 documents, 52 kB).
+`tokenizers` makes 2 to 3 MB/s where the fast encoder makes 115 to 190. One byte in 4,000, the first ones of each unit
+and what the last document has too much cost 4.3 to 5.2% of encoding (125 MB in two units: 16 documents, 52 kB).
 """
 
 from __future__ import annotations
