@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from gpts_data.cli.options import (
     workers_options,
 )
 from gpts_data.cli.progress import progress
+
+if TYPE_CHECKING:
+    from gpts_data.tokenizer.encode import Choice
 
 out_option = click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 
@@ -64,6 +68,10 @@ def train_tokenizer(
 @out_option
 @click.option("--tokenizer", metavar="DIR", type=click.Path(path_type=Path), help="Use this one; else one is trained.")
 @workers_options
+@click.option(
+    "--encoder", type=click.Choice(["fast", "tokenizers"]), default="fast", show_default=True,
+    help="What makes the ids; they are the same. tokenizers is some 40 times slower.",
+)  # fmt: skip
 @patience_option
 @json_option
 def build_mix(
@@ -73,6 +81,7 @@ def build_mix(
     tokenizer: Path | None,
     workers: int,
     scheduler: str | None,
+    encoder: Choice,
     patience: float,
     as_json: bool,
 ) -> None:
@@ -90,7 +99,7 @@ def build_mix(
     with progress() as show:
         built = build(
             wanted, folder, out, tokenizer=tokenizer, workers=workers, scheduler=scheduler, progress=show,
-            patience=Patience(patience, stall=min(patience, Patience.stall)),
+            patience=Patience(patience, stall=min(patience, Patience.stall)), encoder=encoder,
         )  # fmt: skip
     facts = inspect(Mix(out, built.manifest))
     if as_json:

@@ -32,6 +32,8 @@ from gpts_data.pipelines.patience import Patience
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
+from gpts_data.tokenizer.encode import Choice
+from gpts_data.tokenizer.foreign import check_foreign
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,17 @@ class Built:
 def build(
     recipe: Recipe, recipe_folder: Path, folder: Path, *, tokenizer: Path | None = None, workers: int = 1,
     scheduler: str | None = None, progress: Progress = lambda *_: None, patience: Patience = Patience(),
+    encoder: Choice = "fast",
 ) -> Built:  # fmt: skip
     """Build the mix of `recipe` in `folder`, or go on with it. The bytes do not depend on workers or scheduler.
 
     Raises the errors of pipelines.errors: `RecipeError`, `ForeignFolderError`, `DataError`, `SourceUnavailableError`,
     `StorageError`, `LockedError`.
     """
-    given = artifact.load(tokenizer) if tokenizer else None
+    given = check_foreign(tokenizer) if tokenizer else None
     if (folder / NAME).exists() and not (folder / WORK).exists():
         return Built(_finished(folder, recipe, given), fresh=False)
-    plan = make_plan(recipe, recipe_folder, folder, given, NAME, patience)
+    plan = make_plan(recipe, recipe_folder, folder, given, NAME, patience, encoder)
     refuse_hopeless(plan)
     with locked(plan):
         if (folder / NAME).exists():  # the last build died while it cleaned up

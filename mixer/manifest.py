@@ -1,7 +1,7 @@
 """manifest.json: what a mix is, written last. Its presence means the mix is finished.
 
 `root_digest` is over everything a mix is a function of and every file's sha256; two mixes with one root digest are the
-same bytes. `environment` (library versions, machine) is outside it. `checksum` covers the whole file, environment too.
+same bytes. `environment` (library versions, encoders, machine) is outside it. `checksum` covers the whole file, it too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,11 @@ _OUTSIDE = ("root_digest", "environment", "checksum")
 _LIBRARIES = ("gpts-data", "datatrove", "tokenizers", "spacy", "pyarrow", "numpy", "numba", "xxhash", "zstandard")
 
 
-def write_manifest(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Seal and write `content`; returns the manifest."""
+def write_manifest(folder: Path, content: dict[str, Any], encoders: Sequence[str] = ()) -> dict[str, Any]:
+    """Seal and write `content`; returns the manifest. `encoders`: library and version of those that made the ids."""
     manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **content}
     manifest["root_digest"] = root_digest(manifest)
-    manifest["environment"] = environment()
+    manifest["environment"] = {**environment(), "encoders": list(encoders)}
     manifest["checksum"] = checksum(manifest)
     write_json(folder / NAME, manifest)
     return manifest

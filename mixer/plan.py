@@ -21,6 +21,7 @@ from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.signatures import VERSION
 from gpts_data.pipelines.sources import Listing, Unit, check_columns, list_files, split
 from gpts_data.tokenizer.artifact import Artifact
+from gpts_data.tokenizer.encode import Choice
 
 FORMAT = 1
 WORK = ".build"
@@ -28,13 +29,17 @@ WORK = ".build"
 
 @dataclass(frozen=True)
 class Plan:
-    """`folder` is the output folder; `given` the tokenizer the user brought, None when one is to be trained."""
+    """`folder` is the output folder; `given` the tokenizer the user brought, None when one is to be trained.
+
+    `patience` and `encoder` are how it is done, no part of what is made.
+    """
 
     recipe: Recipe
     listings: tuple[Listing, ...]
     folder: Path
     given: Artifact | None
     patience: Patience = Patience()
+    encoder: Choice = "fast"
 
     @property
     def access(self) -> Access:
@@ -78,7 +83,7 @@ def listing_facts(listing: Listing) -> dict[str, Any]:
 
 def make_plan(
     recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact | None, finished: str,
-    patience: Patience = Patience(),
+    patience: Patience = Patience(), encoder: Choice = "fast",
 ) -> Plan:  # fmt: skip
     """List the sources and check their columns; on a half-built folder, its own plan again.
 
@@ -92,7 +97,7 @@ def make_plan(
         list_files(_pinned(source, revisions[i] if revisions else None), recipe_folder, access)
         for i, source in enumerate(recipe.source)
     )
-    plan = Plan(recipe, listings, folder, given, patience)
+    plan = Plan(recipe, listings, folder, given, patience, encoder)
     if frozen is not None and _without_budgets(frozen) != _without_budgets(plan.facts()):
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.facts())} differs); "

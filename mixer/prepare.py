@@ -26,7 +26,8 @@ from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.signatures import Dedup, signer
 from gpts_data.pipelines.sources import Source, Unit, read
-from gpts_data.tokenizer.encode import encoder
+from gpts_data.tokenizer.encode import Choice, Encoder, encoder
+from gpts_data.tokenizer.proof import Proof
 
 NAMED = 20  # damaged documents that are named, of each unit and in the manifest
 DRAW_SEED = 0x5EED  # of the validation draw; the same documents are held out under every recipe seed
@@ -45,16 +46,25 @@ class Prepare:
     key: str
     path: Path
     access: Access = Access()
+    encoder: Choice = "fast"
 
     @property
     def receipt(self) -> Path:
         return self.path.with_suffix(".json")
 
+    def accepts(self, receipt: dict[str, Any]) -> bool:
+        """Whether the encoder of a unit that is there will do: who asks for `tokenizers` may distrust the other."""
+        return self.encoder == "fast" or str(receipt["encoder"]).startswith(self.encoder)
+
 
 def prepare(task: Prepare) -> dict[str, Any]:
     """Write the unit file unless its receipt is there. Returns the receipt: counts, drops by reason, bytes, sha256."""
-    if receipt := read_receipt(task.receipt, task.key):
+    receipt = read_receipt(task.receipt, task.key)
+    if receipt and task.accepts(receipt):
         return receipt
+    task.receipt.unlink(missing_ok=True)  # of another encoder's: it must not outlive its unit
+    coder = encoder(task.tokenizer, task.tokenizer_digest, task.encoder)
+    proof = Proof(coder, f"source {task.source.name!r}, unit {task.unit.name}")
     n_read = n_kept = n_tokens = 0
     damaged: list[str] = []
     dropped: Counter[str] = Counter()
@@ -67,13 +77,14 @@ def prepare(task: Prepare) -> dict[str, Any]:
             n_kept += cleaned.num_rows
             dropped += faults + reasons
             if cleaned.num_rows:
-                encoded = _encode(cleaned, task)
+                encoded = _encode(cleaned, task, coder, proof)
                 n_tokens += len(encoded.column("ids").values)
                 writer.write_batch(encoded)
     return write_receipt(
         task.receipt, task.key, source=task.source.name, unit=task.unit.name, read=n_read, kept=n_kept,
         dropped=dict(dropped), damaged=damaged[:NAMED], n_damaged=len(damaged), tokens=n_tokens,
         bytes=task.path.stat().st_size, sha256=file_digest(task.path),
+        encoder=coder.name, proven={"documents": proof.documents, "bytes": proof.text_bytes},
     )  # fmt: skip
 
 
@@ -90,10 +101,11 @@ def schema(dedup: Dedup) -> pa.Schema:
     )
 
 
-def _encode(batch: pa.RecordBatch, task: Prepare) -> pa.RecordBatch:
+def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: Proof) -> pa.RecordBatch:
     keys = signer(task.dedup).sign(batch)
-    ids, lengths = encoder(task.tokenizer, task.tokenizer_digest).encode(batch.column("text").to_pylist())
+    ids, lengths = coder.encode(batch.column("text"))
     names = pc.coalesce(batch.column("id"), batch.column("place"))
+    proof.check(names, batch.column("text"), ids, lengths)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.RecordBatch.from_arrays(
         [

@@ -21,12 +21,14 @@ from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.filters import Clean, check_clean
 from gpts_data.pipelines.signatures import Dedup
 from gpts_data.pipelines.sources import Source
+from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.train import Training
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
 _BYTE_UNITS = {**_UNITS, **{f"{u}B": n for u, n in _UNITS.items() if u not in ("", "B")}, "KIB": 2**10, "MIB": 2**20}
 _BYTE_UNITS |= {"GIB": 2**30, "TIB": 2**40}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # a pre-tokenizer cuts it where letters or digits begin
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,23 @@ def check(recipe: Recipe) -> None:
             raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {2 if key == 'window' else 1}")
     if not 0 <= recipe.validation.fraction < 1:
         raise RecipeError(f"validation.fraction = {recipe.validation.fraction}, expected at least 0 and below 1")
-    if not 257 <= recipe.tokenizer.vocab_size <= 65_536:
-        raise RecipeError(
-            f"tokenizer.vocab_size = {recipe.tokenizer.vocab_size}, expected 257 (256 bytes and end-of-text) to 65,536"
-        )
+    _check_tokenizer(recipe.tokenizer)
     recipe.windows  # noqa: B018 - raises when a source gets none
+
+
+def _check_tokenizer(training: Training) -> None:
+    least = 257 + len(training.special)
+    if not least <= training.vocab_size <= 65_536:
+        raise RecipeError(
+            f"tokenizer.vocab_size = {training.vocab_size}, expected {least} (256 bytes, end-of-text"
+            f"{' and special tokens' if training.special else ''}) to 65,536"
+        )
+    for token in training.special:
+        if not _SPECIAL.fullmatch(token) or token == END_OF_TEXT or training.special.count(token) > 1:
+            raise RecipeError(
+                f"tokenizer.special has {token!r}, expected names like <|user|>, each once and none {END_OF_TEXT}: "
+                "letters, digits and _ between <| and |>, so that no merge can make one from text"
+            )
 
 
 def _check_source(source: RecipeSource) -> None:

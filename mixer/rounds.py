@@ -67,8 +67,9 @@ class Supply:
         path = self.plan.work / "units" / self.source.name / f"{number:05d}-{key[:16]}.arrow"
         clean, dedup = self.plan.recipe.cleaning(self.source), self.plan.recipe.dedup
         return Prepare(
-            self.source, unit, clean, dedup, self.tokenizer.folder, self.tokenizer.digest, key, path, self.plan.access
-        )
+            self.source, unit, clean, dedup, self.tokenizer.folder, self.tokenizer.digest, key, path, self.plan.access,
+            self.plan.encoder,
+        )  # fmt: skip
 
 
 def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tuple[list[Supply], list[list[Decided]]]:

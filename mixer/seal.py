@@ -51,7 +51,8 @@ def seal(
     }  # fmt: skip
     write_bytes(plan.folder / CARD, card(content).encode())
     content["files"] = _files(plan, tokenizer, cuts, held, shards)
-    return write_manifest(plan.folder, content)
+    encoders = {str(receipt["encoder"]) for supply in supplies for receipt in supply.receipts}
+    return write_manifest(plan.folder, content, sorted(encoders))
 
 
 def waterfall(receipts: Sequence[dict[str, Any]], decided: Sequence[Decided]) -> dict[str, Any]:

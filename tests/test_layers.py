@@ -22,11 +22,12 @@ ROOMS = {
     "datasets": ("pipelines/",),
     "huggingface_hub": ("pipelines/",),
     "tokenizers": ("tokenizer/",),
+    "fastokens": ("tokenizer/fast.py",),
     "numba": ("pipelines/", "mixer/"),
     "psutil": ("validation/machine.py",),
     "packaging": ("validation/installed.py",),
 }
-HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers"}
+HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens"}
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
 
 

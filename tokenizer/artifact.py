@@ -1,4 +1,5 @@
-"""The tokenizer on disk: `tokenizer.json` and what `transformers.AutoTokenizer` wants beside it."""
+"""The tokenizer on disk: `tokenizer.json`, what `transformers.AutoTokenizer` wants beside it, tiktoken's rank file and
+a list of the vocabulary."""
 
 from __future__ import annotations
 
@@ -9,9 +10,12 @@ from typing import Any
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.files import file_digest, write_bytes, write_json
+from gpts_data.tokenizer.listing import rank_file, vocabulary
 
 END_OF_TEXT = "<|endoftext|>"
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.tiktoken", "vocabulary.txt"
+)  # fmt: skip
 MAX_VOCABULARY = 1 << 16  # ids are stored as uint16
 
 
@@ -26,9 +30,15 @@ class Artifact:
 
 
 def save(tokenizer_json: str, folder: Path, context: int) -> Artifact:
-    """Write the three files, tokenizer.json last, and return the checked artifact."""
-    write_json(folder / "special_tokens_map.json", {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT})
-    write_json(folder / "tokenizer_config.json", _config(context))
+    """Write the files, tokenizer.json last, and return the checked artifact."""
+    more = [token for token in special_tokens(tokenizer_json) if token != END_OF_TEXT]
+    names: dict[str, Any] = {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
+    names.update({"additional_special_tokens": more} if more else {})
+    write_json(folder / "special_tokens_map.json", names)
+    write_json(folder / "tokenizer_config.json", {**_config(context), **names})
+    if ranks := rank_file(tokenizer_json):
+        write_bytes(folder / "tokenizer.tiktoken", ranks)
+    write_bytes(folder / "vocabulary.txt", vocabulary(tokenizer_json).encode())
     write_bytes(folder / "tokenizer.json", tokenizer_json.encode())
     return load(folder)
 
@@ -52,6 +62,11 @@ def load(folder: Path) -> Artifact:
     return Artifact(folder, file_digest(path), len(ids), ids[END_OF_TEXT])
 
 
+def special_tokens(tokenizer_json: str) -> list[str]:
+    """The strings of its special tokens, end-of-text among them."""
+    return [token["content"] for token in json.loads(tokenizer_json)["added_tokens"] if token["special"]]
+
+
 def _ids(path: Path) -> dict[str, int]:
     try:
         content = json.loads(path.read_bytes())
@@ -71,7 +86,5 @@ def _config(context: int) -> dict[str, Any]:
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
-        "eos_token": END_OF_TEXT,
-        "bos_token": END_OF_TEXT,
         "clean_up_tokenization_spaces": False,
     }

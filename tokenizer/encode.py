@@ -1,51 +1,127 @@
-"""Texts to ids: one flat uint16 array and a length per text, each text followed by one end-of-text of ours."""
+"""Texts to ids: one flat uint16 array and a length per text, each text followed by one end-of-text of ours.
+
+    Arrow strings ── 64 at a time ── fastokens, or tokenizers where that fails ── uint32 ── checked ── uint16, ends
+
+Both give the same ids (tokenizer.proof checks it in every build), so which one it was is no part of what the bytes of
+a mix are a function of.
+"""
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer.artifact import load
+from gpts_data.tokenizer.fast import load_fast
 
-AT_ONCE = 32  # texts: an Encoding takes some 100 bytes a token, so a batch of 1,000 would hold hundreds of MB
+Choice = Literal["fast", "tokenizers"]
+AT_ONCE = 64  # texts: what tokenizers holds of 1,000 would be hundreds of MB, and fastokens is slower with more too
+
+
+class Method(Protocol):
+    """A way from texts to ids: `ids` gives them flat, and each text's count."""
+
+    name: str
+
+    def ids(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]: ...
+
+
+class Reference:
+    """`tokenizers`: what every id is measured by, and the fallback. The string of a special token is ordinary text."""
+
+    def __init__(self, tokenizer_json: str) -> None:
+        from tokenizers import Tokenizer
+
+        self.name = f"tokenizers {version('tokenizers')}"
+        self.tokenizer = Tokenizer.from_str(tokenizer_json)
+        self.tokenizer.encode_special_tokens = True  # "special tokens are encoded like any text"
+        self.tokenizer.no_truncation()  # `transformers` saves both with a tokenizer that has used them
+        self.tokenizer.no_padding()
+
+    def one(self, text: str) -> list[int]:
+        """Ids of one text. A batch of one keeps the library to one thread: the workers are the parallelism."""
+        ids: list[int] = self.tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+        return ids
+
+    def ids(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        parts = [np.array(self.one(text), dtype=np.uint32) for text in texts]
+        lengths = np.array([len(part) for part in parts], dtype=np.uint32)
+        return np.concatenate([np.empty(0, np.uint32), *parts]), lengths
 
 
 class Encoder:
-    """Encodes with `tokenizers`. The string `<|endoftext|>` inside a text is ordinary bytes."""
+    """The encoder of a tokenizer folder; `name` is library and version. `choice` "fast" takes the fastest that will do.
 
-    def __init__(self, folder: Path) -> None:
-        from tokenizers import Tokenizer
+    Raises `UsageError` for a tokenizer that `tokenizers` cannot load.
+    """
 
+    def __init__(self, folder: Path, choice: Choice = "fast") -> None:
         artifact = load(folder)
-        self.eos_id = artifact.eos_id
+        content = (folder / "tokenizer.json").read_text()
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self.reference = Reference(content)
         except Exception as error:  # the library raises nothing more special
             raise UsageError(f"{folder / 'tokenizer.json'}: tokenizers cannot load it: {error}") from error
-        self._tokenizer.encode_special_tokens = True  # "special tokens are encoded like any text"
-        self._tokenizer.no_truncation()  # `transformers` saves both with a tokenizer that has used them
-        self._tokenizer.no_padding()
+        added = [token["content"] for token in json.loads(content)["added_tokens"]]
+        fast = load_fast(content, added, self.reference.one) if choice == "fast" else None
+        self._method: Method = fast or self.reference
+        self.name = self._method.name
+        self.eos_id = artifact.eos_id
+        self.vocab_size = artifact.vocab_size
 
-    def encode(self, texts: list[str]) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
-        """Ids of all texts one after the other, uint16, and each text's count, uint32, end-of-text included."""
-        end = np.array([self.eos_id], dtype=np.uint16)
-        parts: list[NDArray[np.uint16]] = []
-        for i in range(0, len(texts), AT_ONCE):
-            for encoding in self._tokenizer.encode_batch_fast(texts[i : i + AT_ONCE], add_special_tokens=False):
-                parts += np.array(encoding.ids, dtype=np.uint16), end
-        lengths = np.array([len(part) + 1 for part in parts[::2]], dtype=np.uint32)
-        return np.concatenate([np.empty(0, np.uint16), *parts]), lengths
+    @property
+    def is_reference(self) -> bool:
+        return self._method is self.reference
+
+    def encode(self, texts: pa.Array | list[str]) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
+        """Ids of all texts (Arrow strings without nulls, or a list) one after the other, uint16, and each text's count,
+        uint32, end-of-text included.
+
+        Raises `DataError` when a text gives an id that is none of the vocabulary, or end-of-text itself.
+        """
+        parts, counts = [np.empty(0, np.uint16)], [np.empty(0, np.uint32)]
+        for start in range(0, len(texts), AT_ONCE):
+            some = texts[start : start + AT_ONCE]
+            ids, lengths = self._method.ids(some if isinstance(some, list) else some.to_pylist())
+            self._check(ids)
+            parts.append(_with_ends(ids, lengths, self.eos_id))
+            counts.append(lengths + np.uint32(1))
+        return np.concatenate(parts), np.concatenate(counts)
+
+    def _check(self, ids: NDArray[np.uint32]) -> None:
+        highest = int(ids.max(initial=0))
+        if highest >= self.vocab_size or (ids == self.eos_id).any():
+            found = f"id {highest:,}" if highest >= self.vocab_size else "end-of-text inside a text"
+            raise DataError(
+                f"{self.name} gave {found}, expected ids below {self.vocab_size:,} and none of end-of-text; "
+                "the tokenizer has a piece of text for end-of-text, or the library is broken: use another of either"
+            )
 
     def decode(self, ids: NDArray[np.uint16], *, ends: bool = False) -> str:
         """The text of some ids, with `<|endoftext|>` where `ends`; bytes that are no whole character become U+FFFD."""
-        return str(self._tokenizer.decode(ids.tolist(), skip_special_tokens=not ends))
+        return str(self.reference.tokenizer.decode(ids.tolist(), skip_special_tokens=not ends))
+
+
+def _with_ends(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: int) -> NDArray[np.uint16]:
+    """Flat uint16 ids, `eos_id` behind each text's."""
+    ends = np.cumsum(lengths + np.uint32(1), dtype=np.int64) - 1
+    out = np.empty(len(ids) + len(lengths), dtype=np.uint16)
+    of_text = np.ones(len(out), dtype=np.bool_)
+    of_text[ends] = False
+    out[of_text] = ids
+    out[ends] = eos_id
+    return out
 
 
 @lru_cache(maxsize=2)
-def encoder(folder: Path, digest: str) -> Encoder:
+def encoder(folder: Path, digest: str, choice: Choice = "fast") -> Encoder:
     """The encoder of a folder, kept for the life of the process; `digest` tells one content from the next."""
-    return Encoder(folder)
+    return Encoder(folder, choice)

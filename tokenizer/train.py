@@ -39,10 +39,12 @@ MAX_PIECES = 16  # units a source's share is drawn from: enough to see every par
 
 @dataclass(frozen=True)
 class Training:
-    """The `[tokenizer]` table: entries of the vocabulary, and bytes of cleaned text to learn them from."""
+    """The `[tokenizer]` table: entries of the vocabulary, bytes of cleaned text to learn them from, and special tokens
+    of the user's own: ids 1, 2, ... in this order, never made from text."""
 
     vocab_size: int = 4096
     sample: int = 200_000_000
+    special: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def train(pieces: Sequence[Piece], training: Training, context: int, engine: Eng
         pass
     receipts = [draw(piece) for piece in pieces]
     n_bytes = sum(receipt["bytes"] for receipt in receipts)
-    tokenizer = learn(_texts(pieces), training.vocab_size)
+    tokenizer = learn(_texts(pieces), training.vocab_size, training.special)
     found = tokenizer.get_vocab_size()
     if found < training.vocab_size:
         raise DataError(
@@ -133,8 +135,8 @@ def train(pieces: Sequence[Piece], training: Training, context: int, engine: Eng
     return Trained(artifact.save(tokenizer.to_str(), folder, context), n_bytes, digest)
 
 
-def learn(texts: Iterator[list[str]], vocab_size: int) -> Tokenizer:
-    """A byte-level BPE with GPT-2's pre-tokenizer: id 0 is end-of-text, 1..256 the bytes, then the merges."""
+def learn(texts: Iterator[list[str]], vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
+    """A byte-level BPE with GPT-2's pre-tokenizer: id 0 is end-of-text, then `special`, the 256 bytes, the merges."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -142,7 +144,7 @@ def learn(texts: Iterator[list[str]], vocab_size: int) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[END_OF_TEXT],
+        special_tokens=[END_OF_TEXT, *special],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

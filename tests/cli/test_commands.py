@@ -39,6 +39,8 @@ def test_build_inspect_trace_verify(recipe_file: Path, mix: Mix, tmp_path: Path)
     assert built.exit_code == 0
     assert object_of(built)["root_digest"] == mix.manifest["root_digest"]
     assert object_of(built)["built"] is True
+    slow = run("build-mix", "--recipe", recipe_file, "--out", tmp_path / "slow", "--encoder", "tokenizers", "--json")
+    assert object_of(slow)["root_digest"] == mix.manifest["root_digest"]
     again = run("build-mix", "--recipe", recipe_file, "--out", out, "--json")
     assert object_of(again)["built"] is False
 
@@ -107,8 +109,10 @@ def test_train_tokenizer(recipe_file: Path, mix: Mix, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
         "special_tokens_map.json",
         "tokenizer.json",
+        "tokenizer.tiktoken",
         "tokenizer_config.json",
         "training.json",
+        "vocabulary.txt",
     ]
     assert object_of(run("train-tokenizer", "--recipe", recipe_file, "--out", tmp_path / "t", "--json")) == facts
     other = run("train-tokenizer", "--recipe", recipe_file, "--out", tmp_path / "t", "--vocab-size", "300")

@@ -42,6 +42,6 @@ def peak_bytes(folder: Path, n_documents: int, tokenizer: Path) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_preparing_a_unit_is_flat(mix: Mix, tmp_path: Path) -> None:
     """45 MB more text, less than half of that more memory."""
-    small = peak_bytes(tmp_path / "small", 3000, mix.tokenizer)  # three batches
-    large = peak_bytes(tmp_path / "large", 18_000, mix.tokenizer)
+    small = peak_bytes(tmp_path / "small", 9000, mix.tokenizer)  # nine batches: caches are filled
+    large = peak_bytes(tmp_path / "large", 24_000, mix.tokenizer)
     assert large - small < 22_000_000, f"{small:,} and {large:,} bytes"

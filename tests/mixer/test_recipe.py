@@ -45,6 +45,14 @@ BAD = {
     "window of one": (HEAD + "window = 1\n" + SOURCE, "window = 1, expected at least 2"),
     "fraction of one": (HEAD + "[validation]\nfraction = 1.0\n" + SOURCE, "expected at least 0 and below 1"),
     "vocabulary": (HEAD + "[tokenizer]\nvocab_size = 70000\n" + SOURCE, r"vocab_size = 70000, expected 257"),
+    "no room for the merges": (
+        HEAD + "[tokenizer]\nvocab_size = 257\nspecial = ['<|a|>']\n" + SOURCE,
+        r"vocab_size = 257, expected 258 \(256 bytes, end-of-text and special tokens\)",
+    ),
+    "a special token that is a word": (HEAD + "[tokenizer]\nspecial = ['user']\n" + SOURCE, r"'user'.*like <\|user\|>"),
+    "one of signs alone": (HEAD + "[tokenizer]\nspecial = ['<|_|>']\n" + SOURCE, r"has '<\|_\|>'"),
+    "end-of-text again": (HEAD + "[tokenizer]\nspecial = ['<|endoftext|>']\n" + SOURCE, "each once and none"),
+    "a special token twice": (HEAD + "[tokenizer]\nspecial = ['<|a|>', '<|a|>']\n" + SOURCE, "each once"),
     "not TOML": ("name = \n", "not valid TOML"),
 }
 

@@ -20,9 +20,31 @@ from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.train import learn
 from tests.conftest import prose
 
+USER = "<|user|>"
 TEXTS = st.text(st.characters(codec="utf-8")) | st.lists(
     st.sampled_from(
-        ["The", "the", " the", "don't", " ,", "\n\n", "  ", "\t", "1234", "漢字", "🙂", "é", "e\u0301", "_"]
+        [
+            "<|",
+            "|>",
+            "\0",
+            "\u0301",
+            "\U000e0001",
+            "\uf8ff",
+            "The",
+            "the",
+            " the",
+            "don't",
+            " ,",
+            "\n\n",
+            "  ",
+            "\t",
+            "1234",
+            "漢字",
+            "🙂",
+            "é",
+            "e\u0301",
+            "_",
+        ]
     ),
     max_size=12,
 ).map("".join)
@@ -31,7 +53,7 @@ TEXTS = st.text(st.characters(codec="utf-8")) | st.lists(
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     rng = random.Random(4)
-    tokenizer = learn(iter([[prose(rng, 40) for _ in range(100)]]), 450)
+    tokenizer = learn(iter([[prose(rng, 40) for _ in range(100)]]), 450, [USER])
     return save(tokenizer.to_str(), tmp_path_factory.mktemp("tokenizer"), 64)
 
 
@@ -49,7 +71,7 @@ def coder(saved: Artifact) -> Encoder:
 
 @given(text=TEXTS)
 def test_transformers_gives_the_same_ids_and_text(auto: Any, coder: Encoder, text: str) -> None:
-    assume(END_OF_TEXT not in text)
+    assume(END_OF_TEXT not in text and USER not in text)
     ids = coder.encode([text])[0][:-1].tolist()
     assert auto(text)["input_ids"] == ids
     assert auto.decode(ids) == text
@@ -60,6 +82,8 @@ def test_transformers_knows_end_of_text_and_the_context(auto: Any, saved: Artifa
     assert auto.eos_token == auto.bos_token == END_OF_TEXT
     assert auto.eos_token_id == saved.eos_id == 0
     assert auto(END_OF_TEXT)["input_ids"] == [0]
+    assert auto(f"{USER}a")["input_ids"][0] == 1
+    assert set(auto.all_special_tokens) == {END_OF_TEXT, USER}
     assert auto.model_max_length == 64
 
 
