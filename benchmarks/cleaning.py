@@ -1,0 +1,173 @@
+"""Cleaning: verdicts and speed against datatrove's own filters, and PREPARE whole with its stages, on one core.
+
+    python -m benchmarks.cleaning FOLDER [--every 8] [--rounds 3]
+
+FOLDER holds parquet files with a column `text`, also in folders below. Ours judges all documents, in batches of 1,000
+as a build does: once in a process that never saw a text (its table of chunks is empty), and again, the best of the
+rounds. datatrove judges every 8th document (1: all; it does some 0.2 MB/s), the three filters of FineWeb in a row as
+its own pipeline runs them, and verdict and reason are compared document by document, for each filter alone too.
+
+PREPARE: the same documents through `mixer.prepare` with those filters, 14 x 8 MinHash and a tokenizer trained on every
+16th document, units of 64 MB, in a fresh process and again; then each of its stages by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+FILTERS = ("gopher_repetition", "gopher_quality", "fineweb_quality")
+ORIGINALS = ("GopherRepetitionFilter", "GopherQualityFilter", "FineWebQualityFilter")
+BATCH = 1000
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--every", default=8, show_default=True, help="datatrove judges every so many documents.")
+@click.option("--rounds", default=3, show_default=True, help="Rounds of ours; the best counts.")
+@click.option("--only", type=click.Choice(["ours", "datatrove", "prepare"]), hidden=True)
+def main(folder: Path, every: int, rounds: int, only: str | None) -> None:
+    if only:
+        print(json.dumps({"ours": _ours, "datatrove": _datatrove, "prepare": _prepare}[only](folder, every, rounds)))
+        return
+    ours, theirs, whole = (_fresh(folder, every, rounds, part) for part in ("ours", "datatrove", "prepare"))
+    print(f"{platform.machine()}, Python {platform.python_version()}, datatrove {version('datatrove')}, "
+          f"spacy {version('spacy')}, numba {version('numba')}")  # fmt: skip
+    print(f"{ours['documents']:,} documents, {ours['bytes'] / 1e6:.1f} MB; datatrove {theirs['documents']:,}, "
+          f"{theirs['bytes'] / 1e6:.1f} MB\n")  # fmt: skip
+    chain = theirs["bytes"] / theirs["seconds"]["chain"] / 1e6
+    print(f"| the three filters in a row | MB/s | x datatrove |\n|---|---:|---:|\n| datatrove | {chain:.2f} | 1 |")
+    for name in ("first pass", "again"):
+        speed = ours["bytes"] / ours["seconds"][name] / 1e6
+        print(f"| ours, {name} | {speed:.1f} | {speed / chain:.0f} |")
+    print("\n| filter | documents compared | verdicts that differ |\n|---|---:|---:|")
+    for name in FILTERS:
+        differ = [i for i, verdict in theirs["verdicts"][name].items() if ours["verdicts"][name][int(i)] != verdict]
+        print(f"| {name} | {len(theirs['verdicts'][name]):,} | {len(differ)} {differ[:5] or ''} |")
+    print("\n| PREPARE, by stage | MB/s | seconds |\n|---|---:|---:|")
+    for name, seconds in whole["seconds"].items():
+        print(f"| {name} | {whole['bytes'] / seconds / 1e6:.1f} | {seconds:.2f} |")
+
+
+def _fresh(folder: Path, every: int, rounds: int, part: str) -> Any:
+    command = [sys.executable, "-m", "benchmarks.cleaning", str(folder), f"--every={every}", f"--rounds={rounds}"]
+    done = subprocess.run([*command, f"--only={part}"], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _texts(folder: Path) -> Iterator[pa.RecordBatch]:
+    for path in sorted(folder.rglob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(BATCH, columns=["text"]):
+            yield pa.RecordBatch.from_arrays([batch.column("text").cast(pa.string())], names=["text"])
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def _ours(folder: Path, every: int, rounds: int) -> Any:
+    from gpts_data.pipelines.filters import Clean, cleaner
+    from gpts_data.pipelines.twins import FastFineWebQuality, FastGopherQuality, FastGopherRepetition
+    from gpts_data.pipelines.wording import words_of
+
+    batches = list(_texts(folder))
+    chain = cleaner(Clean(FILTERS))
+    chain.clean(pa.RecordBatch.from_arrays([pa.array(["Compile it, please. " * 50])], names=["text"]))
+    seconds = {"first pass": _timed(lambda: [chain.clean(batch) for batch in batches])}
+    seconds["again"] = min(_timed(lambda: [chain.clean(batch) for batch in batches]) for _ in range(rounds))
+    twins = [FastGopherRepetition(), FastGopherQuality(), FastFineWebQuality()]
+    verdicts: dict[str, list[str | None]] = {name: [] for name in FILTERS}
+    for batch in batches:
+        words = words_of(batch.column("text"))
+        for name, twin in zip(FILTERS, twins, strict=True):
+            codes = twin.codes(batch.column("text"), words).tolist()
+            verdicts[name] += [twin.reasons[code - 1] if code else None for code in codes]
+    size = sum(len(text.encode()) for batch in batches for text in batch.column("text").to_pylist())
+    return {"documents": len(verdicts[FILTERS[0]]), "bytes": size, "seconds": seconds, "verdicts": verdicts}
+
+
+def _datatrove(folder: Path, every: int, rounds: int) -> Any:
+    from datatrove.data import Document
+    from datatrove.pipeline import filters
+
+    texts = [text for batch in _texts(folder) for text in batch.column("text").to_pylist()]
+    chosen = range(0, len(texts), every)
+    blocks = [getattr(filters, name)() for name in ORIGINALS]
+    blocks[0].filter(Document(text="Load spaCy, please. " * 50, id=""))
+
+    def run() -> None:
+        documents: Any = (Document(text=texts[i], id=str(i)) for i in chosen)
+        for block in blocks:
+            documents = block.run(documents)
+        for _ in documents:
+            pass
+
+    seconds = {"chain": _timed(run)}
+    verdicts: dict[str, dict[int, str | None]] = {name: {} for name in FILTERS}
+    for i in chosen:
+        for name, block in zip(FILTERS, blocks, strict=True):
+            found = block.filter(Document(text=texts[i], id=""))
+            verdicts[name][i] = None if found is True else found[1]
+    size = sum(len(texts[i].encode()) for i in chosen)
+    return {"documents": len(chosen), "bytes": size, "seconds": seconds, "verdicts": verdicts}
+
+
+def _prepare(folder: Path, every: int, rounds: int) -> Any:
+    from gpts_data.mixer.prepare import Prepare, prepare
+    from gpts_data.pipelines.filters import Clean, cleaner
+    from gpts_data.pipelines.signatures import Dedup, signer
+    from gpts_data.pipelines.sources import Source, list_files, read, split
+    from gpts_data.tokenizer import artifact
+    from gpts_data.tokenizer.encode import encoder
+    from gpts_data.tokenizer.train import learn
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    source = Source("corpus", 1, files=(f"{folder.resolve()}/**/*.parquet",))
+    units = [unit for file in list_files(source, folder).files for unit in split(source, file, 64_000_000)]
+    batches = [batch for unit in units for batch in read(source, unit)]
+    size = sum(len(text.encode()) for batch in batches for text in batch.column("text").to_pylist())
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        sample = (batch.column("text").to_pylist()[::16] for batch in batches)
+        made = artifact.save(learn(sample, 4096).to_str(), home / "tokenizer", 512)
+        clean, dedup = Clean(FILTERS), Dedup()
+
+        def whole(n: int) -> None:
+            for k, unit in enumerate(units):
+                path = home / f"{n}-{k}.arrow"
+                prepare(Prepare(source, unit, clean, dedup, made.folder, made.digest, "key", path))
+
+        coder = encoder(made.folder, made.digest)
+        signer(dedup).sign(cleaner(clean).clean(batches[0].slice(0, 2))[0])
+        seconds = {"whole, first pass": _timed(lambda: whole(0))}
+        seconds["whole, again"] = min(_timed(lambda n=n: whole(n + 1)) for n in range(rounds))  # type: ignore[misc]
+        kept = [cleaner(clean).clean(batch)[0] for batch in batches]
+        stages: dict[str, Callable[[], Any]] = {
+            "read": lambda: [None for unit in units for _ in read(source, unit)],
+            "filter": lambda: [cleaner(clean).clean(batch) for batch in batches],
+            "sign": lambda: [signer(dedup).sign(batch) for batch in kept],
+            "encode": lambda: [coder.encode(batch.column("text")) for batch in kept],
+        }
+        for name, stage in stages.items():
+            seconds[name] = min(_timed(stage) for _ in range(rounds))
+        seconds["prove, write, digest"] = max(seconds["whole, again"] - sum(seconds[name] for name in stages), 1e-9)
+    return {"bytes": size, "seconds": seconds}
+
+
+if __name__ == "__main__":
+    main()
