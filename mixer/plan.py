@@ -68,7 +68,7 @@ class Plan:
         """What a prepared unit is a function of: nothing of the mix, so another mix can use it too."""
         revision = self.listings[self.recipe.source.index(source)].revision
         return json_digest(
-            [FORMAT, VERSION, source.columns, source.id, source.url, source.max_document_bytes,
+            [FORMAT, VERSION, source.columns, source.id, source.url, source.max_document_bytes, source.at_least,
              asdict(self.recipe.cleaning(source)), asdict(self.recipe.dedup),
              tokenizer.digest, unit.name, unit.file.size, unit.file.sha256 or revision]
         )  # fmt: skip

@@ -195,6 +195,8 @@ def _value(hint: Any, value: Any, where: str, spec: Field[Any]) -> Any:
         hint = next(option for option in get_args(hint) if option is not type(None))
     if get_origin(hint) is tuple:
         return _items(get_args(hint)[0], value, where, spec)
+    if get_origin(hint) is Mapping:
+        return _numbers(value, where)
     if is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise RecipeError(f"recipe: {where} = {value!r}, expected a table")
@@ -213,6 +215,15 @@ def _items(hint: Any, value: Any, where: str, spec: Field[Any]) -> tuple[Any, ..
     if is_dataclass(hint):
         return tuple(parse(hint, item, f"{where}[{i}].") for i, item in enumerate(items))
     return tuple(_value(hint, item, where, spec) for item in items)
+
+
+def _numbers(value: Any, where: str) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"recipe: {where} = {value!r}, expected a table such as {{ int_score = 3 }}")
+    for key, number in value.items():
+        if not isinstance(number, int | float) or isinstance(number, bool):
+            raise RecipeError(f"recipe: {where}.{key} = {number!r}, expected a number")
+    return dict(value)
 
 
 def _parse_clean(table: Mapping[str, Any], where: str) -> Clean:

@@ -8,6 +8,7 @@ here, and dropped as by any filter.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +55,21 @@ def mark(batch: pa.RecordBatch, max_document_bytes: int) -> pa.RecordBatch:
     if found.null_count == len(found):
         return batch
     text = pc.if_else(pc.is_null(found), text, pa.scalar(None, pa.string()))
+    return batch.set_column(0, "text", text).set_column(4, "fault", found.cast(pa.string()))
+
+
+def mark_below(batch: pa.RecordBatch, scores: Mapping[str, pa.Array], at_least: Mapping[str, float]) -> pa.RecordBatch:
+    """`batch` with the fault `low_<column>` for documents whose score is below the least, or is not there.
+
+    scores: numbers by column, one a row; NaN is below everything.
+    """
+    found = batch.column("fault")
+    for column, least in at_least.items():
+        enough = pc.fill_null(pc.greater_equal(scores[column].cast(pa.float64(), safe=False), least), False)
+        found = pc.if_else(pc.and_(pc.is_null(found), pc.invert(enough)), f"low_{column}", found)
+    if found.null_count == batch.column("fault").null_count:
+        return batch
+    text = pc.if_else(pc.is_null(found), batch.column("text"), pa.scalar(None, pa.string()))
     return batch.set_column(0, "text", text).set_column(4, "fault", found.cast(pa.string()))
 
 

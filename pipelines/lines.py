@@ -7,7 +7,7 @@ stands for all that follows: nobody can know how much that is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
@@ -20,6 +20,7 @@ BATCH_ROWS = 1000
 BATCH_BYTES = 16 << 20  # of lines: a thousand of the longest would be 8 GB
 ESCAPE = 6  # bytes of JSON that may stand for one byte of text: \\u0001
 
+NO_SCORES: Mapping[str, float] = {}
 Names = tuple[str, str | None, str | None]
 """The source's names for text, id and url."""
 
@@ -37,8 +38,9 @@ def columns(file: IO[bytes], name: str) -> set[str]:
 
 
 def read(
-    file: IO[bytes], name: str, start: int, stop: int, names: Names, max_document_bytes: int = faults.MAX_DOCUMENT_BYTES
-) -> Iterator[pa.RecordBatch]:
+    file: IO[bytes], name: str, start: int, stop: int, names: Names,
+    max_document_bytes: int = faults.MAX_DOCUMENT_BYTES, at_least: Mapping[str, float] = NO_SCORES,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """Lines that begin in bytes `start..stop` as batches of text, id, url, place, fault (see `sources.read`).
 
     Places count bytes of the uncompressed file; a compressed file is read whole. A line that can hold no text of
@@ -50,7 +52,7 @@ def read(
         if isinstance(line, str):
             rows.append((offset, None, None, None, line))
         elif line.strip():
-            rows.append(_row(line, offset, names))
+            rows.append(_row(line, offset, names, at_least))
         held += len(line)
         if len(rows) == BATCH_ROWS or held >= BATCH_BYTES:
             yield faults.mark(_documents(rows, name), max_document_bytes)
@@ -109,7 +111,7 @@ def _lines(texts: Iterator[bytes], offset: int, limit: int) -> Iterator[tuple[in
         yield offset, b"".join(parts) if length <= limit else faults.OVERSIZED
 
 
-def _row(line: bytes, offset: int, names: Names) -> Row:
+def _row(line: bytes, offset: int, names: Names, at_least: Mapping[str, float]) -> Row:
     row = _parse(line, offset)
     if isinstance(row, str):
         return offset, None, None, None, row
@@ -120,7 +122,12 @@ def _row(line: bytes, offset: int, names: Names) -> Row:
     value = row[text]
     if value is not None and not isinstance(value, str):
         return offset, None, *labels, faults.NOT_STRING
-    return offset, value, *labels, None
+    low = next((column for column, least in at_least.items() if not _is_enough(row.get(column), least)), None)
+    return (offset, None, *labels, f"low_{low}") if low and value else (offset, value, *labels, None)
+
+
+def _is_enough(score: Any, least: float) -> bool:
+    return isinstance(score, int | float) and score >= least
 
 
 def _parse(line: bytes, offset: int) -> dict[str, Any] | str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
@@ -22,6 +22,7 @@ MAGIC = b"PAR1"
 GAP = 16 << 10  # bytes between two columns that cost less than a request of their own,
 GAP_SHARE = 1 / 50  # and no more of what is wanted than this
 
+NO_SCORES: Mapping[str, float] = {}
 Names = tuple[str, str | None, str | None]
 """The source's names for text, id and url."""
 
@@ -59,8 +60,9 @@ def text_bytes(file: IO[bytes], name: str, text: str, start: int, stop: int) -> 
 
 
 def read(
-    file: IO[bytes], name: str, start: int, stop: int, names: Names, max_document_bytes: int = faults.MAX_DOCUMENT_BYTES
-) -> Iterator[pa.RecordBatch]:
+    file: IO[bytes], name: str, start: int, stop: int, names: Names,
+    max_document_bytes: int = faults.MAX_DOCUMENT_BYTES, at_least: Mapping[str, float] = NO_SCORES,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """Row groups `start..stop` as batches of text, id, url, place, fault (see `sources.read`).
 
     A row group that does not decode gives the rows before the damage, and a row with a fault for each behind it.
@@ -68,13 +70,11 @@ def read(
     with _as_data_error(name):
         metadata = _metadata(file, name)
         schema = metadata.schema.to_arrow_schema()
-        columns = _readable(schema, names)
+        columns = _readable(schema, (*names, *at_least))
         drifted = names[0] not in columns
         spans = {g: [] if drifted else _spans(metadata.row_group(g), columns) for g in range(start, stop)}
         reader = pq.ParquetFile(file, metadata=metadata, pre_buffer=False, page_checksum_verification=True)
-    for column in filter(None, names[1:]):
-        if column not in columns:  # documents without their names would be others to dedup and to the held-out draw
-            raise DataError(f"{name}: no column {column!r} for id or url; found {', '.join(schema.names)}")
+    _check_columns(schema, columns, names, at_least, name)
     if isinstance(file, RemoteFile):
         size = file.seek(0, os.SEEK_END)
         spans = {g: [(a, min(b, size)) for a, b in found if a < size] for g, found in spans.items()}
@@ -92,6 +92,7 @@ def read(
             row += batch.num_rows
             with _as_data_error(name):
                 found = faults.mark(_documents(batch, names, places), max_document_bytes)
+                found = faults.mark_below(found, {column: batch.column(column) for column in at_least}, at_least)
             yield found
         yield from _lost(name, group, row, n_rows, faults.DAMAGED_GROUP)
 
@@ -124,10 +125,22 @@ def _lost(name: str, group: int, start: int, stop: int, fault: str) -> Iterator[
         yield pa.RecordBatch.from_arrays([nulls, nulls, nulls, places, _all(fault, last - first)], schema=faults.SCHEMA)
 
 
-def _readable(schema: pa.Schema, names: Names) -> list[str]:
+def _readable(schema: pa.Schema, names: Sequence[str | None]) -> list[str]:
     """The columns of `names` that the file has, without the text where it holds no strings."""
     found = [column for column in dict.fromkeys(names) if column and schema.names.count(column) == 1]
     return [column for column in found if column != names[0] or _is_text(schema.field(column).type)]
+
+
+def _check_columns(
+    schema: pa.Schema, columns: list[str], names: Names, at_least: Mapping[str, float], name: str
+) -> None:
+    for column in filter(None, (*names[1:], *at_least)):
+        if column not in columns:  # documents without their names would be others to dedup and to the held-out draw
+            raise DataError(f"{name}: no column {column!r} for id, url or at_least; found {', '.join(schema.names)}")
+    for column in at_least:
+        kind = schema.field(column).type
+        if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
+            raise DataError(f"{name}: at_least: column {column!r} holds {kind}, expected numbers")
 
 
 def _is_text(kind: pa.DataType) -> bool:

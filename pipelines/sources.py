@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
@@ -35,7 +35,8 @@ class Source:
 
     `integrity`: "stream" fetches only the columns that are read, "sha256" whole files, checked before use. A longer
     document than `max_document_bytes` (of UTF-8) is dropped. `max_damaged`: documents that may be lost to damage
-    (`faults.DAMAGE`) in a whole build, before it is refused.
+    (`faults.DAMAGE`) in a whole build, before it is refused. `at_least`: the least of the source's own scores
+    (`int_score`, `language_score`) that a document must have, by column.
     """
 
     name: str
@@ -51,11 +52,12 @@ class Source:
     integrity: str = "stream"
     max_document_bytes: int = MAX_DOCUMENT_BYTES
     max_damaged: int = 0
+    at_least: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read; no other is ever fetched."""
-        return tuple(dict.fromkeys(c for c in (self.text, self.id, self.url) if c))
+        return tuple(dict.fromkeys(c for c in (self.text, self.id, self.url, *self.at_least) if c))
 
 
 @dataclass(frozen=True)
@@ -171,11 +173,12 @@ def read(source: Source, unit: Unit, access: Access = Access()) -> Iterator[pa.R
     `SourceUnavailableError` when the hub or the disk does not give it.
     """
     names = (source.text, source.id, source.url)
+    rules = source.max_document_bytes, source.at_least
     damaged: list[str] = []
     try:
         with _open_unit(source, unit, access) as opened:
             file = unit.file.name, unit.start, unit.stop
-            for batch in _reader(unit.file).read(opened, *file, names, source.max_document_bytes):
+            for batch in _reader(unit.file).read(opened, *file, names, *rules):
                 damaged += damage(batch)
                 refuse_damage(source, damaged)
                 yield batch

@@ -108,3 +108,25 @@ def test_bytes() -> None:
     for bad in ("-1", "MB", "1e3x", "", "0"):
         with pytest.raises(ValueError):
             parse_bytes(bad)
+
+
+@pytest.mark.parametrize("value", ["3", '{ int_score = "3" }', "{ int_score = true }", "[3]"])
+def test_least_scores_are_numbers_by_column(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(f'name = "x"\ntokens = 9000\n[[source]]\nname = "a"\nweight = 1\nfiles = "*"\nat_least = {value}\n')
+    with pytest.raises(RecipeError, match=r"source\[0\]\.at_least.*expected a (table|number)"):
+        load_recipe(path)
+
+
+def test_least_scores_and_lengths_reach_their_tables(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(
+        'name = "x"\ntokens = 9000\n[clean]\nmin_characters = 20\nmax_characters = 900\nengine = "datatrove"\n'
+        '[[source]]\nname = "a"\nweight = 1\nfiles = "*"\nat_least = { int_score = 3, language_score = 0.65 }\n'
+    )
+    recipe = load_recipe(path)
+    assert recipe.source[0].at_least == {"int_score": 3, "language_score": 0.65}
+    assert (recipe.clean.min_characters, recipe.clean.max_characters, recipe.clean.engine) == (20, 900, "datatrove")
+    path.write_text(path.read_text().replace('"datatrove"', '"spacy"'))
+    with pytest.raises(RecipeError, match="clean.engine = 'spacy', expected one of numba, datatrove"):
+        load_recipe(path)

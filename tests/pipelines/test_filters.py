@@ -195,6 +195,17 @@ def test_thresholds_are_honoured(name: str, threshold: dict[str, Any], text: str
     assert plainly(clean, [text]) == ({}, Counter({reason: 1}))
 
 
+def test_lengths_are_counted_in_characters_before_any_filter() -> None:
+    texts: list[str | None] = ["é" * 9, "é" * 10, "é" * 20, "é" * 21, " "]
+    kept, reasons = run(Clean(min_characters=10, max_characters=20), texts)
+    assert (list(kept), reasons) == ([1, 2], Counter(too_short=1, too_long=1, empty_text=1))
+
+
+def test_datatroves_engine_gives_the_same_verdicts() -> None:
+    texts = [text for text in TEXTS if "IS_ALPHA" not in text]
+    assert run(Clean(FINEWEB, engine="datatrove"), list(texts)) == run(Clean(FINEWEB), list(texts))
+
+
 def test_a_threshold_lets_through_what_the_default_drops() -> None:
     lenient = {"min_doc_words": 2, "min_stop_words": 1}
     assert run(Clean(("gopher_quality",)), ["The end."])[1] == Counter({"gopher_short_doc": 1})

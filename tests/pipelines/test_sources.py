@@ -157,3 +157,38 @@ def test_a_source_that_cannot_be_read_is_not_taken_for_a_full_disk(tmp_path: Pat
     unit = Unit(SourceFile("a.jsonl", "/proc/self/mem", 0, None), 0, 100, 100)  # opens, and gives EIO when it is read
     with pytest.raises(SourceUnavailableError, match="cannot read /proc/self/mem"), committed(tmp_path / "unit"):
         list(read(Source("web", 1), unit))
+
+
+SCORES = [3, 2, None, 4, float("nan"), 2.99]
+
+
+def scored(folder: Path) -> list[SourceFile]:
+    texts = [f"text {i}" for i in range(len(SCORES))]
+    pq.write_table(pa.table({"text": texts, "score": pa.array(SCORES, pa.float64())}), folder / "a.parquet")
+    rows = [json.dumps({"text": text, "score": score}) for text, score in zip(texts, SCORES, strict=True)]
+    (folder / "b.jsonl").write_text("\n".join([*rows, '{"text": "no score"}', '{"text": "t", "score": "9"}', ""]))
+    return list(list_files(Source("web", 1, ("*.parquet", "*.jsonl")), folder).files)
+
+
+def test_documents_below_the_least_score_are_dropped_under_the_columns_name(tmp_path: Path) -> None:
+    source = Source("web", 1, ("*",), at_least={"score": 3})
+    parquet, lines = scored(tmp_path)
+    low = "low_score"
+    for file, wanted in (
+        (parquet, [None, low, low, None, low, low]),
+        (lines, [None, low, low, None, low, low, low, low]),
+    ):
+        found = [batch for unit in split(source, file, 1 << 20) for batch in read(source, unit)]
+        assert [fault for batch in found for fault in batch.column("fault").to_pylist()] == wanted
+        kept = [text for batch in found for text in batch.column("text").to_pylist() if text]
+        assert kept == ["text 0", "text 3"]
+
+
+def test_scores_are_read_from_their_columns_only_and_must_be_numbers(tmp_path: Path) -> None:
+    parquet, _ = scored(tmp_path)
+    with pytest.raises(RecipeError, match="no column 'int_score' in a.parquet; found score, text"):
+        check_columns(Source("web", 1, ("*",), at_least={"int_score": 3}), parquet)
+    assert Source("web", 1, ("*",), at_least={"score": 3}).columns == ("text", "score")
+    source = Source("web", 1, ("*",), text="text", at_least={"text": 3})
+    with pytest.raises(DataError, match="at_least: column 'text' holds string, expected numbers"):
+        list(read(source, split(source, parquet, 1 << 20)[0]))
