@@ -75,7 +75,7 @@ def prepare(task: Prepare) -> dict[str, Any]:
             cleaned, reasons = cleaner(task.clean).clean(sound)
             n_read += batch.num_rows
             n_kept += cleaned.num_rows
-            dropped += faults + reasons
+            dropped += faults + Counter(reasons.drop_null().to_pylist())
             if cleaned.num_rows:
                 encoded = _encode(cleaned, task, coder, proof)
                 n_tokens += len(encoded.column("ids").values)

@@ -8,7 +8,6 @@ lines) is in the batch that comes out.
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.hashes import blank, spans
@@ -84,79 +84,94 @@ class Cleaner:
         self._clean = clean
         self._filters = [_filter(name, clean) for name in clean.filters]
 
-    def clean(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
-        """The kept rows of `batch` (first column `text`, others untouched) and the number dropped by reason."""
-        reasons: Counter[str] = Counter()
-        kept = [self._clean_slice(part, reasons) for part in _slices(batch)]
-        return (pa.concat_batches(kept) if kept else batch), +reasons
+    def clean(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.StringArray]:
+        """The kept rows of `batch` (first column `text`, others untouched), and for each row of `batch` the reason why
+        it was dropped, null for a kept one."""
+        reasons = np.full(batch.num_rows, None, dtype=object)
+        kept = [
+            self._clean_slice(_Rows(batch.slice(start, n), reasons[start : start + n])) for start, n in _runs(batch)
+        ]
+        return (pa.concat_batches(kept) if kept else batch), pa.array(reasons, pa.string())
 
-    def _clean_slice(self, batch: pa.RecordBatch, reasons: Counter[str]) -> pa.RecordBatch:
-        batch = _drop_blank(batch, reasons)
-        batch = self._drop_by_length(batch, reasons)
+    def _clean_slice(self, rows: _Rows) -> pa.RecordBatch:
+        rows.drop(blank(rows.texts), EMPTY)
+        self._drop_by_length(rows)
         words = None
         for one in self._filters:
-            if not batch.num_rows:
+            if not rows.batch.num_rows:
                 break
             if getattr(one, "fast", False):
                 from gpts_data.pipelines.wording import words_of
 
-                words = words_of(batch.column("text")) if words is None else words
-                codes = one.codes(batch.column("text"), words)
-                reasons.update(one.reasons[code - 1] for code in codes[codes > 0].tolist())
-                batch, words = batch.filter(pa.array(codes == 0)), words.take(codes == 0)
+                words = words_of(rows.texts) if words is None else words
+                codes = one.codes(rows.texts, words)
+                rows.drop(codes > 0, [one.reasons[code - 1] for code in codes[codes > 0].tolist()])
+                words = words.take(codes == 0)
             else:
-                batch, words = _drop_blank(_run(one, batch, reasons), reasons), None
-        return batch
+                _run(one, rows)
+                rows.drop(blank(rows.texts), EMPTY)
+                words = None
+        return rows.batch
 
-    def _drop_by_length(self, batch: pa.RecordBatch, reasons: Counter[str]) -> pa.RecordBatch:
+    def _drop_by_length(self, rows: _Rows) -> None:
         least, most = self._clean.min_characters, self._clean.max_characters
-        if not (least or most) or not batch.num_rows:
-            return batch
-        length = pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False)
-        short, long = length < least, (length > most) if most else np.zeros(len(length), dtype=np.bool_)
-        reasons.update({TOO_SHORT: int(short.sum()), TOO_LONG: int(long.sum())})
-        return batch.filter(pa.array(~short & ~long))
+        if least:
+            rows.drop(pc.utf8_length(rows.texts).to_numpy(zero_copy_only=False) < least, TOO_SHORT)
+        if most:
+            rows.drop(pc.utf8_length(rows.texts).to_numpy(zero_copy_only=False) > most, TOO_LONG)
 
 
-def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """`batch` in runs of rows of about SLICE_BYTES of text."""
-    if not batch.num_rows:
-        return
-    _, offsets = spans(batch.column("text"))
-    starts = [0]
-    while starts[-1] < batch.num_rows:
-        end = int(np.searchsorted(offsets, offsets[starts[-1]] + SLICE_BYTES))
-        starts.append(min(max(end, starts[-1] + 1), batch.num_rows))
-        yield batch.slice(starts[-2], starts[-1] - starts[-2])
+class _Rows:
+    """The rows of a slice that are still there, and the reasons of those that are not."""
+
+    def __init__(self, batch: pa.RecordBatch, reasons: NDArray[np.object_]) -> None:
+        self.batch = batch
+        self._reasons = reasons
+        self._places = np.arange(batch.num_rows)
+
+    @property
+    def texts(self) -> pa.Array:
+        return self.batch.column("text")
+
+    def drop(self, dropped: NDArray[np.bool_], reasons: str | list[str]) -> None:
+        """Take the dropped rows out for one reason, or for one each."""
+        if dropped.any():
+            self._reasons[self._places[dropped]] = reasons
+            self._places = self._places[~dropped]
+            self.batch = self.batch.filter(pa.array(~dropped))
 
 
-def _drop_blank(batch: pa.RecordBatch, reasons: Counter[str]) -> pa.RecordBatch:
-    empty = blank(batch.column("text"))
-    if not empty.any():
-        return batch
-    reasons[EMPTY] += int(empty.sum())
-    return batch.filter(pa.array(~empty))
+def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
+    """Start and number of rows with about SLICE_BYTES of text together."""
+    start, (_, offsets) = 0, spans(batch.column("text"))
+    while start < batch.num_rows:
+        stop = int(np.searchsorted(offsets, offsets[start] + SLICE_BYTES))
+        stop = min(max(stop, start + 1), batch.num_rows)
+        yield start, stop - start
+        start = stop
 
 
-def _run(one: Any, batch: pa.RecordBatch, reasons: Counter[str]) -> pa.RecordBatch:
-    """The rows that datatrove's own block keeps, with the texts it leaves."""
+def _run(one: Any, rows: _Rows) -> None:
+    """Put the rows through datatrove's own block, and take the texts that it leaves."""
     from datatrove.data import Document
 
-    texts = batch.column("text").to_pylist()
-    one.exclusion_writer = _Drops(reasons)
-    kept = list(one.run(Document(text=text, id="", metadata={"row": row}) for row, text in enumerate(texts)))
-    rows = [document.metadata["row"] for document in kept]
-    cleaned = batch.take(pa.array(rows, pa.int64()))
-    if all(document.text is texts[row] for document, row in zip(kept, rows, strict=True)):
-        return cleaned
-    return cleaned.set_column(0, batch.schema.field(0), pa.array([d.text for d in kept], batch.schema.field(0).type))
+    texts = rows.texts.to_pylist()
+    documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
+    one.exclusion_writer = _Drops()
+    kept = list(one.run(iter(documents)))
+    if any(document.text is not texts[int(document.id)] for document in kept):
+        column = pa.array([document.text for document in documents], rows.texts.type)
+        rows.batch = rows.batch.set_column(0, rows.batch.schema.field(0), column)
+    dropped = np.ones(len(texts), dtype=np.bool_)
+    dropped[[int(document.id) for document in kept]] = False
+    rows.drop(dropped, [one.exclusion_writer.reasons[row] for row in dropped.nonzero()[0].tolist()])
 
 
 class _Drops:
-    """Stands where datatrove expects a writer of excluded documents, and counts them."""
+    """Stands where datatrove expects a writer of excluded documents, and keeps their reasons by row."""
 
-    def __init__(self, reasons: Counter[str]) -> None:
-        self.reasons = reasons
+    def __init__(self) -> None:
+        self.reasons: dict[int, str] = {}
 
     def __enter__(self) -> _Drops:
         return self
@@ -165,7 +180,7 @@ class _Drops:
         return None
 
     def write(self, document: Any, rank: int = 0) -> None:
-        self.reasons[document.metadata.get("filter_reason", "filtered")] += 1
+        self.reasons[int(document.id)] = document.metadata.get("filter_reason", "filtered")
 
 
 def _filter(name: str, clean: Clean) -> Any:

@@ -100,7 +100,9 @@ def run(clean: Clean, texts: list[str | None]) -> tuple[dict[int, str], Counter[
     """The kept texts by row, and the drops by reason."""
     kept, reasons = cleaner(clean).clean(batch(texts))
     assert kept.schema == batch([]).schema
-    return dict(zip(kept.column("row").to_pylist(), kept.column("text").to_pylist(), strict=True)), reasons
+    rows = kept.column("row").to_pylist()
+    assert [row for row, reason in enumerate(reasons.to_pylist()) if reason is None] == rows
+    return dict(zip(rows, kept.column("text").to_pylist(), strict=True)), Counter(reasons.drop_null().to_pylist())
 
 
 def plainly(clean: Clean, texts: list[str]) -> tuple[dict[int, str], Counter[str]]:
