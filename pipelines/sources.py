@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, ClassVar, cast
 
 import pyarrow as pa
 
@@ -37,6 +37,8 @@ class Source:
     document than `max_document_bytes` (of UTF-8) is dropped. `max_damaged`: documents that may be lost to damage
     (`faults.DAMAGE`) in a whole build, before it is refused.
     """
+
+    kind: ClassVar[str] = "source"  # for messages
 
     name: str
     weight: float
@@ -109,11 +111,12 @@ def list_files(source: Source, folder: Path, access: Access = Access()) -> Listi
 
 
 def _list_dataset(source: Source, dataset: str, access: Access) -> Listing:
-    revision, found = courier().list_files(dataset, source.config, source.split, source.revision, access.patience)
+    what = dataset, source.config, source.split, source.revision
+    revision, found = courier().list_files(*what, access.patience, source.files)
     for file in found:
         if source.integrity == "sha256" and file.sha256 is None:
             raise RecipeError(
-                f"source {source.name!r}: the hub lists no sha256 of {file.path}, a small file; "
+                f"{source.kind} {source.name!r}: the hub lists no sha256 of {file.path}, a small file; "
                 'use integrity = "stream"'
             )
     return Listing(tuple(SourceFile(f.path, f.url, f.size, f.sha256) for f in found), revision)
@@ -130,7 +133,7 @@ def _match(source: Source, pattern: str, folder: Path) -> list[str]:
     matches = sorted(path for path in found if os.path.isfile(path))
     if not matches:
         raise RecipeError(
-            f"source {source.name!r}: files = {pattern!r} matches nothing under {folder}; "
+            f"{source.kind} {source.name!r}: files = {pattern!r} matches nothing under {folder}; "
             "globs are relative to the recipe's folder"
         )
     return matches
