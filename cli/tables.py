@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gpts_data.validation.checks import Check
 
 COLUMNS = 79
@@ -27,6 +29,8 @@ def show_mix(facts: dict[str, Any]) -> None:
     console = Console()
     console.print(mix)
     console.print(_waterfall(facts["waterfall"]))
+    if "decontamination" in facts:
+        _show_decontamination(console, facts["decontamination"], tuple(facts["sources"]))
     console.print(f" root digest {facts['root_digest']}", highlight=False)
 
 
@@ -78,6 +82,18 @@ def _waterfall(falls: dict[str, Any]) -> Any:
     lost = (fall["read"] - fall["kept"] - sum(fall["dropped"].values()) for fall in falls.values())
     table.add_row("unexplained", *(f"{n:,}" for n in lost))
     return table
+
+
+def _show_decontamination(console: Console, facts: dict[str, Any], sources: tuple[str, ...]) -> None:
+    """Per benchmark what was looked for, and the documents that hold it; then the first of them."""
+    table = _table("contaminated documents", ("benchmark", "items", "searched", *sources))
+    for name, benchmark in facts["benchmarks"].items():
+        found = (f"{benchmark['contaminated'][source]:,}" for source in sources)
+        table.add_row(name, f"{benchmark['items']:,}", f"{benchmark['searched']:,}", *found)
+    console.print(table)
+    for document in facts["documents"]:
+        where = f"{document['document']} in {document['unit']}: {document['benchmark']} {document['item']}"
+        console.print(f" {where}: {' '.join(document['ngram'].split())}", highlight=False, markup=False)
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from gpts_data.mixer.assemble import Shard, assemble
 from gpts_data.mixer.budget import whole_weights
+from gpts_data.mixer.contamination import index_benchmarks
 from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
 from gpts_data.mixer.decide import Decided
 from gpts_data.mixer.learn import Progress, train_tokenizer
@@ -65,6 +66,7 @@ def build(
             clean_up(plan)
             return Built(manifest, fresh=False)
         sweep(folder)
+        index_benchmarks(plan)  # first, so that one that cannot be read leaves nothing half-done
         freeze(plan)
         try:
             with open_engine(workers, scheduler) as engine:

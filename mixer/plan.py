@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.recipe import Recipe, RecipeSource, resolved
+from gpts_data.pipelines import decontaminate
+from gpts_data.pipelines.benchmarks import list_benchmark
 from gpts_data.pipelines.decompress import COMPRESSED
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.files import json_digest, write_json
@@ -40,6 +42,7 @@ class Plan:
     given: Artifact | None
     patience: Patience = Patience()
     encoder: Choice = "fast"
+    benchmarks: tuple[Listing, ...] = ()
 
     @property
     def access(self) -> Access:
@@ -57,8 +60,21 @@ class Plan:
             "format": FORMAT,
             "recipe": resolved(self.recipe),
             "sources": [listing_facts(listing) for listing in self.listings],
+            "benchmarks": [listing_facts(listing) for listing in self.benchmarks],
             "tokenizer": self.given.digest if self.given else None,
         }
+
+    def index_key(self) -> str:
+        """What the n-grams of the benchmarks are a function of."""
+        wanted = self.recipe.decontaminate
+        columns = [benchmark.columns for benchmark in wanted.benchmark] if wanted else []
+        ngram = wanted.ngram if wanted else 0
+        return json_digest([decontaminate.VERSION, ngram, columns, self.facts()["benchmarks"]])
+
+    @property
+    def index(self) -> Path | None:
+        """The folder of the benchmarks' n-grams; None when there are no benchmarks."""
+        return self.work / "benchmarks" / self.index_key()[:16] if self.recipe.decontaminate else None
 
     def build_id(self, tokenizer: Artifact) -> str:
         """What the mix is a function of: recipe, files and tokenizer, however the tokenizer came to be."""
@@ -70,7 +86,8 @@ class Plan:
         return json_digest(
             [FORMAT, VERSION, source.columns, source.id, source.url, source.max_document_bytes, source.at_least,
              asdict(self.recipe.cleaning(source)), asdict(self.recipe.dedup),
-             tokenizer.digest, unit.name, unit.file.size, unit.file.sha256 or revision]
+             self.index_key() if self.index else None, tokenizer.digest,
+             unit.name, unit.file.size, unit.file.sha256 or revision]
         )  # fmt: skip
 
 
@@ -97,7 +114,8 @@ def make_plan(
         list_files(_pinned(source, revisions[i] if revisions else None), recipe_folder, access)
         for i, source in enumerate(recipe.source)
     )
-    plan = Plan(recipe, listings, folder, given, patience, encoder)
+    benchmarks = _list_benchmarks(recipe, frozen, recipe_folder, access)
+    plan = Plan(recipe, listings, folder, given, patience, encoder, benchmarks)
     if frozen is not None and _without_budgets(frozen) != _without_budgets(plan.facts()):
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.facts())} differs); "
@@ -108,6 +126,20 @@ def make_plan(
         for file in filled if source.files else filled[:1]:
             check_columns(source, file, access)
     return plan
+
+
+def _list_benchmarks(
+    recipe: Recipe, frozen: dict[str, Any] | None, folder: Path, access: Access
+) -> tuple[Listing, ...]:
+    """The files of the benchmarks, at the revisions of the frozen plan where it is this recipe's."""
+    if recipe.decontaminate is None:
+        return ()
+    same = frozen is not None and frozen["recipe"].get("decontaminate") == resolved(recipe)["decontaminate"]
+    revisions = [facts["revision"] for facts in frozen["benchmarks"]] if frozen and same else None
+    return tuple(
+        list_benchmark(benchmark, folder, access, revisions[i] if revisions else None)
+        for i, benchmark in enumerate(recipe.decontaminate.benchmark)
+    )
 
 
 def freeze(plan: Plan) -> None:

@@ -2,7 +2,8 @@
 
 A unit file is Arrow IPC, one record batch per batch of documents, so it is written and mapped back piece by piece:
 `id`, `url` strings; `draw` uint64, the hash of the id that decides on validation; `keys` uint64 x n, what dedup
-compares; `tokens` uint32; `ids` list of uint16, end-of-text included.
+compares; `matches` list of uint32, the n-grams of benchmarks it contains; `tokens` uint32; `ids` list of uint16,
+end-of-text included.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.decontaminate import finder
 from gpts_data.pipelines.faults import damage, separate
 from gpts_data.pipelines.files import committed, file_digest
 from gpts_data.pipelines.filters import Clean, cleaner
@@ -34,6 +36,14 @@ DRAW_SEED = 0x5EED  # of the validation draw; the same documents are held out un
 
 
 @dataclass(frozen=True)
+class Benchmarks:
+    """What documents are searched for: the folder of the n-grams, and how many words they have."""
+
+    folder: Path
+    ngram: int
+
+
+@dataclass(frozen=True)
 class Prepare:
     """One task: `path` is the unit file to write, its receipt beside it."""
 
@@ -47,6 +57,7 @@ class Prepare:
     path: Path
     access: Access = Access()
     encoder: Choice = "fast"
+    benchmarks: Benchmarks | None = None
 
     @property
     def receipt(self) -> Path:
@@ -95,6 +106,7 @@ def schema(dedup: Dedup) -> pa.Schema:
             ("url", pa.string()),
             ("draw", pa.uint64()),
             ("keys", pa.list_(pa.uint64(), dedup.n_keys)),
+            ("matches", pa.list_(pa.uint32())),
             ("tokens", pa.uint32()),
             ("ids", pa.list_(pa.uint16())),
         ]
@@ -113,11 +125,18 @@ def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: Proof) 
             batch.column("url"),
             pa.array(hash_strings(names, DRAW_SEED)),
             pa.FixedSizeListArray.from_arrays(pa.array(keys.ravel()), task.dedup.n_keys),
+            _matches(batch, task.benchmarks),
             pa.array(lengths),
             pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),
         ],
         schema=schema(task.dedup),
     )
+
+
+def _matches(batch: pa.RecordBatch, benchmarks: Benchmarks | None) -> pa.ListArray:
+    if benchmarks is None:
+        return pa.ListArray.from_arrays(pa.array([0] * (batch.num_rows + 1), pa.int32()), pa.array([], pa.uint32()))
+    return finder(benchmarks.folder, benchmarks.ngram).find(batch.column("text"))
 
 
 def unit_batches(path: Path) -> Iterator[pa.RecordBatch]:

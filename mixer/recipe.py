@@ -1,7 +1,8 @@
 """The recipe: a TOML file as frozen dataclasses, checked before any work.
 
 Each table is the dataclass beside the code it drives: `[tokenizer]` is tokenizer.train.Training, `[[source]]` is
-pipelines.sources.Source, `[clean]` pipelines.filters.Clean, `[dedup]` pipelines.signatures.Dedup.
+pipelines.sources.Source, `[clean]` pipelines.filters.Clean, `[dedup]` pipelines.signatures.Dedup,
+`[decontaminate]` pipelines.decontaminate.Decontaminate.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from gpts_data.mixer.budget import budget
+from gpts_data.pipelines.decontaminate import Decontaminate, check_decontaminate
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.filters import Clean, check_clean
 from gpts_data.pipelines.signatures import Dedup
@@ -59,6 +61,7 @@ class Recipe:
     tokenizer: Training = Training()
     clean: Clean = field(default_factory=Clean)
     dedup: Dedup = Dedup()
+    decontaminate: Decontaminate | None = None
     validation: Validation = Validation()
 
     @property
@@ -103,6 +106,8 @@ def check(recipe: Recipe) -> None:
     for source in recipe.source:
         _check_source(source)
         check_clean(recipe.cleaning(source))
+    if recipe.decontaminate is not None:
+        check_decontaminate(recipe.decontaminate)
     for key in ("window", "unit", "shard_windows"):
         if getattr(recipe, key) < (2 if key == "window" else 1):
             raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {2 if key == 'window' else 1}")

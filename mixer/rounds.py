@@ -12,7 +12,8 @@ from typing import Any
 
 from gpts_data.mixer.decide import Decided, PreparedUnit, decide, survivors
 from gpts_data.mixer.plan import Plan, too_short
-from gpts_data.mixer.prepare import Prepare, prepare
+from gpts_data.mixer.prepare import Benchmarks, Prepare, prepare
+from gpts_data.pipelines.decontaminate import Guard
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.sources import Unit, refuse_damage, split
 from gpts_data.tokenizer.artifact import Artifact
@@ -33,6 +34,8 @@ class Supply:
         self.needed = plan.recipe.windows[number] * plan.recipe.window
         self.receipts: list[dict[str, Any]] = []
         self.tasks: list[Prepare] = []
+        wanted, index = plan.recipe.decontaminate, plan.index
+        self._benchmarks = Benchmarks(index, wanted.ngram) if wanted and index else None
         self._units = self._all_units(plan.listings[number].files)
 
     def take(self, missing: int, rate: float) -> list[Prepare]:
@@ -68,7 +71,7 @@ class Supply:
         clean, dedup = self.plan.recipe.cleaning(self.source), self.plan.recipe.dedup
         return Prepare(
             self.source, unit, clean, dedup, self.tokenizer.folder, self.tokenizer.digest, key, path, self.plan.access,
-            self.plan.encoder,
+            self.plan.encoder, self._benchmarks,
         )  # fmt: skip
 
 
@@ -93,6 +96,7 @@ def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tup
             [supply.prepared() for supply in supplies],
             [supply.needed for supply in supplies],
             plan.recipe.validation.fraction,
+            Guard(plan.recipe.decontaminate.max_documents if plan.recipe.decontaminate else 0),
         )
         have = [survivors(units) for units in decided]
 

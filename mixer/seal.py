@@ -9,6 +9,7 @@ from typing import Any
 
 from gpts_data.mixer.assemble import Shard, assemble
 from gpts_data.mixer.card import card
+from gpts_data.mixer.contamination import contamination
 from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
 from gpts_data.mixer.decide import Decided
 from gpts_data.mixer.manifest import write_manifest
@@ -44,6 +45,7 @@ def seal(
         "waterfall": {
             name: waterfall(supplies[i].receipts, decided[i]) for i, name in enumerate(plan.recipe.names)
         },
+        **contamination(plan, decided),
         "tokenizer": {
             "digest": tokenizer.digest, "vocab_size": tokenizer.vocab_size, "eos_id": tokenizer.eos_id,
         },

@@ -76,10 +76,11 @@ class Courier:
             self._open.pop(wanted.ticket, None)
 
     def list_files(
-        self, dataset: str, config: str | None, split: str, revision: str | None, patience: Patience
-    ) -> Listed:
+        self, dataset: str, config: str | None, split: str, revision: str | None, patience: Patience,
+        patterns: tuple[str, ...] = (),
+    ) -> Listed:  # fmt: skip
         """`hub.list_files`, in the child, as often as it takes."""
-        return patiently(patience, lambda: self._listing((dataset, config, split, revision), patience))
+        return patiently(patience, lambda: self._listing((dataset, config, split, revision, patterns), patience))
 
     def close(self) -> None:
         """End the child. What was asked for can be asked for again."""
@@ -122,7 +123,7 @@ class Courier:
             self.drop(wanted)
             wanted.error = message[1] if isinstance(message[1], GptsDataError) else None
 
-    def _listing(self, what: tuple[str, str | None, str, str | None], patience: Patience) -> Listed:
+    def _listing(self, what: tuple[str, str | None, str, str | None, tuple[str, ...]], patience: Patience) -> Listed:
         """In a child of its own: the clients remember half a listing that failed."""
         self._kill()
         seconds = min(LISTING_STALLS * patience.stall, max(patience.budget, LISTING_SECONDS))

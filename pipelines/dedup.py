@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-TRAIN, HELD_OUT, OVER_BUDGET, FIRST_DUPLICATE = range(4)
+TRAIN, HELD_OUT, OVER_BUDGET, EXCLUDED, FIRST_DUPLICATE = range(5)
 """Verdicts. From FIRST_DUPLICATE on: `verdict - FIRST_DUPLICATE` is the key column that matched, bands as one."""
 
 _N_NAMED_KEYS = 3  # text, id, url; the bands follow and count as one reason
@@ -41,18 +41,23 @@ class Kept:
         self._seen = 0
 
     def decide(
-        self, keys: NDArray[np.uint64], tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], budget: int
-    ) -> Verdicts:
+        self, keys: NDArray[np.uint64], tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], budget: int,
+        excluded: NDArray[np.bool_] | None = None,
+    ) -> Verdicts:  # fmt: skip
         """Judge the next documents in canonical order and remember the kept ones.
 
         keys: uint64 (documents, keys), 0 for none; tokens: their lengths; held_out: True keeps a document for
         validation, outside the budget; budget: training tokens the source still wants, 0 puts every document over
-        budget.
+        budget; excluded: True for a document that is not to be in the mix for another reason, so that it is nobody's
+        twin either.
         """
+        excluded = np.zeros(len(keys), np.bool_) if excluded is None else excluded
         self._grow(keys.size)
         codes = np.empty(len(keys), dtype=np.uint8)
         twins = np.zeros(len(keys), dtype=np.uint32)
-        used, taken = _decide(self._keys, self._owners, keys, tokens, held_out, budget, self._seen, codes, twins)
+        used, taken = _decide(
+            self._keys, self._owners, keys, tokens, held_out, budget, excluded, self._seen, codes, twins
+        )
         self._used += used
         self._seen += len(keys)
         return Verdicts(codes, twins, taken)
@@ -88,12 +93,15 @@ def _reinsert(old_keys, old_owners, new_keys, new_owners):  # type: ignore[no-un
 
 
 @numba.njit(cache=True)
-def _decide(table, owners, keys, tokens, held_out, budget, seen, codes, twins):  # type: ignore[no-untyped-def]
+def _decide(table, owners, keys, tokens, held_out, budget, excluded, seen, codes, twins):  # type: ignore[no-untyped-def]
     used = 0
     taken = 0
     for d in range(len(keys)):
         if taken >= budget:
             codes[d] = OVER_BUDGET
+            continue
+        if excluded[d]:
+            codes[d] = EXCLUDED
             continue
         match = -1
         for c in range(keys.shape[1]):

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,13 @@ class HubFile:
 
 
 def list_files(
-    dataset: str, config: str | None, split: str, revision: str | None
+    dataset: str, config: str | None, split: str, revision: str | None, patterns: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, tuple[HubFile, ...]]]:
     """Yields one pair: the commit that `revision` (default: the newest) names now, and the split's files at it, in the
     hub's order.
+
+    With `patterns`, which match paths inside the dataset (`*` matches `/` too), config and split are not asked for:
+    the only way to a dataset of 67 configs, or to the branch where the hub puts parquet for a dataset of scripts.
 
     Raises `RecipeError` for a dataset, revision, config or split that does not exist, `SourceUnavailableError` when the
     hub does not answer.
@@ -51,10 +55,12 @@ def list_files(
     with _hub_errors(what):
         api = HfApi()
         commit = str(api.dataset_info(dataset, revision=revision).sha)
-        _fetch_card(api, dataset, commit)
-        urls = _data_files(dataset, config, split, commit)
         root = f"hf://datasets/{dataset}@{commit}/"
-        paths = [url.removeprefix(root) for url in urls]
+        if patterns:
+            paths = _matching(api, dataset, commit, patterns)
+        else:
+            _fetch_card(api, dataset, commit)
+            paths = [url.removeprefix(root) for url in _data_files(dataset, config, split, commit)]
         sizes = _sizes(api, dataset, commit, paths)
     yield commit, tuple(HubFile(path, root + path, *sizes[path]) for path in paths)
 
@@ -141,6 +147,17 @@ def _data_files(dataset: str, config: str | None, split: str, commit: str) -> li
     if split not in found:
         raise RecipeError(f"dataset {dataset!r} has no split {split!r}; found {', '.join(map(str, found))}")
     return [str(url) for url in dict.fromkeys(found[split])]
+
+
+def _matching(api: Any, dataset: str, commit: str, patterns: tuple[str, ...]) -> list[str]:
+    """The paths that match, by pattern and then by name, each once."""
+    tree = api.list_repo_tree(dataset, recursive=True, revision=commit, repo_type="dataset")
+    names = sorted(entry.path for entry in tree if hasattr(entry, "size"))
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            some = ", ".join(names[:3]) or "no file"
+            raise RecipeError(f"dataset {dataset!r}: files = {pattern!r} matches none of its {len(names)}: {some}, ...")
+    return list(dict.fromkeys(name for pattern in patterns for name in names if fnmatchcase(name, pattern)))
 
 
 def _sizes(api: Any, dataset: str, commit: str, paths: list[str]) -> dict[str, tuple[int, str | None]]:

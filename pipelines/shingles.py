@@ -19,7 +19,7 @@ from gpts_data.pipelines.letters import NOTHING, SEPARATOR, ZERO
 _NO_WORD = np.uint64(0xCBF29CE484222325)  # FNV-1a's start and prime; code points instead of bytes
 _PRIME = np.uint64(0x100000001B3)
 _A, _Z, _CASE, _END = np.uint8(ord("a")), np.uint8(ord("z")), np.uint8(0x20), np.uint8(0)
-_BASE = np.uint64(0x2D358DCCAA6C78A7)  # 3 modulo 4: words exchanged cancel only where they agree in 63 bits
+BASE = np.uint64(0x2D358DCCAA6C78A7)  # 3 modulo 4: words exchanged cancel only where they agree in 63 bits
 
 
 @numba.njit(cache=True, nogil=True)
@@ -65,11 +65,11 @@ def hash_ngrams(words, n_words, ngrams):  # type: ignore[no-untyped-def]
     """Replace words[:n_words] by the hashes of their n-grams. Returns how many, 0 for fewer words than `ngrams`."""
     rolling, top = U0, U1
     for i in range(min(ngrams - 1, n_words)):
-        rolling = rolling * _BASE + words[i]
-        top *= _BASE
+        rolling = rolling * BASE + words[i]
+        top *= BASE
     n = max(n_words - ngrams + 1, 0)
     for i in range(n):
-        rolling = rolling * _BASE + words[i + ngrams - 1]
+        rolling = rolling * BASE + words[i + ngrams - 1]
         ngram = mix(rolling)
         rolling -= words[i] * top
         words[i] = ngram

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, ClassVar, cast
 
 import pyarrow as pa
 
@@ -38,6 +38,8 @@ class Source:
     (`faults.DAMAGE`) in a whole build, before it is refused. `at_least`: the least of the source's own scores
     (`int_score`, `language_score`) that a document must have, by column.
     """
+
+    kind: ClassVar[str] = "source"  # for messages
 
     name: str
     weight: float
@@ -111,11 +113,12 @@ def list_files(source: Source, folder: Path, access: Access = Access()) -> Listi
 
 
 def _list_dataset(source: Source, dataset: str, access: Access) -> Listing:
-    revision, found = courier().list_files(dataset, source.config, source.split, source.revision, access.patience)
+    what = dataset, source.config, source.split, source.revision
+    revision, found = courier().list_files(*what, access.patience, source.files)
     for file in found:
         if source.integrity == "sha256" and file.sha256 is None:
             raise RecipeError(
-                f"source {source.name!r}: the hub lists no sha256 of {file.path}, a small file; "
+                f"{source.kind} {source.name!r}: the hub lists no sha256 of {file.path}, a small file; "
                 'use integrity = "stream"'
             )
     return Listing(tuple(SourceFile(f.path, f.url, f.size, f.sha256) for f in found), revision)
@@ -132,7 +135,7 @@ def _match(source: Source, pattern: str, folder: Path) -> list[str]:
     matches = sorted(path for path in found if os.path.isfile(path))
     if not matches:
         raise RecipeError(
-            f"source {source.name!r}: files = {pattern!r} matches nothing under {folder}; "
+            f"{source.kind} {source.name!r}: files = {pattern!r} matches nothing under {folder}; "
             "globs are relative to the recipe's folder"
         )
     return matches

@@ -36,7 +36,7 @@ from weakref import WeakSet
 LFS = (".parquet", ".zst", ".gz")  # what .gitattributes keeps out of git; only such files have a sha256 in listings
 ADDRESS = re.compile(
     r"/(?:api/)?datasets/(?P<repo>[^/]+/[^/]+)"
-    r"(?:/(?P<kind>revision|tree|resolve)/(?P<revision>[^/]+)(?:/(?P<path>.*))?)?"
+    r"(?:/(?P<kind>revision|tree|resolve)/(?P<revision>(?:refs/convert/)?[^/]+)(?:/(?P<path>.*))?)?"
 )
 PIECE = 256 << 10  # of a body that is read and sent at once
 
@@ -145,8 +145,8 @@ class Hub:
         return new
 
     def resolve(self, repo: str, revision: str | None) -> str | None:
-        """The commit that a revision names; None when there is none."""
-        sha = self.heads.get(repo) if revision in (None, "main") else revision
+        """The commit that a revision names; None when there is none. The hub's branch for parquet is main here."""
+        sha = self.heads.get(repo) if revision in (None, "main", "refs/convert/parquet") else revision
         return sha if sha and (self.root / repo / sha).is_dir() else None
 
     def find(self, path: str) -> Path | None:

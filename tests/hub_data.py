@@ -23,6 +23,7 @@ from tests.hub import Hub
 from tests.prose import documents
 
 SHARES = {"edu": 0.55, "cosmopedia": 0.30, "quality": 0.15}  # of gpt-s-5m
+QUESTION = "A woman in a red coat is seen walking up a hill. She stops, looks at the sky and"
 WIDTH = 768  # floats of an embedding: about as many bytes as a document's text
 
 
@@ -53,7 +54,8 @@ def write(path: Path, columns: dict[str, Any], width: int = 0, group: int = 50) 
 
 
 def preset(hub: Hub, text_bytes: int, parts: int = 2, group: int = 1000) -> None:
-    """The three datasets of gpt-s-5m with their own layouts and columns, and configs beside those that it reads.
+    """The datasets of gpt-s-5m with their own layouts and columns, and configs beside those that it reads. The second
+    document of the first source holds QUESTION, of HellaSwag.
 
     `text_bytes` of prose that its filters keep, divided as its weights are, each source in `parts` files. Its own
     tokenizer makes one token of 4.0 bytes: 12 MB, made in two seconds, are enough for a build of 2M tokens.
@@ -62,6 +64,8 @@ def preset(hub: Hub, text_bytes: int, parts: int = 2, group: int = 1000) -> None
         name: [documents(f"{name}-{part}", round(text_bytes * share / parts)) for part in range(parts)]
         for name, share in SHARES.items()
     }
+    texts["edu"][0][1] += f"\n\n{QUESTION}\n"
+    benchmarks(hub)
     edu = hub.folder("HuggingFaceFW/fineweb-edu")
     card(edu, {"default": "data/*/*", "sample-10BT": "sample/10BT/*", "sample-100BT": "sample/100BT/*"})
     write(edu / "data/CC-MAIN-2024-10/000_00000.parquet", edu_columns("data", documents("data", 5000)))
@@ -78,6 +82,33 @@ def preset(hub: Hub, text_bytes: int, parts: int = 2, group: int = 1000) -> None
         write(smol / f"cosmopedia-v2/train-{i:05}-of-{parts:05}.parquet", columns, group=group)
         columns = quality_columns(f"quality-{i}", texts["quality"][i])
         write(quality / f"data/CC-MAIN-{2013 + i}-20/000_00000.parquet", columns, group=group)
+
+
+def benchmarks(hub: Hub) -> None:
+    """Two items of each benchmark of gpt-s-5m, in the layouts and columns of its dataset."""
+    rng = random.Random(4)
+    endings = [[prose(rng, 10) for _ in range(4)] for _ in range(2)]
+    hellaswag = hub.folder("Rowan/hellaswag")
+    splits = "\n".join(f"  - split: {name}\n    path: data/{name}-*" for name in ("train", "test", "validation"))
+    (hellaswag / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}\n---\n")
+    write(hellaswag / "data/train-00000-of-00001.parquet", {"ctx": ["not read"]})
+    write(hellaswag / "data/test-00000-of-00001.parquet", {"ctx": ["not read"]})
+    columns = {"ind": [24, 53], "ctx": [QUESTION, prose(rng, 30)], "endings": endings, "label": ["3", "0"]}
+    write(hellaswag / "data/validation-00000-of-00001.parquet", columns)
+    arc = hub.folder("allenai/ai2_arc")
+    split = "  data_files:\n  - split: test\n    path: {}/test-*"
+    configs = [f"- config_name: {name}\n{split.format(name)}" for name in ("ARC-Challenge", "ARC-Easy")]
+    (arc / "README.md").write_text("\n".join(["---", "configs:", *configs, "---"]))
+    write(arc / "ARC-Challenge/test-00000-of-00001.parquet", {"question": ["not read"]})
+    choices = [{"text": texts, "label": list("ABCD")} for texts in endings]
+    columns = {"id": ["Mercury_1", "Mercury_2"], "question": [prose(rng, 9), prose(rng, 20)], "choices": choices}
+    write(arc / "ARC-Easy/test-00000-of-00001.parquet", {**columns, "answerKey": ["A", "B"]})
+    piqa = {name: [prose(rng, 9), prose(rng, 20)] for name in ("goal", "sol1", "sol2")}
+    write(hub.folder("ybisk/piqa") / "plain_text/validation/0000.parquet", {**piqa, "label": [0, 1]})
+    write(hub.folder("ybisk/piqa") / "plain_text/test/0000.parquet", {**piqa, "label": [-1, -1]})
+    for name in ("adjunct_island", "wh_island"):
+        pairs = {kind: [prose(rng, 5), prose(rng, 9)] for kind in ("sentence_good", "sentence_bad")}
+        write(hub.folder("nyu-mll/blimp") / name / "train-00000-of-00001.parquet", {**pairs, "UID": [name] * 2})
 
 
 def edu_columns(seed: str, texts: list[str]) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def _files(source: Source, folder: Path) -> Check:
 
 def hub(recipe: Recipe, seconds: float = probe.SECONDS) -> Iterator[Check]:
     """One check a hub dataset and one for the token; none for a recipe without hub sources."""
-    datasets = list(dict.fromkeys((s.dataset, s.revision) for s in recipe.source if s.dataset))
+    benchmarks = recipe.decontaminate.benchmark if recipe.decontaminate else ()
+    datasets = list(dict.fromkeys((s.dataset, s.revision) for s in (*recipe.source, *benchmarks) if s.dataset))
     if not datasets:
         return
     found = probe.probe(datasets, seconds)

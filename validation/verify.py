@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from gpts_data.mixer.budget import share, whole_weights
+from gpts_data.mixer.decide import CONTAMINATED_REASON
 from gpts_data.mixer.manifest import NAME
 from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.permutation import Permutation
@@ -97,6 +98,10 @@ def _accounts(mix: Mix) -> Iterator[Problem]:
         lost = fall["read"] - fall["kept"] - sum(fall["dropped"].values())
         if lost:
             yield Problem(NAME, f"{name}: {lost:,} documents unexplained")
+        benchmarks = mix.manifest.get("decontamination", {}).get("benchmarks", {})
+        found = sum(benchmark["contaminated"][name] for benchmark in benchmarks.values())
+        if (dropped := fall["dropped"].get(CONTAMINATED_REASON, 0)) != found:
+            yield Problem(NAME, f"{name}: {dropped:,} documents dropped as contaminated, {found:,} by benchmark")
 
 
 def _order(mix: Mix) -> Iterator[Problem]:

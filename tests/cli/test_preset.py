@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.hub import Hub
-from tests.hub_data import preset, run
+from tests.hub_data import QUESTION, preset, run
 
 MAIN = "from gpts_data.cli.main import cli; cli()"
 
@@ -19,11 +19,18 @@ def test_the_preset_from_its_three_datasets(tmp_path: Path) -> None:
         preset(hub, 12_000_000)
         run(hub, tmp_path, "-c", MAIN, "build-mix", "--tokens", "2M", "--out", "mix", "--workers", "2")
         assert json.loads(run(hub, tmp_path, "-c", MAIN, "verify", "mix", "--json")) == {"ok": True, "problems": []}
-        sources = json.loads((tmp_path / "mix/manifest.json").read_text())["sources"]
+        manifest = json.loads((tmp_path / "mix/manifest.json").read_text())
+        sources, contamination = manifest["sources"], manifest["decontamination"]
         assert {name: facts["windows"] for name, facts in sources.items()} == {
             "fineweb-edu": 2148, "cosmopedia-v2": 1172, "fineweb-hq": 586
         }  # fmt: skip
-        assert {facts["revision"] for facts in sources.values()} == set(hub.heads.values())
+        listed = [*sources.values(), *contamination["benchmarks"].values()]
+        assert {facts["revision"] for facts in listed} == set(hub.heads.values())
+        found = {name: (b["items"], b["searched"]) for name, b in contamination["benchmarks"].items()}
+        assert found == {"hellaswag": (2, 2), "arc-easy": (2, 2), "piqa": (2, 2), "blimp": (4, 2)}
+        (document,) = contamination["documents"]
+        assert (document["source"], document["benchmark"]) == ("fineweb-edu", "hellaswag")
+        assert document["ngram"] == " ".join(QUESTION.split()[:13])
         hub.total()
         wanted = served = 0
         for file in hub.folder("epfml/FineWeb-HQ").rglob("*.parquet"):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gpts_data.pipelines.errors import SourceUnavailableError, StorageError
+from gpts_data.pipelines.benchmarks import Benchmark, list_benchmark, read_items
+from gpts_data.pipelines.errors import RecipeError, SourceUnavailableError, StorageError
 from gpts_data.pipelines.patience import Patience
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Listing, Source, list_files
@@ -88,3 +89,32 @@ def test_a_cache_that_cannot_be_written_is_of_the_disk(hub: Hub, tmp_path: Path)
     (tmp_path / "file").write_text("")
     with used_here(hub, tmp_path / "file"), pytest.raises(StorageError, match="check HF_HOME"):
         listing(hub)
+
+
+def test_a_benchmark_may_name_paths_inside_the_dataset(hub: Hub) -> None:
+    """Files of two configs at once, without a word to `datasets`; their content whole."""
+    patterns = ("data/t*/*.parquet", "data/one/b.*", "data/*/b.parquet")
+    benchmark = Benchmark("b", ("text + dump",), patterns, "acme/web", revision="refs/convert/parquet")
+    found = list_benchmark(benchmark, Path(), Access(patience=FAST))
+    assert [file.name for file in found.files] == ["data/two/a.parquet", "data/one/b.parquet"]
+    assert found.revision == hub.heads["acme/web"]
+    items = list(read_items(benchmark, found, Access(patience=FAST)))
+    assert [item.place for item in items[:6:5]] == ["data/two/a.parquet:0", "data/one/b.parquet:0"]
+    assert [item.texts for item in items[5:]] == [[f"{text} CC"] for text in rows("one/b", 5)["text"]]
+    assert list_benchmark(benchmark, Path(), Access(patience=FAST), hub.heads["acme/web"]) == found
+
+
+def test_paths_that_are_not_in_the_dataset(hub: Hub) -> None:
+    benchmark = Benchmark("b", ("text",), ("data/three/*",), "acme/web")
+    with pytest.raises(
+        RecipeError, match=r"'acme/web': files = 'data/three/\*' matches none of its 4: README.md, data"
+    ):
+        list_benchmark(benchmark, Path(), Access(patience=FAST))
+
+
+def test_a_benchmark_that_comes_damaged_is_not_used(hub: Hub) -> None:
+    benchmark = Benchmark("b", ("text",), ("data/two/*",), "acme/web")
+    found = list_benchmark(benchmark, Path(), Access(patience=FAST))
+    hub.fault = faults.only("/resolve/", faults.flip(100))
+    with pytest.raises(SourceUnavailableError, match=r"data/two/a.parquet: came damaged"):
+        list(read_items(benchmark, found, Access(patience=FAST)))
