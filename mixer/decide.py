@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.mixer.prepare import batch_keys, unit_batches
+from gpts_data.mixer.index import Index, index
+from gpts_data.mixer.prepare import document_columns
 from gpts_data.pipelines.decontaminate import Guard
 from gpts_data.pipelines.dedup import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, Kept
+from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.signatures import REASONS
 
 OVER_BUDGET_REASON = "over_budget"  # read beyond the last document that the source's budget needed
@@ -34,6 +36,10 @@ class Decided:
     tokens: int
     witnesses: NDArray[np.uint32]
     """Of each contaminated document, in order, the n-gram that condemned it."""
+    first: int
+    """The ordinal of its first document among all of the build, in canonical order."""
+    twins: NDArray[np.uint32]
+    """Of each duplicate, in order, the ordinal of the document of the mix that it repeats."""
 
     @property
     def stop(self) -> int:
@@ -52,39 +58,61 @@ class Decided:
 class PreparedUnit:
     path: Path
     name: str
+    run: Path
+    """Its keys, sorted."""
+    n_keys: int
 
 
 def decide(
-    sources: Sequence[Sequence[PreparedUnit]], needed: Sequence[int], fraction: float, guard: Guard
-) -> list[list[Decided]]:
-    """Judge all documents prepared so far. `needed`: training tokens per source; `fraction`: held out for validation;
-    `guard`: a new one, that has seen nothing."""
-    kept = Kept()
+    sources: Sequence[Sequence[PreparedUnit]], columns: int, needed: Sequence[int], fraction: float, guard: Guard,
+    folder: Path, engine: Engine,
+) -> list[list[Decided]]:  # fmt: skip
+    """Judge all documents prepared so far. `columns`: of keys, `Dedup.n_keys`; `needed`: training tokens per source;
+    `fraction`: held out for validation; `guard`: a new one, that has seen nothing; `folder`: for the index."""
+    units = [unit for source in sources for unit in source]
     limit = np.uint64(min(int(fraction * 2**64), 2**64 - 1))
-    return [_decide_source(kept, guard, units, budget, limit) for units, budget in zip(sources, needed, strict=True)]
+    with index([unit.run for unit in units], sum(unit.n_keys for unit in units), folder, engine) as found:
+        judge = _Judge(found, Kept(found.n_groups, columns), guard, limit)
+        return [judge.source(units, budget) for units, budget in zip(sources, needed, strict=True)]
 
 
-def _decide_source(
-    kept: Kept, guard: Guard, units: Sequence[PreparedUnit], needed: int, limit: np.uint64
-) -> list[Decided]:
-    decided: list[Decided] = []
-    start = 0
-    for unit in units:
-        codes, witnesses = [np.empty(0, np.uint8)], [np.empty(0, np.uint32)]
-        taken = 0
-        for batch in unit_batches(unit.path):
-            held_out = batch.column("draw").to_numpy() < limit
-            tokens = batch.column("tokens").to_numpy()
-            found = guard.judge(batch.column("matches"))
-            budget = max(needed - start - taken, 0)
-            verdicts = kept.decide(batch_keys(batch), tokens, held_out, budget, found >= 0)
-            guard.forget(batch.column("matches"), verdicts.codes == OVER_BUDGET)
-            codes.append(verdicts.codes)
-            witnesses.append(found[verdicts.codes == EXCLUDED].astype(np.uint32))
-            taken += verdicts.tokens
-        decided.append(Decided(unit.path, unit.name, np.concatenate(codes), start, taken, np.concatenate(witnesses)))
-        start += taken
-    return decided
+class _Judge:
+    """Walks over all units in canonical order, one after the other."""
+
+    def __init__(self, found: Index, kept: Kept, guard: Guard, limit: np.uint64) -> None:
+        self._index, self._kept, self._guard, self._limit = found, kept, guard, limit
+        self._number = 0
+
+    def source(self, units: Sequence[PreparedUnit], needed: int) -> list[Decided]:
+        decided: list[Decided] = []
+        for unit in units:
+            decided.append(self._unit(unit, decided[-1].stop if decided else 0, needed))
+        return decided
+
+    def _unit(self, unit: PreparedUnit, start: int, needed: int) -> Decided:
+        tokens, draws, matches = document_columns(unit.path)
+        shared = self._index.of(self._number)
+        self._number += 1
+        first, found = self._kept.seen, self._guard.judge(matches)
+        verdicts = self._kept.decide(shared, tokens, draws < self._limit, found >= 0, max(needed - start, 0))
+        self._guard.forget(matches, verdicts.codes == OVER_BUDGET)
+        witnesses = found[verdicts.codes == EXCLUDED].astype(np.uint32)
+        return Decided(unit.path, unit.name, verdicts.codes, start, verdicts.tokens, witnesses, first, verdicts.twins)
+
+
+def overlap(decided: Sequence[Sequence[Decided]]) -> list[list[int]]:
+    """Per source the duplicates by the source of the kept document that each repeats; rows and columns in recipe order.
+
+    A source without documents has no twins.
+    """
+    ends = np.cumsum([sum(len(unit.codes) for unit in units) for units in decided])
+    return [
+        np.bincount(
+            np.searchsorted(ends, np.concatenate([[], *(unit.twins for unit in units)]), side="right"),
+            minlength=len(decided),
+        ).tolist()
+        for units in decided
+    ]
 
 
 def survivors(decided: Sequence[Decided]) -> int:

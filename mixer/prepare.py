@@ -1,9 +1,9 @@
 """PREPARE(unit): read, clean, sign, encode. A pure function of recipe, tokenizer and unit; text is never stored.
 
 A unit file is Arrow IPC, one record batch per batch of documents, so it is written and mapped back piece by piece:
-`id`, `url` strings; `draw` uint64, the hash of the id that decides on validation; `keys` uint64 x n, what dedup
-compares; `matches` list of uint32, the n-grams of benchmarks it contains; `tokens` uint32; `ids` list of uint16,
-end-of-text included.
+`id`, `url` strings; `draw` uint64, the hash of the id that decides on validation; `matches` list of uint32, the n-grams
+of benchmarks that it has; `tokens` uint32; `ids` list of uint16, end-of-text included. Beside it the keys that dedup
+compares (index.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gpts_data.mixer.index import run_writer
 from gpts_data.pipelines.decontaminate import finder
 from gpts_data.pipelines.faults import damage, separate
 from gpts_data.pipelines.files import committed, file_digest
@@ -31,6 +32,16 @@ from gpts_data.pipelines.sources import Source, Unit, read
 from gpts_data.tokenizer.encode import Choice, Encoder, encoder
 from gpts_data.tokenizer.proof import Proof
 
+UNIT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("draw", pa.uint64()),
+        ("matches", pa.list_(pa.uint32())),
+        ("tokens", pa.uint32()),
+        ("ids", pa.list_(pa.uint16())),
+    ]
+)
 NAMED = 20  # damaged documents that are named, of each unit and in the manifest
 DRAW_SEED = 0x5EED  # of the validation draw; the same documents are held out under every recipe seed
 
@@ -63,6 +74,10 @@ class Prepare:
     def receipt(self) -> Path:
         return self.path.with_suffix(".json")
 
+    @property
+    def run(self) -> Path:
+        return self.path.with_suffix(".keys.arrow")
+
     def accepts(self, receipt: dict[str, Any]) -> bool:
         """Whether the encoder of a unit that is there will do: who asks for `tokenizers` may distrust the other."""
         return self.encoder == "fast" or str(receipt["encoder"]).startswith(self.encoder)
@@ -79,7 +94,7 @@ def prepare(task: Prepare) -> dict[str, Any]:
     n_read = n_kept = n_tokens = 0
     damaged: list[str] = []
     dropped: Counter[str] = Counter()
-    with committed(task.path) as file, pa.ipc.new_file(file, schema(task.dedup)) as writer:
+    with committed(task.path) as file, pa.ipc.new_file(file, UNIT) as writer, run_writer(task.run) as run:
         for batch in read(task.source, task.unit, task.access):
             damaged += damage(batch)
             sound, faults = separate(batch)
@@ -88,33 +103,19 @@ def prepare(task: Prepare) -> dict[str, Any]:
             n_kept += cleaned.num_rows
             dropped += faults + Counter(reasons.drop_null().to_pylist())
             if cleaned.num_rows:
+                run.add(signer(task.dedup).sign(cleaned))
                 encoded = _encode(cleaned, task, coder, proof)
                 n_tokens += len(encoded.column("ids").values)
                 writer.write_batch(encoded)
     return write_receipt(
         task.receipt, task.key, source=task.source.name, unit=task.unit.name, read=n_read, kept=n_kept,
         dropped=dict(dropped), damaged=damaged[:NAMED], n_damaged=len(damaged), tokens=n_tokens,
-        bytes=task.path.stat().st_size, sha256=file_digest(task.path),
+        bytes=task.path.stat().st_size, sha256=file_digest(task.path), keys=run.n_keys,
         encoder=coder.name, proven={"documents": proof.documents, "bytes": proof.text_bytes},
     )  # fmt: skip
 
 
-def schema(dedup: Dedup) -> pa.Schema:
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("url", pa.string()),
-            ("draw", pa.uint64()),
-            ("keys", pa.list_(pa.uint64(), dedup.n_keys)),
-            ("matches", pa.list_(pa.uint32())),
-            ("tokens", pa.uint32()),
-            ("ids", pa.list_(pa.uint16())),
-        ]
-    )
-
-
 def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: Proof) -> pa.RecordBatch:
-    keys = signer(task.dedup).sign(batch)
     ids, lengths = coder.encode(batch.column("text"))
     names = pc.coalesce(batch.column("id"), batch.column("place"))
     proof.check(names, batch.column("text"), ids, lengths)
@@ -124,12 +125,11 @@ def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: Proof) 
             names,
             batch.column("url"),
             pa.array(hash_strings(names, DRAW_SEED)),
-            pa.FixedSizeListArray.from_arrays(pa.array(keys.ravel()), task.dedup.n_keys),
             _matches(batch, task.benchmarks),
             pa.array(lengths),
             pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),
         ],
-        schema=schema(task.dedup),
+        schema=UNIT,
     )
 
 
@@ -146,11 +146,14 @@ def unit_batches(path: Path) -> Iterator[pa.RecordBatch]:
             yield reader.get_batch(i)
 
 
-def batch_keys(batch: pa.RecordBatch) -> NDArray[np.uint64]:
-    """uint64, shape (documents, keys)."""
-    column = batch.column("keys")
-    flat: NDArray[np.uint64] = column.flatten().to_numpy()
-    return flat.reshape(batch.num_rows, -1)
+def document_columns(path: Path) -> tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]:
+    """Of all documents of a unit: tokens, draws, matches."""
+    columns = "tokens", "draw", "matches"
+    empty = pa.RecordBatch.from_pylist([], schema=UNIT)
+    batches = [batch.select(columns) for batch in (empty, *unit_batches(path))]
+    table = pa.Table.from_batches(batches).combine_chunks()
+    tokens, draws, matches = (table.column(name) for name in columns)
+    return tokens.to_numpy(), draws.to_numpy(), matches.chunk(0) if matches.num_chunks else empty.column("matches")
 
 
 def batch_ids(batch: pa.RecordBatch, chosen: NDArray[np.bool_]) -> NDArray[np.uint16]:

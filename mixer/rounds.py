@@ -55,7 +55,10 @@ class Supply:
         return max(tokens / text_bytes, 1e-3) if text_bytes else FIRST_RATE
 
     def prepared(self) -> list[PreparedUnit]:
-        return [PreparedUnit(task.path, task.unit.name) for task in self.tasks]
+        return [
+            PreparedUnit(task.path, task.unit.name, task.run, receipt["keys"])
+            for task, receipt in zip(self.tasks, self.receipts, strict=True)
+        ]
 
     def damaged(self) -> list[str]:
         """`place: fault` of damaged documents so far, in canonical order; of each unit the first."""
@@ -94,9 +97,12 @@ def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tup
         _prepare(tasks, engine, report)
         decided = decide(
             [supply.prepared() for supply in supplies],
+            plan.recipe.dedup.n_keys,
             [supply.needed for supply in supplies],
             plan.recipe.validation.fraction,
             Guard(plan.recipe.decontaminate.max_documents if plan.recipe.decontaminate else 0),
+            plan.work / "index",
+            engine,
         )
         have = [survivors(units) for units in decided]
 

@@ -11,7 +11,7 @@ from gpts_data.mixer.assemble import Shard, assemble
 from gpts_data.mixer.card import card
 from gpts_data.mixer.contamination import contamination
 from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
-from gpts_data.mixer.decide import Decided
+from gpts_data.mixer.decide import Decided, overlap
 from gpts_data.mixer.manifest import write_manifest
 from gpts_data.mixer.plan import Plan, listing_facts
 from gpts_data.mixer.prepare import NAMED
@@ -46,6 +46,10 @@ def seal(
             name: waterfall(supplies[i].receipts, decided[i]) for i, name in enumerate(plan.recipe.names)
         },
         **contamination(plan, decided),
+        "overlap": {
+            name: dict(zip(plan.recipe.names, row, strict=True))
+            for name, row in zip(plan.recipe.names, overlap(decided), strict=True)
+        },
         "tokenizer": {
             "digest": tokenizer.digest, "vocab_size": tokenizer.vocab_size, "eos_id": tokenizer.eos_id,
         },

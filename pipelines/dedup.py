@@ -4,7 +4,9 @@ A document is dropped when it shares a key with an earlier document that is *in 
 budget. So every drop names the kept document it repeats, template families do not chain together, and reading more
 documents never changes an earlier decision. (datatrove merges connected components instead.)
 
-Memory: 12 bytes a slot, at most half the slots used: 24 to 48 bytes per key, 17 keys a document at the defaults.
+A key that only one document has decides nothing. So first the keys that several have are found, range by range of their
+values, each range by itself and anywhere (`find_shared`), and numbered; then one walk over the documents needs 4 bytes
+for each of these (`Kept`): at most 34 bytes a document, when every one of 17 keys is in just two documents.
 """
 
 from __future__ import annotations
@@ -22,108 +24,110 @@ _N_NAMED_KEYS = 3  # text, id, url; the bands follow and count as one reason
 
 
 @dataclass(frozen=True)
+class Shared:
+    """Where documents have keys that others have too, in order of place.
+
+    places: uint64, document * columns of keys + column. groups: uint32, equal where the keys are, below `n_groups`.
+    """
+
+    places: NDArray[np.uint64]
+    groups: NDArray[np.uint32]
+    n_groups: int
+
+
+@dataclass(frozen=True)
 class Verdicts:
-    """Per document of a batch: `codes` uint8, and `twins` uint32, the ordinal of the kept document it repeats."""
+    """Per document `codes` uint8, and of each that is a duplicate, in order, `twins` uint32: the ordinal of the kept
+    document it repeats."""
 
     codes: NDArray[np.uint8]
     twins: NDArray[np.uint32]
     tokens: int
-    """Training tokens this batch adds to the stream, the last document whole."""
+    """Training tokens these documents add to the stream, the last one whole."""
+
+
+def find_shared(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> Shared:
+    """The keys that occur more than once, 0 left out. keys, places: uint64, one entry each; a place occurs once.
+
+    Sorts, at 48 bytes a key.
+    """
+    order = np.argsort(keys, kind="stable")
+    keys, places = keys[order], places[order]
+    again = np.zeros(len(keys) + 1, dtype=np.bool_)
+    again[1:-1] = (keys[1:] == keys[:-1]) & (keys[1:] != 0)
+    first = again[1:] & ~again[:-1]
+    member = again[1:] | again[:-1]
+    groups = (np.cumsum(first) - 1)[member].astype(np.uint32)
+    order = np.argsort(places[member])
+    return Shared(places[member][order], groups[order], int(first.sum()))
 
 
 class Kept:
-    """The keys of all documents in the mix so far: an open-addressing table that grows by doubling."""
+    """Which document of the mix was the first to have each shared key. 4 bytes a group."""
 
-    def __init__(self) -> None:
-        self._keys = np.zeros(1 << 16, dtype=np.uint64)
-        self._owners = np.zeros(1 << 16, dtype=np.uint32)
-        self._used = 0
-        self._seen = 0
+    def __init__(self, n_groups: int, columns: int) -> None:
+        self._columns = columns
+        self._owners = np.zeros(n_groups, dtype=np.uint32)  # ordinal and 1; 0 is nobody yet
+        self.seen = 0
 
     def decide(
-        self, keys: NDArray[np.uint64], tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], budget: int,
-        excluded: NDArray[np.bool_] | None = None,
+        self, shared: Shared, tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], excluded: NDArray[np.bool_],
+        budget: int,
     ) -> Verdicts:  # fmt: skip
         """Judge the next documents in canonical order and remember the kept ones.
 
-        keys: uint64 (documents, keys), 0 for none; tokens: their lengths; held_out: True keeps a document for
-        validation, outside the budget; budget: training tokens the source still wants, 0 puts every document over
-        budget; excluded: True for a document that is not to be in the mix for another reason, so that it is nobody's
-        twin either.
+        shared: their places, counted from the first of them; tokens: their lengths; held_out: True keeps a document for
+        validation, outside the budget; excluded: True drops it, whatever it shares; budget: training tokens the source
+        still wants, 0 puts every document over budget.
         """
-        excluded = np.zeros(len(keys), np.bool_) if excluded is None else excluded
-        self._grow(keys.size)
-        codes = np.empty(len(keys), dtype=np.uint8)
-        twins = np.zeros(len(keys), dtype=np.uint32)
-        used, taken = _decide(
-            self._keys, self._owners, keys, tokens, held_out, budget, excluded, self._seen, codes, twins
-        )
-        self._used += used
-        self._seen += len(keys)
-        return Verdicts(codes, twins, taken)
+        codes = np.empty(len(tokens), dtype=np.uint8)
+        twins = np.zeros(len(tokens), dtype=np.uint32)
+        taken = _decide(
+            self._owners, shared.places, shared.groups, self._columns, tokens, held_out, excluded, budget, self.seen,
+            codes, twins,
+        )  # fmt: skip
+        self.seen += len(tokens)
+        return Verdicts(codes, twins[codes >= FIRST_DUPLICATE], taken)
 
-    def _grow(self, coming: int) -> None:
-        size = len(self._keys)
-        while 2 * (self._used + coming) > size:
-            size *= 2
-        if size > len(self._keys):
-            old_keys, old_owners = self._keys, self._owners
-            self._keys, self._owners = np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint32)
-            _reinsert(old_keys, old_owners, self._keys, self._owners)
+
+def decide(keys: NDArray[np.uint64], tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], budget: int) -> Verdicts:
+    """All of it at once, for one source that fits in memory. keys: uint64 (documents, keys), 0 for none."""
+    shared = find_shared(keys.ravel(), np.arange(keys.size, dtype=np.uint64))
+    nobody = np.zeros(len(keys), dtype=np.bool_)
+    return Kept(shared.n_groups, keys.shape[1]).decide(shared, tokens, held_out, nobody, budget)
 
 
 @numba.njit(cache=True)
-def _slot(table, key):  # type: ignore[no-untyped-def]
-    """Where `key` is, or the empty slot where it belongs. The keys are hashes already: their low bits are the
-    address."""
-    mask = np.uint64(len(table) - 1)
-    slot = key & mask
-    while table[slot] != 0 and table[slot] != key:
-        slot = (slot + np.uint64(1)) & mask
-    return slot
-
-
-@numba.njit(cache=True)
-def _reinsert(old_keys, old_owners, new_keys, new_owners):  # type: ignore[no-untyped-def]
-    for i in range(len(old_keys)):
-        if old_keys[i] != 0:
-            slot = _slot(new_keys, old_keys[i])
-            new_keys[slot] = old_keys[i]
-            new_owners[slot] = old_owners[i]
-
-
-@numba.njit(cache=True)
-def _decide(table, owners, keys, tokens, held_out, budget, excluded, seen, codes, twins):  # type: ignore[no-untyped-def]
-    used = 0
-    taken = 0
-    for d in range(len(keys)):
+def _decide(  # type: ignore[no-untyped-def]
+    owners, places, groups, columns, tokens, held_out, excluded, budget, seen, codes, twins
+):
+    start = taken = 0
+    for d in range(len(codes)):
+        stop = start
+        while stop < len(places) and np.int64(places[stop]) < (d + 1) * columns:
+            stop += 1
         if taken >= budget:
             codes[d] = OVER_BUDGET
-            continue
-        if excluded[d]:
+        elif excluded[d]:
             codes[d] = EXCLUDED
-            continue
-        match = -1
-        for c in range(keys.shape[1]):
-            if keys[d, c] != 0:
-                slot = _slot(table, keys[d, c])
-                if table[slot] != 0:
-                    match = c
-                    twins[d] = owners[slot]
-                    break
-        if match >= 0:
-            codes[d] = FIRST_DUPLICATE + min(match, _N_NAMED_KEYS)
-            continue
-        for c in range(keys.shape[1]):
-            if keys[d, c] != 0:
-                slot = _slot(table, keys[d, c])
-                if table[slot] == 0:
-                    table[slot] = keys[d, c]
-                    owners[slot] = seen + d
-                    used += 1
-        if held_out[d]:
-            codes[d] = HELD_OUT
         else:
-            codes[d] = TRAIN
-            taken += tokens[d]
-    return used, taken
+            match = _first_owned(owners, groups, start, stop)
+            if match >= 0:
+                column = np.int64(places[match]) - d * columns
+                codes[d] = FIRST_DUPLICATE + min(column, _N_NAMED_KEYS)
+                twins[d] = owners[groups[match]] - 1
+            else:
+                for k in range(start, stop):
+                    owners[groups[k]] = seen + d + 1
+                codes[d] = HELD_OUT if held_out[d] else TRAIN
+                taken += 0 if held_out[d] else tokens[d]
+        start = stop
+    return taken
+
+
+@numba.njit(cache=True)
+def _first_owned(owners, groups, start, stop):  # type: ignore[no-untyped-def]
+    for k in range(start, stop):
+        if owners[groups[k]] != 0:
+            return k
+    return -1

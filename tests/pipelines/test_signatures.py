@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.dedup import TRAIN, Kept
+from gpts_data.pipelines.dedup import TRAIN, decide
 from gpts_data.pipelines.signatures import FIRST_BAND, ID, REASONS, TEXT, URL, Dedup, MinHash, signer
 from tests.conftest import prose
 
@@ -100,7 +100,7 @@ def test_keys_do_not_depend_on_the_batch(bands: NDArray[np.uint64]) -> None:
 
 def kept(keys: NDArray[np.uint64]) -> list[bool]:
     n = len(keys)
-    return (Kept().decide(keys, np.ones(n, np.uint32), np.zeros(n, np.bool_), n + 1).codes == TRAIN).tolist()
+    return (decide(keys, np.ones(n, np.uint32), np.zeros(n, np.bool_), n + 1).codes == TRAIN).tolist()
 
 
 def datatroves(texts: list[str]) -> NDArray[np.uint64]:

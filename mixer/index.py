@@ -1,0 +1,153 @@
+"""The index of dedup, on disk: each unit's keys, sorted, made once in PREPARE; and the keys that documents share.
+
+A run is an Arrow file of batches, each sorted by key: `key` uint64, `place` uint32 (row * columns of keys + column). A
+later round, or a larger mix, adds runs and makes none again. The keys are looked at range by range of their values, so
+that a range of all runs together fits in memory; a range is a pure task, for any worker.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gpts_data.pipelines.dedup import Shared, find_shared
+from gpts_data.pipelines.execute import Engine
+from gpts_data.pipelines.files import committed, json_digest
+from gpts_data.pipelines.receipts import read_receipt, write_receipt
+
+RANGE_KEYS = 4_000_000  # of all runs: 48 bytes each while they are sorted, some 200 MB a worker
+RUN_KEYS = 1_000_000  # a unit of many documents has several sorted batches
+RUN = pa.schema([("key", pa.uint64()), ("place", pa.uint32())])
+FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32())])
+UNIT = np.uint64(32)  # a place among all units: the unit's number above these bits
+
+
+@dataclass(frozen=True)
+class Range:
+    """One task: what the runs share among the keys from `start` to `stop` (None: to the last)."""
+
+    runs: tuple[Path, ...]
+    start: int
+    stop: int | None
+    path: Path
+    key: str
+
+
+class RunWriter:
+    """Takes the keys of a unit batch by batch and writes them sorted."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self._keys: list[NDArray[np.uint64]] = []
+        self._held = self._rows = 0
+        self.n_keys = 0
+
+    def add(self, keys: NDArray[np.uint64]) -> None:
+        """keys: uint64 (documents, keys), 0 for none."""
+        self._keys.append(keys)
+        self._held += keys.size
+        if self._held >= RUN_KEYS:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._keys:
+            return
+        keys = np.concatenate(self._keys)
+        flat, first = keys.ravel(), self._rows * keys.shape[1]
+        place = np.flatnonzero(flat)
+        place = place[np.argsort(flat[place], kind="stable")]
+        self._writer.write_batch(
+            pa.RecordBatch.from_arrays([pa.array(flat[place]), pa.array(first + place).cast(pa.uint32())], schema=RUN)
+        )
+        self.n_keys += len(place)
+        self._rows += len(keys)
+        self._keys, self._held = [], 0
+
+
+@contextmanager
+def run_writer(path: Path) -> Iterator[RunWriter]:
+    with committed(path) as file, pa.ipc.new_file(file, RUN) as writer:
+        run = RunWriter(writer)
+        yield run
+        run.flush()
+
+
+def ranges(runs: Sequence[Path], n_keys: int, folder: Path) -> list[Range]:
+    """The tasks for these runs, which hold `n_keys` in all. Keys are hashes: ranges of values are even in number."""
+    count = -(-n_keys // RANGE_KEYS) or 1
+    bounds = [2**64 * i // count for i in range(count)]
+    key = json_digest([count, *(run.name for run in runs)])
+    return [
+        Range(tuple(runs), start, stop, folder / key[:16] / f"{i:05d}.arrow", key)
+        for i, (start, stop) in enumerate(zip(bounds, [*bounds[1:], None], strict=True))
+    ]
+
+
+def search(task: Range) -> dict[str, Any]:
+    """Write where documents share keys of this range, in order of place; returns the receipt: groups and places."""
+    path = task.path.with_suffix(".json")
+    if receipt := read_receipt(path, task.key):
+        return receipt
+    keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    for number, run in enumerate(task.runs):
+        for found, place in _slices(run, task.start, task.stop):
+            keys.append(found)
+            places.append(place.astype(np.uint64) + (np.uint64(number) << UNIT))
+    shared = find_shared(np.concatenate(keys), np.concatenate(places))
+    with committed(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:
+        columns = [pa.array(shared.places), pa.array(shared.groups)]
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
+    return write_receipt(path, task.key, groups=shared.n_groups, places=len(shared.places))
+
+
+def _slices(run: Path, start: int, stop: int | None) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
+    with pa.memory_map(str(run)) as file, pa.ipc.open_file(file) as reader:
+        for i in range(reader.num_record_batches):
+            batch = reader.get_batch(i)
+            keys = batch.column("key").to_numpy()
+            first = int(np.searchsorted(keys, np.uint64(start)))
+            last = len(keys) if stop is None else int(np.searchsorted(keys, np.uint64(stop)))
+            yield keys[first:last].copy(), batch.column("place").to_numpy()[first:last]
+
+
+class Index:
+    """What was found in all ranges; `of` gives it unit by unit."""
+
+    def __init__(self, tasks: Sequence[Range]) -> None:
+        receipts = [search(task) for task in tasks]
+        self._files = [pa.memory_map(str(task.path)) for task in tasks]
+        batches = [pa.ipc.open_file(file).get_batch(0) for file in self._files]
+        self._places = [batch.column("place").to_numpy() for batch in batches]
+        self._groups = [batch.column("group").to_numpy() for batch in batches]
+        self._first = np.cumsum([0, *(receipt["groups"] for receipt in receipts)])
+        self.n_groups = int(self._first[-1])
+
+    def of(self, number: int) -> Shared:
+        """What the documents of one unit share with others, places counted within the unit."""
+        below = np.array([number, number + 1], dtype=np.uint64) << UNIT
+        places, groups = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
+        for place, group, first in zip(self._places, self._groups, self._first, strict=False):
+            start, stop = np.searchsorted(place, below)
+            places.append(place[start:stop] - below[0])
+            groups.append((group[start:stop] + first).astype(np.uint32))
+        place = np.concatenate(places)
+        order = np.argsort(place)
+        return Shared(place[order], np.concatenate(groups)[order], self.n_groups)
+
+
+@contextmanager
+def index(runs: Sequence[Path], n_keys: int, folder: Path, engine: Engine) -> Iterator[Index]:
+    """The index of these runs, in canonical order. What it wrote into `folder` is gone afterwards."""
+    tasks = ranges(runs, n_keys, folder)
+    for _ in engine.map(search, tasks):
+        pass
+    yield Index(tasks)
+    shutil.rmtree(folder)
