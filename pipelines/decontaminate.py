@@ -137,7 +137,7 @@ def origins(wanted: Decontaminate, folder: Path, numbers: Sequence[int]) -> list
     """Where these n-grams come from."""
     ngrams, texts = _read(folder / _NGRAMS), _read(folder / _TEXTS)
     found = []
-    for ngram in ngrams.select(["texts", "starts", "lengths"]).take(list(numbers)).to_pylist():
+    for ngram in ngrams.select(["texts", "starts", "lengths"]).take(pa.array(numbers, pa.int64())).to_pylist():
         text = texts.slice(ngram["texts"], 1).to_pylist()[0]
         words = text_of(text["text"], ngram["starts"], ngram["lengths"])
         found.append(Origin(wanted.benchmark[text["benchmark"]].name, text["item"], words))

@@ -191,6 +191,16 @@ def test_a_changed_benchmark_changes_the_build_id(place: Path, clean: Mix, tmp_p
     assert [s["sha256"] for s in other["shards"]] == [s["sha256"] for s in clean.manifest["shards"]]
 
 
+def test_a_corpus_without_any_question(place: Path, mix: Mix, home: Path, tmp_path: Path) -> None:
+    """The mix of tests, with benchmarks: the same but for what the manifest says of them."""
+    shutil.copytree(home / "corpus", tmp_path / "corpus")
+    shutil.copytree(place / "evals", tmp_path / "evals")
+    other = made(recipe(tmp_path), tmp_path / "mix")
+    assert other.manifest["shards"] == mix.manifest["shards"]
+    assert other.manifest["decontamination"]["documents"] == []
+    assert verify(other.path) == []
+
+
 BAD = {
     "column": ('columns = ["context", "endings"]', 'columns = ["ending"]', "no column 'ending' in stories.parquet:0"),
     "file": (
