@@ -8,8 +8,8 @@ Found is a run of `ngram` words (13) of a benchmark's text whatever its case, ac
 text of fewer words is looked for as a whole, down to 8 words. Not looked for: shorter texts, so all of arithmetic and
 half of BLiMP's sentences; paraphrases, translations, and questions whose every 13 words were touched.
 
-Why 8 (GPT-3's too): in 125 MB of prose, of ARC-Easy's questions and answers taken apart, 2 of the 8-word ones are found
-("the level of carbon dioxide in the blood"), 4 of 7 words, 14 of 6, 47 of 5; with questions and answers joined, none.
+Why 8 (GPT-3's too): in 125 MB of prose, of the questions and answers of HellaSwag, ARC-Easy and PIQA, 2 of 8 words are
+found ("the level of carbon dioxide in the blood"), 4 of 7, 14 of 6, 47 of 5; with answers joined to questions, none.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def origins(wanted: Decontaminate, folder: Path, numbers: Sequence[int]) -> list
     """Where these n-grams come from."""
     ngrams, texts = _read(folder / _NGRAMS), _read(folder / _TEXTS)
     found = []
-    for ngram in ngrams.select(["texts", "starts", "lengths"]).take(list(numbers)).to_pylist():
+    for ngram in ngrams.select(["texts", "starts", "lengths"]).take(pa.array(numbers, pa.int64())).to_pylist():
         text = texts.slice(ngram["texts"], 1).to_pylist()[0]
         words = text_of(text["text"], ngram["starts"], ngram["lengths"])
         found.append(Origin(wanted.benchmark[text["benchmark"]].name, text["item"], words))

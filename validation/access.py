@@ -52,7 +52,8 @@ def _files(source: Source, folder: Path) -> Check:
 def hub(recipe: Recipe, seconds: float = probe.SECONDS) -> Iterator[Check]:
     """One check a hub dataset and one for the token; none for a recipe without hub sources."""
     benchmarks = recipe.decontaminate.benchmark if recipe.decontaminate else ()
-    datasets = list(dict.fromkeys((s.dataset, s.revision) for s in (*recipe.source, *benchmarks) if s.dataset))
+    named = [*((s.dataset, s.revision) for s in recipe.source), *((b.dataset, b.revision) for b in benchmarks)]
+    datasets = list(dict.fromkeys((dataset, revision) for dataset, revision in named if dataset))
     if not datasets:
         return
     found = probe.probe(datasets, seconds)

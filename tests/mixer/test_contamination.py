@@ -191,6 +191,39 @@ def test_a_changed_benchmark_changes_the_build_id(place: Path, clean: Mix, tmp_p
     assert [s["sha256"] for s in other["shards"]] == [s["sha256"] for s in clean.manifest["shards"]]
 
 
+def test_killed_while_it_read_the_benchmarks(place: Path, clean: Mix, tmp_path: Path) -> None:
+    """What it leaves: no plan yet, and of the index texts that nobody vouches for."""
+    (key,) = [found.name for found in _half_built(place, tmp_path / "other").glob("benchmarks/*")]
+    index = tmp_path / "mix/.build/benchmarks" / key
+    index.mkdir(parents=True)
+    (index / "texts.arrow").write_bytes(b"half")
+    (index / "ngrams.arrow.host-1-1.tmp").write_bytes(b"half")
+    again = made(place / "recipe.toml", tmp_path / "mix")
+    assert again.manifest["root_digest"] == clean.manifest["root_digest"]
+    assert verify(again.path) == []
+
+
+def _half_built(place: Path, out: Path) -> Path:
+    """The work folder of a build that stopped behind its benchmarks."""
+
+    def stop(stage: str, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made(place / "recipe.toml", out, progress=stop)
+    return out / ".build"
+
+
+def test_a_corpus_without_any_question(place: Path, mix: Mix, home: Path, tmp_path: Path) -> None:
+    """The mix of tests, with benchmarks: the same but for what the manifest says of them."""
+    shutil.copytree(home / "corpus", tmp_path / "corpus")
+    shutil.copytree(place / "evals", tmp_path / "evals")
+    other = made(recipe(tmp_path), tmp_path / "mix")
+    assert other.manifest["shards"] == mix.manifest["shards"]
+    assert other.manifest["decontamination"]["documents"] == []
+    assert verify(other.path) == []
+
+
 BAD = {
     "column": ('columns = ["context", "endings"]', 'columns = ["ending"]', "no column 'ending' in stories.parquet:0"),
     "file": (

@@ -231,6 +231,7 @@ def test_the_index_names_every_ngram_and_counts_each_item_once(tmp_path: Path) -
     assert named[0].ngram == "Why do the 12 red foxes of Mrs. Smith's café always sleep"
     assert named[-1].ngram == SHORT
     assert np.bincount(owners(tmp_path / "index")).tolist() == [facts["one"]["ngrams"], facts["two"]["ngrams"]]
+    assert origins(wanted, tmp_path / "index", []) == []
     assert index(wanted, [], tmp_path / "index", "k", Access()) == facts
 
 
