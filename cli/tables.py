@@ -29,6 +29,8 @@ def show_mix(facts: dict[str, Any]) -> None:
     console = Console()
     console.print(mix)
     console.print(_waterfall(facts["waterfall"]))
+    if any(n for row in facts["overlap"].values() for n in row.values()):
+        console.print(_overlap(facts["overlap"]))
     if "decontamination" in facts:
         _show_decontamination(console, facts["decontamination"], tuple(facts["sources"]))
     console.print(f" root digest {facts['root_digest']}", highlight=False)
@@ -81,6 +83,14 @@ def _waterfall(falls: dict[str, Any]) -> Any:
     table.add_row("= kept", *(f"{fall['kept']:,}" for fall in falls.values()))
     lost = (fall["read"] - fall["kept"] - sum(fall["dropped"].values()) for fall in falls.values())
     table.add_row("unexplained", *(f"{n:,}" for n in lost))
+    return table
+
+
+def _overlap(overlap: dict[str, dict[str, int]]) -> Any:
+    """Duplicates by the source that has the document they repeat."""
+    table = _table("duplicates: of documents in the row's source, already in", ("", *overlap))
+    for name, row in overlap.items():
+        table.add_row(name, *(f"{n:,}" for n in row.values()))
     return table
 
 

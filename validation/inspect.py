@@ -42,6 +42,7 @@ def inspect(mix: Mix) -> dict[str, Any]:
             for name in mix.sources
         },
         "waterfall": {name: manifest["waterfall"][name] for name in mix.sources},
+        "overlap": manifest["overlap"],
         **({"decontamination": manifest["decontamination"]} if "decontamination" in manifest else {}),
         "tokenizer": manifest["tokenizer"],
         "root_digest": manifest["root_digest"],
