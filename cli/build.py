@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,10 @@ def train_tokenizer(
     "--encoder", type=click.Choice(["fast", "tokenizers"]), default="fast", show_default=True,
     help="What makes the ids; they are the same. tokenizers is some 40 times slower.",
 )  # fmt: skip
+@click.option(
+    "--keep-dropped", type=click.IntRange(min=1), metavar="N",
+    help="Keep N dropped documents of each source and reason in DIR/dropped, duplicates beside what they repeat.",
+)  # fmt: skip
 @patience_option
 @json_option
 def build_mix(
@@ -82,6 +87,7 @@ def build_mix(
     workers: int,
     scheduler: str | None,
     encoder: Choice,
+    keep_dropped: int | None,
     patience: float,
     as_json: bool,
 ) -> None:
@@ -96,6 +102,7 @@ def build_mix(
     from gpts_data.validation.inspect import inspect
 
     wanted, folder = open_recipe(recipe, tokens)
+    wanted = wanted if keep_dropped is None else replace(wanted, keep_dropped=keep_dropped)
     with progress() as show:
         built = build(
             wanted, folder, out, tokenizer=tokenizer, workers=workers, scheduler=scheduler, progress=show,

@@ -85,7 +85,7 @@ class Plan:
         revision = self.listings[self.recipe.source.index(source)].revision
         return json_digest(
             [FORMAT, VERSION, source.columns, source.id, source.url, source.max_document_bytes, source.at_least,
-             asdict(self.recipe.cleaning(source)), asdict(self.recipe.dedup),
+             asdict(self.recipe.cleaning(source)), asdict(self.recipe.dedup), self.recipe.keep_dropped,
              self.index_key() if self.index else None, tokenizer.digest,
              unit.name, unit.file.size, unit.file.sha256 or revision]
         )  # fmt: skip

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.mixer.index import run_writer
+from gpts_data.mixer.shown import Shown
 from gpts_data.pipelines.decontaminate import finder
 from gpts_data.pipelines.faults import damage, separate
 from gpts_data.pipelines.files import committed, file_digest
@@ -69,10 +70,16 @@ class Prepare:
     access: Access = Access()
     encoder: Choice = "fast"
     benchmarks: Benchmarks | None = None
+    keep_dropped: int = 0
 
     @property
     def receipt(self) -> Path:
         return self.path.with_suffix(".json")
+
+    @property
+    def shown(self) -> Path:
+        """Some of the documents that were dropped."""
+        return self.path.with_suffix(".dropped.jsonl")
 
     @property
     def run(self) -> Path:
@@ -94,11 +101,13 @@ def prepare(task: Prepare) -> dict[str, Any]:
     n_read = n_kept = n_tokens = 0
     damaged: list[str] = []
     dropped: Counter[str] = Counter()
+    shown = Shown(task.keep_dropped)
     with committed(task.path) as file, pa.ipc.new_file(file, UNIT) as writer, run_writer(task.run) as run:
         for batch in read(task.source, task.unit, task.access):
             damaged += damage(batch)
             sound, faults = separate(batch)
             cleaned, reasons = cleaner(task.clean).clean(sound)
+            shown.add_batch(sound, reasons, task.unit.name, DRAW_SEED)
             n_read += batch.num_rows
             n_kept += cleaned.num_rows
             dropped += faults + Counter(reasons.drop_null().to_pylist())
@@ -107,6 +116,8 @@ def prepare(task: Prepare) -> dict[str, Any]:
                 encoded = _encode(cleaned, task, coder, proof)
                 n_tokens += len(encoded.column("ids").values)
                 writer.write_batch(encoded)
+    if task.keep_dropped:
+        shown.save(task.shown)
     return write_receipt(
         task.receipt, task.key, source=task.source.name, unit=task.unit.name, read=n_read, kept=n_kept,
         dropped=dict(dropped), damaged=damaged[:NAMED], n_damaged=len(damaged), tokens=n_tokens,

@@ -58,6 +58,8 @@ class Recipe:
     seed: int = 20260
     unit: int = 64_000_000
     shard_windows: int = 131_072
+    keep_dropped: int = 0
+    """Dropped documents that are kept for human eyes, of each source and reason."""
     tokenizer: Training = Training()
     clean: Clean = field(default_factory=Clean)
     dedup: Dedup = Dedup()
@@ -108,6 +110,8 @@ def check(recipe: Recipe) -> None:
         check_clean(recipe.cleaning(source))
     if recipe.decontaminate is not None:
         check_decontaminate(recipe.decontaminate)
+    if recipe.keep_dropped < 0:
+        raise RecipeError(f"keep_dropped = {recipe.keep_dropped}, expected 0 or more")
     for key in ("window", "unit", "shard_windows"):
         if getattr(recipe, key) < (2 if key == "window" else 1):
             raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {2 if key == 'window' else 1}")

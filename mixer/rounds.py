@@ -74,7 +74,7 @@ class Supply:
         clean, dedup = self.plan.recipe.cleaning(self.source), self.plan.recipe.dedup
         return Prepare(
             self.source, unit, clean, dedup, self.tokenizer.folder, self.tokenizer.digest, key, path, self.plan.access,
-            self.plan.encoder, self._benchmarks,
+            self.plan.encoder, self._benchmarks, self.plan.recipe.keep_dropped,
         )  # fmt: skip
 
 

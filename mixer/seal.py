@@ -12,6 +12,7 @@ from gpts_data.mixer.card import card
 from gpts_data.mixer.contamination import contamination
 from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
 from gpts_data.mixer.decide import Decided, overlap
+from gpts_data.mixer.dropped import write_dropped
 from gpts_data.mixer.manifest import write_manifest
 from gpts_data.mixer.plan import Plan, listing_facts
 from gpts_data.mixer.prepare import NAMED
@@ -56,7 +57,8 @@ def seal(
         "shards": [_shard(plan, task) for task in shards],
     }  # fmt: skip
     write_bytes(plan.folder / CARD, card(content).encode())
-    content["files"] = _files(plan, tokenizer, cuts, held, shards)
+    shown = write_dropped(plan, tokenizer, [supply.tasks for supply in supplies], decided)
+    content["files"] = _files(plan, tokenizer, cuts, held, shards, shown)
     encoders = {str(receipt["encoder"]) for supply in supplies for receipt in supply.receipts}
     return write_manifest(plan.folder, content, sorted(encoders))
 
@@ -109,10 +111,11 @@ def _shard(plan: Plan, task: Shard) -> dict[str, Any]:
 
 
 def _files(
-    plan: Plan, tokenizer: Artifact, cuts: Sequence[Sequence[Cut]], held: Sequence[HoldOut], shards: Sequence[Shard]
-) -> list[dict[str, Any]]:
+    plan: Plan, tokenizer: Artifact, cuts: Sequence[Sequence[Cut]], held: Sequence[HoldOut], shards: Sequence[Shard],
+    shown: Sequence[Path],
+) -> list[dict[str, Any]]:  # fmt: skip
     """Every file of the mix besides shards and manifest, with size and sha256, by name."""
-    files = [_file(plan, path) for path in (plan.folder / CARD, *sorted(tokenizer.folder.iterdir()))]
+    files = [_file(plan, path) for path in (plan.folder / CARD, *sorted(tokenizer.folder.iterdir()), *shown)]
     for shard in shards:
         files.append({"file": _name(plan, shard.sidecar), **assemble(shard)["sidecar"]})
     for tasks in cuts:

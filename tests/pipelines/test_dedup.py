@@ -101,9 +101,7 @@ def decided(sources: list[Documents], budgets: list[int], cuts: list[int] | None
             places = shared.places[slice(*bounds)] - np.uint64(kept.seen * N_KEYS)
             part = Shared(places, shared.groups[slice(*bounds)], shared.n_groups)
             documents = source.part(start, stop)
-            result = kept.decide(
-                part, documents.tokens, documents.held_out, documents.excluded, max(budget - taken, 0)
-            )
+            result = kept.decide(part, documents.tokens, documents.held_out, documents.excluded, max(budget - taken, 0))
             verdicts += judged(result)
             taken += result.tokens
         found.append((verdicts, taken))

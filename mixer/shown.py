@@ -1,0 +1,75 @@
+"""The few dropped documents of a reason that are shown: those whose names have the smallest hashes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gpts_data.pipelines.files import write_bytes
+from gpts_data.pipelines.hashes import hash_strings
+
+CHARACTERS = 4000  # of a text that are shown
+
+
+class Shown:
+    """At most `most` documents of each reason. Memory: that many texts of CHARACTERS a reason."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._rows: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+
+    @staticmethod
+    def cut(text: str) -> str:
+        return text if len(text) <= CHARACTERS else text[:CHARACTERS] + " [...]"
+
+    def add(self, draw: int, row: dict[str, Any]) -> None:
+        """`draw`: the hash of the document's name; row: JSON values, with its `reason`."""
+        rows = self._rows.setdefault(row["reason"], [])
+        rows.append((draw, row))
+        if len(rows) > 2 * self.most:
+            self._prune(rows)
+
+    def add_batch(self, batch: pa.RecordBatch, reasons: pa.StringArray, unit: str, seed: int) -> None:
+        """The rows of a batch (text, id, url, place) that have a reason."""
+        if not self.most or reasons.null_count == len(reasons):
+            return
+        dropped, reasons = batch.filter(pc.is_valid(reasons)), reasons.drop_null().to_pylist()
+        draws = hash_strings(pc.coalesce(dropped.column("id"), dropped.column("place")), seed)
+        for row in np.argsort(draws, kind="stable").tolist():
+            known = self._rows.get(reasons[row], [])
+            if len(known) < self.most or int(draws[row]) < max(draw for draw, _ in known):
+                self.add(int(draws[row]), {"reason": reasons[row], **_document(dropped.slice(row, 1), unit)})
+
+    def rows(self) -> list[tuple[int, dict[str, Any]]]:
+        """What is shown: by reason, then by draw."""
+        for rows in self._rows.values():
+            self._prune(rows)
+        return [row for _, rows in sorted(self._rows.items()) for row in rows]
+
+    def _prune(self, rows: list[tuple[int, dict[str, Any]]]) -> None:
+        rows.sort(key=lambda row: row[0])
+        del rows[self.most :]
+
+    def save(self, path: Path) -> None:
+        write_bytes(path, "".join(json.dumps(row) + "\n" for row in self.rows()).encode())
+
+
+def load_shown(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open() as file:
+        for line in file:
+            draw, row = json.loads(line)
+            yield draw, row
+
+
+def _document(row: pa.RecordBatch, unit: str) -> dict[str, Any]:
+    (values,) = row.to_pylist()
+    return {
+        "id": values["place"] if values["id"] is None else values["id"], "url": values["url"], "unit": unit,
+        "text": Shown.cut(values["text"]),
+    }  # fmt: skip
