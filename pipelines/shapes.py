@@ -1,12 +1,14 @@
-"""Words of plain chunks without asking anyone: letters, hyphenated letters or a number, with punctuation at the ends.
+"""Words of plain chunks without asking anyone: a core of letters or digits with punctuation at its ends.
 
-A chunk is what lies between whitespace. Of those of English text 97% have this shape and never need spaCy:
+A chunk is what lies between whitespace. Of those of English text 98% have this shape and never need spaCy:
 
-    [one affix] core [one or two affixes]      core: letters, letters(hyphens letters)*, letters's, digits([.,]digits)*
+    [up to two affixes] core [up to three affixes]
+    core: letters, letters(hyphens letters)*, letters's, digits([.,]digits)*(-digits)*, letters and digits
 
-spaCy peels affixes one by one, so each is a word; but not every combination: "J." is one word, "tea." is two, ":)" is
-one. Which combinations hold is asked of spaCy itself, once per process, for each kind of core (`learn_affixes`). What
-has one of spaCy's special cases in it ("cannot", "Mr.") is for the table (chunks.py), as is all else.
+spaCy peels affixes one by one, so each is a word; but not every one comes off: "J." is one word, "tea." is two. Which
+do is asked of spaCy itself, once per process: each affix at each kind of core, and each pair of affixes
+(`learn_affixes`). What has one of spaCy's special cases in it (":)", "cannot", "Mr.") is for the table (chunks.py), as
+is all else.
 """
 
 from __future__ import annotations
@@ -17,31 +19,49 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-AFFIXES = ("", "(", "[", '"', "'", "“", "‘", "”", "’", ",", ";", ":", "!", "?", ")", "]", ".", "…", "—")
-N_AFFIXES = len(AFFIXES)
-N_BEFORE = 9  # of them, brackets and quotes, may stand before a core
-CORES = ("ox", "oX", "OX", "X", "ox's", "47", "4")
-"""One for each kind of core: what an affix's rule may look at is the end, and whether it is more than one character."""
-LOWER, MIXED, UPPER, ALONE, GENITIVE, NUMBER, DIGIT = range(len(CORES))
+AFFIXES = (
+    "", "(", "[", "{", '"', "'", "“", "‘", "”", "’", "*", "_", "#", "$", "<", "&",
+    ",", ";", ":", "!", "?", ")", "]", "}", ".", "…", "—", "–", "%", ">", "=",
+)  # fmt: skip
+CORES = ("ox", "oX", "OX", "X", "ox's", "47", "o4")
+"""One for each kind of core; the rule of an affix may look at the character or two beside it."""
+LOWER, MIXED, UPPER, ALONE, GENITIVE, NUMBER, CODE = range(len(CORES))
 MAX_WORDS = 16  # of a chunk of this shape; longer ones are for the table
+UNIT_LETTERS = (
+    4  # letters behind a digit at the end, "5km", may be a unit and a word of their own: "mbar" is the longest
+)
 
-_A, _Z, _CASE = np.uint8(ord("a")), np.uint8(ord("z")), np.uint8(0x20)
-_HYPHEN, _APOSTROPHE, _S = ord("-"), ord("'"), ord("s")
+
+BEFORE, BEHIND = range(2)
+AT_CORE, AT_AFFIX = range(2)
 
 
 def learn_affixes(words: Callable[[Sequence[str]], list[list[str]]]) -> NDArray[np.bool_]:
-    """Which affixes go with which kind of core: bool, shape (cores, affixes before, affixes behind, second behind).
+    """Which affixes spaCy takes off: bool, shape (BEFORE and BEHIND, AT_CORE and AT_AFFIX, affixes, affixes).
 
-    `words` splits chunks, each by itself.
+    [BEFORE, AT_CORE, p, core] and [BEHIND, AT_CORE, s, core]: at each kind of core. [BEFORE, AT_AFFIX, p, q]: p in front
+    of q; [BEHIND, AT_AFFIX, s, t]: t behind s. `words` splits chunks, each by itself.
     """
-    allowed = np.zeros((len(CORES), N_BEFORE, N_AFFIXES, N_AFFIXES), dtype=np.bool_)
-    cases = [index for index in np.ndindex(*allowed.shape) if index[2] or not index[3]]
-    chunks = ["".join((AFFIXES[p], CORES[core], AFFIXES[s], AFFIXES[t])) for core, p, s, t in cases]
-    for (core, p, s, t), found in zip(cases, words(chunks), strict=True):
-        kernel = ["ox", "'s"] if core == GENITIVE else [CORES[core]]
-        expected = [AFFIXES[p], *kernel, AFFIXES[s], AFFIXES[t]]
-        allowed[core, p, s, t] = found == [word for word in expected if word]
-    return allowed
+    n, cores = len(AFFIXES), [["ox", "'s"] if core == "ox's" else [core] for core in CORES]
+    cases = [[affix, *core] for affix in AFFIXES for core in cores]
+    cases += [[*core, affix] for affix in AFFIXES for core in cores]
+    pairs = [[one, other] for one in AFFIXES for other in AFFIXES]
+    cases += [[*pair, core] for pair in pairs for core in ("ox", "47")]
+    cases += [[core, *pair] for pair in pairs for core in ("ox", "47")]
+    found = words(["".join(case) for case in cases])
+    right = np.array([f == [w for w in case if w] for f, case in zip(found, cases, strict=True)])
+    off = np.zeros((2, 2, n, n), dtype=np.bool_)
+    off[:, AT_CORE, :, : len(cores)] = right[: 2 * n * len(cores)].reshape(2, n, len(cores))
+    off[:, AT_AFFIX] = right[2 * n * len(cores) :].reshape(2, n, n, 2).all(axis=3)
+    # The outer one must come off as such: "ox…$" is three words because "…" splits inside a word.
+    outer = off[:, AT_CORE][:, :, [LOWER, NUMBER]].all(axis=2)
+    off[BEFORE, AT_AFFIX] &= outer[BEFORE][:, None]
+    off[BEHIND, AT_AFFIX] &= outer[BEHIND]
+    return off
+
+
+_A, _Z, _CASE = np.uint8(ord("a")), np.uint8(ord("z")), np.uint8(0x20)
+_HYPHEN, _APOSTROPHE, _S = ord("-"), ord("'"), ord("s")
 
 
 def _places(lead: bytes) -> NDArray[np.uint8]:
@@ -111,7 +131,7 @@ def _letters(data, i, stop, cuts, n):  # type: ignore[no-untyped-def]
         while i < stop and _letter(data[i]):
             i += 1
         width = _hyphen(data, i, stop) if i < stop else 0
-        if width == 0 or n + 4 > MAX_WORDS:
+        if width == 0 or n + 8 > MAX_WORDS:
             break
         cuts[n] = i
         n += 1
@@ -134,53 +154,88 @@ def core_kind(data, start, stop):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _number(data, i, stop, cuts, n):  # type: ignore[no-untyped-def]
-    """Digits with single points or commas between them from `i` on."""
+def _numbers(data, i, stop, cuts, n):  # type: ignore[no-untyped-def]
+    """Digits with single points or commas between them, and hyphens between those, from `i` on."""
     cuts[n] = i
-    start = i
+    n += 1
     while i < stop:
         if not _digit(data[i]):
-            separator = data[i] == 0x2E or data[i] == 0x2C
-            if not separator or i + 1 >= stop or not _digit(data[i + 1]):
+            if i + 1 >= stop or not _digit(data[i + 1]):
+                break
+            if data[i] == _HYPHEN and n + 8 <= MAX_WORDS:
+                cuts[n], cuts[n + 1] = i, i + 1
+                n += 2
+            elif data[i] != 0x2E and data[i] != 0x2C:
                 break
         i += 1
-    return DIGIT if i - start == 1 else NUMBER, i, n + 1
+    return NUMBER, i, n
 
 
 @numba.njit(cache=True, nogil=True)
-def plain_words(data, i, stop, allowed, cuts):  # type: ignore[no-untyped-def]
+def _code(data, i, stop, cuts, n):  # type: ignore[no-untyped-def]
+    """Letters and digits from `i` on, as one word. `n` is 0 if the letters at its end may be a unit."""
+    cuts[n] = i
+    letters = 0
+    while i < stop and (_letter(data[i]) or _digit(data[i])):
+        letters = letters + 1 if _letter(data[i]) else 0
+        i += 1
+    if letters == 0:
+        return CODE, i, n + 1
+    return core_kind(data, i - letters, i), i, n + 1 if letters > UNIT_LETTERS else 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _core(data, i, stop, cuts, n):  # type: ignore[no-untyped-def]
+    """The core at `i`: its kind, its end, the number of words so far, 0 for no core."""
+    end = i
+    while end < stop and _letter(data[end]):
+        end += 1
+    if end < stop and _digit(data[end]):
+        if end > i:
+            return _code(data, i, stop, cuts, n)
+        while end < stop and _digit(data[end]):
+            end += 1
+        if end < stop and _letter(data[end]):
+            return _code(data, i, stop, cuts, n)
+        return _numbers(data, i, stop, cuts, n)
+    if end > i:
+        return _letters(data, i, stop, cuts, n)
+    return 0, i, 0
+
+
+@numba.njit(cache=True, nogil=True)
+def plain_words(data, i, stop, affixes, cuts):  # type: ignore[no-untyped-def]
     """Where the words of a plain chunk begin at `i` into `cuts`; their number, and where the chunk may end.
 
     0 words if there is no plain chunk. That the chunk really ends there (at whitespace) is for the caller to see.
     """
-    n = 0
-    before, width = _affix(data, i, stop)
-    if before >= N_BEFORE:
-        return 0, i
-    if before:
-        cuts[0] = i
-        n = 1
+    n = last = 0
+    while n < 2 and i < stop:
+        affix, width = _affix(data, i, stop)
+        if affix == 0 or (last and not affixes[BEFORE, AT_AFFIX, last, affix]):
+            break
+        cuts[n] = i
+        n += 1
         i += width
+        last = affix
     if i >= stop:
         return 0, i
-    if _letter(data[i]):
-        kind, i, n = _letters(data, i, stop, cuts, n)
-    elif _digit(data[i]):
-        kind, i, n = _number(data, i, stop, cuts, n)
-    else:
+    kind, i, n = _core(data, i, stop, cuts, n)
+    if n == 0 or not affixes[BEFORE, AT_CORE, last, kind]:
         return 0, i
-    first = second = 0
-    if i < stop:
-        first, width = _affix(data, i, stop)
-        if first:
-            cuts[n] = i
-            n += 1
-            i += width
-            if i < stop:
-                second, width = _affix(data, i, stop)
-                if second:
-                    cuts[n] = i
-                    n += 1
-                    i += width
+    last = 0
+    for _ in range(3):
+        if i >= stop:
+            break
+        affix, width = _affix(data, i, stop)
+        if affix == 0:
+            break
+        off = affixes[BEHIND, AT_AFFIX, last, affix] if last else affixes[BEHIND, AT_CORE, affix, kind]
+        if not off:
+            return 0, i
+        cuts[n] = i
+        n += 1
+        i += width
+        last = affix
     cuts[n] = i
-    return n if allowed[kind, before, first, second] else 0, i
+    return n, i

@@ -22,7 +22,7 @@ from gpts_data.pipelines.characters import ALPHA, ASCII_SPACES, SOUND, character
 from gpts_data.pipelines.chunks import Chunks, chunk_words, chunks
 from gpts_data.pipelines.hashes import U0, U1, Spans, mix, skip_spaces, space_width, spans
 from gpts_data.pipelines.polynomial import BASE, POWERS, inverse_powers
-from gpts_data.pipelines.shapes import BYTE_AFFIXES, MAX_WORDS, core_kind, plain_words
+from gpts_data.pipelines.shapes import AT_CORE, BEHIND, BYTE_AFFIXES, MAX_WORDS, core_kind, plain_words
 from gpts_data.pipelines.tables import in_set
 
 UNSAFE = "IS_ALPHA"  # words.py says why
@@ -84,8 +84,8 @@ def _split(  # type: ignore[no-untyped-def]
             rows[at, SUM], rows[at, INVERSE], rows[at, LENGTH] = U0, U1, U0
             known = missing
             n, missing = _split_text(
-                data, offsets[row], offsets[row + 1], kinds_of, powers, affixes, special, divided, keys, masks, long,
-                rows[at:], cuts, unknown, missing,
+                data, offsets[row], offsets[row + 1], kinds_of, powers, affixes, special, divided, keys, masks,
+                long, rows[at:], cuts, unknown, missing,
             )  # fmt: skip
             if missing == known:
                 starts[row], counts[row] = at, n
@@ -105,9 +105,9 @@ def _split_text(  # type: ignore[no-untyped-def]
             return at, missing
         n, end = plain_words(data, i, stop, affixes, cuts)
         if n > 0 and (end >= stop or space_width(data, end, stop) > 0):
-            behind = _put(data, cuts, n, kinds_of, powers, rows, at, power)
+            power_behind = _put(data, cuts, n, kinds_of, powers, rows, at, power)
             if not _any_special(special, divided, rows, at, n):
-                at, power, i = at + n, behind, end
+                at, power, i = at + n, power_behind, end
                 continue
         while end < stop and space_width(data, end, stop) == 0:
             end += 1
@@ -142,7 +142,7 @@ def _short_words(  # type: ignore[no-untyped-def]
             affix = np.int64(BYTE_AFFIXES[data[i]])
             if affix == 0 or (i + 1 < stop and not ASCII_SPACES[data[i + 1]]):
                 return start, at, before
-            if not affixes[core_kind(data, start, i), 0, affix, 0]:
+            if not affixes[BEHIND, AT_CORE, affix, core_kind(data, start, i)]:
                 return start, at, before
         _close(rows, at, total, powers[width], np.uint64(width), np.uint8(ALPHA | SOUND))
         if in_set(divided, hash_run(rows, at, 1)):

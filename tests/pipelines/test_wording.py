@@ -24,14 +24,18 @@ CHUNKS = [
     "👩\u200d👩\u200d👧", "é", "\u200b", "\ufeff", "---", "...", "…", "#tag", "a\u00adb", "'em", "x=y",
     "\x01", "a\x01", "a\x7f", "wo" * 40, "a-" * 20 + "b", "x" * 63, "x" * 64 + ".", "é" * 40 + "/b",
 ]  # fmt: skip
-CORES = ["ox", "D", "o", "XD", "Mr", "He", "it", "am", "8", "10", "1,000", "3.5", "Ill", "cannot", "s", "US", "km"]
+CORES = [
+    "ox", "2005-11-17", "D", "o", "XD", "Mr", "He", "it", "am", "8", "10",
+    "1,000", "3.5", "Ill", "cannot", "s", "US", "km", "H2O", "5km", "1990s", "SOX2abcde",
+]  # fmt: skip
 PROSE = st.lists(st.sampled_from(CHUNKS) | st.sampled_from(SPACES), max_size=30).map("".join)
 ANY = st.text(st.characters(codec="utf-8"), max_size=40)
-AFFIX = st.sampled_from(AFFIXES)
+AFFIX = st.sampled_from([*AFFIXES, "", "", "/", "+", "-", "~", "@"])
 CORE = st.lists(st.sampled_from(CORES), min_size=1, max_size=4).flatmap(
     lambda cores: st.sampled_from(["-", "--", "---", "–", "—"]).map(lambda hyphen: hyphen.join(cores))
 )
-SHAPE = st.tuples(AFFIX, CORE, st.sampled_from(["", "'s", "’s", "'S"]), AFFIX, AFFIX).map("".join)
+ENDS = st.sampled_from(["", "", "'s", "’s", "'S"])
+SHAPE = st.tuples(AFFIX, AFFIX, CORE, ENDS, AFFIX, AFFIX, AFFIX).map("".join)
 
 
 def spelled(words: Words, row: int) -> list[tuple[int, int]]:
