@@ -31,7 +31,7 @@ from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignatur
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from gpts_data.pipelines.dedup import FIRST_DUPLICATE, Kept
+from gpts_data.pipelines.dedup import FIRST_DUPLICATE, decide
 from gpts_data.pipelines.hashes import spans
 from gpts_data.pipelines.letters import letters
 from gpts_data.pipelines.minhash import hash_bands
@@ -180,14 +180,15 @@ def edited(text: str, share: float, pool: Sequence[str], rng: random.Random) -> 
 
 def judge(score: Score, keys: Keys, planted: Planted, truth: Truth) -> None:
     n = len(keys)
-    verdicts = Kept().decide(keys, np.ones(n, np.uint32), np.zeros(n, np.bool_), n + 1)
+    verdicts = decide(keys, np.ones(n, np.uint32), np.zeros(n, np.bool_), n + 1)
     dropped = verdicts.codes >= FIRST_DUPLICATE
+    twins = dict(zip(np.flatnonzero(dropped).tolist(), verdicts.twins.tolist(), strict=True))
     for row in range(n):
         if truth.best(row) >= 0.8:
             score.repeats += 1
             score.recalled += bool(dropped[row])
         if dropped[row]:
-            jaccard = truth.jaccard(row, int(verdicts.twins[row]))
+            jaccard = truth.jaccard(row, twins[row])
             score.dropped += 1
             score.near += jaccard >= 0.5
             score.nearer += jaccard >= 0.8

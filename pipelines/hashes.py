@@ -28,13 +28,16 @@ Spans = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 def spans(column: pa.Array) -> Spans:
     """The buffers of a column of strings; null is empty. Copies no text unless there are nulls."""
-    if column.null_count or not pa.types.is_large_string(column.type):
-        column = pc.fill_null(column.cast(pa.large_string()), "")
-    _, offsets, data = column.buffers()
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_string())
+    if column.null_count:
+        column = pc.fill_null(column, "")
     if len(column) == 0:
         return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    starts = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
-    return np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8), starts
+    _, offsets, data = column.buffers()
+    width = np.int32 if pa.types.is_string(column.type) else np.int64
+    starts = np.frombuffer(offsets, width)[column.offset : column.offset + len(column) + 1]
+    return np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8), starts.astype(np.int64, copy=False)
 
 
 def hash_strings(column: pa.Array, seed: int) -> NDArray[np.uint64]:
