@@ -2,13 +2,13 @@
 
 Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` at 300k and 1M tokens with the work folder kept:
 
-- a unit file holds 2 bytes a token and 204 to 300 a document: 17 keys of 8 bytes, id, url;
+- a unit file holds 2 bytes a token and 68 to 164 a document, id and url; its run 12 bytes a key, 17 keys each;
 - a document's row in its table takes 36 to 64 bytes, zstd;
 - the process that reads from the hub peaks at 61 MB, with the bytes that are ahead;
 - a process that does all by itself peaks at 632 MB, a dask worker at 600 to 642 MB (spaCy, numba, datatrove), the
   process that holds the cluster at 275 MB; learning a tokenizer takes 1.1 bytes a byte of sample (23 to 124 MB);
-- the table of dedup: 18 bytes a slot while it doubles (12 old, half as many again new): 631 bytes a document at 480,000
-  documents, 1,207 at 500,000, 671 at 900,000 (17 keys each);
+- dedup (`python -m benchmarks.index`, a tenth of the documents repeated): a range of keys is searched in 261 MB, the
+  walk takes 34 bytes a document at 10 million, most of them pages of mapped files, 29 a document on the disk;
 - open files: 13 with one process, for 1 shard and for 59; with 2 workers 46 in the process that holds the cluster, with
   4 workers 68, and 26 in a worker.
 """
@@ -19,23 +19,24 @@ from dataclasses import dataclass
 
 from gpts_data.mixer.assemble import SIDECAR
 from gpts_data.mixer.cut import SLOTS
-from gpts_data.mixer.recipe import Recipe, RecipeSource
+from gpts_data.mixer.index import RANGE_KEYS
+from gpts_data.mixer.recipe import Recipe
 from gpts_data.mixer.rounds import FIRST_RATE, MARGIN
-from gpts_data.pipelines.signatures import Dedup
 from gpts_data.pipelines.spool import SPOOL_BYTES
 
 TOKENS_PER_DOCUMENT = 700  # short for prose, so that documents are not too few: the sample has 1,288
 BYTES_PER_TOKEN = 3.4  # of text, at 4,096 entries
 ID_BYTES = 2
-UNIT_DOCUMENT_BYTES = 300
+UNIT_DOCUMENT_BYTES = 170
+KEY_BYTES = 12
+INDEX_DOCUMENT_BYTES = 36  # memory, and at most as much on the disk
 TABLE_DOCUMENT_BYTES = 60
 OVERREAD = MARGIN / BYTES_PER_TOKEN / FIRST_RATE  # 1.24: what the first round reads where nothing is dropped
 
 PROCESS_BYTES = 650_000_000
 READER_BYTES = 80_000_000
 CLUSTER_BYTES = 300_000_000  # of the process that holds the local cluster
-SLOT_BYTES = 18
-FIRST_SLOTS = 1 << 16
+SEARCH_KEY_BYTES = 65  # of a range
 COPIES_HELD_OUT = 3  # hold_out has the pieces, the whole and its bytes at once
 
 STEP_FILES = 32
@@ -51,7 +52,7 @@ class Needs:
     disk_bytes: int
     memory_bytes: int
     index_bytes: int
-    """The part of `memory_bytes` that does not depend on the workers and grows with the documents: dedup's table."""
+    """The part of `memory_bytes` that does not depend on the workers and grows with the documents: dedup's walk."""
     process_bytes: int
     """What one worker more would add to `memory_bytes`."""
     open_files: int
@@ -59,13 +60,13 @@ class Needs:
 
 def needs(recipe: Recipe, workers: int = 1) -> Needs:
     """What building `recipe` with `workers` processes on one machine needs."""
-    documents = [_documents(recipe, windows) for windows in recipe.windows]
-    index = index_bytes(sum(n * _keys(recipe.dedup, s) for n, s in zip(documents, recipe.source, strict=True)))
+    documents = sum(_documents(recipe, windows) for windows in recipe.windows)
+    index = documents * INDEX_DOCUMENT_BYTES if _keys(recipe) else 0
     reader = READER_BYTES if any(source.dataset for source in recipe.source) else 0
     process = PROCESS_BYTES + reader + _largest_step(recipe)
     cluster = CLUSTER_BYTES if workers > 1 else 0
     return Needs(
-        documents=sum(documents),
+        documents=documents,
         disk_bytes=disk_bytes(recipe),
         memory_bytes=workers * process + cluster + recipe.tokenizer.sample + index,
         index_bytes=index,
@@ -82,7 +83,7 @@ def disk_bytes(recipe: Recipe) -> int:
     held_out = recipe.validation.fraction * tokens * ID_BYTES
     cut = tokens * ID_BYTES + windows * SLOTS.itemsize
     shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
-    mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out
+    mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out + documents * INDEX_DOCUMENT_BYTES
     return int(recipe.tokenizer.sample + _kept(recipe) + _unit_files(recipe, tokens) + cut + mix)
 
 
@@ -91,12 +92,6 @@ def _kept(recipe: Recipe) -> int:
     hub = [source for source in recipe.source if source.dataset]
     spool = SPOOL_BYTES if any(source.integrity == "sha256" for source in hub) else 0
     return (recipe.tokenizer.sample if hub else 0) + spool
-
-
-def index_bytes(keys: int) -> int:
-    """The peak of dedup's table, which doubles as pipelines.dedup.Kept does: at most half of its slots are used."""
-    slots = max(FIRST_SLOTS, 1 << (2 * keys - 1).bit_length()) if keys else FIRST_SLOTS
-    return slots * SLOT_BYTES
 
 
 def open_files(workers: int) -> int:
@@ -110,17 +105,19 @@ def open_files(workers: int) -> int:
 
 def _unit_files(recipe: Recipe, tokens: int) -> float:
     """All documents that are prepared, kept or not: 3.0 bytes a token of the mix, and the end of each last unit."""
-    each = ID_BYTES + UNIT_DOCUMENT_BYTES / TOKENS_PER_DOCUMENT
+    each = ID_BYTES + (UNIT_DOCUMENT_BYTES + KEY_BYTES * recipe.dedup.n_keys) / TOKENS_PER_DOCUMENT
     rest = len(recipe.source) * recipe.unit / BYTES_PER_TOKEN
     return (tokens * OVERREAD + rest) * each
 
 
 def _largest_step(recipe: Recipe) -> int:
-    """What the largest step of a worker adds: a shard, the windows of a unit, or a source's held-out documents."""
+    """What the largest step of a worker adds: a shard, the windows of a unit, a source's held-out documents, or a range
+    of keys."""
     shard = min(recipe.shard_windows, sum(recipe.windows)) * recipe.window * ID_BYTES
     unit = 2 * int(recipe.unit / BYTES_PER_TOKEN) * ID_BYTES
     held_out = int(max(recipe.windows) * recipe.window * recipe.validation.fraction) * ID_BYTES * COPIES_HELD_OUT
-    return max(shard, unit, held_out)
+    keys = _keys(recipe) * sum(_documents(recipe, windows) for windows in recipe.windows)
+    return max(shard, unit, held_out, min(keys, RANGE_KEYS) * SEARCH_KEY_BYTES)
 
 
 def _documents(recipe: Recipe, windows: int) -> int:
@@ -128,7 +125,7 @@ def _documents(recipe: Recipe, windows: int) -> int:
     return -(-windows * recipe.window // TOKENS_PER_DOCUMENT)
 
 
-def _keys(dedup: Dedup, source: RecipeSource) -> int:
-    """Keys a document of this source has; one without an id or a url has none of it."""
-    names = (source.id is not None) + (source.url is not None) if dedup.url else 0
-    return dedup.exact + names + (dedup.minhash.buckets if dedup.minhash else 0)
+def _keys(recipe: Recipe) -> int:
+    """Keys a document has, at most."""
+    names = 2 if recipe.dedup.url and any(source.id or source.url for source in recipe.source) else 0
+    return recipe.dedup.exact + names + (recipe.dedup.minhash.buckets if recipe.dedup.minhash else 0)

@@ -39,8 +39,8 @@ AT_CORE, AT_AFFIX = range(2)
 def learn_affixes(words: Callable[[Sequence[str]], list[list[str]]]) -> NDArray[np.bool_]:
     """Which affixes spaCy takes off: bool, shape (BEFORE and BEHIND, AT_CORE and AT_AFFIX, affixes, affixes).
 
-    [BEFORE, AT_CORE, p, core] and [BEHIND, AT_CORE, s, core]: at each kind of core. [BEFORE, AT_AFFIX, p, q]: p in front
-    of q; [BEHIND, AT_AFFIX, s, t]: t behind s. `words` splits chunks, each by itself.
+    [BEFORE, AT_CORE, p, core] and [BEHIND, AT_CORE, s, core]: at each kind of core. [BEFORE, AT_AFFIX, p, q]: p in
+    front of q; [BEHIND, AT_AFFIX, s, t]: t behind s. `words` splits chunks, each by itself.
     """
     n, cores = len(AFFIXES), [["ox", "'s"] if core == "ox's" else [core] for core in CORES]
     cases = [[affix, *core] for affix in AFFIXES for core in cores]

@@ -1,0 +1,116 @@
+"""Memory and time of the dedup stage at millions of documents, from keys made up.
+
+    python -m benchmarks.index [--documents 1M --documents 10M]
+
+Units of 13,000 documents, 17 keys each: 85% random, 10% with all keys of an earlier document, 5% with one of its bands.
+Each size in a fresh process that writes the runs, searches the ranges and walks over the documents as a build does;
+bytes are the growth of the peak over what the process had before. Keys that are shared are counted beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from gpts_data.cli.options import Quantity
+
+UNIT = 13_000
+COLUMNS = 17
+
+
+@click.command()
+@click.option("--documents", type=Quantity(), multiple=True, default=["1M", "10M"], show_default=True)
+@click.option("--only", type=int, hidden=True)
+def main(documents: tuple[int, ...], only: int | None) -> None:
+    if only:
+        print(json.dumps(measure(only)))
+        return
+    print("| documents | write s | search s | walk s | peak bytes a document: search | walk | on the disk |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
+    for n in documents:
+        command = [sys.executable, "-m", "benchmarks.index", f"--only={n}"]
+        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        seconds = " | ".join(f"{found[part]:.1f}" for part in ("write", "search", "walk"))
+        print(f"| {n:,} | {seconds} | {found['search_bytes'] / n:.1f} ({found['search_bytes'] / 1e6:.0f} MB) "
+              f"| {found['walk_bytes'] / n:.1f} ({found['walk_bytes'] / 1e6:.0f} MB) | {found['disk'] / n:.0f} |")  # fmt: skip
+
+
+def measure(n: int) -> dict[str, float]:
+    from gpts_data.mixer.index import Index, ranges, search
+
+    rng = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        began = time.perf_counter()
+        runs, n_keys = write(n, folder, rng)
+        found: dict[str, float] = {"write": time.perf_counter() - began}
+        before = reset_peak()
+        began = time.perf_counter()
+        tasks = ranges(runs, n_keys, folder / "index")
+        for task in tasks:
+            search(task)
+        found |= {"search": time.perf_counter() - began, "search_bytes": peak() - before}
+        found["disk"] = sum(path.stat().st_size for path in folder.rglob("*.arrow"))
+        before = reset_peak()
+        began = time.perf_counter()
+        walk(Index(tasks), n, len(runs))
+        return found | {"walk": time.perf_counter() - began, "walk_bytes": peak() - before}
+
+
+def write(n: int, folder: Path, rng: np.random.Generator) -> tuple[list[Path], int]:
+    from gpts_data.mixer.index import run_writer
+
+    runs: list[Path] = []
+    first: NDArray[np.uint64] | None = None
+    n_keys = 0
+    for number in range(-(-n // UNIT)):
+        keys = rng.integers(1, 2**64, (min(UNIT, n - number * UNIT), COLUMNS), dtype=np.uint64)
+        if first is not None:
+            earlier = rng.integers(0, len(first), len(keys))
+            draw = rng.random(len(keys))
+            keys[draw < 0.1] = first[earlier[draw < 0.1]]
+            band = (draw >= 0.1) & (draw < 0.15)
+            keys[band, 5] = first[earlier[band], 5]
+        first = keys if number % 20 == 0 else first
+        runs.append(folder / f"{number:05d}.keys.arrow")
+        with run_writer(runs[-1]) as run:
+            for start in range(0, len(keys), 1000):
+                run.add(keys[start : start + 1000])
+        n_keys += run.n_keys
+    return runs, n_keys
+
+
+def walk(index: object, n: int, n_units: int) -> None:
+    from gpts_data.mixer.index import Index
+    from gpts_data.pipelines.dedup import Kept
+
+    assert isinstance(index, Index)
+    kept = Kept(index.n_groups, COLUMNS)
+    codes = []  # what a build keeps of each document
+    for number in range(n_units):
+        size = min(UNIT, n - number * UNIT)
+        nobody = np.zeros(size, dtype=np.bool_)
+        verdicts = kept.decide(index.of(number), np.ones(size, np.uint32), nobody, nobody, n + 1)
+        codes.append((verdicts.codes, verdicts.twins))
+
+
+def reset_peak() -> int:
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew at what is resident now
+    return peak()
+
+
+def peak() -> int:
+    """VmHWM, bytes. Pages of mapped files count while they are in memory, though the system may take them back."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    main()
