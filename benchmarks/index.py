@@ -39,8 +39,8 @@ def main(documents: tuple[int, ...], only: int | None) -> None:
         command = [sys.executable, "-m", "benchmarks.index", f"--only={n}"]
         found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         seconds = " | ".join(f"{found[part]:.1f}" for part in ("write", "search", "walk"))
-        print(f"| {n:,} | {seconds} | {found['search_bytes'] / n:.1f} ({found['search_bytes'] / 1e6:.0f} MB) "
-              f"| {found['walk_bytes'] / n:.1f} ({found['walk_bytes'] / 1e6:.0f} MB) | {found['disk'] / n:.0f} |")  # fmt: skip
+        memory = (f"{found[part] / n:.1f} ({found[part] / 1e6:.0f} MB)" for part in ("search_bytes", "walk_bytes"))
+        print(f"| {n:,} | {seconds} | {' | '.join(memory)} | {found['disk'] / n:.0f} |")
 
 
 def measure(n: int) -> dict[str, float]:

@@ -54,7 +54,7 @@ def learn_affixes(words: Callable[[Sequence[str]], list[list[str]]]) -> NDArray[
     off[:, AT_CORE, :, : len(cores)] = right[: 2 * n * len(cores)].reshape(2, n, len(cores))
     off[:, AT_AFFIX] = right[2 * n * len(cores) :].reshape(2, n, n, 2).all(axis=3)
     # The outer one must come off as such: "ox…$" is three words because "…" splits inside a word.
-    outer = off[:, AT_CORE][:, :, [LOWER, NUMBER]].all(axis=2)
+    outer = off[:, AT_CORE, :, LOWER] & off[:, AT_CORE, :, NUMBER]
     off[BEFORE, AT_AFFIX] &= outer[BEFORE][:, None]
     off[BEHIND, AT_AFFIX] &= outer[BEHIND]
     return off
