@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.index import Index, index
 from gpts_data.mixer.prepare import document_columns
+from gpts_data.mixer.similar import SimilarTexts
+from gpts_data.mixer.texts import Texts
 from gpts_data.pipelines.decontaminate import Guard
 from gpts_data.pipelines.dedup import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, Kept
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.signatures import REASONS
+from gpts_data.pipelines.signatures import REASONS, Dedup
+from gpts_data.tokenizer.encode import Encoder
 
 OVER_BUDGET_REASON = "over_budget"  # read beyond the last document that the source's budget needed
 CONTAMINATED_REASON = "contaminated"  # contains a benchmark's question
@@ -64,23 +67,25 @@ class PreparedUnit:
 
 
 def decide(
-    sources: Sequence[Sequence[PreparedUnit]], columns: int, needed: Sequence[int], fraction: float, guard: Guard,
-    folder: Path, engine: Engine,
+    sources: Sequence[Sequence[PreparedUnit]], dedup: Dedup, needed: Sequence[int], fraction: float, guard: Guard,
+    coder: Encoder, folder: Path, engine: Engine,
 ) -> list[list[Decided]]:  # fmt: skip
-    """Judge all documents prepared so far. `columns`: of keys, `Dedup.n_keys`; `needed`: training tokens per source;
-    `fraction`: held out for validation; `guard`: a new one, that has seen nothing; `folder`: for the index."""
+    """Judge all documents prepared so far. `needed`: training tokens per source; `fraction`: held out for validation;
+    `guard`: a new one, that has seen nothing; `coder`: of the units' ids; `folder`: for the index."""
     units = [unit for source in sources for unit in source]
     limit = np.uint64(min(int(fraction * 2**64), 2**64 - 1))
     with index([unit.run for unit in units], sum(unit.n_keys for unit in units), folder, engine) as found:
-        judge = _Judge(found, Kept(found.n_groups, columns), guard, limit)
+        judge = _Judge(found, Kept(found.n_groups, dedup.n_keys), guard, limit, Texts(coder), dedup)
         return [judge.source(units, budget) for units, budget in zip(sources, needed, strict=True)]
 
 
 class _Judge:
     """Walks over all units in canonical order, one after the other."""
 
-    def __init__(self, found: Index, kept: Kept, guard: Guard, limit: np.uint64) -> None:
-        self._index, self._kept, self._guard, self._limit = found, kept, guard, limit
+    def __init__(self, found: Index, kept: Kept, guard: Guard, limit: np.uint64, texts: Texts, dedup: Dedup) -> None:
+        self._index, self._kept, self._guard, self._limit, self._texts = found, kept, guard, limit, texts
+        minhash = dedup.minhash
+        self._similar = SimilarTexts(texts, minhash.ngrams, minhash.jaccard) if minhash and minhash.jaccard else None
         self._number = 0
 
     def source(self, units: Sequence[PreparedUnit], needed: int) -> list[Decided]:
@@ -94,7 +99,9 @@ class _Judge:
         shared = self._index.of(self._number)
         self._number += 1
         first, found = self._kept.seen, self._guard.judge(matches)
-        verdicts = self._kept.decide(shared, tokens, draws < self._limit, found >= 0, max(needed - start, 0))
+        self._texts.add(unit.path, first)
+        budget = max(needed - start, 0)
+        verdicts = self._kept.decide(shared, tokens, draws < self._limit, found >= 0, budget, self._similar)
         self._guard.forget(matches, verdicts.codes == OVER_BUDGET)
         witnesses = found[verdicts.codes == EXCLUDED].astype(np.uint32)
         return Decided(unit.path, unit.name, verdicts.codes, start, verdicts.tokens, witnesses, first, verdicts.twins)

@@ -7,7 +7,6 @@ drop is noted in PREPARE; duplicates and contaminated documents are read back fr
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ import numpy as np
 
 from gpts_data.mixer.decide import CONTAMINATED_REASON, Decided
 from gpts_data.mixer.plan import Plan
-from gpts_data.mixer.prepare import Prepare, document_columns, unit_batches
+from gpts_data.mixer.prepare import Prepare, document_columns
 from gpts_data.mixer.shown import Shown, load_shown
+from gpts_data.mixer.texts import Texts
 from gpts_data.pipelines.dedup import EXCLUDED, FIRST_DUPLICATE
 from gpts_data.pipelines.files import write_bytes
 from gpts_data.pipelines.signatures import REASONS
@@ -33,17 +33,17 @@ def write_dropped(
     """Write `dropped/<source>.jsonl` for each source, as far as the recipe wants it; returns the paths."""
     if not plan.recipe.keep_dropped:
         return []
-    texts = _Texts(plan.recipe.names, decided, encoder(tokenizer.folder, tokenizer.digest))
+    readers = _Readers(plan.recipe.names, decided, encoder(tokenizer.folder, tokenizer.digest))
     paths = []
     for name, units, prepared in zip(plan.recipe.names, decided, tasks, strict=True):
         shown = Shown(plan.recipe.keep_dropped)
         for task in prepared:
             for draw, row in load_shown(task.shown):
                 shown.add(draw, row)
-        for number, unit in enumerate(units):
+        for unit in units:
             for draw, row in _judged(unit, shown.most):
-                shown.add(draw, {**row, "number": number})
-        rows = [_with_texts(row, texts, units) for _, row in shown.rows()]
+                shown.add(draw, row)
+        rows = [_with_texts(row, readers) for _, row in shown.rows()]
         paths.append(plan.folder / "dropped" / f"{name}.jsonl")
         write_bytes(paths[-1], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     return paths
@@ -60,35 +60,29 @@ def _judged(unit: Decided, most: int) -> Iterator[tuple[int, dict[str, Any]]]:
         rows = np.flatnonzero(unit.codes == code)
         for row in rows[np.argsort(draws[rows], kind="stable")[:most]].tolist():
             twin = int(twins[row]) if code >= FIRST_DUPLICATE else None
-            yield int(draws[row]), {"reason": reason, "row": row, "twin": twin}
+            yield int(draws[row]), {"reason": reason, "ordinal": unit.first + row, "twin": twin}
 
 
-def _with_texts(row: dict[str, Any], texts: _Texts, units: Sequence[Decided]) -> dict[str, Any]:
-    if "row" not in row:
+def _with_texts(row: dict[str, Any], readers: _Readers) -> dict[str, Any]:
+    if "ordinal" not in row:
         return row
-    shown = {"reason": row["reason"], **texts.read(units[row["number"]], row["row"])}
-    return shown if row["twin"] is None else {**shown, "kept": texts.twin(row["twin"])}
+    shown = {"reason": row["reason"], **readers.read(row["ordinal"])}
+    return shown if row["twin"] is None else {**shown, "kept": readers.twin(row["twin"])}
 
 
-class _Texts:
-    """Reads documents back from the ids of their units."""
+class _Readers:
+    """Reads documents back, with the names of their sources and units."""
 
     def __init__(self, names: Sequence[str], decided: Sequence[Sequence[Decided]], coder: Encoder) -> None:
         self._units = [(name, unit) for name, units in zip(names, decided, strict=True) for unit in units]
-        self._first = [unit.first for _, unit in self._units]
-        self._coder = coder
+        self._texts = Texts(coder)
+        for _, unit in self._units:
+            self._texts.add(unit.path, unit.first)
 
     def twin(self, ordinal: int) -> dict[str, Any]:
-        name, unit = self._units[bisect_right(self._first, ordinal) - 1]
-        return {"source": name, **self.read(unit, ordinal - unit.first)}
+        return {"source": self._units[self._texts.unit(ordinal)][0], **self.read(ordinal)}
 
-    def read(self, unit: Decided, row: int) -> dict[str, Any]:
-        for batch in unit_batches(unit.path):
-            if row < batch.num_rows:
-                found = batch.slice(row, 1)
-                ids = found.column("ids").flatten().to_numpy()
-                text = Shown.cut(self._coder.decode(ids[:-1]))
-                id, url = found.column("id")[0].as_py(), found.column("url")[0].as_py()
-                return {"id": id, "url": url, "unit": unit.name, "text": text}
-            row -= batch.num_rows
-        raise IndexError(row)
+    def read(self, ordinal: int) -> dict[str, Any]:
+        row, unit = self._texts.row(ordinal), self._units[self._texts.unit(ordinal)][1]
+        id, url = row.column("id")[0].as_py(), row.column("url")[0].as_py()
+        return {"id": id, "url": url, "unit": unit.name, "text": Shown.cut(self._texts.text(ordinal))}

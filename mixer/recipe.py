@@ -110,6 +110,9 @@ def check(recipe: Recipe) -> None:
         check_clean(recipe.cleaning(source))
     if recipe.decontaminate is not None:
         check_decontaminate(recipe.decontaminate)
+    minhash = recipe.dedup.minhash
+    if minhash and not 0 <= minhash.jaccard <= 1:
+        raise RecipeError(f"dedup.minhash.jaccard = {minhash.jaccard}, expected 0 (off) to 1")
     if recipe.keep_dropped < 0:
         raise RecipeError(f"keep_dropped = {recipe.keep_dropped}, expected 0 or more")
     for key in ("window", "unit", "shard_windows"):

@@ -17,6 +17,7 @@ from gpts_data.pipelines.decontaminate import Guard
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.sources import Unit, refuse_damage, split
 from gpts_data.tokenizer.artifact import Artifact
+from gpts_data.tokenizer.encode import encoder
 
 FIRST_RATE = 0.25  # surviving tokens per byte of text, until a source's own is known: 3.4 bytes a token, some dropped
 MARGIN = 1.05  # a round that falls just short costs another one
@@ -97,10 +98,11 @@ def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tup
         _prepare(tasks, engine, report)
         decided = decide(
             [supply.prepared() for supply in supplies],
-            plan.recipe.dedup.n_keys,
+            plan.recipe.dedup,
             [supply.needed for supply in supplies],
             plan.recipe.validation.fraction,
             Guard(plan.recipe.decontaminate.max_documents if plan.recipe.decontaminate else 0),
+            encoder(tokenizer.folder, tokenizer.digest),
             plan.work / "index",
             engine,
         )

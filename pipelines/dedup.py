@@ -11,6 +11,7 @@ for each of these (`Kept`): at most 34 bytes a document, when every one of 17 ke
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -19,6 +20,12 @@ from numpy.typing import NDArray
 
 TRAIN, HELD_OUT, OVER_BUDGET, EXCLUDED, FIRST_DUPLICATE = range(5)
 """Verdicts. From FIRST_DUPLICATE on: `verdict - FIRST_DUPLICATE` is the key column that matched, bands as one."""
+
+DOCUMENT, FROM, SURE, TAKEN = range(4)
+"""Where the walk stands when it asks."""
+
+Similar = Callable[[int, int], bool]
+"""Whether two documents, by ordinal, are alike enough that a band they share counts."""
 
 _N_NAMED_KEYS = 3  # text, id, url; the bands follow and count as one reason
 
@@ -72,22 +79,33 @@ class Kept:
 
     def decide(
         self, shared: Shared, tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], excluded: NDArray[np.bool_],
-        budget: int,
+        budget: int, similar: Similar | None = None,
     ) -> Verdicts:  # fmt: skip
         """Judge the next documents in canonical order and remember the kept ones.
 
         shared: their places, counted from the first of them; tokens: their lengths; held_out: True keeps a document for
         validation, outside the budget; excluded: True drops it, whatever it shares; budget: training tokens the source
-        still wants, 0 puts every document over budget.
+        still wants, 0 puts every document over budget; similar: asked whether a shared band counts, of each owner of
+        one in the order of the columns, until one does.
         """
         codes = np.empty(len(tokens), dtype=np.uint8)
         twins = np.zeros(len(tokens), dtype=np.uint32)
-        taken = _decide(
-            self._owners, shared.places, shared.groups, self._columns, tokens, held_out, excluded, budget, self.seen,
-            codes, twins,
-        )  # fmt: skip
+        state = np.zeros(4, dtype=np.int64)
+        refused: dict[int, set[int]] = {}
+        while True:
+            asked = _decide(
+                self._owners, shared.places, shared.groups, self._columns, tokens, held_out, excluded, budget,
+                self.seen, similar is not None, state, codes, twins,
+            )  # fmt: skip
+            if asked < 0 or similar is None:
+                break
+            document, owner = self.seen + int(state[DOCUMENT]), int(self._owners[shared.groups[asked]]) - 1
+            before = refused.get(document, set())
+            sure = owner not in before and similar(document, owner)
+            refused = {document: before | {owner}}
+            state[FROM], state[SURE] = (asked, 1) if sure else (asked + 1, 0)
         self.seen += len(tokens)
-        return Verdicts(codes, twins[codes >= FIRST_DUPLICATE], taken)
+        return Verdicts(codes, twins[codes >= FIRST_DUPLICATE], int(state[TAKEN]))
 
 
 def decide(keys: NDArray[np.uint64], tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], budget: int) -> Verdicts:
@@ -99,30 +117,46 @@ def decide(keys: NDArray[np.uint64], tokens: NDArray[np.uint32], held_out: NDArr
 
 @numba.njit(cache=True)
 def _decide(  # type: ignore[no-untyped-def]
-    owners, places, groups, columns, tokens, held_out, excluded, budget, seen, codes, twins
+    owners, places, groups, columns, tokens, held_out, excluded, budget, seen, ask, state, codes, twins
 ):
-    start = taken = 0
-    for d in range(len(codes)):
+    """Judge from state[DOCUMENT] on, whose places may match from state[FROM] on. Returns -1 when all are judged, or
+    the place of a band that shall be asked about; state[SURE] says that it was, and counts."""
+    d, start, taken = state[DOCUMENT], _begin(places, state[DOCUMENT] * columns, state[FROM]), state[TAKEN]
+    while d < len(codes):
         stop = start
         while stop < len(places) and np.int64(places[stop]) < (d + 1) * columns:
             stop += 1
+        match = -1
         if taken >= budget:
             codes[d] = OVER_BUDGET
         elif excluded[d]:
             codes[d] = EXCLUDED
         else:
-            match = _first_owned(owners, groups, start, stop)
+            match = _first_owned(owners, groups, max(start, state[FROM]), stop)
+            column = np.int64(places[match]) - d * columns if match >= 0 else 0
+            if match >= 0 and ask and column >= _N_NAMED_KEYS and not state[SURE]:
+                state[DOCUMENT], state[TAKEN] = d, taken
+                return match
             if match >= 0:
-                column = np.int64(places[match]) - d * columns
                 codes[d] = FIRST_DUPLICATE + min(column, _N_NAMED_KEYS)
                 twins[d] = owners[groups[match]] - 1
             else:
-                for k in range(start, stop):
-                    owners[groups[k]] = seen + d + 1
+                _own(owners, groups, start, stop, seen + d + 1)
                 codes[d] = HELD_OUT if held_out[d] else TRAIN
                 taken += 0 if held_out[d] else tokens[d]
+        state[SURE] = 0
         start = stop
-    return taken
+        d += 1
+    state[TAKEN] = taken
+    return -1
+
+
+@numba.njit(cache=True)
+def _begin(places, place, k):  # type: ignore[no-untyped-def]
+    """Where the places from `place` on begin; they lie around `k`."""
+    while k > 0 and np.int64(places[k - 1]) >= place:
+        k -= 1
+    return k
 
 
 @numba.njit(cache=True)
@@ -131,3 +165,11 @@ def _first_owned(owners, groups, start, stop):  # type: ignore[no-untyped-def]
         if owners[groups[k]] != 0:
             return k
     return -1
+
+
+@numba.njit(cache=True)
+def _own(owners, groups, start, stop, owner):  # type: ignore[no-untyped-def]
+    """Make `owner` that of the groups that nobody has."""
+    for k in range(start, stop):
+        if owners[groups[k]] == 0:
+            owners[groups[k]] = owner

@@ -26,11 +26,15 @@ REASONS = ("exact_duplicate", "id_duplicate", "url_duplicate", "near_duplicate")
 
 @dataclass(frozen=True)
 class MinHash:
-    """MinHash over word n-grams; datatrove's defaults: a pair at Jaccard 0.8 shares a band with probability 0.92."""
+    """MinHash over word n-grams; datatrove's defaults: a pair at Jaccard 0.8 shares a band with probability 0.92.
+
+    `jaccard`: the least exact similarity of the n-grams at which a shared band counts; 0 takes the band's word for it.
+    """
 
     ngrams: int = 5
     buckets: int = 14
     hashes_per_bucket: int = 8
+    jaccard: float = 0.0
 
 
 @dataclass(frozen=True)

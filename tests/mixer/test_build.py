@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, LockedError, RecipeError
 from gpts_data.pipelines.faults import DAMAGE
+from gpts_data.pipelines.signatures import Dedup, MinHash
 from gpts_data.tokenizer.encode import Encoder
 from tests.conftest import WriteRecipe
 
@@ -74,6 +76,16 @@ def test_copies_are_dropped_for_a_reason(mix: Mix) -> None:
     web, books = (mix.manifest["waterfall"][name]["dropped"] for name in ("web", "books"))
     assert web["exact_duplicate"] == web["url_duplicate"] == web["near_duplicate"] == 1
     assert books["exact_duplicate"] == 1
+
+
+@pytest.mark.parametrize(("jaccard", "dropped"), [(0.5, 1), (1.0, 0)])
+def test_a_near_copy_is_dropped_if_it_is_near_enough(
+    recipe_file: Path, tmp_path: Path, mix: Mix, jaccard: float, dropped: int
+) -> None:
+    strict = replace(load_recipe(recipe_file), dedup=Dedup(minhash=MinHash(jaccard=jaccard)))
+    built = build(strict, recipe_file.parent, tmp_path / "mix", tokenizer=mix.tokenizer)
+    assert built.manifest["waterfall"]["web"]["dropped"].get("near_duplicate", 0) == dropped
+    assert built.manifest["waterfall"]["web"]["dropped"]["exact_duplicate"] == 1
 
 
 def test_the_waterfall_sums_to_zero(mix: Mix) -> None:

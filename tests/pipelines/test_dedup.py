@@ -18,6 +18,7 @@ from gpts_data.pipelines.dedup import (
     TRAIN,
     Kept,
     Shared,
+    Similar,
     Verdicts,
     decide,
     find_shared,
@@ -58,12 +59,24 @@ Judged = list[tuple[int, int]]
 """Per document: code, and the twin's ordinal (0 when it has none)."""
 
 
-def plainly(documents: Documents, budget: int, owners: dict[int, int], seen: int = 0) -> Judged:
+def every(one: int, other: int) -> bool:
+    return True
+
+
+def some(one: int, other: int) -> bool:
+    """Whether a band counts, at random but always the same."""
+    return hash((one, other)) % 2 == 0
+
+
+def plainly(
+    documents: Documents, budget: int, owners: dict[int, int], seen: int = 0, similar: Similar = every
+) -> Judged:
     """The rule: a document is dropped when it shares a key with an earlier one that is in the mix."""
     judged = []
     for d in range(len(documents)):
         keys = [int(key) for key in documents.keys[d]]
-        matches = [c for c, key in enumerate(keys) if key and key in owners]
+        shared = [c for c, key in enumerate(keys) if key and key in owners]
+        matches = [c for c in shared if c < 3 or similar(seen + d, owners[keys[c]])]
         if budget <= 0:
             judged.append((OVER_BUDGET, 0))
         elif documents.excluded[d]:
@@ -84,7 +97,9 @@ def judged(verdicts: Verdicts) -> Judged:
     return [(code, next(twins) if code >= FIRST_DUPLICATE else 0) for code in verdicts.codes.tolist()]
 
 
-def decided(sources: list[Documents], budgets: list[int], cuts: list[int] | None = None) -> list[tuple[Judged, int]]:
+def decided(
+    sources: list[Documents], budgets: list[int], cuts: list[int] | None = None, similar: Similar | None = None
+) -> list[tuple[Judged, int]]:
     """The verdicts of each source and the tokens taken; its documents given in batches that end at `cuts`.
 
     A document's keys differ from one column to the next, as hashes with seeds of their own do.
@@ -101,7 +116,8 @@ def decided(sources: list[Documents], budgets: list[int], cuts: list[int] | None
             places = shared.places[slice(*bounds)] - np.uint64(kept.seen * N_KEYS)
             part = Shared(places, shared.groups[slice(*bounds)], shared.n_groups)
             documents = source.part(start, stop)
-            result = kept.decide(part, documents.tokens, documents.held_out, documents.excluded, max(budget - taken, 0))
+            left = max(budget - taken, 0)
+            result = kept.decide(part, documents.tokens, documents.held_out, documents.excluded, left, similar)
             verdicts += judged(result)
             taken += result.tokens
         found.append((verdicts, taken))
@@ -115,6 +131,18 @@ def test_it_is_the_rule_over_two_sources(one: Documents, other: Documents, first
     found = decided([one, other], [first, second])
     assert found[0][0] == plainly(one, first, owners)
     assert found[1][0] == plainly(other, second, owners, len(one))
+
+
+@given(documents(), documents(), st.integers(0, 1500), st.integers(0, 1500), st.lists(st.integers(0, 40), max_size=4))
+@settings(max_examples=300)
+def test_a_band_counts_only_where_the_texts_are_similar(
+    one: Documents, other: Documents, first: int, second: int, cuts: list[int]
+) -> None:
+    owners = dict[int, int]()
+    found = decided([one, other], [first, second], cuts, some)
+    assert found[0][0] == plainly(one, first, owners, 0, some)
+    assert found[1][0] == plainly(other, second, owners, len(one), some)
+    assert decided([one], [first], cuts, every) == decided([one], [first])
 
 
 @given(documents(), st.integers(0, 1500), st.lists(st.integers(0, 40), max_size=6))

@@ -1,0 +1,53 @@
+"""Texts of prepared documents, by ordinal: no text is stored, but the ids of a unit give it back to the byte."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gpts_data.tokenizer.encode import Encoder
+
+OPEN = 64  # units that stay mapped
+
+
+class Texts:
+    """Units in canonical order, added one by one."""
+
+    def __init__(self, coder: Encoder) -> None:
+        self._coder = coder
+        self._opened = lru_cache(maxsize=OPEN)(_open)  # of this walk, so that a unit that is removed is not held
+        self._paths: list[Path] = []
+        self._first: list[int] = []
+
+    def add(self, path: Path, first: int) -> None:
+        """A unit whose first document has the ordinal `first`."""
+        self._paths.append(path)
+        self._first.append(first)
+
+    def unit(self, ordinal: int) -> int:
+        """The number of the unit that holds a document."""
+        return bisect_right(self._first, ordinal) - 1
+
+    def row(self, ordinal: int) -> pa.RecordBatch:
+        """The document's row of its unit (prepare.UNIT)."""
+        number = self.unit(ordinal)
+        reader, starts = self._opened(self._paths[number])
+        row = ordinal - self._first[number]
+        batch = int(np.searchsorted(starts, row, side="right")) - 1
+        return reader.get_batch(batch).slice(row - int(starts[batch]), 1)
+
+    def text(self, ordinal: int) -> str:
+        ids = self.row(ordinal).column("ids").flatten().to_numpy()
+        return self._coder.decode(ids[:-1])  # without end-of-text
+
+
+def _open(path: Path) -> tuple[pa.ipc.RecordBatchFileReader, NDArray[np.int64]]:
+    """A mapped unit, and the row at which each of its batches begins."""
+    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    rows = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
+    return reader, np.cumsum([0, *rows])[:-1]
