@@ -1,11 +1,13 @@
 """Near-duplicates: speed, recall and precision of our keys and of others' signatures in the same greedy dedup.
 
-    python -m benchmarks.dedup [--rounds 3] [--draws 10] [--corpus FOLDER of parquet]
+    python -m benchmarks.dedup [--rounds 3] [--draws 10]
+    python -m benchmarks.dedup FOLDER    parquet with a column `text`: all of it, and copies of 2,000 of its documents
 
-Truth: exact Jaccard over lower-cased 5-grams of whitespace words, all pairs. Two kinds of documents. Planted: each
-round 1,500 beginnings of documents (at most 400 words) and copies of 520 of them in which 1, 2, 5 or 10 % of the words
-are exchanged, shuffled. Real: whole documents as they are. All methods have 112 hashes in 14 bands of 8; a document is
-dropped when it shares a band with an earlier one that was kept. Counts are summed over the rounds.
+Truth: exact Jaccard over lower-cased 5-grams of whitespace words, of all pairs at 0.5 or more. Without a folder the
+bundled sample, twice. Planted: each round 1,500 beginnings of documents (at most 400 words) and copies of 520 of them
+in which 1, 2, 5 or 10 % of the words are exchanged, shuffled. Real: whole documents as they are. All methods have 112
+hashes in 14 bands of 8; a document is dropped when it shares a band with an earlier one that was kept. Counts are
+summed over the rounds.
 
 recall: of documents with an earlier one at J >= 0.8, those dropped. precision: of the dropped, those whose named twin
 is at J >= 0.5, >= 0.8. found: of planted pairs, those whose later half is dropped. Each method's hash functions are one
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +33,7 @@ from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignatur
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
+from benchmarks.truth import N_GRAM, Truth, ngrams
 from gpts_data.pipelines.dedup import FIRST_DUPLICATE, decide
 from gpts_data.pipelines.hashes import spans
 from gpts_data.pipelines.letters import letters
@@ -40,7 +43,8 @@ from gpts_data.pipelines.signatures import FIRST_BAND, Dedup, signer
 SAMPLE = Path(__file__).parents[1] / "cli" / "presets" / "sample"
 EDITS = (0.01, 0.02, 0.05, 0.1)
 N_BASES, N_COPIES, N_WORDS = 1500, 130, 400
-N_GRAM, N_BANDS, N_HASHES = 5, 14, 112
+N_CORPUS_COPIES = 500
+N_BANDS, N_HASHES = 14, 112
 
 Keys = NDArray[np.uint64]
 Signature = NDArray[np.generic] | None
@@ -117,34 +121,8 @@ def keys_of(signatures: Sequence[Signature]) -> Keys:
     return keys
 
 
-def ngrams(text: str) -> list[str]:
-    words = text.lower().split()
-    return [" ".join(words[i : i + N_GRAM]) for i in range(len(words) - N_GRAM + 1)]
-
-
 METHODS: dict[str, Method] = {"ours": ours, "datatrove": datatrove, "rensa": rensa, "datasketch": datasketch}
 DRAWS = {"ours, other draws": our_draws, "datatrove, other draws": datatrove_draws}
-
-
-class Truth:
-    """Jaccard of every pair that has any n-gram in common."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        sets = [set(map(hash, ngrams(text))) for text in texts]
-        seen: dict[int, list[int]] = defaultdict(list)
-        self._earlier: list[dict[int, float]] = []
-        for row, grams in enumerate(sets):
-            common: Counter[int] = Counter()
-            for gram in grams:
-                common.update(seen[gram])
-                seen[gram].append(row)
-            self._earlier.append({d: n / (len(grams) + len(sets[d]) - n) for d, n in common.items()})
-
-    def jaccard(self, row: int, earlier: int) -> float:
-        return self._earlier[row].get(earlier, 0.0)
-
-    def best(self, row: int) -> float:
-        return max(self._earlier[row].values(), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -157,18 +135,24 @@ class Planted:
 def plant(documents: Sequence[str], seed: int) -> Planted:
     rng = random.Random(seed)
     bases = [" ".join(text.split()[:N_WORDS]) for text in rng.sample(documents, N_BASES)]
-    originals = rng.sample(range(N_BASES), N_COPIES * len(EDITS))
-    edits = [EDITS[i // N_COPIES] for i in range(len(originals))]
-    pool = " ".join(bases).split()
+    return with_copies(bases, N_COPIES, rng)
+
+
+def with_copies(bases: Sequence[str], n_copies: int, rng: random.Random) -> Planted:
+    """All documents and, of each share of edits, `n_copies` edited copies of different ones, shuffled."""
+    originals = rng.sample(range(len(bases)), n_copies * len(EDITS))
+    edits = [EDITS[i // n_copies] for i in range(len(originals))]
+    pool = " ".join(bases[i] for i in originals).split()
     copies = [edited(bases[i], edit, pool, rng) for i, edit in zip(originals, edits, strict=True)]
-    order = list(range(N_BASES + len(copies)))
+    documents = [*bases, *copies]
+    order = list(range(len(bases) + len(copies)))
     rng.shuffle(order)
     place = {document: i for i, document in enumerate(order)}
     pairs = [
-        (edit, max(place[original], place[N_BASES + i]))
+        (edit, max(place[original], place[len(bases) + i]))
         for i, (original, edit) in enumerate(zip(originals, edits, strict=True))
     ]
-    return Planted([(bases + copies)[i] for i in order], pairs)
+    return Planted([documents[i] for i in order], pairs)
 
 
 def edited(text: str, share: float, pool: Sequence[str], rng: random.Random) -> str:
@@ -182,13 +166,12 @@ def judge(score: Score, keys: Keys, planted: Planted, truth: Truth) -> None:
     n = len(keys)
     verdicts = decide(keys, np.ones(n, np.uint32), np.zeros(n, np.bool_), n + 1)
     dropped = verdicts.codes >= FIRST_DUPLICATE
-    twins = dict(zip(np.flatnonzero(dropped).tolist(), verdicts.twins.tolist(), strict=True))
     for row in range(n):
         if truth.best(row) >= 0.8:
             score.repeats += 1
             score.recalled += bool(dropped[row])
         if dropped[row]:
-            jaccard = truth.jaccard(row, twins[row])
+            jaccard = truth.jaccard(row, int(verdicts.twins[row]))
             score.dropped += 1
             score.near += jaccard >= 0.5
             score.nearer += jaccard >= 0.8
@@ -255,13 +238,16 @@ def row(name: str, score: Score) -> str:
 
 
 @click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--rounds", default=3)
 @click.option("--draws", default=10)
-@click.option("--corpus", type=click.Path(path_type=Path), help="A folder of parquet files with a text column.")
-def main(rounds: int, draws: int, corpus: Path | None) -> None:
-    """Print both tables."""
-    files = sorted((corpus or SAMPLE).rglob("*.parquet"))
+def main(folder: Path | None, rounds: int, draws: int) -> None:
+    """Print both tables, or that of all documents of FOLDER."""
+    files = sorted((folder or SAMPLE).rglob("*.parquet"))
     texts = [text for file in files for text in pq.read_table(file, columns=["text"])["text"].to_pylist()]
+    if folder:
+        table("corpus", [with_copies(texts, N_CORPUS_COPIES, random.Random(0))], 0)
+        return
     table("planted", [plant(texts, seed) for seed in range(rounds)], draws)
     table("real", [Planted(texts, [])], draws)
 

@@ -96,16 +96,21 @@ def search(task: Range) -> dict[str, Any]:
     path = task.path.with_suffix(".json")
     if receipt := read_receipt(path, task.key):
         return receipt
+    shared = find_shared(*_gather(task))
+    with committed(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:
+        columns = [pa.array(shared.places), pa.array(shared.groups)]
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
+    return write_receipt(path, task.key, groups=shared.n_groups, places=len(shared.places))
+
+
+def _gather(task: Range) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The keys of the range, and their places among all units."""
     keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     for number, run in enumerate(task.runs):
         for found, place in _slices(run, task.start, task.stop):
             keys.append(found)
             places.append(place.astype(np.uint64) + (np.uint64(number) << UNIT))
-    shared = find_shared(np.concatenate(keys), np.concatenate(places))
-    with committed(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:
-        columns = [pa.array(shared.places), pa.array(shared.groups)]
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
-    return write_receipt(path, task.key, groups=shared.n_groups, places=len(shared.places))
+    return np.concatenate(keys), np.concatenate(places)
 
 
 def _slices(run: Path, start: int, stop: int | None) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:

@@ -59,14 +59,15 @@ def find_shared(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> Shared:
     Sorts, at 48 bytes a key.
     """
     order = np.argsort(keys, kind="stable")
-    keys, places = keys[order], places[order]
+    keys = keys[order]
     again = np.zeros(len(keys) + 1, dtype=np.bool_)
     again[1:-1] = (keys[1:] == keys[:-1]) & (keys[1:] != 0)
-    first = again[1:] & ~again[:-1]
     member = again[1:] | again[:-1]
-    groups = (np.cumsum(first) - 1)[member].astype(np.uint32)
-    order = np.argsort(places[member])
-    return Shared(places[member][order], groups[order], int(first.sum()))
+    first = (again[1:] & ~again[:-1])[member]
+    places = places[order[member]]
+    groups = (np.cumsum(first) - 1).astype(np.uint32)
+    order = np.argsort(places)
+    return Shared(places[order], groups[order], int(first.sum()))
 
 
 class Kept:
