@@ -7,8 +7,8 @@ Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` at 300k an
 - the process that reads from the hub peaks at 61 MB, with the bytes that are ahead;
 - a process that does all by itself peaks at 632 MB, a dask worker at 600 to 642 MB (spaCy, numba, datatrove), the
   process that holds the cluster at 275 MB; learning a tokenizer takes 1.1 bytes a byte of sample (23 to 124 MB);
-- dedup (`python -m benchmarks.index`, a tenth of the documents repeated): a range of keys is searched in 261 MB, the
-  walk takes 34 bytes a document at 10 million, most of them pages of mapped files, 29 a document on the disk;
+- dedup (`python -m benchmarks.index`, a tenth of the documents repeated): a range of keys is searched in 208 MB, the
+  walk takes 36 bytes a document at 10 million, most of them pages of mapped files, 29 a document on the disk;
 - open files: 13 with one process, for 1 shard and for 59; with 2 workers 46 in the process that holds the cluster, with
   4 workers 68, and 26 in a worker.
 """
@@ -36,7 +36,7 @@ OVERREAD = MARGIN / BYTES_PER_TOKEN / FIRST_RATE  # 1.24: what the first round r
 PROCESS_BYTES = 650_000_000
 READER_BYTES = 80_000_000
 CLUSTER_BYTES = 300_000_000  # of the process that holds the local cluster
-SEARCH_KEY_BYTES = 65  # of a range
+SEARCH_KEY_BYTES = 52  # of a range
 COPIES_HELD_OUT = 3  # hold_out has the pieces, the whole and its bytes at once
 
 STEP_FILES = 32

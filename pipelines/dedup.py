@@ -56,7 +56,7 @@ class Verdicts:
 def find_shared(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> Shared:
     """The keys that occur more than once, 0 left out. keys, places: uint64, one entry each; a place occurs once.
 
-    Sorts, at 48 bytes a key.
+    Sorts, at 32 bytes a key.
     """
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
