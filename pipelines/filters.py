@@ -60,15 +60,36 @@ def check_clean(clean: Clean) -> None:
         if name not in FILTERS:
             raise RecipeError(f"clean: no filter is called {name!r}; expected one of {', '.join(FILTERS)}")
     for name, values in clean.thresholds.items():
-        known = set(inspect.signature(_original(name).__init__).parameters) - _NOT_THRESHOLDS
-        for key in values.keys() - known:
-            raise RecipeError(
-                f"clean.{name}: no threshold is called {key!r}; expected one of {', '.join(sorted(known))}"
-            )
+        known = inspect.signature(_original(name).__init__).parameters
+        for key, value in values.items():
+            if key in _NOT_THRESHOLDS or key not in known:
+                names = ", ".join(sorted(set(known) - _NOT_THRESHOLDS))
+                raise RecipeError(f"clean.{name}: no threshold is called {key!r}; expected one of {names}")
+            if expected := _mismatch(known[key].default, value):
+                raise RecipeError(f"clean.{name}.{key} = {value!r}, expected {expected}")
     if clean.engine not in ENGINES:
         raise RecipeError(f"clean.engine = {clean.engine!r}, expected one of {', '.join(ENGINES)}")
     if clean.min_characters < 0 or clean.max_characters < 0:
         raise RecipeError("clean: min_characters and max_characters must be 0 (no limit) or more")
+
+
+def _mismatch(default: Any, value: Any) -> str | None:
+    """What a threshold should be, seen from its default, if `value` is not that."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float):
+        return None if number else "a number; 0 switches it off"
+    if isinstance(default, tuple):  # sizes of n-grams, each with its limit
+        return None if isinstance(value, list) and all(map(_is_limit, value)) else "pairs such as [[2, 0.2], [3, 0.18]]"
+    strings = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return None if strings else 'a list of strings such as ["the", "of"]'
+
+
+def _is_limit(pair: Any) -> bool:
+    if not isinstance(pair, list) or len(pair) != 2 or any(isinstance(number, bool) for number in pair):
+        return False
+    return isinstance(pair[0], int) and pair[0] >= 1 and isinstance(pair[1], int | float)
 
 
 @lru_cache(maxsize=8)
@@ -185,7 +206,8 @@ class _Drops:
 
 def _filter(name: str, clean: Clean) -> Any:
     """The twin of a filter if it knows these thresholds, else datatrove's own block."""
-    thresholds = clean.thresholds.get(name, {})
+    lists = clean.thresholds.get(name, {})  # as TOML and JSON have them; `str.endswith` wants a tuple
+    thresholds = {key: tuple(value) if isinstance(value, list) else value for key, value in lists.items()}
     if clean.engine == "numba" and name in TWINS:
         from gpts_data.pipelines import twins
 

@@ -233,3 +233,41 @@ def test_an_unknown_filter_is_refused_with_those_there_are(clean: Clean) -> None
 def test_an_unknown_threshold_is_refused_with_those_there_are(key: str) -> None:
     with pytest.raises(RecipeError, match=rf"clean\.gopher_quality: .*'{key}'; expected one of .*min_doc_words"):
         check_clean(Clean(("gopher_quality",), {"gopher_quality": {key: 1}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "expected"),
+    [
+        ("gopher_quality", "min_doc_words", "many", "a number"),
+        ("gopher_quality", "min_doc_words", True, "a number"),
+        ("gopher_quality", "stop_words", "the", "a list of strings"),
+        ("gopher_repetition", "dup_line_frac", [0.1], "a number"),
+        ("gopher_repetition", "top_n_grams", 3, "pairs such as"),
+        ("gopher_repetition", "top_n_grams", [[2, "0.2"]], "pairs such as"),
+        ("gopher_repetition", "dup_n_grams", [[0, 0.2]], "pairs such as"),
+        ("gopher_repetition", "dup_n_grams", [5], "pairs such as"),
+        ("fineweb_quality", "stop_chars", ".", "a list of strings"),
+        ("fineweb_quality", "line_punct_exclude_zero", 1, "true or false"),
+    ],
+)
+def test_a_threshold_of_the_wrong_kind_is_refused(name: str, key: str, value: Any, expected: str) -> None:
+    with pytest.raises(RecipeError, match=rf"clean\.{name}\.{key} = .*, expected {expected}"):
+        check_clean(Clean((name,), {name: {key: value}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("gopher_repetition", {"top_n_grams": [[2, 0.05]], "dup_n_grams": [[5, 0.01], [3, 1]]}),
+        ("gopher_repetition", {"top_n_grams": [], "dup_n_grams": []}),
+        ("gopher_quality", {"stop_words": ["river", "water", "often"], "min_doc_words": 3}),
+        ("gopher_quality", {"stop_words": []}),
+        ("fineweb_quality", {"stop_chars": ["r", "."]}),
+        ("fineweb_quality", {"stop_chars": ["en.", "r."], "line_punct_thr": 0.3}),
+    ],
+)
+def test_thresholds_as_toml_has_them(name: str, values: dict[str, Any]) -> None:
+    clean = Clean((name,), {name: values})
+    check_clean(clean)
+    texts = [text for text in TEXTS if "IS_ALPHA" not in text]
+    assert run(clean, list(texts)) == run(Clean((name,), {name: values}, engine="datatrove"), list(texts))
