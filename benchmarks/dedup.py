@@ -166,12 +166,13 @@ def judge(score: Score, keys: Keys, planted: Planted, truth: Truth) -> None:
     n = len(keys)
     verdicts = decide(keys, np.ones(n, np.uint32), np.zeros(n, np.bool_), n + 1)
     dropped = verdicts.codes >= FIRST_DUPLICATE
+    twins = dict(zip(np.flatnonzero(dropped).tolist(), verdicts.twins.tolist(), strict=True))
     for row in range(n):
         if truth.best(row) >= 0.8:
             score.repeats += 1
             score.recalled += bool(dropped[row])
         if dropped[row]:
-            jaccard = truth.jaccard(row, int(verdicts.twins[row]))
+            jaccard = truth.jaccard(row, twins[row])
             score.dropped += 1
             score.near += jaccard >= 0.5
             score.nearer += jaccard >= 0.8
