@@ -94,7 +94,8 @@ def ranges(runs: Sequence[Path], n_keys: int, folder: Path) -> list[Range]:
 def search(task: Range) -> dict[str, Any]:
     """Write where documents share keys of this range, in order of place; returns the receipt: groups and places."""
     path = task.path.with_suffix(".json")
-    if receipt := read_receipt(path, task.key):
+    receipt = read_receipt(path, task.key)
+    if receipt and task.path.exists():  # a build that dies while it removes the index may leave one without the other
         return receipt
     shared = find_shared(*_gather(task))
     with committed(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:

@@ -75,6 +75,17 @@ def test_a_search_is_done_once_and_its_files_are_gone_behind_it(tmp_path: Path) 
     assert not (tmp_path / "index").exists()
 
 
+def test_a_receipt_without_its_file_is_not_believed(tmp_path: Path) -> None:
+    """What a kill leaves while the index is removed."""
+    runs, n_keys = write(tmp_path, [np.full((3, COLUMNS), 7, np.uint64)])
+    task = ranges(runs, n_keys, tmp_path / "index")[0]
+    first = search(task)
+    task.path.unlink()
+    assert search(task) == first
+    with index(runs, n_keys, tmp_path / "index", InProcess()) as found:
+        assert len(found.of(0).places) == 9
+
+
 def test_ranges_hold_what_was_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(indexing, "RANGE_KEYS", 1000)
     tasks = ranges([tmp_path / "a"], 4001, tmp_path)
