@@ -27,6 +27,7 @@ from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Listing, Source, Unit, read, split
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import END_OF_TEXT, Artifact
+from gpts_data.tokenizer.pretokenizer import blank
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 TEXTS = pa.schema([("text", pa.string())])
 AT_ONCE = 64  # documents cleaned before looking whether the quota is there: it may be a small part of a batch
+MAX_DOCUMENT = 1 << 16  # bytes of one document: a book of megabytes would be most of a piece, and its names the entries
 MAX_PIECES = 16  # units a source's share is drawn from: enough to see every part of it, few enough footers to read
 
 
@@ -100,7 +102,8 @@ def spread(items: Sequence[Item]) -> list[Item]:
 def draw(piece: Piece) -> dict[str, Any]:
     """Write one piece of the sample unless its receipt is there; returns the receipt: bytes of text and sha256."""
     path = piece.path.with_suffix(".json")
-    key = json_digest([asdict(piece.source), piece.unit.name, piece.unit.file.sha256, asdict(piece.clean), piece.quota])
+    unit, limits = piece.unit, [piece.quota, MAX_DOCUMENT]
+    key = json_digest([asdict(piece.source), unit.name, unit.file.sha256, asdict(piece.clean), limits])
     if receipt := read_receipt(path, key):
         return receipt
     taken = 0
@@ -136,12 +139,10 @@ def train(pieces: Sequence[Piece], training: Training, context: int, engine: Eng
 
 
 def learn(texts: Iterator[list[str]], vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
-    """A byte-level BPE with GPT-2's pre-tokenizer: id 0 is end-of-text, then `special`, the 256 bytes, the merges."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """A byte-level BPE that cuts text by `PATTERN`: id 0 is end-of-text, then `special`, the 256 bytes, the merges."""
+    from tokenizers import pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = blank()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=[END_OF_TEXT, *special],
@@ -158,7 +159,14 @@ def _cleaned(piece: Piece) -> Iterator[list[str]]:
         for start in range(0, sound.num_rows, AT_ONCE):
             cleaned, _ = cleaner(piece.clean).clean(sound.slice(start, AT_ONCE))
             if cleaned.num_rows:
-                yield cleaned.column("text").to_pylist()
+                yield [_beginning(text) for text in cleaned.column("text").to_pylist()]
+
+
+def _beginning(text: str) -> str:
+    """The first MAX_DOCUMENT bytes, whole characters."""
+    if len(text) * 4 <= MAX_DOCUMENT:
+        return text
+    return text.encode()[:MAX_DOCUMENT].decode(errors="ignore")
 
 
 def _texts(pieces: Sequence[Piece]) -> Iterator[list[str]]:

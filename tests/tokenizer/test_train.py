@@ -24,7 +24,7 @@ from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import InProcess
 from gpts_data.pipelines.filters import Clean, Cleaner
 from gpts_data.pipelines.sources import Listing, Source, SourceFile, list_files, read
-from gpts_data.tokenizer.train import MAX_PIECES, Piece, Training, draw, learn, plan_pieces, spread, train
+from gpts_data.tokenizer.train import MAX_DOCUMENT, MAX_PIECES, Piece, Training, draw, learn, plan_pieces, spread, train
 from tests.conftest import prose
 
 UNIT = 20_000
@@ -131,6 +131,20 @@ def test_a_piece_is_the_first_texts_of_its_unit(sources: Sources, tmp_path: Path
         unit = [text for batch in read(piece.source, piece.unit) for text in batch.column("text").to_pylist()]
         assert texts == unit[: len(texts)]
         assert receipt["bytes"] == sum(len(text.encode()) for text in texts)
+
+
+def test_one_book_is_not_the_sample(tmp_path: Path) -> None:
+    """Of a long document its beginning, whole characters; of the short ones all."""
+    book, page = "a\u00e9" * MAX_DOCUMENT, "page " * 100
+    (tmp_path / "books.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [book, page, book]))
+    source = Source("books", 1, ("books.jsonl",))
+    listing = list_files(source, tmp_path)
+    (piece,) = plan_pieces([(source, listing, Clean())], replace(SMALL, sample=10**6), 10**9, tmp_path)
+    draw(piece)
+    first, second, third = texts_of(piece)
+    assert first == third == book[: len(first)]
+    assert MAX_DOCUMENT - 2 < len(first.encode()) <= MAX_DOCUMENT
+    assert second == page
 
 
 def test_the_sample_is_cleaned(sources: Sources, tmp_path: Path) -> None:
