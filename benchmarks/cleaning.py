@@ -134,7 +134,7 @@ def _prepare(folder: Path, every: int, rounds: int) -> Any:
     from gpts_data.pipelines.sources import Source, list_files, read, split
     from gpts_data.tokenizer import artifact
     from gpts_data.tokenizer.encode import encoder
-    from gpts_data.tokenizer.train import learn
+    from gpts_data.tokenizer.learn import learn
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     source = Source("corpus", 1, files=(f"{folder.resolve()}/**/*.parquet",))

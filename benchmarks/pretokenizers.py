@@ -108,28 +108,28 @@ def _train(pattern: str, sample: Texts, folder: Path) -> Encoder:
 
 
 def _numbers(coder: Encoder, sums: list[str]) -> tuple[float, float]:
-    """Of numbers written more than once, the share that is always cut alike; of numbers of two digits or more, the
+    """Of numbers written more than once, the share that always has the same ids; of numbers of two digits or more, the
     share whose tokens tell their place: one digit each, or threes counted from the right."""
     found = defaultdict(list)
     for text in sums:
-        for digits, cut in _cuts(coder, text):
-            found[digits].append(cut)
-    often = [cuts for cuts in found.values() if len(cuts) > 1]
-    long = [(len(digits), cut) for digits, cuts in found.items() if len(digits) > 1 for cut in cuts]
+        for digits, cut, ids in _cuts(coder, text):
+            found[digits].append((cut, ids))
+    often = [seen for seen in found.values() if len(seen) > 1]
+    long = [(len(digits), cut) for digits, seen in found.items() if len(digits) > 1 for cut, _ in seen]
     aligned = [cut in (tuple(range(1, n)), tuple(sorted(range(n - 3, 0, -3)))) for n, cut in long]
-    return sum(len(set(cuts)) == 1 for cuts in often) / len(often), sum(aligned) / len(aligned)
+    return sum(len(set(seen)) == 1 for seen in often) / len(often), sum(aligned) / len(aligned)
 
 
-def _cuts(coder: Encoder, text: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """(digits, the places inside them where a token ends) of every whole number of a text."""
+def _cuts(coder: Encoder, text: str) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """(digits, the places inside them where a token ends, the ids that touch them) of every whole number of a text."""
     ids, _ = coder.encode([text])
-    ends, at = set(), 0
+    ends = [0]
     for i in range(len(ids) - 1):
-        at += len(coder.decode(ids[i : i + 1]))
-        ends.add(at)
+        ends.append(ends[-1] + len(coder.decode(ids[i : i + 1])))
     for match in re.finditer(r"\d+", text):
         start, end = match.span()
-        yield match[0], tuple(place - start for place in range(start + 1, end) if place in ends)
+        cut = tuple(place - start for place in ends if start < place < end)
+        yield match[0], cut, tuple(int(ids[i]) for i in range(len(ids) - 1) if ends[i] < end and ends[i + 1] > start)
 
 
 def _split(corpus: Path) -> tuple[Texts, Texts]:

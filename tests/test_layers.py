@@ -23,7 +23,7 @@ ROOMS = {
     "huggingface_hub": ("pipelines/",),
     "tokenizers": ("tokenizer/",),
     "fastokens": ("tokenizer/fast.py",),
-    "numba": ("pipelines/", "mixer/"),
+    "numba": ("pipelines/", "tokenizer/", "mixer/"),
     "psutil": ("validation/machine.py",),
     "packaging": ("validation/installed.py",),
 }

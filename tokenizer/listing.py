@@ -66,11 +66,11 @@ def _bytes(token: str) -> bytes:
     return bytes(_BYTES[char] for char in token)
 
 
-def _byte_characters() -> dict[str, int]:
+def byte_characters() -> dict[str, int]:
     """GPT-2's: a printable Latin-1 byte is its own character, the others are 256, 257, ... in order."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
 
 
-_BYTES = _byte_characters()
+_BYTES = byte_characters()

@@ -24,3 +24,11 @@ def blank(pattern: str = PATTERN) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
+
+
+def spans(pattern: str, text: str) -> list[tuple[int, int]]:
+    """Start and end, in characters, of every match of `pattern` in `text`, as `tokenizers` finds them."""
+    from tokenizers import Regex, pre_tokenizers
+
+    matches = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+    return [span for _, span in matches.pre_tokenize_str(text)]

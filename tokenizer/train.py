@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,11 +26,8 @@ from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Listing, Source, Unit, read, split
 from gpts_data.tokenizer import artifact
-from gpts_data.tokenizer.artifact import END_OF_TEXT, Artifact
-from gpts_data.tokenizer.pretokenizer import blank
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from gpts_data.tokenizer.artifact import Artifact
+from gpts_data.tokenizer.learn import learn
 
 Item = TypeVar("Item")
 TEXTS = pa.schema([("text", pa.string())])
@@ -127,7 +124,7 @@ def train(pieces: Sequence[Piece], training: Training, context: int, engine: Eng
         pass
     receipts = [draw(piece) for piece in pieces]
     n_bytes = sum(receipt["bytes"] for receipt in receipts)
-    tokenizer = learn(_texts(pieces), training.vocab_size, training.special)
+    tokenizer = learn(_Sample(pieces), training.vocab_size, training.special)
     found = tokenizer.get_vocab_size()
     if found < training.vocab_size:
         raise DataError(
@@ -136,21 +133,6 @@ def train(pieces: Sequence[Piece], training: Training, context: int, engine: Eng
         )
     digest = json_digest([receipt["sha256"] for receipt in receipts])
     return Trained(artifact.save(tokenizer.to_str(), folder, context), n_bytes, digest)
-
-
-def learn(texts: Iterator[list[str]], vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
-    """A byte-level BPE that cuts text by `PATTERN`: id 0 is end-of-text, then `special`, the 256 bytes, the merges."""
-    from tokenizers import pre_tokenizers, trainers
-
-    tokenizer = blank()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END_OF_TEXT, *special],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
 
 
 def _cleaned(piece: Piece) -> Iterator[list[str]]:
@@ -169,8 +151,14 @@ def _beginning(text: str) -> str:
     return text.encode()[:MAX_DOCUMENT].decode(errors="ignore")
 
 
-def _texts(pieces: Sequence[Piece]) -> Iterator[list[str]]:
-    for piece in pieces:
-        with pa.ipc.open_file(pa.memory_map(str(piece.path))) as reader:
-            for i in range(reader.num_record_batches):
-                yield reader.get_batch(i).column("text").to_pylist()
+@dataclass(frozen=True)
+class _Sample:
+    """The texts of the pieces in order, a batch at a time, as often as wanted."""
+
+    pieces: Sequence[Piece]
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for piece in self.pieces:
+            with pa.ipc.open_file(pa.memory_map(str(piece.path))) as reader:
+                for i in range(reader.num_record_batches):
+                    yield reader.get_batch(i).column("text").to_pylist()

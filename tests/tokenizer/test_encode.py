@@ -21,7 +21,7 @@ from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer import artifact, fast
 from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.encode import AT_ONCE, Encoder, encoder
-from gpts_data.tokenizer.train import learn
+from gpts_data.tokenizer.learn import learn
 from tests.conftest import prose
 
 USER = "<|user|>"

@@ -15,7 +15,7 @@ from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact, load
 from gpts_data.tokenizer.foreign import MAX_BYTES, check_foreign
-from gpts_data.tokenizer.train import learn
+from gpts_data.tokenizer.learn import learn
 from tests.conftest import prose
 
 SOME = 400_000_000  # bytes: enough for a small tokenizer and what loads it

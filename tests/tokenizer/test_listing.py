@@ -16,8 +16,8 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.encode import Encoder
+from gpts_data.tokenizer.learn import learn
 from gpts_data.tokenizer.listing import rank_file, vocabulary
-from gpts_data.tokenizer.train import learn
 from tests.conftest import prose
 from tests.tokenizer.test_encode import TEXTS
 

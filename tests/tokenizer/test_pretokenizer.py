@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
+from gpts_data.tokenizer.learn import learn
 from gpts_data.tokenizer.pretokenizer import PATTERN, blank
-from gpts_data.tokenizer.train import learn
 from tests.conftest import prose
 
 CUT = pre_tokenizers.Split(Regex(PATTERN), "isolated")

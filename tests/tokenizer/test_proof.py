@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.errors import DataError
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.encode import Encoder
+from gpts_data.tokenizer.learn import learn
 from gpts_data.tokenizer.proof import AT_FIRST, EXCERPT, ONE_IN, Proof
-from gpts_data.tokenizer.train import learn
 from tests.conftest import prose
 
 

@@ -24,7 +24,8 @@ from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import InProcess
 from gpts_data.pipelines.filters import Clean, Cleaner
 from gpts_data.pipelines.sources import Listing, Source, SourceFile, list_files, read
-from gpts_data.tokenizer.train import MAX_DOCUMENT, MAX_PIECES, Piece, Training, draw, learn, plan_pieces, spread, train
+from gpts_data.tokenizer.learn import learn
+from gpts_data.tokenizer.train import MAX_DOCUMENT, MAX_PIECES, Piece, Training, draw, plan_pieces, spread, train
 from tests.conftest import prose
 
 UNIT = 20_000
@@ -33,7 +34,7 @@ Sources = list[tuple[Source, Listing, Clean]]
 
 LEARN = """
 import hashlib, random, sys
-from gpts_data.tokenizer.train import learn
+from gpts_data.tokenizer.learn import learn
 rng = random.Random(5)
 words = ["".join(rng.choices("abcdefgh", k=rng.randint(2, 7))) for _ in range(400)]
 texts = [[" ".join(rng.choices(words, k=60)) for _ in range(50)] for _ in range(20)]
