@@ -2,10 +2,10 @@
 
     python -m benchmarks.training CORPUS [--megabytes 96] [--rounds 2]
 
-CORPUS as in benchmarks.pretokenizers. Every trainer learns 4,096 entries from the same texts, read from Arrow, in a
-fresh process on one core; libraries that are not installed are left out. Time is from the first text to the merges,
-imports and compiled code loaded; memory is the peak over what the process had before. "Those of tokenizers": the same
-pairs in the same order as `tokenizers` with the same pre-tokenizer. gigatoken's trainer knows GPT-2's alone.
+CORPUS as in benchmarks.pretokenizers. Every trainer learns 4,096 entries from the same texts, in a fresh
+process on one core; libraries that are not installed are left out. Time is the processor's, from the first text to the
+merges, imports and compiled code loaded; memory is the peak over what the process had before (Linux only). "Those of
+tokenizers": the same pairs in the same order as `tokenizers` with the same pre-tokenizer; gigatoken knows only GPT-2's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.pretokenizers import PATTERNS, _first, _share, _split
 
 OURS_PATTERN, GPT2 = "cl100k, single digits", "GPT-2"
 FRAME = """
-import json, os, resource, sys, time
+import json, os, sys, time
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {{max(os.sched_getaffinity(0))}})
 os.environ["RAYON_NUM_THREADS"] = "1"
@@ -49,10 +49,10 @@ def of_ranks(ranks):
     return [[list(token)] for token, _ in sorted(ranks.items(), key=lambda item: item[1]) if len(token) > 1]
 {setup}
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-before, began = peak(), time.perf_counter()
+    return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+before, began = peak(), time.process_time()
 result = train()
-seconds = time.perf_counter() - began
+seconds = time.process_time() - began
 print(json.dumps([seconds, (peak() - before) / 1e3, merges(result)]))
 """
 TOKENIZERS = """

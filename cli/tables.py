@@ -55,6 +55,25 @@ def show_training(result: dict[str, Any]) -> None:
         console.print(f" {name}: {text}", highlight=False)
 
 
+def show_tokenizer(facts: dict[str, Any]) -> None:
+    """Bytes per token of the tokenizer and of those beside it, then what its entries are worth."""
+    from rich.console import Console
+
+    table = _table("bytes per token", ("entries", *facts["bytes_per_token"], "by weight", "embedding"))
+    for name, row in {f"this one: {facts['vocab_size']:,}": facts, **facts["beside"]}.items():
+        rates = (f"{rate:.3f}" for rate in row["bytes_per_token"].values())
+        table.add_row(name, *rates, f"{row['by_weight']:.3f}", f"{row['embedding_share']:.1%}")
+    console = Console()
+    console.print(table)
+    lines = (
+        f"never used: {facts['never_used']:.1%} of entries, {facts['never_used_without_bytes']:.1%} of the longer ones",
+        f"single bytes: {facts['single_bytes']:.1%} of the tokens",
+        f"longest: {', '.join(map(repr, facts['longest']))}",
+    )
+    for line in lines:
+        console.print(f" {line}", highlight=False, markup=False)
+
+
 def show_checks(checks: Sequence[Check]) -> None:
     """A line a check, in 80 columns: what was found; for a failed one what was wanted, and what to do."""
     import click

@@ -135,6 +135,16 @@ def train(pieces: Sequence[Piece], training: Training, context: int, engine: Eng
     return Trained(artifact.save(tokenizer.to_str(), folder, context), n_bytes, digest)
 
 
+def sample_texts(pieces: Sequence[Piece], engine: Engine) -> dict[str, list[str]]:
+    """The sample by source, all of it in memory."""
+    for _ in engine.map(draw, pieces):
+        pass
+    texts: dict[str, list[str]] = {piece.source.name: [] for piece in pieces}
+    for piece in pieces:
+        texts[piece.source.name] += [text for batch in _Sample([piece]) for text in batch]
+    return texts
+
+
 def _cleaned(piece: Piece) -> Iterator[list[str]]:
     for batch in read(piece.source, piece.unit, piece.access):
         sound, _ = separate(batch)

@@ -1,0 +1,42 @@
+"""The command that looks at a tokenizer: tokenizer-report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gpts_data.cli.options import json_option, open_recipe, patience_option, print_json, recipe_option
+
+
+@click.command("tokenizer-report")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@recipe_option
+@click.option(
+    "--beside", metavar="DIR", type=click.Path(path_type=Path), multiple=True,
+    help="Another tokenizer, such as a local copy of GPT-2's, for its row in the table.",
+)  # fmt: skip
+@click.option("--picture", metavar="FILE.svg", type=click.Path(path_type=Path, dir_okay=False), help="Draw it, too.")
+@patience_option
+@json_option
+def tokenizer_report(
+    folder: Path, recipe: str, beside: tuple[Path, ...], picture: Path | None, patience: float, as_json: bool
+) -> None:
+    """Show how well a tokenizer, or that of a mix, fits a recipe: bytes per token, beside other vocabularies.
+
+    Example: gpts-data tokenizer-report tokenizer --recipe sample
+    """
+    from gpts_data.cli.tables import show_tokenizer
+    from gpts_data.mixer.fit import fit
+    from gpts_data.pipelines.files import write_bytes
+    from gpts_data.pipelines.patience import Patience
+    from gpts_data.tokenizer.picture import draw_report
+
+    wanted, home = open_recipe(recipe, None)
+    facts = fit(folder, wanted, home, beside, Patience(patience, stall=min(patience, Patience.stall)))
+    if picture:
+        write_bytes(picture, draw_report(facts).encode())
+    if as_json:
+        print_json(facts)
+    else:
+        show_tokenizer(facts)
