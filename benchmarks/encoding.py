@@ -21,10 +21,6 @@ from pathlib import Path
 
 import click
 
-CL100K = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
-    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 FRAME = """
 import json, os, sys, time
 if hasattr(os, "sched_setaffinity"):
@@ -119,12 +115,12 @@ def main(folder: Path, rounds: int, megabytes: int, proof: bool) -> None:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as work:
         texts = _read(folder)
-        for name in ("GPT-2", "cl100k"):
+        for name in ("GPT-2", "ours"):
             _train(texts[::8], name, Path(work) / name)
         unseen, everything = Path(work) / "unseen.arrow", Path(work) / "all.arrow"
         _write([text for i, text in enumerate(texts) if i % 8], unseen)
         _write(texts, everything)
-        for name in ("GPT-2", "cl100k"):
+        for name in ("GPT-2", "ours"):
             _table(name, Path(work) / name, unseen, rounds, megabytes)
             if proof:
                 documents, tokens = _run(PROOF, Path(work) / name, everything, 0)
@@ -139,16 +135,14 @@ def _read(folder: Path) -> list[str]:
 
 
 def _train(texts: list[str], name: str, folder: Path) -> None:
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import pre_tokenizers, trainers
 
     from gpts_data.tokenizer import artifact
+    from gpts_data.tokenizer.pretokenizer import blank
 
-    tokenizer = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(CL100K), "isolated")
-    bytes_only = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    both = pre_tokenizers.Sequence([split, bytes_only])
-    tokenizer.pre_tokenizer = both if name == "cl100k" else pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = blank()
+    if name == "GPT-2":
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     special = [artifact.END_OF_TEXT]
     trainer = trainers.BpeTrainer(
@@ -158,12 +152,13 @@ def _train(texts: list[str], name: str, folder: Path) -> None:
     artifact.save(tokenizer.to_str(), folder, 512)
 
 
-def _write(texts: list[str], path: Path) -> None:
+def _write(texts: list[str], path: Path, at_once: int | None = None) -> None:
+    """An Arrow file of the texts, `at_once` in a batch."""
     import pyarrow as pa
 
     table = pa.table({"text": pa.array(texts, pa.string())})
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
+        writer.write_table(table, at_once)
 
 
 def _table(name: str, folder: Path, data: Path, rounds: int, megabytes: int) -> None:

@@ -123,7 +123,7 @@ def main(corpus: Path, megabytes: int, rounds: int) -> None:
         data = Path(work) / "sample.arrow"
         training, _ = _split(corpus)
         texts = [text for name in training for text in _first(training[name], _share(name) * megabytes * 1e6)]
-        _write(texts, data)
+        _write(texts, data, 64)
         print(f"{sum(len(text.encode()) for text in texts):,} bytes, {len(texts):,} documents")
         found = {name: _best(name, data, rounds) for name, (_, library, _) in TRAINERS.items() if _version(library)}
     print("trainer | seconds | time, ours = 1 | MB | merges those of tokenizers")

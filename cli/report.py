@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gpts_data.cli.options import json_option, open_recipe, patience_option, print_json, recipe_option
+from gpts_data.cli.progress import progress
 
 
 @click.command("tokenizer-report")
@@ -16,7 +17,9 @@ from gpts_data.cli.options import json_option, open_recipe, patience_option, pri
     "--beside", metavar="DIR", type=click.Path(path_type=Path), multiple=True,
     help="Another tokenizer, such as a local copy of GPT-2's, for its row in the table.",
 )  # fmt: skip
-@click.option("--picture", metavar="FILE.svg", type=click.Path(path_type=Path, dir_okay=False), help="Draw it, too.")
+@click.option(
+    "--picture", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Draw it, too: .svg, .png, .pdf."
+)
 @patience_option
 @json_option
 def tokenizer_report(
@@ -28,14 +31,19 @@ def tokenizer_report(
     """
     from gpts_data.cli.tables import show_tokenizer
     from gpts_data.mixer.fit import fit
+    from gpts_data.pipelines.errors import UsageError
     from gpts_data.pipelines.files import write_bytes
     from gpts_data.pipelines.patience import Patience
-    from gpts_data.tokenizer.picture import draw_report
+    from gpts_data.tokenizer.picture import KINDS, draw_report
 
+    if picture and picture.suffix[1:] not in KINDS:
+        raise UsageError(f"--picture {picture}: expected a name that ends in .{', .'.join(KINDS)}")
     wanted, home = open_recipe(recipe, None)
-    facts = fit(folder, wanted, home, beside, Patience(patience, stall=min(patience, Patience.stall)))
+    patient = Patience(patience, stall=min(patience, Patience.stall))
+    with progress() as show:
+        facts = fit(folder, wanted, home, beside, patient, show)
     if picture:
-        write_bytes(picture, draw_report(facts).encode())
+        write_bytes(picture, draw_report(facts, picture.suffix[1:]))
     if as_json:
         print_json(facts)
     else:

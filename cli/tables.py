@@ -59,16 +59,21 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
     """Bytes per token of the tokenizer and of those beside it, then what its entries are worth."""
     from rich.console import Console
 
-    table = _table("bytes per token", ("entries", *facts["bytes_per_token"], "by weight", "embedding"))
-    for name, row in {f"this one: {facts['vocab_size']:,}": facts, **facts["beside"]}.items():
+    table = _table(
+        "bytes per token on text held out; the embedding's share of the parameters",
+        ("entries", *facts["bytes_per_token"], "weighted", "share"),
+    )
+    for name, row in {f"{facts['vocab_size']:,}, this": facts, **facts["beside"]}.items():
         rates = (f"{rate:.3f}" for rate in row["bytes_per_token"].values())
         table.add_row(name, *rates, f"{row['by_weight']:.3f}", f"{row['embedding_share']:.1%}")
     console = Console()
     console.print(table)
+    held = sum(facts["held_out_bytes"].values())
     lines = (
+        f"on {held / 1e6:.1f} MB; the vocabularies below the first were trained on none of it",
         f"never used: {facts['never_used']:.1%} of entries, {facts['never_used_without_bytes']:.1%} of the longer ones",
         f"single bytes: {facts['single_bytes']:.1%} of the tokens",
-        f"longest: {', '.join(map(repr, facts['longest']))}",
+        "longest: " + "  ".join(repr(token)[1:-1].replace(" ", "\N{OPEN BOX}") for token in facts["longest"]),
     )
     for line in lines:
         console.print(f" {line}", highlight=False, markup=False)

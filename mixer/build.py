@@ -157,15 +157,13 @@ def _tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
     key = json_digest(plan.facts())
     receipt = plan.work / "tokenizer.json"
     if read_receipt(receipt, key) is None:
-        progress("tokenizer", "", 0, 1)
         if plan.given:
             for name in artifact.FILES:
                 if (plan.given.folder / name).exists():
                     write_bytes(folder / name, (plan.given.folder / name).read_bytes())
             write_receipt(receipt, key)
         else:
-            write_receipt(receipt, key, **train_tokenizer(plan, engine, folder))
-        progress("tokenizer", "", 1, 1)
+            write_receipt(receipt, key, **train_tokenizer(plan, engine, folder, progress))
     return artifact.load(folder)
 
 

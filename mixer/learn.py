@@ -23,14 +23,17 @@ Progress = Callable[[str, str, int, int], None]
 """Called with stage, what it works on, and how far: done and total (tokens, units or shards)."""
 
 
-def train_tokenizer(plan: Plan, engine: Engine, folder: Path) -> dict[str, Any]:
+def train_tokenizer(plan: Plan, engine: Engine, folder: Path, progress: Progress) -> dict[str, Any]:
     """Train the plan's tokenizer into `folder`; returns its digest and size, the bytes it saw and their digest."""
     recipe = plan.recipe
     sources = [
         (source, listing, recipe.cleaning(source)) for source, listing in zip(recipe.source, plan.listings, strict=True)
     ]
     pieces = plan_pieces(sources, recipe.tokenizer, recipe.unit, plan.work / "sample", plan.access)
-    trained = train(pieces, recipe.tokenizer, recipe.window, engine, folder)
+    trained = train(
+        pieces, recipe.tokenizer, recipe.window, engine, folder,
+        lambda done, total: progress("tokenizer", "sample", done, total),
+    )  # fmt: skip
     return {
         "digest": trained.artifact.digest,
         "vocab_size": trained.artifact.vocab_size,
@@ -55,6 +58,9 @@ def train_alone(
     plan = make_plan(recipe, recipe_folder, folder, None, RECEIPT, patience)
     key = json_digest(plan.facts())
     if facts := read_receipt(folder / RECEIPT, key):
+        if plan.work.exists():  # the last run died while it cleaned up
+            with locked(plan):
+                clean_up(plan)
         return facts
     if (folder / RECEIPT).exists():
         raise ForeignFolderError(f"{folder} holds a tokenizer of another recipe or other data; choose another --out")
@@ -62,9 +68,7 @@ def train_alone(
         sweep(folder)
         freeze(plan)
         with open_engine(workers, scheduler) as engine:
-            progress("tokenizer", "", 0, 1)
-            trained = train_tokenizer(plan, engine, folder)
-            progress("tokenizer", "", 1, 1)
+            trained = train_tokenizer(plan, engine, folder, progress)
         facts = write_receipt(folder / RECEIPT, key, **trained)
         clean_up(plan)
     return facts

@@ -70,7 +70,7 @@ def special_tokens(tokenizer_json: str) -> list[str]:
 def _ids(path: Path) -> dict[str, int]:
     try:
         content = json.loads(path.read_bytes())
-        ids: dict[str, int] = dict(content["model"]["vocab"])
+        ids: dict[str, int] = {**content["model"]["vocab"]}  # a list in the file of another kind of model
         ids.update({token["content"]: token["id"] for token in content["added_tokens"]})
         ordinary = [token["content"] for token in content["added_tokens"] if not token["special"]]
     except (ValueError, KeyError, TypeError) as error:

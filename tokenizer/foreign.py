@@ -19,9 +19,7 @@ from gpts_data.pipelines.errors import GptsDataError, UsageError
 from gpts_data.tokenizer.artifact import FILES, Artifact
 
 MAX_BYTES = 64 << 20  # of each file; 65,536 entries with their merges take some 4 MB
-MEMORY_BYTES = (
-    2 << 30
-)  # for data of the child; loading 65,536 entries takes 0.25 GB. Linux only: others do not count it
+MEMORY_BYTES = 2 << 30  # for data of the child; 65,536 entries take 0.25 GB. Linux only: others do not count it
 SECONDS = 60.0  # 65,536 entries take 2
 _CHILD = "from gpts_data.tokenizer.foreign import child; child()"
 

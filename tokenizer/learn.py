@@ -7,7 +7,7 @@ Below 2 MB `tokenizers` is all there is. Beyond, it takes 5 times as long (bench
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -20,31 +20,21 @@ from gpts_data.tokenizer.pretokenizer import blank
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PROOF = 2_000_000  # bytes: a second of `tokenizers`, and pairs enough that a rule of theirs that changed would show
+PROOF = 2_000_000  # characters: a second of `tokenizers`, and pairs enough to show a rule of theirs that changed
 Texts = Iterable[list[str]]
 
 
 def learn(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
     """A byte-level BPE that cuts text by `PATTERN`: id 0 is end-of-text, then `special`, the 256 bytes, the merges.
 
-    The same for the same texts, however they are batched. Fewer entries than wanted where no pair is left.
+    The same for the same texts, however they are batched. Fewer entries than wanted where no pair is left. Texts are
+    gone through two or three times; what can be gone through once only is held in memory.
     """
-    rest = iter(texts)
-    if rest is texts:
-        texts = list(rest)
-        rest = iter(texts)
-    head = list(_head(rest))
-    found = learn_by_tokenizers(head, vocab_size, special)
-    try:
-        more = next(rest)
-    except StopIteration:
-        return found
-    counted = learn_by_counting(head, vocab_size, special)
-    if counted is not None and counted.to_str() == found.to_str():
-        counted = learn_by_counting(chain(head, [more], rest), vocab_size, special)
-        if counted is not None:
-            return counted
-    return learn_by_tokenizers(texts, vocab_size, special)
+    texts = list(texts) if iter(texts) is texts else texts
+    counted = None
+    if (head := _head(texts)) and _same([head], vocab_size, special):
+        counted = learn_by_counting(texts, vocab_size, special)
+    return counted or learn_by_tokenizers(texts, vocab_size, special)
 
 
 def learn_by_tokenizers(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
@@ -87,11 +77,21 @@ def learn_by_counting(texts: Texts, vocab_size: int, special: Sequence[str] = ()
     return tokenizer
 
 
-def _head(texts: Iterator[list[str]]) -> Iterator[list[str]]:
-    size = 0
-    while size < PROOF and (batch := next(texts, None)) is not None:
-        size += sum(map(len, batch))
-        yield batch
+def _head(texts: Texts) -> list[str] | None:
+    """The first texts that have PROOF characters together; None where all of them have fewer."""
+    head, size = [], 0
+    for text in chain.from_iterable(texts):
+        head.append(text)
+        size += len(text)
+        if size >= PROOF:
+            return head
+    return None
+
+
+def _same(texts: Texts, vocab_size: int, special: Sequence[str]) -> bool:
+    """Whether both ways give one tokenizer.json."""
+    counted = learn_by_counting(texts, vocab_size, special)
+    return counted is not None and counted.to_str() == learn_by_tokenizers(texts, vocab_size, special).to_str()
 
 
 def _alphabet() -> list[str]:

@@ -1,38 +1,41 @@
-"""A tokenizer report as a picture: a group of bars a source, a bar a vocabulary. SVG by hand, no plotting library."""
+"""A tokenizer report as a picture: a group of bars a source, a bar a vocabulary."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
-from xml.sax.saxutils import escape
 
-LEFT, BAR, GAP, LENGTH = 170, 16, 18, 420  # pixels
-COLOURS = ("#1b6ca8", "#c9ddec", "#9fc3de", "#74a9cf", "#4a90c0", "#d9d9d9", "#bdbdbd")
+import numpy as np
 
-
-def draw_report(facts: dict[str, Any]) -> str:
-    """SVG of bytes per token, the tokenizer in question on top of each group."""
-    rows = {f"this one, {facts['vocab_size']:,}": facts, **facts["beside"]}
-    groups = {name: [row["bytes_per_token"][name] for row in rows.values()] for name in facts["bytes_per_token"]}
-    groups["by weight"] = [row["by_weight"] for row in rows.values()]
-    scale, lines, top = LENGTH / max(map(max, groups.values())), [_label(LEFT, 20, "bytes per token", "start")], 34
-    for name, rates in groups.items():
-        lines.append(_label(6, top + 12, name, "start", "bold"))
-        for i, (vocabulary, rate) in enumerate(zip(rows, rates, strict=True)):
-            lines.append(_label(LEFT - 6, top + 12, vocabulary if i or name == "by weight" else "this one", "end"))
-            lines.append(
-                f'<rect x="{LEFT}" y="{top}" width="{rate * scale:.1f}" height="{BAR - 2}" '
-                f'fill="{COLOURS[min(i, len(COLOURS) - 1)]}"/>'
-            )
-            lines.append(_label(LEFT + rate * scale + 4, top + 12, f"{rate:.3f}", "start"))
-            top += BAR
-        top += GAP
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + LENGTH + 60}" height="{top}" font-family="sans-serif">'
-    )
-    return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *lines, "</svg>\n"])
+THIS_ONE, OTHERS = "#1b6ca8", ("#dbe7f1", "#bcd3e6", "#9cc0db", "#7dacd0", "#d9d9d9", "#c4c4c4", "#afafaf")
+KINDS = ("svg", "png", "pdf")  # by the file's suffix; of what matplotlib writes, what people look at
 
 
-def _label(x: float, y: float, text: str, anchor: str, weight: str = "normal") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y}" font-size="12" text-anchor="{anchor}" font-weight="{weight}">{escape(text)}</text>'
-    )
+def draw_report(facts: dict[str, Any], kind: str) -> bytes:
+    """Bytes per token as bars, the tokenizer in question on top of each group; `kind` is one of KINDS.
+
+    The same bytes for the same facts, as SVG.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    rows = {f"this one: {facts['vocab_size']:,}": facts, **facts["beside"]}
+    groups = [*facts["bytes_per_token"], "by weight"]
+    figure = Figure(figsize=(8, 1 + 0.24 * len(groups) * (len(rows) + 1)), layout="constrained")
+    axes = figure.subplots()
+    height = 1 / (len(rows) + 1)
+    for i, (name, row) in enumerate(rows.items()):
+        colour = OTHERS[(i - 1) % len(OTHERS)] if i else THIS_ONE
+        rates = [*row["bytes_per_token"].values(), row["by_weight"]]
+        bars = axes.barh(np.arange(len(groups)) + i * height, rates, 0.9 * height, label=name, color=colour)
+        axes.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
+    axes.set_yticks(np.arange(len(groups)) + (len(rows) - 1) * height / 2, groups)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("bytes per token, on text held out")
+    figure.legend(title="entries", loc="outside right upper", frameon=False, fontsize=8)
+    out = BytesIO()
+    with rc_context({"svg.hashsalt": "", "svg.fonttype": "none"}):
+        figure.savefig(out, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+    return out.getvalue()

@@ -110,9 +110,11 @@ def _measure(coder: Encoder, held: Texts, weights: Mapping[str, float]) -> tuple
 
 def _entries(folder: Path, used: NDArray[np.int64]) -> dict[str, Any]:
     """What became of the entries: never used, single bytes, the longest."""
-    content = json.loads((folder / "tokenizer.json").read_text())
-    special = {token["content"] for token in content["added_tokens"]}
-    ordinary = {token: i for token, i in content["model"]["vocab"].items() if token not in special}
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    special = tokenizer.get_added_tokens_decoder()
+    ordinary = {token: i for token, i in tokenizer.get_vocab().items() if i not in special}
     single = [i for token, i in ordinary.items() if len(token) == 1]
     longest = sorted(ordinary, key=lambda token: (-len(token), ordinary[token]))[:LONGEST]
     return {

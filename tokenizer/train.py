@@ -8,7 +8,7 @@ depend on the workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +30,7 @@ from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.learn import learn
 
 Item = TypeVar("Item")
+Progress = Callable[[int, int], None]  # bytes of the sample drawn, and wanted
 TEXTS = pa.schema([("text", pa.string())])
 AT_ONCE = 64  # documents cleaned before looking whether the quota is there: it may be a small part of a batch
 MAX_DOCUMENT = 1 << 16  # bytes of one document: a book of megabytes would be most of a piece, and its names the entries
@@ -115,14 +116,15 @@ def draw(piece: Piece) -> dict[str, Any]:
     return write_receipt(path, key, bytes=taken, sha256=file_digest(piece.path))
 
 
-def train(pieces: Sequence[Piece], training: Training, context: int, engine: Engine, folder: Path) -> Trained:
-    """Draw the sample, learn the merges with `tokenizers` and write the artifact into `folder`.
+def train(
+    pieces: Sequence[Piece], training: Training, context: int, engine: Engine, folder: Path,
+    progress: Progress = lambda *_: None,
+) -> Trained:  # fmt: skip
+    """Draw the sample, learn the merges and write the artifact into `folder`.
 
     Raises `DataError` when the sample is too small for the vocabulary.
     """
-    for _ in engine.map(draw, pieces):
-        pass
-    receipts = [draw(piece) for piece in pieces]
+    receipts = _draw_all(pieces, engine, progress)
     n_bytes = sum(receipt["bytes"] for receipt in receipts)
     tokenizer = learn(_Sample(pieces), training.vocab_size, training.special)
     found = tokenizer.get_vocab_size()
@@ -135,14 +137,22 @@ def train(pieces: Sequence[Piece], training: Training, context: int, engine: Eng
     return Trained(artifact.save(tokenizer.to_str(), folder, context), n_bytes, digest)
 
 
-def sample_texts(pieces: Sequence[Piece], engine: Engine) -> dict[str, list[str]]:
+def sample_texts(pieces: Sequence[Piece], engine: Engine, progress: Progress) -> dict[str, list[str]]:
     """The sample by source, all of it in memory."""
-    for _ in engine.map(draw, pieces):
-        pass
+    _draw_all(pieces, engine, progress)
     texts: dict[str, list[str]] = {piece.source.name: [] for piece in pieces}
     for piece in pieces:
         texts[piece.source.name] += [text for batch in _Sample([piece]) for text in batch]
     return texts
+
+
+def _draw_all(pieces: Sequence[Piece], engine: Engine, progress: Progress) -> list[dict[str, Any]]:
+    """The receipts of all pieces, in order. Results come in any order, so the bytes told are those of other pieces."""
+    wanted, drawn = sum(piece.quota for piece in pieces), 0
+    for piece, _ in zip(pieces, engine.map(draw, pieces), strict=True):
+        drawn += piece.quota
+        progress(drawn, wanted)
+    return [draw(piece) for piece in pieces]
 
 
 def _cleaned(piece: Piece) -> Iterator[list[str]]:

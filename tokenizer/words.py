@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gpts_data.tokenizer.pretokenizer import spans
 
 OTHER, LETTER, NUMBER, SPACE, NEWLINE = range(5)
-TEXTS_AT_ONCE = 64  # the tables get room for as many new words as these have bytes
+TEXTS_AT_ONCE = 16  # the tables get room for as many new words as these have bytes
 AT_ONCE = 0x800  # code points: the library's time goes with the square of a text's length
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _LONG_S = 0x17F  # `(?i:s)` is this letter too
@@ -48,9 +48,9 @@ class Words:
         self.count = 0
         self.size = 0
         self._letters = np.empty(1 << 16, np.uint8)
-        self._ends = np.zeros(1 << 12, np.int64)
-        self._counts = np.zeros(1 << 12, np.int64)
-        self._hashes = np.zeros(1 << 12, np.uint64)
+        self._ends = np.empty(1 << 12, np.int64)
+        self._counts = np.empty(1 << 12, np.int64)
+        self._hashes = np.empty(1 << 12, np.uint64)
         self._slots = np.full(1 << 13, -1, np.int32)
 
     def add(self, texts: Sequence[str]) -> None:
@@ -91,7 +91,9 @@ class Words:
 def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
     if len(array) >= size:
         return array
-    return np.concatenate([array, np.zeros(max(size, 3 * len(array) // 2) - len(array), array.dtype)])
+    larger = np.empty(max(size, 3 * len(array) // 2), array.dtype)  # pages never written to take no memory
+    larger[: len(array)] = array
+    return larger
 
 
 @numba.njit(cache=True, nogil=True)

@@ -133,7 +133,7 @@ BAD: dict[str, tuple[Callable[[Content], Any], str]] = {
     "no vocabulary": (lambda c: c["model"].pop("vocab"), "not a BPE"),
     "no model": (lambda c: c.pop("model"), "not a BPE"),
     "no added tokens": (lambda c: c.pop("added_tokens"), "not a BPE"),
-    "a unigram model": (lambda c: c["model"].update(vocab=[["a", -0.5], [END_OF_TEXT, -1.5]]), "expected 0"),
+    "a unigram model": (lambda c: c["model"].update(vocab=[["a", -0.5], [END_OF_TEXT, -1.5]]), "not a BPE"),
 }
 
 

@@ -86,11 +86,13 @@ def test_the_embedding_share_is_that_of_the_model() -> None:
     assert model.parameter_count() == reporting.BODY + 4096 * reporting.WIDTH
 
 
-def test_the_picture_has_a_bar_for_each_figure(texts: dict[str, list[str]], folder: Path) -> None:
-    facts = report(
-        folder, {f"{name} & <co>": some for name, some in texts.items()}, {f"{n} & <co>": w for n, w in WEIGHTS.items()}
-    )
-    picture = ElementTree.fromstring(draw_report(facts))
-    bars = [element for element in picture.iter() if element.tag.endswith("rect")]
-    assert len(bars) == 1 + 3 * 3  # the background; this one and two others for two sources and their mean
-    assert "web & <co>" in "".join(picture.itertext())
+def test_the_picture_shows_each_figure(texts: dict[str, list[str]], folder: Path) -> None:
+    names = {name: f"{name} & <co>" for name in texts}
+    facts = report(folder, {names[n]: some for n, some in texts.items()}, {names[n]: w for n, w in WEIGHTS.items()})
+    words = "\n".join(ElementTree.fromstring(draw_report(facts, "svg")).itertext())
+    for row in (facts, *facts["beside"].values()):
+        for rate in (*row["bytes_per_token"].values(), row["by_weight"]):
+            assert f"{rate:.3f}" in words
+    assert names["web"] in words
+    assert draw_report(facts, "svg") == draw_report(facts, "svg")
+    assert draw_report(facts, "png").startswith(b"\x89PNG")
