@@ -69,7 +69,9 @@ merges = of_json
 OURS = """
 from gpts_data.tokenizer.learn import learn, learn_by_counting
 learn_by_counting([["compiled code is loaded"]], 300)
-train = lambda: learn(batches(), 4096)
+class Sample:
+    __iter__ = lambda self: batches()
+train = lambda: learn(Sample(), 4096)
 merges = of_json
 """
 GIGATOKEN = """

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
+SHOWN = dict(re.findall(r"^```bash\n([^`]*)^```\n\n```text\n(.*?)^```$", README, re.M | re.S))  # by the block above it
 BIN = Path(sys.executable).parent
 
 
@@ -52,8 +53,9 @@ def test_the_demo_shows_what_the_readme_says(folder: Path) -> None:
 def test_every_other_block_runs(folder: Path) -> None:
     for kind, text in BLOCKS[2:]:
         if kind == "bash":
-            for line in text.strip().splitlines():
-                run(line, folder)
+            out = "\n".join(run(line, folder) for line in text.strip().splitlines())
+            for line in filter(str.strip, SHOWN.get(text, "").splitlines()):
+                assert line == "..." or line.strip() in map(str.strip, out.splitlines()), line
         elif kind == "python":
             run(f"{shlex.quote(sys.executable)} -c {shlex.quote(text)}", folder)
         else:
@@ -73,6 +75,10 @@ def test_every_command_is_named() -> None:
 
     for name in cli.commands:
         assert name in README, f"{name} is not in the README"
+
+
+def test_what_a_block_prints_is_looked_at() -> None:
+    assert len(SHOWN) == 1
 
 
 def test_links_lead_somewhere() -> None:
