@@ -34,7 +34,7 @@ def smoke_train(folder: Path, steps: int, out: Path | None, as_json: bool) -> No
         print_json(result)
     else:
         show_training(result)
-        click.echo(f"{run}: model.safetensors, config.json, losses.jsonl, result.json")
+        click.echo(f"{run}: model.safetensors, config.json, losses.jsonl, result.json, mix.json, tokenizer")
     if result["last_loss"] >= result["unigram_entropy"]:
         click.echo("gpts-data: the model has not learnt: its loss is not below the unigram entropy", err=True)
         sys.exit(VerificationError.exit_code)

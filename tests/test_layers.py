@@ -16,6 +16,7 @@ ROOMS = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "torch": ("validation/",),
+    "transformers": ("validation/modeling_gpts.py",),
     "dask": ("pipelines/execute.py",),
     "distributed": ("pipelines/execute.py",),
     "datatrove": ("pipelines/",),

@@ -3,7 +3,8 @@
     ids (B, T) int64 ── embedding ── 9 x [ x += attention(norm(x)); x += feed_forward(norm(x)) ] ── norm ── tied logits
 
 Letters for shapes: B windows, T positions, V vocabulary, W width, H query heads, K key/value heads, D head width.
-Weights are float32; under bfloat16 autocast the products are bfloat16 and norms, RoPE and the exclusion stay float32.
+Weights are float32; under bfloat16 autocast, or with bfloat16 weights, the products are bfloat16 and norms, RoPE and
+the exclusion stay float32. `gpts-data export-model` ships this file, so it imports nothing of ours.
 Modules and parameters are named as in transformers' LlamaModel, which is the same network but for the exclusion.
 
 Count at the defaults: embedding 4,096 x 192 = 786,432, also the output matrix. A layer: q and o 192 x 192 each, k and v
@@ -13,7 +14,10 @@ Count at the defaults: embedding 4,096 x 192 = 786,432, also the output matrix. 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +26,8 @@ from torch import Tensor, nn
 INIT_STD = 0.02  # GPT-2's
 VALUE_EPS = 1e-6  # shortest value vector that has a direction; the values of a fresh model are about 1.6 long
 NO_TARGET = -100  # cross_entropy's ignore_index
+
+Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and values -> those of all positions so far
 
 
 @dataclass(frozen=True)
@@ -43,26 +49,29 @@ class GPTSConfig:
 class GPTS(nn.Module):
     """Logits of the next token at every position, and the loss that training minimises."""
 
-    cos: Tensor
-    sin: Tensor
-
     def __init__(self, config: GPTSConfig) -> None:
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.width)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_eps)
-        cos, sin = rotation(config.context, config.head_dim, config.rope_theta)
-        self.register_buffer("cos", cos, persistent=False)  # a function of the config, so not saved
-        self.register_buffer("sin", sin, persistent=False)
-        self._init_weights()
+        self.init_weights()
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """ids (B, T) int64, T at most `context` -> logits (B, T, V), float32 or autocast's bfloat16."""
-        cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
+    def forward(
+        self, ids: Tensor, positions: Tensor | None = None, mask: Tensor | None = None, cache: Any = None
+    ) -> Tensor:  # fmt: skip
+        """ids (B, T) int64 -> logits (B, T, V), float32 or bfloat16.
+
+        To go on from earlier ids: `cache`, whose `update(keys, values, layer)` returns those of all S positions so far
+        (transformers' Cache); `positions` (T,) or (B, 1, T) of the new ids; `mask` bool (B, 1, T, S), true where a
+        position is seen. Without a mask the ids are a whole window, causal. No weight limits T; training does.
+        """
+        if positions is None:
+            positions = torch.arange(ids.shape[1], device=ids.device)
+        cos, sin = rotation(positions, self.config.head_dim, self.config.rope_theta)
         x = self.embed_tokens(ids)
-        for layer in self.layers:
-            x = layer(x, cos, sin)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, cos, sin, mask, None if cache is None else partial(cache.update, layer_idx=number))
         return F.linear(self.norm(x), self.embed_tokens.weight)  # tied: the embedding read the other way
 
     def loss(self, ids: Tensor) -> Tensor:
@@ -74,13 +83,15 @@ class GPTS(nn.Module):
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def _init_weights(self) -> None:
+    def init_weights(self) -> None:
         """normal(0, 0.02); what is added to the residual stream, 2 x layers times, by 1/sqrt(2 x layers) less."""
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 residual = name.endswith(("o_proj.weight", "down_proj.weight"))
                 scale = 1 / math.sqrt(2 * self.config.layers) if residual else 1.0
                 nn.init.normal_(parameter, std=INIT_STD * scale)
+            else:
+                nn.init.ones_(parameter)
 
 
 class Block(nn.Module):
@@ -93,8 +104,8 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.width, config.norm_eps)
         self.mlp = FeedForward(config)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, extend: Extend | None) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, extend)
         x = x + self.mlp(self.post_attention_layernorm(x))
         return x
 
@@ -110,11 +121,14 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.width, config.kv_heads * config.head_dim, bias=False)
         self.o_proj = nn.Linear(config.heads * config.head_dim, config.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None = None, extend: Extend | None = None
+    ) -> Tensor:  # fmt: skip
         """(B, T, W) -> (B, T, W). RoPE turns queries and keys only; the exclusion sees the value as it entered."""
         query, key, value = (self._heads(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+        keys, values = (key, value) if extend is None else extend(key, value)
+        mixed = F.scaled_dot_product_attention(query, keys, values, mask, is_causal=mask is None, enable_gqa=True)
         out: Tensor = self.o_proj(exclude(mixed, value).transpose(1, 2).flatten(2))
         return out
 
@@ -141,20 +155,21 @@ def exclude(mixed: Tensor, value: Tensor) -> Tensor:
     return (y - along * v).flatten(1, 2).to(mixed.dtype)
 
 
-def rotation(context: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """RoPE's cos and sin, each (context, D) float32: position p turns pair i by the angle p / theta^(2i/D).
+def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """RoPE's cos and sin, positions (..., T) -> each (..., T, D) float32: p turns pair i by the angle p / theta^(2i/D).
 
-    Su et al., arXiv 2104.09864.
+    Su et al., arXiv 2104.09864. Made anew for every batch: a buffer would become bfloat16 with the weights.
     """
-    frequency = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)  # (D/2,)
-    angle = torch.outer(torch.arange(context, dtype=torch.float32), frequency)  # (context, D/2)
+    pairs = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device)
+    angle = positions.float().unsqueeze(-1) * theta ** (-pairs / head_dim)  # (..., T, D/2)
     angle = torch.cat((angle, angle), dim=-1)  # pair i is the elements i and i + D/2
     return angle.cos(), angle.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs of x (B, heads, T, D) by their positions' angles, cos and sin (T, D); float32 inside.
+    """Turn the pairs of x (B, heads, T, D) by their positions' angles; float32 inside.
 
+    cos and sin are (T, D), or (B, 1, T, D) where rows of a batch differ.
     The rotate-half convention of transformers' Llama: a pair is (x[i], x[i + D/2]), not (x[2i], x[2i + 1]).
     """
     first, second = x.float().chunk(2, dim=-1)
@@ -179,7 +194,8 @@ class FeedForward(nn.Module):
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) * weight over the last axis (Zhang and Sennrich, arXiv 1910.07467).
 
-    Always float32: the residual stream that comes in is float32 even under autocast, as the embedding is.
+    Always float32: the residual stream that comes in is float32 even under autocast, as the embedding is. With weights
+    in bfloat16 it is not, and what goes out is bfloat16 again.
     """
 
     def __init__(self, width: int, eps: float) -> None:
@@ -188,4 +204,5 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight
+        wide = x.float()
+        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps) * self.weight).to(x.dtype)

@@ -103,7 +103,7 @@ def smoke_train(
         device=device,
         mix_root_digest=str(mix.manifest["root_digest"]),
     )
-    _write(out, model, losses, result)
+    _write(out, model, mix, losses, result)
     return result
 
 
@@ -208,10 +208,13 @@ def _autocast(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
-def _write(out: Path, model: GPTS, losses: list[Loss], result: SmokeResult) -> None:
-    """The run's four files, result.json last."""
+def _write(out: Path, model: GPTS, mix: Mix, losses: list[Loss], result: SmokeResult) -> None:
+    """The run: weights and sizes, what an export needs of the mix, the losses; result.json last."""
     weights = {name: weight.detach().cpu().contiguous() for name, weight in model.state_dict().items()}
     write_bytes(out / "model.safetensors", save(weights, metadata={"format": "pt"}))
     write_json(out / "config.json", asdict(model.config))
+    write_json(out / "mix.json", mix.manifest)
+    for path in sorted(mix.tokenizer.iterdir()):
+        write_bytes(out / "tokenizer" / path.name, path.read_bytes())
     write_bytes(out / "losses.jsonl", "".join(json.dumps(asdict(line)) + "\n" for line in losses).encode())
     write_json(out / "result.json", asdict(result))

@@ -164,7 +164,7 @@ def test_attention_is_orthogonal_to_the_own_value_and_zero_at_position_0(autocas
     attention.v_proj.register_forward_hook(lambda _module, _inputs, out: seen.update(value=out))
     attention.o_proj.register_forward_pre_hook(lambda _module, inputs: seen.update(heads=inputs[0]))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-        cos, sin = module.rotation(512, 32, 2500.0)
+        cos, sin = module.rotation(torch.arange(512), 32, 2500.0)
         attention(torch.randn(2, 512, 192), cos, sin)
     assert seen["heads"].dtype == (torch.bfloat16 if autocast else torch.float32)
     heads = seen["heads"].float().view(2, 512, 6, 32)

@@ -1,4 +1,4 @@
-"""A short run learns a pattern, repeats under its seed, and leaves its four files."""
+"""A short run learns a pattern, repeats under its seed, and leaves what an export needs."""
 
 from __future__ import annotations
 
@@ -160,8 +160,11 @@ def test_files(patterned: Mix, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run(patterned, out)
     assert sorted(path.name for path in out.iterdir()) == [
-        "config.json", "losses.jsonl", "model.safetensors", "result.json",
+        "config.json", "losses.jsonl", "mix.json", "model.safetensors", "result.json", "tokenizer",
     ]  # fmt: skip
+    assert json.loads((out / "mix.json").read_text()) == patterned.manifest
+    for path in patterned.tokenizer.iterdir():
+        assert (out / "tokenizer" / path.name).read_bytes() == path.read_bytes()
     assert json.loads((out / "result.json").read_text()) == asdict(result)
     first = json.loads((out / "losses.jsonl").read_text().splitlines()[0])
     assert first == {"step": 1, "loss": result.first_loss, "lr": pytest.approx(2.5e-3 / 6)}
