@@ -10,7 +10,7 @@ import click
 from gpts_data.cli.build import build_mix, train_tokenizer
 from gpts_data.cli.check import doctor, inspect, trace, verify
 from gpts_data.cli.demo import demo
-from gpts_data.cli.models import export_model
+from gpts_data.cli.models import evaluate, export_model
 from gpts_data.cli.report import tokenizer_report
 from gpts_data.cli.train import smoke_train
 from gpts_data.pipelines.errors import GptsDataError
@@ -50,6 +50,7 @@ def cli(debug: bool) -> None:
 
 COMMANDS = (
     demo, doctor, train_tokenizer, tokenizer_report, build_mix, inspect, trace, verify, smoke_train, export_model,
+    evaluate,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

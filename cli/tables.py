@@ -79,6 +79,25 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
         console.print(f" {line}", highlight=False, markup=False)
 
 
+def show_scores(name: str, found: dict[str, Any]) -> None:
+    """Percent right, of this model and of the published ones; chance below."""
+    from rich.console import Console
+
+    from gpts_data.validation.published import CHANCE, PUBLISHED, TASKS
+
+    scores = found["scores"]
+    table = _table("zero-shot, percent right", ("", *TASKS, "average"))
+    own = [f"{scores[task]['score']:.2f}" if task in scores else "" for task in TASKS]
+    table.add_row(name, *own, "" if found["average"] is None else f"{found['average']:.2f}")
+    errors = [scores[task]["stderr"] if task in scores else None for task in TASKS]
+    table.add_row("+/-", *("" if error is None else f"{error:.2f}" for error in errors), "")
+    table.add_row("questions", *(f"{scores[task]['questions']:,}" if task in scores else "" for task in TASKS), "")
+    for model, row in PUBLISHED.items():
+        table.add_row(model, *(f"{score:.2f}" for score in row))
+    table.add_row("chance", *(f"{score:.2f}" for score in CHANCE), f"{sum(CHANCE) / len(CHANCE):.2f}")
+    Console().print(table)
+
+
 def show_checks(checks: Sequence[Check]) -> None:
     """A line a check, in 80 columns: what was found; for a failed one what was wanted, and what to do."""
     import click

@@ -16,7 +16,8 @@ ROOMS = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "torch": ("validation/",),
-    "transformers": ("validation/modeling_gpts.py",),
+    "transformers": ("validation/modeling_gpts.py", "validation/evaluate.py"),
+    "lm_eval": ("validation/evaluate.py",),
     "dask": ("pipelines/execute.py",),
     "distributed": ("pipelines/execute.py",),
     "datatrove": ("pipelines/",),
@@ -28,7 +29,8 @@ ROOMS = {
     "psutil": ("validation/machine.py",),
     "packaging": ("validation/installed.py",),
 }
-HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens"}
+HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens",
+         "lm_eval"}  # fmt: skip
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
 
 

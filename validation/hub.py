@@ -96,7 +96,9 @@ def contents(run: Run) -> dict[str, bytes]:
             {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos, **SAMPLING}
         ),
         "README.md": model_card(run.config, run.result, run.mix, run.tokenizer).encode(),
-        "config.json": pretty_json(hub_config(run.config, eos)),
+        "config.json": pretty_json(
+            {**hub_config(run.config, eos), "mix_root_digest": run.mix["root_digest"]}  # transformers carries it along
+        ),
     }
 
 

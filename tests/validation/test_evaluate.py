@@ -1,0 +1,167 @@
+"""Scores are those of sums of log-likelihoods made by hand, on a few questions of each benchmark, offline."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lm_eval", reason="needs the extra eval")
+
+from click.testing import CliRunner  # noqa: E402
+from lm_eval.api.instance import Instance  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+
+from gpts_data.cli.main import cli  # noqa: E402
+from gpts_data.mixer.mix import Mix  # noqa: E402
+from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
+from gpts_data.validation.evaluate import evaluate, open_model  # noqa: E402
+from gpts_data.validation.hub import export_model  # noqa: E402
+from gpts_data.validation.model import GPTS, GPTSConfig  # noqa: E402
+from gpts_data.validation.smoke import smoke_train  # noqa: E402
+from tests.conftest import SYLLABLES  # noqa: E402
+
+N = 20  # questions of each benchmark, of each of two paradigms
+TINY = GPTSConfig(width=32, layers=2, heads=4, kv_heads=2, head_dim=8, ffn=64)
+Rows = list[dict[str, Any]]
+
+
+def words(number: int, count: int) -> str:
+    return " ".join(SYLLABLES[(number * 7 + 5 * i * i + i) % len(SYLLABLES)] for i in range(count))
+
+
+HELLASWAG: Rows = [
+    {"activity_label": "Cooking [step]", "ctx_a": f"A {words(i, 6)}.", "ctx_b": f"then {words(i + 1, 3)}",
+     "endings": [words(i + 2 + k, 3 + (i + k) % 5) for k in range(4)], "label": i % 4}
+    for i in range(N)
+]  # fmt: skip
+ARC: Rows = [
+    {"question": f"Which {words(i, 5)}?", "answerKey": "ABCD"[i % 4],
+     "choices": {"text": [words(i + k, 2 + (i + k) % 4) for k in range(4)], "label": list("ABCD")}}
+    for i in range(N)
+]  # fmt: skip
+PIQA: Rows = [{"goal": words(i, 7), "sol1": words(i + 3, 6), "sol2": words(i + 4, 8), "label": i % 2} for i in range(N)]
+ARITHMARK: Rows = [  # as in the original's schema: whole numbers beside fractions
+    {"expression": f"{i} + -{i + 3} =", "options": [2 * i, -i, 2.75 + i, -5.5 * i], "answer_index": i % 4}
+    for i in range(N)
+]
+BLIMP: Rows = [
+    {"sentence_good": f"The {words(i, 5)}.", "sentence_bad": f"The {words(i + 1, 5)}.", "UID": uid}
+    for i in range(N)
+    for uid in ("adjunct_island", "passive_1")
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evals")
+    for name, rows in (
+        ("hellaswag_validation_20", HELLASWAG), ("arc_easy_test", ARC), ("piqa_validation", PIQA),
+        ("arithmark_standin", ARITHMARK), ("blimp", BLIMP),
+    ):  # fmt: skip
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl.gz").write_bytes(gzip.compress(lines.encode(), mtime=0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    smoke_train(mix, out, steps=30, batch_size=4, device="cpu", config=TINY)
+    return out
+
+
+@pytest.fixture(scope="module")
+def likelihood(run: Path) -> Callable[[str, str], float]:
+    """Nats of `ending` behind `context`, one target at a time; an empty context is a document's beginning."""
+    from safetensors.torch import load_file
+
+    model = GPTS(GPTSConfig(**json.loads((run / "config.json").read_text())))
+    model.load_state_dict(load_file(run / "model.safetensors"))
+    tokenizer = Tokenizer.from_file(str(run / "tokenizer/tokenizer.json"))
+    eos = tokenizer.token_to_id("<|endoftext|>")
+
+    @torch.no_grad()
+    def nats(context: str, ending: str) -> float:
+        before = tokenizer.encode(context).ids or [eos]
+        ids = tokenizer.encode(context + ending).ids if context else [eos, *tokenizer.encode(ending).ids]
+        shares = model(torch.tensor([ids])).double().log_softmax(-1)[0]
+        return sum(shares[t - 1, ids[t]].item() for t in range(len(before), len(ids)))
+
+    return nats
+
+
+def best(values: list[float]) -> int:
+    return max(range(len(values)), key=values.__getitem__)
+
+
+def by_hand(likelihood: Callable[[str, str], float]) -> dict[str, float]:
+    """Percent right of each task, from the rows above."""
+
+    def right(context: str, endings: list[str], answer: int, norm: bool) -> bool:
+        """The ending's own characters count, not the space before it."""
+        nats = [likelihood(context, f" {ending}") / (len(ending) if norm else 1) for ending in endings]
+        return best(nats) == answer
+
+    tasks = {
+        "hellaswag": [right(f"Cooking : {row['ctx_a']} {row['ctx_b'].capitalize()}", row["endings"], row["label"], True)
+                      for row in HELLASWAG],
+        "arc_easy": [right(f"Question: {row['question']}\nAnswer:", row["choices"]["text"],
+                           "ABCD".index(row["answerKey"]), True) for row in ARC],
+        "piqa": [right(f"Question: {row['goal']}\nAnswer:", [row["sol1"], row["sol2"]], row["label"], True)
+                 for row in PIQA],
+        "arithmark": [right(row["expression"], [str(option).removesuffix(".0") for option in row["options"]],
+                            row["answer_index"], False) for row in ARITHMARK],
+        "blimp": [likelihood("", row["sentence_good"]) > likelihood("", row["sentence_bad"]) for row in BLIMP],
+    }  # fmt: skip
+    return {name: 100 * sum(rights) / len(rights) for name, rights in tasks.items()}
+
+
+def test_scores_are_those_by_hand(run: Path, data: Path, likelihood: Callable[[str, str], float]) -> None:
+    found = evaluate(run, data=data, device="cpu")
+    assert {name: score.score for name, score in found.scores.items()} == pytest.approx(by_hand(likelihood))
+    assert {name: score.questions for name, score in found.scores.items()} == {
+        "hellaswag": N, "arc_easy": N, "piqa": N, "arithmark": N, "blimp": 2 * N,
+    }  # fmt: skip
+    assert found.average == pytest.approx(sum(score.score for score in found.scores.values()) / 5)
+    assert found.mix_root_digest == json.loads((run / "mix.json").read_text())["root_digest"]
+    assert (found.dtype, found.device) == ("float32", "cpu")
+
+
+def test_log_likelihoods_are_those_by_hand(run: Path, likelihood: Callable[[str, str], float]) -> None:
+    pairs = [(f"Question: {row['question']}\nAnswer:", f" {text}") for row in ARC for text in row["choices"]["text"]]
+    pairs += [("", row["sentence_good"]) for row in BLIMP[:N]]
+    asked = [Instance("loglikelihood", {}, pair, number) for number, pair in enumerate(pairs)]
+    found = [nats for nats, _ in open_model(run, "cpu").loglikelihood(asked, disable_tqdm=True)]
+    assert found == pytest.approx([likelihood(*pair) for pair in pairs], rel=1e-4)
+
+
+def test_an_export_scores_as_its_run_and_the_command_shows_it(run: Path, data: Path, tmp_path: Path) -> None:
+    export_model(run, tmp_path / "gpt-s")
+    expected = evaluate(run, ("piqa",), data=data, limit=7).scores["piqa"]
+    arguments = ["evaluate", str(tmp_path / "gpt-s"), "--tasks", "piqa", "--data", str(data), "--limit", "7"]
+    done = CliRunner().invoke(cli, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    shown = json.loads(done.stdout)
+    assert shown["scores"]["piqa"]["score"] == expected.score
+    assert (shown["scores"]["piqa"]["questions"], shown["average"]) == (7, None)
+    table = CliRunner().invoke(cli, arguments).stdout
+    assert f"{expected.score:.2f}" in table and "GPT-S-5M" in table and "chance" in table
+
+
+def test_what_cannot_be_scored(run: Path, data: Path, tmp_path: Path) -> None:
+    for tasks in (("mmlu",), ()):
+        with pytest.raises(UsageError, match="expected some of hellaswag"):
+            evaluate(run, tasks, data=data)
+    with pytest.raises(UsageError, match=r"no piqa_validation\*.jsonl.gz there"):
+        evaluate(run, ("piqa",), data=tmp_path)
+    (tmp_path / "blimp.jsonl.gz").write_bytes(b"not gzip")
+    with pytest.raises(DataError, match="not BLiMP's lines"):
+        evaluate(run, ("blimp",), data=tmp_path)
+    with pytest.raises(UsageError, match=r"no result.json there"):
+        evaluate(tmp_path, ("piqa",), data=data)
