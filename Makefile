@@ -26,7 +26,7 @@ format: $(READY)  ## what check would complain about, mended
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt setuptools torch==2.13.0
-	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e ".[train,dev]"
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e ".[train,eval,dev]"
 	touch $@
 
 clean:  ## all that make makes

@@ -28,6 +28,9 @@ def show_mix(facts: dict[str, Any]) -> None:
         )  # fmt: skip
     console = Console()
     console.print(mix)
+    for name, source in facts["sources"].items():
+        if source["epochs"] > 1:
+            console.print(f" {name}: repeated, {source['epochs']:.2f} passes over all it has", highlight=False)
     console.print(_waterfall(facts["waterfall"]))
     if any(n for row in facts["overlap"].values() for n in row.values()):
         console.print(_overlap(facts["overlap"]))

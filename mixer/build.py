@@ -19,7 +19,7 @@ from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
 from gpts_data.mixer.decide import Decided
 from gpts_data.mixer.learn import Progress, train_tokenizer
 from gpts_data.mixer.manifest import NAME, read_manifest
-from gpts_data.mixer.permutation import Permutation
+from gpts_data.mixer.permutation import Passes
 from gpts_data.mixer.plan import WORK, Plan, difference, freeze, make_plan, refuse_hopeless
 from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.mixer.rounds import fill
@@ -105,7 +105,7 @@ def _run(stage: str, engine: Engine, function: Callable[[Any], Any], tasks: Sequ
 
 def _cuts(plan: Plan, source: int, units: Sequence[Decided], build_id: str) -> list[Cut]:
     recipe, name = plan.recipe, plan.recipe.names[source]
-    order = Permutation(recipe.windows[source], recipe.seed, name)
+    order = Passes(recipe.windows[source], plan.pass_windows(source, units[-1].stop), recipe.seed, name)
     tasks = []
     for n, unit in enumerate(units):
         end = -(-unit.stop // recipe.window) * recipe.window  # where its last window ends, maybe in units behind

@@ -44,7 +44,8 @@ def card(content: dict[str, Any]) -> str:
 
 def _row(source: dict[str, Any], facts: dict[str, Any]) -> str:
     where = source["dataset"] or "files"
+    windows = f"{facts['windows']:,}" + (f" ({facts['epochs']:.2f} passes)" if facts["epochs"] > 1 else "")
     return (
-        f"| {source['name']} ({where}) | {source['weight']:g} | {facts['windows']:,} | {facts['share']:.4%} "
+        f"| {source['name']} ({where}) | {source['weight']:g} | {windows} | {facts['share']:.4%} "
         f"| {facts['tokens']:,} | {facts['documents']:,} | {facts['revision'] or 'local files'} |"
     )

@@ -1,7 +1,7 @@
 """CUT(unit): a source's stream of surviving tokens, cut every `window` ids; the windows sorted by where they will go.
 
 A unit owns the windows that begin in it and borrows the rest of its last one from the units behind. Window k of a
-source goes to slot forward(k) of that source's slots in the schedule. The cut file holds the windows in slot order, so
+source goes to the slots places(k) of that source's in the schedule, one for each pass. The cut file holds the windows in slot order, so
 a shard finds its own in one run: bytes move once out and once in, sequentially.
 """
 
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gpts_data.mixer.decide import Decided
-from gpts_data.mixer.permutation import Permutation
+from gpts_data.mixer.permutation import Passes
 from gpts_data.mixer.prepare import batch_ids, unit_batches
 from gpts_data.pipelines.dedup import HELD_OUT, TRAIN
 from gpts_data.pipelines.files import committed, file_digest
@@ -43,7 +43,7 @@ class Cut:
 
     parts: tuple[Decided, ...]
     window: int
-    order: Permutation
+    order: Passes
     path: Path
     documents: Path
     key: str
@@ -68,17 +68,16 @@ def cut(task: Cut) -> dict[str, Any]:
         return receipt
     part = task.parts[0]
     first = -(-part.start // task.window)
-    last = max(min(-(-part.stop // task.window), task.order.size), first)
+    last = max(min(-(-part.stop // task.window), task.order.windows), first)
     tokens = _take(task.parts, first * task.window - part.start, (last - first) * task.window)
-    windows = np.arange(first, last)
-    slots = task.order.forward(windows)
+    slots, windows = task.order.places(np.arange(first, last))
     by_slot = np.argsort(slots)
     index = np.empty(len(windows), dtype=SLOTS)
     index["slot"], index["window"] = slots[by_slot], windows[by_slot]
     with committed(task.path) as file:
-        write_rows(file, tokens.reshape(-1, task.window), by_slot)
+        write_rows(file, tokens.reshape(-1, task.window), windows[by_slot] - first)
     write_npy(task.path.with_suffix(".npy"), index)
-    table = _documents([part], TRAIN, task.order.size * task.window)
+    table = _documents([part], TRAIN, task.order.windows * task.window)
     return write_receipt(receipt_path, task.key, **_write_documents(task.documents, table))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.manifest import read_manifest
+from gpts_data.mixer.permutation import Passes
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Mix:
     def sources(self) -> tuple[str, ...]:
         """Source names in recipe order: the `source` number of a sidecar row is an index into this."""
         return tuple(source["name"] for source in self.manifest["recipe"]["source"])
+
+    def passes(self, source: int) -> Passes:
+        """Which window of a source is in which of its slots."""
+        name = self.sources[source]
+        facts = self.manifest["sources"][name]
+        return Passes(facts["windows"], facts["pass_windows"], self.manifest["recipe"]["seed"], name)
 
     @property
     def tokenizer(self) -> Path:

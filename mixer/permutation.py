@@ -62,6 +62,45 @@ class Permutation:
         return (left << bits) | right
 
 
+@dataclass(frozen=True)
+class Passes:
+    """Which window of a source is in which of its `slots`: each of its `windows` once, or, where these are fewer than
+    the slots, pass after pass, each a shuffle of its own. The last pass takes as many as there are slots left."""
+
+    slots: int
+    windows: int
+    seed: int
+    name: str
+
+    @property
+    def epochs(self) -> float:
+        return self.slots / self.windows
+
+    def places(self, windows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(slots, windows) of every time that one of `windows` is in the mix; int64, pass after pass."""
+        slots = [n * self.windows + self._order(n).forward(windows) for n in range(-(-self.slots // self.windows))]
+        chosen = [which < self.slots for which in slots]
+        return (
+            np.concatenate([which[mask] for which, mask in zip(slots, chosen, strict=True)]),
+            np.concatenate([np.asarray(windows, np.int64)[mask] for mask in chosen]),
+        )
+
+    def first(self, windows: NDArray[np.integer]) -> NDArray[np.int64]:
+        """The slot of each window in the first pass, which has them all."""
+        return self._order(0).forward(windows)
+
+    def at(self, slots: NDArray[np.integer]) -> NDArray[np.int64]:
+        """The window in each slot: int64, shape (n,)."""
+        found = np.empty(len(slots), np.int64)
+        passes, places = np.divmod(slots, self.windows)
+        for n in np.unique(passes).tolist():
+            found[passes == n] = self._order(n).inverse(places[passes == n])
+        return found
+
+    def _order(self, number: int) -> Permutation:
+        return Permutation(self.windows, self.seed, f"{self.name}/{number}" if number else self.name)
+
+
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """splitmix64's finalizer (Steele, Lea and Flood, 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -64,6 +64,10 @@ class Plan:
             "tokenizer": self.given.digest if self.given else None,
         }
 
+    def pass_windows(self, source: int, tokens: int) -> int:
+        """Windows in one pass over a source of so many surviving tokens: those it needs, or all there are."""
+        return min(self.recipe.windows[source], tokens // self.recipe.window)
+
     def index_key(self) -> str:
         """What the n-grams of the benchmarks are a function of."""
         wanted = self.recipe.decontaminate
@@ -183,14 +187,16 @@ def refuse_hopeless(plan: Plan) -> None:
         found = sum(
             unit.text_bytes for file in listing.files for unit in split(source, file, plan.recipe.unit, plan.access)
         )
-        if found < needed:
-            raise too_short(source.name, needed, f"{found:,} bytes of text in all its files")
+        if found * source.max_epochs < needed:
+            raise too_short(source, needed, f"{found:,} bytes of text in all its files", -(-needed // max(found, 1)))
 
 
-def too_short(name: str, needed: int, found: str) -> ShortSourceError:
+def too_short(source: RecipeSource, needed: int, found: str, passes: int) -> ShortSourceError:
+    """`passes` over what was found would do; 0 if none would."""
+    repeat = f", or let it be repeated: max_epochs = {passes} or more" if passes else ""
     return ShortSourceError(
-        f"source {name!r} is too short: {needed:,} tokens are needed, found {found}; "
-        "lower --tokens or its weight, or give it more files"
+        f"source {source.name!r} is too short: {needed:,} tokens are needed, found {found}; "
+        f"lower --tokens or its weight, give it more files{repeat} (now {source.max_epochs})"
     )
 
 

@@ -42,9 +42,10 @@ class Validation:
 
 @dataclass(frozen=True)
 class RecipeSource(Source):
-    """A source, and `[source.clean]` where it overrides `[clean]`."""
+    """A source, `[source.clean]` where it overrides `[clean]`, and how often its windows may be in the mix."""
 
     clean: Clean | None = None
+    max_epochs: int = 1
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def _check_source(source: RecipeSource) -> None:
         raise RecipeError(f'source {source.name!r}: integrity = {source.integrity!r}, expected "stream" or "sha256"')
     if source.max_damaged < 0:
         raise RecipeError(f"source {source.name!r}: max_damaged = {source.max_damaged}, expected 0 or more")
+    if source.max_epochs < 1:
+        raise RecipeError(f"source {source.name!r}: max_epochs = {source.max_epochs}, expected 1 or more")
     if source.files and (source.config or source.revision):
         raise RecipeError(f"source {source.name!r}: config and revision belong to a hub dataset, not to files =")
 

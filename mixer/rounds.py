@@ -49,6 +49,15 @@ class Supply:
         self.tasks += taken
         return taken
 
+    def enough(self, tokens: int) -> bool:
+        """Whether the windows of so many tokens are enough, each taken as often as the source may be repeated."""
+        return 0 < self.passes(tokens) <= self.source.max_epochs
+
+    def passes(self, tokens: int) -> int:
+        """Passes over so many tokens that the budget takes; 0 when they make no window."""
+        windows = tokens // self.plan.recipe.window
+        return -(-self.needed // self.plan.recipe.window // windows) if windows else 0
+
     def rate(self, tokens: int) -> float:
         """Surviving tokens per byte of text so far; at least 1 in 1,000, so that a poor stretch does not read it
         all."""
@@ -89,9 +98,9 @@ def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tup
         for supply, tokens in zip(supplies, have, strict=True):
             if tokens < supply.needed:
                 new = supply.take(supply.needed - tokens, supply.rate(tokens))
-                if not new:
+                if not new and not supply.enough(tokens):
                     found = f"{tokens:,} after cleaning and dedup of all its files"
-                    raise too_short(supply.source.name, supply.needed, found)
+                    raise too_short(supply.source, supply.needed, found, supply.passes(tokens))
                 tasks.update({task.path: (supply, task) for task in new})
         if not tasks:
             return supplies, decided

@@ -78,17 +78,18 @@ def waterfall(receipts: Sequence[dict[str, Any]], decided: Sequence[Decided]) ->
 
 def _source(plan: Plan, i: int, units: Sequence[Decided], cuts: Sequence[Cut], held: HoldOut) -> dict[str, Any]:
     recipe = plan.recipe
-    windows = recipe.windows[i]
-    tokens, stream = windows * recipe.window, units[-1].stop
+    windows, stream = recipe.windows[i], units[-1].stop
+    once = plan.pass_windows(i, stream)
     validation = hold_out(held)
     return {
         "windows": windows,
-        "tokens": tokens,
+        "tokens": windows * recipe.window,
         "share": windows / sum(recipe.windows),
         "documents": sum(cut(task)["documents"] for task in cuts),
         "integrity": recipe.source[i].integrity,
-        "epochs": -(-tokens // stream),  # passes over the surviving stream
-        "leftover_tokens": stream - tokens,  # the end of the last document, behind the last window
+        "epochs": windows / once,  # passes over its windows; 1 unless max_epochs allowed more
+        "pass_windows": once,
+        "leftover_tokens": stream - once * recipe.window,  # the end of the last document, behind the last window
         "validation": {
             "windows": validation["windows"],
             "tokens": validation["windows"] * recipe.window,

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix
-from gpts_data.mixer.permutation import Permutation
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
 
@@ -91,9 +90,9 @@ def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
 def stream(mix: Mix, source: int, start: int, stop: int) -> NDArray[np.uint16]:
     """Ids `start..stop` of a source's stream, as far as the mix has them: uint16."""
     name, size = mix.sources[source], mix.window
-    n_windows = mix.manifest["sources"][name]["windows"]
-    first, last = start // size, min(-(-stop // size), n_windows)
-    slots = Permutation(n_windows, mix.manifest["recipe"]["seed"], name).forward(np.arange(first, last))
+    order = mix.passes(source)
+    first, last = start // size, min(-(-stop // size), order.windows)
+    slots = order.first(np.arange(first, last))
     before = np.cumsum([0, *(shard["sources"][name] for shard in mix.manifest["shards"])])
     rows = []
     for slot in slots.tolist():

@@ -19,7 +19,6 @@ from gpts_data.mixer.budget import share, whole_weights
 from gpts_data.mixer.decide import CONTAMINATED_REASON
 from gpts_data.mixer.manifest import NAME
 from gpts_data.mixer.mix import Mix, open_mix
-from gpts_data.mixer.permutation import Permutation
 from gpts_data.mixer.schedule import find_schedule
 from gpts_data.mixer.trace import sidecar
 from gpts_data.pipelines.errors import UsageError, VerificationError
@@ -115,10 +114,10 @@ def _order(mix: Mix) -> Iterator[Problem]:
         rows = sidecar(mix, number)
         order = schedule.sources(start, start + entry["windows"], before.tolist())
         windows = np.empty(len(order), dtype=np.int64)
-        for i, name in enumerate(mix.sources):
+        for i in range(len(shares)):
             mine = order == i
             slots = before[i] + np.arange(mine.sum())
-            windows[mine] = Permutation(shares[i], recipe["seed"], name).inverse(slots)
+            windows[mine] = mix.passes(i).at(slots)
             before[i] += mine.sum()
         if len(rows) != len(order) or (rows["source"] != order).any() or (rows["window"] != windows).any():
             yield Problem(f"{entry['file'].removesuffix('.bin')}.windows.npy", "not the order of schedule and seed")
@@ -140,7 +139,6 @@ def _documents(mix: Mix) -> Iterator[Problem]:
                     yield Problem(file["file"], f"its documents do not follow on each other from token {place:,}")
                 place = int(ends[-1])
         facts = mix.manifest["sources"][name]
-        if place != facts["tokens"] + facts["leftover_tokens"]:
-            yield Problem(
-                f"documents/{name}", f"{place:,} tokens, expected {facts['tokens'] + facts['leftover_tokens']:,}"
-            )
+        expected = facts["pass_windows"] * mix.window + facts["leftover_tokens"]
+        if place != expected:
+            yield Problem(f"documents/{name}", f"{place:,} tokens, expected {expected:,}")

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpts_data.mixer.permutation import Permutation
+from gpts_data.mixer.permutation import Passes, Permutation
 
 
 @settings(deadline=None)
@@ -45,3 +45,25 @@ def test_neighbours_are_spread() -> None:
 def test_the_order_itself_is_fixed() -> None:
     """Written out: a change of rounds or mixing would change every mix."""
     assert Permutation(10, 20260, "fineweb-edu").forward(np.arange(10)).tolist() == [5, 0, 6, 8, 9, 2, 4, 1, 7, 3]
+
+
+@given(st.integers(1, 300), st.integers(1, 2000), st.integers(0, 9))
+def test_passes_fill_every_slot_and_each_holds_every_window_once(windows: int, slots: int, seed: int) -> None:
+    windows = min(windows, slots)
+    order = Passes(slots, windows, seed, "web")
+    places, found = order.places(np.arange(windows))
+    assert sorted(places.tolist()) == list(range(slots))
+    at = order.at(np.arange(slots))
+    assert (at[places] == found).all()
+    for start in range(0, slots, windows):
+        some = at[start : start + windows]
+        assert len(set(some.tolist())) == len(some)
+    assert (at[order.first(np.arange(windows))] == np.arange(windows)).all()
+
+
+def test_one_pass_is_the_permutation_and_each_further_one_another() -> None:
+    order, numbers = Passes(3000, 1000, 7, "web"), np.arange(1000)
+    assert (Passes(1000, 1000, 7, "web").at(numbers) == Permutation(1000, 7, "web").inverse(numbers)).all()
+    passes = order.at(np.arange(3000)).reshape(3, 1000).tolist()
+    assert passes[0] == Permutation(1000, 7, "web").inverse(numbers).tolist()
+    assert len({tuple(one) for one in passes}) == 3

@@ -1,0 +1,83 @@
+"""A source that is too short, repeated where its recipe allows it: whole passes, each in an order of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpts_data.mixer.build import build
+from gpts_data.mixer.mix import Mix, open_mix
+from gpts_data.mixer.recipe import load_recipe
+from gpts_data.mixer.trace import locate, trace
+from gpts_data.pipelines.errors import RecipeError, ShortSourceError
+from gpts_data.validation.verify import verify
+from tests.conftest import WriteRecipe
+
+MORE = (('name = "notes"\nweight = 15', 'name = "notes"\nweight = 200\nmax_epochs = 4'),)
+
+
+@pytest.fixture(scope="module")
+def recipe(write_recipe: WriteRecipe) -> Path:
+    return write_recipe(edit=MORE, tokens="120k")
+
+
+@pytest.fixture(scope="module")
+def repeated(recipe: Path, mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Mix:
+    folder = tmp_path_factory.mktemp("repeated") / "mix"
+    build(load_recipe(recipe), recipe.parent, folder, tokenizer=mix.tokenizer)
+    return open_mix(folder)
+
+
+def numbers(mix: Mix, source: str) -> list[int]:
+    """The windows of a source in training order."""
+    rows = np.concatenate([np.load(path.with_suffix(".windows.npy")) for path in mix.shards])
+    found: list[int] = rows["window"][rows["source"] == mix.sources.index(source)].tolist()
+    return found
+
+
+def test_each_pass_has_every_window_once_in_another_order(repeated: Mix) -> None:
+    facts = repeated.manifest["sources"]["notes"]
+    once, order = facts["pass_windows"], numbers(repeated, "notes")
+    assert 2 < facts["epochs"] == facts["windows"] / once < 4
+    passes = [order[start : start + once] for start in range(0, len(order), once)]
+    for some in passes[:-1]:
+        assert sorted(some) == list(range(once))
+    assert len(set(passes[-1])) == len(passes[-1])
+    assert passes[0] != passes[1]
+    assert repeated.manifest["sources"]["web"]["epochs"] == 1
+
+
+def test_a_window_is_the_same_in_every_pass(repeated: Mix) -> None:
+    order = numbers(repeated, "notes")
+    rows = np.concatenate([np.load(path.with_suffix(".windows.npy")) for path in repeated.shards])
+    tokens = np.concatenate([repeated.shard(i) for i in range(len(repeated.shards))])
+    mine = tokens[rows["source"] == repeated.sources.index("notes")]
+    first = {window: mine[order.index(window)] for window in set(order)}
+    assert all((mine[i] == first[window]).all() for i, window in enumerate(order))
+
+
+def test_it_verifies_and_any_repetition_is_traced(repeated: Mix) -> None:
+    assert verify(repeated.path) == []
+    for token in range(0, repeated.tokens, 1717):
+        origin = trace(repeated, token)
+        shard, row = locate(repeated, token // repeated.window)
+        assert origin.id == repeated.shard(shard)[row, token % repeated.window]
+        assert origin.text
+
+
+def test_the_same_on_two_workers(recipe: Path, repeated: Mix, tmp_path: Path) -> None:
+    built = build(load_recipe(recipe), recipe.parent, tmp_path / "mix", tokenizer=repeated.tokenizer, workers=2)
+    assert built.manifest["root_digest"] == repeated.manifest["root_digest"]
+
+
+def test_more_passes_than_allowed_are_refused_with_the_number(write_recipe: WriteRecipe, tmp_path: Path) -> None:
+    path = write_recipe(edit=((MORE[0][0], MORE[0][1].replace("epochs = 4", "epochs = 2")),), tokens="120k")
+    with pytest.raises(ShortSourceError, match=r"'notes' is too short.*max_epochs = 3 or more \(now 2\)"):
+        build(load_recipe(path), path.parent, tmp_path / "mix")
+
+
+def test_less_than_one_pass_is_no_number(write_recipe: WriteRecipe) -> None:
+    with pytest.raises(RecipeError, match="max_epochs = 0, expected 1 or more"):
+        load_recipe(write_recipe(edit=((MORE[0][0], MORE[0][0] + "\nmax_epochs = 0"),)))
