@@ -77,6 +77,10 @@ def train_tokenizer(
     "--keep-dropped", type=click.IntRange(min=1), metavar="N",
     help="Keep N dropped documents of each source and reason in DIR/dropped, duplicates beside what they repeat.",
 )  # fmt: skip
+@click.option(
+    "--keep-units", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+    help="Keep prepared text in DIR and use what is there: another weight, seed, window or --tokens reads none again.",
+)  # fmt: skip
 @patience_option
 @json_option
 def build_mix(
@@ -88,6 +92,7 @@ def build_mix(
     scheduler: str | None,
     encoder: Choice,
     keep_dropped: int | None,
+    keep_units: Path | None,
     patience: float,
     as_json: bool,
 ) -> None:
@@ -107,12 +112,15 @@ def build_mix(
         built = build(
             wanted, folder, out, tokenizer=tokenizer, workers=workers, scheduler=scheduler, progress=show,
             patience=Patience(patience, stall=min(patience, Patience.stall)), encoder=encoder,
+            keep_units=keep_units,
         )  # fmt: skip
     facts = inspect(Mix(out, built.manifest))
     if as_json:
-        print_json({**facts, "built": built.fresh})
+        print_json({**facts, "built": built.fresh, "units": built.units, "reused": built.reused})
         return
     if not built.fresh:
         click.echo(f"{out} already holds this mix; nothing to do")
     show_mix(facts)
+    if built.reused:
+        click.echo(f"{built.reused:,} of {built.units:,} units were there already; their text was not read again")
     click.echo(f"Next: gpts-data verify {out}")

@@ -39,18 +39,23 @@ from gpts_data.tokenizer.foreign import check_foreign
 
 @dataclass(frozen=True)
 class Built:
-    """`fresh` is False when the folder already held this very mix."""
+    """`fresh` is False when the folder already held this very mix; `reused` of `units` were there before."""
 
     manifest: dict[str, Any]
     fresh: bool
+    units: int = 0
+    reused: int = 0
 
 
 def build(
     recipe: Recipe, recipe_folder: Path, folder: Path, *, tokenizer: Path | None = None, workers: int = 1,
     scheduler: str | None = None, progress: Progress = lambda *_: None, patience: Patience = Patience(),
-    encoder: Choice = "fast",
+    encoder: Choice = "fast", keep_units: Path | None = None,
 ) -> Built:  # fmt: skip
     """Build the mix of `recipe` in `folder`, or go on with it. The bytes do not depend on workers or scheduler.
+
+    Prepared units are kept in the folder `keep_units`, if given, and taken from there: another weight, seed, window or
+    number of tokens, with the same tokenizer, reads no text again.
 
     Raises the errors of pipelines.errors: `RecipeError`, `ForeignFolderError`, `DataError`, `SourceUnavailableError`,
     `StorageError`, `LockedError`.
@@ -58,28 +63,28 @@ def build(
     given = check_foreign(tokenizer) if tokenizer else None
     if (folder / NAME).exists() and not (folder / WORK).exists():
         return Built(_finished(folder, recipe, given), fresh=False)
-    plan = make_plan(recipe, recipe_folder, folder, given, NAME, patience, encoder)
+    plan = make_plan(recipe, recipe_folder, folder, given, NAME, patience, encoder, keep_units)
     refuse_hopeless(plan)
     with locked(plan):
         if (folder / NAME).exists():  # the last build died while it cleaned up
             manifest = _finished(folder, recipe, given)
             clean_up(plan)
             return Built(manifest, fresh=False)
-        sweep(folder)
+        sweep(folder, plan.units)
         index_benchmarks(plan)  # first, so that one that cannot be read leaves nothing half-done
         freeze(plan)
         try:
             with open_engine(workers, scheduler) as engine:
                 trained = _tokenizer(plan, engine, progress)
-                manifest = _mix(plan, trained, engine, progress)
+                built = _mix(plan, trained, engine, progress)
         except ShortSourceError:
             abandon(plan)
             raise
         clean_up(plan)
-    return Built(manifest, fresh=True)
+    return built
 
 
-def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) -> dict[str, Any]:
+def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) -> Built:
     recipe = plan.recipe
     done = dict.fromkeys(recipe.names, 0)
 
@@ -95,7 +100,8 @@ def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) ->
     _run("cut", engine, cut, [task for tasks in cuts for task in tasks], progress)
     _run("validation", engine, hold_out, held, progress)
     _run("shards", engine, assemble, shards, progress)
-    return seal(plan, tokenizer, supplies, decided, cuts, held, shards)
+    manifest = seal(plan, tokenizer, supplies, decided, cuts, held, shards)
+    return Built(manifest, True, sum(len(supply.tasks) for supply in supplies), sum(s.reused for s in supplies))
 
 
 def _run(stage: str, engine: Engine, function: Callable[[Any], Any], tasks: Sequence[Any], progress: Progress) -> None:

@@ -27,13 +27,14 @@ from gpts_data.tokenizer.encode import Choice
 
 FORMAT = 1
 WORK = ".build"
+UNITS = "units"
 
 
 @dataclass(frozen=True)
 class Plan:
     """`folder` is the output folder; `given` the tokenizer the user brought, None when one is to be trained.
 
-    `patience` and `encoder` are how it is done, no part of what is made.
+    `patience`, `encoder` and `keep_units` are how it is done, no part of what is made.
     """
 
     recipe: Recipe
@@ -43,6 +44,7 @@ class Plan:
     patience: Patience = Patience()
     encoder: Choice = "fast"
     benchmarks: tuple[Listing, ...] = ()
+    keep_units: Path | None = None
 
     @property
     def access(self) -> Access:
@@ -53,6 +55,11 @@ class Plan:
     def work(self) -> Path:
         """Everything that is gone when the build is finished."""
         return self.folder / WORK
+
+    @property
+    def units(self) -> Path:
+        """Where prepared units are: they outlive the build in a folder of the user's, or when a source is too short."""
+        return self.keep_units or self.work / UNITS
 
     def facts(self) -> dict[str, Any]:
         """The plan as plain values, the same on every machine."""
@@ -104,7 +111,7 @@ def listing_facts(listing: Listing) -> dict[str, Any]:
 
 def make_plan(
     recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact | None, finished: str,
-    patience: Patience = Patience(), encoder: Choice = "fast",
+    patience: Patience = Patience(), encoder: Choice = "fast", keep_units: Path | None = None,
 ) -> Plan:  # fmt: skip
     """List the sources and check their columns; on a half-built folder, its own plan again.
 
@@ -119,7 +126,7 @@ def make_plan(
         for i, source in enumerate(recipe.source)
     )
     benchmarks = _list_benchmarks(recipe, frozen, recipe_folder, access)
-    plan = Plan(recipe, listings, folder, given, patience, encoder, benchmarks)
+    plan = Plan(recipe, listings, folder, given, patience, encoder, benchmarks, keep_units)
     if frozen is not None and _without_budgets(frozen) != _without_budgets(plan.facts()):
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.facts())} differs); "

@@ -15,6 +15,7 @@ from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.prepare import Benchmarks, Prepare, prepare
 from gpts_data.pipelines.decontaminate import Guard
 from gpts_data.pipelines.execute import Engine
+from gpts_data.pipelines.receipts import read_receipt
 from gpts_data.pipelines.sources import Unit, refuse_damage, split
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import encoder
@@ -35,6 +36,7 @@ class Supply:
         self.needed = plan.recipe.windows[number] * plan.recipe.window
         self.receipts: list[dict[str, Any]] = []
         self.tasks: list[Prepare] = []
+        self.reused = 0  # units that were there before
         wanted, index = plan.recipe.decontaminate, plan.index
         self._benchmarks = Benchmarks(index, wanted.ngram) if wanted and index else None
         self._units = self._all_units(plan.listings[number].files)
@@ -44,7 +46,7 @@ class Supply:
         taken: list[Prepare] = []
         expected = 0.0
         while expected < missing * MARGIN and (unit := next(self._units, None)):
-            taken.append(self._task(unit, len(self.tasks) + len(taken)))
+            taken.append(self._task(unit))
             expected += unit.text_bytes * rate
         self.tasks += taken
         return taken
@@ -78,9 +80,9 @@ class Supply:
         for file in files:
             yield from split(self.source, file, self.plan.recipe.unit, self.plan.access)
 
-    def _task(self, unit: Unit, number: int) -> Prepare:
+    def _task(self, unit: Unit) -> Prepare:
         key = self.plan.unit_key(self.source, unit, self.tokenizer)
-        path = self.plan.work / "units" / self.source.name / f"{number:05d}-{key[:16]}.arrow"
+        path = self.plan.units / self.source.name / f"{key[:32]}.arrow"
         clean, dedup = self.plan.recipe.cleaning(self.source), self.plan.recipe.dedup
         return Prepare(
             self.source, unit, clean, dedup, self.tokenizer.folder, self.tokenizer.digest, key, path, self.plan.access,
@@ -119,6 +121,8 @@ def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tup
 
 
 def _prepare(tasks: dict[Path, tuple[Supply, Prepare]], engine: Engine, report: Report) -> None:
+    for supply, task in tasks.values():
+        supply.reused += read_receipt(task.receipt, task.key) is not None
     for receipt in engine.map(prepare, [task for _, task in tasks.values()]):
         report(str(receipt["source"]), receipt)
     for supply, task in tasks.values():

@@ -1,0 +1,80 @@
+"""Prepared text outlives a build: another mix of it reads none again, and is what it would be without."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from gpts_data.mixer import prepare
+from gpts_data.mixer.build import Built, build
+from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.errors import LockedError, ShortSourceError
+from tests.conftest import WriteRecipe
+
+CHANGES = {
+    "another weight": ((("weight = 55", "weight = 20"),), {}),
+    "another seed": ((), {"seed": 2}),
+    "another window": ((), {"window": 48}),
+    "fewer tokens": ((), {"tokens": "9k"}),
+    "other shards": ((), {"shard_windows": 17}),
+    "another share held out": ((("fraction = 0.05", "fraction = 0.2"),), {}),
+}
+
+
+@pytest.fixture(scope="module")
+def units(mix: Mix, write_recipe: WriteRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The units of a build larger than the others."""
+    folder = tmp_path_factory.mktemp("units")
+    path = write_recipe(tokens="60k")
+    built = build(load_recipe(path), path.parent, folder / "mix", tokenizer=mix.tokenizer, keep_units=folder / "kept")
+    assert (built.units > 10, built.reused) == (True, 0)
+    assert not (folder / "mix" / ".build").exists()
+    return folder / "kept"
+
+
+def built(path: Path, mix: Mix, folder: Path, units: Path | None) -> Built:
+    return build(load_recipe(path), path.parent, folder, tokenizer=mix.tokenizer, keep_units=units)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_mix_reads_no_text(
+    change: str, mix: Mix, units: Path, write_recipe: WriteRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit, fields = CHANGES[change]
+    path = write_recipe(edit=edit, **fields)  # type: ignore[arg-type]
+    fresh = built(path, mix, tmp_path / "fresh", None)
+    monkeypatch.setattr(prepare, "read", None)
+    again = built(path, mix, tmp_path / "again", units)
+    assert again.manifest["root_digest"] == fresh.manifest["root_digest"]
+    assert again.reused == again.units == fresh.units
+
+
+def test_other_cleaning_reads_it_again(mix: Mix, units: Path, write_recipe: WriteRecipe, tmp_path: Path) -> None:
+    own = tmp_path / "kept"
+    shutil.copytree(units, own)
+    path = write_recipe(edit=(("[validation]", "[clean]\nmin_characters = 300\n[validation]"),))
+    assert built(path, mix, tmp_path / "mix", own).reused == 0
+
+
+def test_one_build_at_a_time(units: Path, mix: Mix, write_recipe: WriteRecipe, tmp_path: Path) -> None:
+    with FileLock(units / "lock"), pytest.raises(LockedError, match=f"at work in {units}"):
+        built(write_recipe(), mix, tmp_path / "mix", units)
+    assert not (tmp_path / "mix").exists()
+
+
+def test_a_source_too_short_leaves_its_units_to_a_smaller_mix(
+    mix: Mix, write_recipe: WriteRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ShortSourceError):
+        built(write_recipe(tokens="150k"), mix, tmp_path / "mix", None)
+    path = write_recipe(tokens="21k")
+    fresh = built(path, mix, tmp_path / "fresh", None)
+    monkeypatch.setattr(prepare, "read", None)
+    smaller = built(path, mix, tmp_path / "mix", None)
+    assert smaller.manifest["root_digest"] == fresh.manifest["root_digest"]
+    assert smaller.reused == smaller.units
+    assert not (tmp_path / "mix" / ".build").exists()
