@@ -20,6 +20,7 @@ from gpts_data.cli.options import (
 from gpts_data.cli.progress import progress
 
 if TYPE_CHECKING:
+    from gpts_data.mixer.build import Built
     from gpts_data.tokenizer.encode import Choice
 
 out_option = click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
@@ -100,11 +101,8 @@ def build_mix(
 
     Example: gpts-data build-mix --recipe sample --tokens 1M --out mix --workers 2
     """
-    from gpts_data.cli.tables import show_mix
     from gpts_data.mixer.build import build
-    from gpts_data.mixer.mix import Mix
     from gpts_data.pipelines.patience import Patience
-    from gpts_data.validation.inspect import inspect
 
     wanted, folder = open_recipe(recipe, tokens)
     wanted = wanted if keep_dropped is None else replace(wanted, keep_dropped=keep_dropped)
@@ -114,6 +112,14 @@ def build_mix(
             patience=Patience(patience, stall=min(patience, Patience.stall)), encoder=encoder,
             keep_units=keep_units,
         )  # fmt: skip
+    _show_built(out, built, as_json)
+
+
+def _show_built(out: Path, built: Built, as_json: bool) -> None:
+    from gpts_data.cli.tables import show_mix
+    from gpts_data.mixer.mix import Mix
+    from gpts_data.validation.inspect import inspect
+
     facts = inspect(Mix(out, built.manifest))
     if as_json:
         print_json({**facts, "built": built.fresh, "units": built.units, "reused": built.reused})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,9 @@ from gpts_data.cli.options import (
 )
 from gpts_data.cli.progress import progress
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from gpts_data.mixer.mix import Mix
 
 
 @click.command()
@@ -83,29 +87,56 @@ def inspect(folder: Path, window: int | None, as_json: bool) -> None:
 @click.option("--token", type=int, metavar="N", help="A token of the training order, counted from 0.")
 @click.option("--shard", type=int, metavar="S", help="With --row: the first token of a row of a shard.")
 @click.option("--row", type=int, metavar="R")
+@click.option("--document", metavar="ID", help="The other way: which windows a document is in.")
 @json_option
-def trace(folder: Path, token: int | None, shard: int | None, row: int | None, as_json: bool) -> None:
-    """Tell where a token came from: source, document, url, unit, offset, text.
+def trace(
+    folder: Path, token: int | None, shard: int | None, row: int | None, document: str | None, as_json: bool
+) -> None:
+    """Tell where a token came from: source, document, url, unit, offset, text; or where a document went.
 
     Example: gpts-data trace mix --token 1000
     """
     from gpts_data.mixer.mix import open_mix
+
+    given = [token is not None, shard is not None, document is not None]
+    if given.count(True) != 1 or (shard is None) != (row is None):
+        raise UsageError("trace: expected --token N, or --shard S and --row R, or --document ID")
+    mix = open_mix(folder)
+    if document is not None:
+        _show_whereabouts(mix, document, as_json)
+    else:
+        _show_origin(mix, token, shard, row, as_json)
+
+
+def _show_origin(mix: Mix, token: int | None, shard: int | None, row: int | None, as_json: bool) -> None:
     from gpts_data.mixer.trace import token_number
     from gpts_data.mixer.trace import trace as origin_of
 
-    if (token is None) == (shard is None) or (shard is None) != (row is None):
-        raise UsageError("trace: expected --token N, or --shard S and --row R")
-    mix = open_mix(folder)
     number = token if token is not None else token_number(mix, shard or 0, row or 0)
-    origin = origin_of(mix, number)
+    origin = asdict(origin_of(mix, number))
     if as_json:
-        print_json({"token": number, **asdict(origin)})
+        print_json({"token": number, **origin})
         return
-    for key, value in asdict(origin).items():
+    for key, value in origin.items():
         if key != "text":
             click.echo(f"{key:>22}  {value}")
-    click.echo("")
-    click.echo(origin.text)
+    click.echo(f"\n{origin['text']}")
+
+
+def _show_whereabouts(mix: Mix, document: str, as_json: bool) -> None:
+    from gpts_data.mixer.whereabouts import find
+
+    found = find(mix, document)
+    if as_json:
+        print_json({"documents": [asdict(one) for one in found]})
+        return
+    for one in found:
+        for key, value in asdict(one).items():
+            if key != "windows":
+                click.echo(f"{key:>22}  {value}")
+        for place in one.windows:
+            where = ", ".join(f"{position:,}" for position in place.positions)
+            click.echo(f"  window {where} of the training order: its tokens {place.start} to {place.stop - 1}")
 
 
 @click.command()

@@ -1,8 +1,8 @@
 """CUT(unit): a source's stream of surviving tokens, cut every `window` ids; the windows sorted by where they will go.
 
 A unit owns the windows that begin in it and borrows the rest of its last one from the units behind. Window k of a
-source goes to the slots places(k) of that source's in the schedule, one for each pass. The cut file holds the windows in slot order, so
-a shard finds its own in one run: bytes move once out and once in, sequentially.
+source goes to the slots places(k) of that source's in the schedule, one for each pass. The cut file holds the windows
+in slot order, so a shard finds its own in one run: bytes move once out and once in, sequentially.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gpts_data.mixer.decide import Decided
+from gpts_data.mixer.ids import SUFFIX, index_ids
 from gpts_data.mixer.permutation import Passes
 from gpts_data.mixer.prepare import batch_ids, unit_batches
 from gpts_data.pipelines.dedup import HELD_OUT, TRAIN
@@ -157,7 +158,10 @@ def _write_documents(path: Path, table: pa.Table) -> dict[str, Any]:
         return {"documents": 0}
     with committed(path) as file:
         pq.write_table(table, file, compression="zstd", store_schema=False)
-    start = table.column("start")[0].as_py()
+    index = path.with_suffix(SUFFIX)
+    write_npy(index, index_ids(table.column("id")))
     return {
-        "documents": table.num_rows, "start": start, "bytes": path.stat().st_size, "sha256": file_digest(path),
+        "documents": table.num_rows, "start": table.column("start")[0].as_py(),
+        "bytes": path.stat().st_size, "sha256": file_digest(path),
+        "index": {"bytes": index.stat().st_size, "sha256": file_digest(index)},
     }  # fmt: skip

@@ -13,6 +13,7 @@ from gpts_data.mixer.contamination import contamination
 from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
 from gpts_data.mixer.decide import Decided, overlap
 from gpts_data.mixer.dropped import write_dropped
+from gpts_data.mixer.ids import SUFFIX
 from gpts_data.mixer.manifest import write_manifest
 from gpts_data.mixer.plan import Plan, listing_facts
 from gpts_data.mixer.prepare import NAMED
@@ -120,19 +121,23 @@ def _files(
     for shard in shards:
         files.append({"file": _name(plan, shard.sidecar), **assemble(shard)["sidecar"]})
     for tasks in cuts:
-        files += [_table(plan, task.documents, cut(task)) for task in tasks if cut(task)["documents"]]
+        files += [file for task in tasks if cut(task)["documents"] for file in _table(plan, task.documents, cut(task))]
     for task in held:
         receipt = hold_out(task)
         files.append({"file": _name(plan, task.path), "bytes": receipt["bytes"], "sha256": receipt["sha256"]})
         if receipt["documents"]["documents"]:
-            files.append(_table(plan, task.documents, receipt["documents"]))
+            files += _table(plan, task.documents, receipt["documents"])
     return sorted(files, key=lambda file: str(file["file"]))
 
 
-def _table(plan: Plan, path: Path, receipt: dict[str, Any]) -> dict[str, Any]:
-    """A document table's entry; `start` and `documents` let a reader find a token's table without opening the
-    others."""
-    return {"file": _name(plan, path), **{k: receipt[k] for k in ("bytes", "sha256", "start", "documents")}}
+def _table(plan: Plan, path: Path, receipt: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries of a document table and its index; `start` and `documents` let a reader find a token's table without
+    opening the others."""
+    facts = {k: receipt[k] for k in ("bytes", "sha256", "start", "documents")}
+    return [
+        {"file": _name(plan, path), **facts},
+        {"file": _name(plan, path.with_suffix(SUFFIX)), **receipt["index"]},
+    ]
 
 
 def _file(plan: Plan, path: Path) -> dict[str, Any]:

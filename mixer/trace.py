@@ -1,4 +1,4 @@
-"""TRACE: from a token of the training order back to its document."""
+"""TRACE: from a token of the training order back to its document. The way there: whereabouts.py."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def sidecar(mix: Mix, shard: int) -> NDArray[Any]:
 def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
     """The document of a source that holds the token at `place` of its stream: its row of the document table."""
     prefix = f"documents/{source}/"
-    tables = [file for file in mix.manifest["files"] if file["file"].startswith(prefix)]
+    tables = [f for f in mix.manifest["files"] if f["file"].startswith(prefix) and f["file"].endswith(".parquet")]
     starts = [file["start"] for file in tables]
     file = tables[int(np.searchsorted(starts, place, side="right")) - 1]
     table = pq.read_table(mix.path / file["file"])
@@ -89,14 +89,23 @@ def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
 
 def stream(mix: Mix, source: int, start: int, stop: int) -> NDArray[np.uint16]:
     """Ids `start..stop` of a source's stream, as far as the mix has them: uint16."""
-    name, size = mix.sources[source], mix.window
-    order = mix.passes(source)
+    order, size = mix.passes(source), mix.window
     first, last = start // size, min(-(-stop // size), order.windows)
-    slots = order.first(np.arange(first, last))
-    before = np.cumsum([0, *(shard["sources"][name] for shard in mix.manifest["shards"])])
     rows = []
-    for slot in slots.tolist():
-        shard = int(np.searchsorted(before, slot, side="right")) - 1
-        positions = np.flatnonzero(sidecar(mix, shard)["source"] == source)
-        rows.append(mix.shard(shard)[positions[slot - int(before[shard])]])
+    for position in positions_of(mix, source, order.first(np.arange(first, last))).tolist():
+        shard, row = locate(mix, position)
+        rows.append(mix.shard(shard)[row])
     return np.concatenate(rows)[start - first * size : stop - first * size]
+
+
+def positions_of(mix: Mix, source: int, slots: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Where in the training order a source's slots are: int64, shape (len(slots),). Reads one sidecar a shard."""
+    shards = mix.manifest["shards"]
+    before = np.cumsum([0, *(shard["sources"][mix.sources[source]] for shard in shards)])
+    starts = np.cumsum([0, *(shard["windows"] for shard in shards)])
+    which = np.searchsorted(before, slots, side="right") - 1
+    found = np.empty(len(slots), np.int64)
+    for shard in np.unique(which).tolist():
+        mine = np.flatnonzero(sidecar(mix, shard)["source"] == source)
+        found[which == shard] = starts[shard] + mine[slots[which == shard] - before[shard]]
+    return found

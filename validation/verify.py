@@ -131,7 +131,7 @@ def _documents(mix: Mix) -> Iterator[Problem]:
     for name in mix.sources:
         place = 0
         for file in mix.manifest["files"]:
-            if file["file"].startswith(f"documents/{name}/"):
+            if file["file"].startswith(f"documents/{name}/") and file["file"].endswith(".parquet"):
                 table = pq.read_table(mix.path / file["file"], columns=["start", "tokens"])
                 starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
                 ends = place + np.cumsum(tokens, dtype=np.uint64)

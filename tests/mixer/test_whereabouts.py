@@ -1,0 +1,72 @@
+"""The way back of trace: every document of the tables is found by its id, in just the windows that hold its tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpts_data.mixer.cut import write_npy
+from gpts_data.mixer.ids import SUFFIX, find_rows, index_ids
+from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.trace import locate, stream, trace
+from gpts_data.mixer.whereabouts import find
+from gpts_data.pipelines.errors import UsageError
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = pq.read_table(path).to_pylist()
+    return found
+
+
+def test_each_document_is_found_and_its_windows_hold_it(mix: Mix) -> None:
+    n = 0
+    for source, name in enumerate(mix.sources):
+        for table in sorted((mix.path / "documents" / name).glob("*.parquet")):
+            for row in rows(table)[::7]:
+                found = [one for one in find(mix, str(row["id"])) if one.source == name]
+                assert [one.tokens for one in found] == [row["tokens"]]
+                held = [mix_row(mix, p.positions[0])[p.start : p.stop] for p in found[0].windows]
+                start = int(row["start"])  # type: ignore[call-overload]
+                expected = stream(mix, source, start, start + found[0].tokens)
+                assert (np.concatenate(held) == expected).all()
+                n += 1
+    assert n > 10
+
+
+def mix_row(mix: Mix, position: int) -> np.ndarray:
+    shard, row = locate(mix, position)
+    return np.asarray(mix.shard(shard)[row])
+
+
+def test_there_and_back(mix: Mix) -> None:
+    for token in range(0, mix.tokens, 501):
+        origin = trace(mix, token)
+        (one,) = [one for one in find(mix, origin.document_id) if one.source == origin.source]
+        positions = {position for place in one.windows for position in place.positions}
+        assert token // mix.window in positions
+
+
+def test_a_document_held_out_is_found_too(mix: Mix) -> None:
+    row = rows(mix.path / "validation" / "web.parquet")[0]
+    (one,) = find(mix, str(row["id"]))
+    assert one.held_out and one.windows == () and one.tokens == row["tokens"]
+
+
+def test_no_such_document(mix: Mix) -> None:
+    with pytest.raises(UsageError, match="no document 'nobody' in .*: it was dropped, not read, or has another id"):
+        find(mix, "nobody")
+
+
+@given(st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=60))
+def test_the_index_finds_every_row_of_an_id(tmp_path_factory: pytest.TempPathFactory, ids: list[str]) -> None:
+    ids = [some for some in ids if some.isascii()] or ["a"]
+    table = tmp_path_factory.mktemp("ids") / "t.parquet"
+    write_npy(table.with_suffix(SUFFIX), index_ids(pa.chunked_array([ids[:7], ids[7:]], pa.string())))
+    for some in set(ids):
+        assert find_rows(table, some).tolist() == [i for i, other in enumerate(ids) if other == some]
