@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -23,7 +22,7 @@ def demo(out: Path, as_json: bool) -> None:
     Example: gpts-data demo --out demo
     """
     from gpts_data.cli.tables import show_mix, show_training
-    from gpts_data.cli.train import train
+    from gpts_data.cli.train import fail_unless_learned, train
     from gpts_data.mixer.build import build
     from gpts_data.mixer.mix import Mix
     from gpts_data.pipelines.errors import VerificationError
@@ -42,7 +41,7 @@ def demo(out: Path, as_json: bool) -> None:
         show_mix(facts)
         click.echo(f"verify {mix}: ok")
     with progress() as show:
-        result = train(mix, run, STEPS, show)
+        result = train(mix, run, show, steps=STEPS)
     if as_json:
         print_json({"mix": facts, "training": result})
     else:
@@ -55,5 +54,4 @@ def demo(out: Path, as_json: bool) -> None:
             ("gpts-data build-mix --help", "your own mix"),
         ):
             click.echo(f"  {command:<44} {purpose}")
-    if result["last_loss"] >= result["unigram_entropy"]:
-        sys.exit(VerificationError.exit_code)
+    fail_unless_learned(result)

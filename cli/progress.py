@@ -16,8 +16,8 @@ QUIET_SECONDS = 2.0  # what is done sooner needs no word
 
 
 class Show(Protocol):
-    def __call__(self, stage: str, name: str, done: int, total: int) -> None:
-        """`done` of `total` of a stage, by name where it has parts."""
+    def __call__(self, stage: str, name: str, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` of a stage, by name where it has parts; `note` instead of the rate."""
 
 
 @contextmanager
@@ -56,13 +56,14 @@ def _bars(console: Console) -> Iterator[Show]:
     with Progress(*columns, console=console) as bars:
         tasks: dict[tuple[str, str], tuple[TaskID, float]] = {}
 
-        def show(stage: str, name: str, done: int, total: int) -> None:
+        def show(stage: str, name: str, done: int, total: int, note: str = "") -> None:
             if (stage, name) not in tasks:
                 number = bars.add_task(f"{stage} {name}", total=total, rate="")
                 tasks[stage, name] = number, time.monotonic()
             number, began = tasks[stage, name]
             rate = done / max(time.monotonic() - began, 1e-9)
-            bars.update(number, completed=min(done, total), total=total, rate=f"{rate:,.0f}/s" if total > 1 else "")
+            shown = note or (f"{rate:,.0f}/s" if total > 1 else "")
+            bars.update(number, completed=min(done, total), total=total, rate=shown)
 
         yield show
 
@@ -70,11 +71,11 @@ def _bars(console: Console) -> Iterator[Show]:
 def _plain(write) -> Show:  # type: ignore[no-untyped-def]
     last = began = time.monotonic()
 
-    def show(stage: str, name: str, done: int, total: int) -> None:
+    def show(stage: str, name: str, done: int, total: int, note: str = "") -> None:
         nonlocal last
         now = time.monotonic()
         if now - last > PLAIN_SECONDS or (done >= total and now - began > QUIET_SECONDS):
             last = now
-            write(f"{now - began:7.1f}s  {stage} {name}  {done:,} of {total:,}", highlight=False)
+            write(f"{now - began:7.1f}s  {stage} {name}  {done:,} of {total:,}  {note}".rstrip(), highlight=False)
 
     return show

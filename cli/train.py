@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,42 +14,79 @@ from gpts_data.cli.options import json_option, mix_argument, print_json
 from gpts_data.cli.progress import progress
 from gpts_data.pipelines.errors import UsageError, VerificationError
 
+if TYPE_CHECKING:
+    from gpts_data.validation.log import Line
+    from gpts_data.validation.schedule import Shape
+
+
+STEPS = 200
+BATCH = 4  # windows an update of a short run
+
 
 @click.command("smoke-train")
 @mix_argument
-@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option(
+    "--steps", type=click.IntRange(min=1), help=f"[default: {STEPS}; with --recipe-schedule, the whole mix once]"
+)
 @click.option("--out", metavar="RUN", type=click.Path(path_type=Path), help="Where the run goes.  [default: DIR-run]")
+@click.option("--recipe-schedule", is_flag=True, help="Train as GPT-S-5M was: 262,144 tokens an update.")
+@click.option(
+    "--decay", type=click.Choice(("1-sqrt", "linear")), default="1-sqrt", show_default=True,
+    help="How the rate falls in the last 30% of the steps.",
+)  # fmt: skip
+@click.option(
+    "--micro-batch", type=click.IntRange(min=1), metavar="N",
+    help="At most N windows in one pass through the model.  [default: 128 on a GPU, else 4]",
+)  # fmt: skip
+@click.option(
+    "--validate-every", type=click.IntRange(min=0), default=0, metavar="N",
+    help="Bits per byte of held-out text every N steps.  [default: after the last]",
+)  # fmt: skip
 @json_option
-def smoke_train(folder: Path, steps: int, out: Path | None, as_json: bool) -> None:
-    """Train GPT-S for a few minutes on a mix; fails when it does not learn from it.
+def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Train GPT-S for a few minutes on a mix; fails when it does not learn from it. Killed, it goes on when it is
+    started again. On several GPUs: torchrun --no-python --nproc-per-node 8 gpts-data smoke-train ...
 
     Example: gpts-data smoke-train mix --steps 200
     """
     from gpts_data.cli.tables import show_training
 
     run = out or folder.with_name(f"{folder.resolve().name}-run")
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of a torchrun, one speaks
     with progress() as show:
-        result = train(folder, run, steps, show)
-    if as_json:
+        result = train(folder, run, show if first else lambda *_: None, **options)
+    if first and as_json:
         print_json(result)
-    else:
+    elif first:
         show_training(result)
-        click.echo(f"{run}: model.safetensors, config.json, losses.jsonl, result.json, mix.json, tokenizer")
+        click.echo(f"{run}: model.safetensors, config.json, log.jsonl, curves.svg, result.json, mix.json, tokenizer")
+    fail_unless_learned(result)
+
+
+def fail_unless_learned(result: dict[str, Any]) -> None:
     if result["last_loss"] >= result["unigram_entropy"]:
         click.echo("gpts-data: the model has not learnt: its loss is not below the unigram entropy", err=True)
         sys.exit(VerificationError.exit_code)
 
 
-def train(folder: Path, run: Path, steps: int, show: Any) -> dict[str, Any]:
+def train(
+    folder: Path, run: Path, show: Any, *, steps: int | None = None, recipe_schedule: bool = False,
+    decay: Shape = "1-sqrt", micro_batch: int | None = None, validate_every: int = 0,
+) -> dict[str, Any]:  # fmt: skip
     """smoke_train as plain values. Raises `UsageError` when torch is not installed."""
     # Threads that wait asleep: with another job on two cores, waiting awake makes a step four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from gpts_data.validation.smoke import smoke_train as run_training
+        from gpts_data.validation.trainer import Schedule, published
     except ModuleNotFoundError as error:
         raise UsageError(f"training needs {error.name}: pip install 'gpts-data[train]'") from error
     from gpts_data.mixer.mix import open_mix
 
-    return asdict(
-        run_training(open_mix(folder), run, steps=steps, progress=lambda n, total, *_: show("train", "", n, total))
-    )
+    def shown(line: Line, total: int, mfu: float | None) -> None:
+        share = "" if mfu is None else f"  MFU {mfu:.1%}"
+        show("train", "", line.step, total, f"loss {line.loss:.3f}  {line.tokens_per_second:,.0f} tokens/s{share}")
+
+    mix = open_mix(folder)
+    schedule = published(mix, steps, decay) if recipe_schedule else Schedule(steps or STEPS, BATCH, decay)
+    return asdict(run_training(mix, run, schedule, micro=micro_batch, validate_every=validate_every, progress=shown))

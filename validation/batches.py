@@ -5,7 +5,6 @@ Shards are memory-mapped one at a time: a mix of 25B tokens has hundreds, and a 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,37 +13,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.trace import locate
 from gpts_data.pipelines.errors import DataError, UsageError
 
 CHUNK = 1 << 22  # ids counted at once: bincount makes int64 of them, 32 MB
 
 
-def batches(mix: Mix, batch_size: int, count: int) -> Iterator[Tensor]:
-    """`count` batches of consecutive windows, int64, shape (batch_size, window), from the first window on.
+def take(mix: Mix, first: int, count: int) -> Tensor:
+    """Windows `first` .. `first + count` of the training order: int64, shape (count, window).
 
-    A batch may span shards. Behind the last window the first follows again: `count * batch_size / mix.windows` is how
-    many times the mix is passed; the caller must report it. Raises `UsageError` for a mix without windows.
+    They may span shards. Behind the last window the first follows again: the caller must report how often.
+    Raises `UsageError` for a mix without windows, `DataError` for a shard with fewer windows than its manifest says.
     """
-    shards = _shards(mix)
-    shard, row = next(shards), 0
-    for _ in range(count):
-        batch = np.empty((batch_size, mix.window), dtype=np.int64)
-        filled = 0
-        while filled < batch_size:
-            if row == len(shard):
-                shard, row = next(shards), 0
-            piece = shard[row : row + batch_size - filled]
-            batch[filled : filled + len(piece)] = piece
-            filled, row = filled + len(piece), row + len(piece)
-        yield torch.from_numpy(batch)
-
-
-def _shards(mix: Mix) -> Iterator[NDArray[np.uint16]]:
-    """The shards in order, for ever."""
     if not mix.windows:
         raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
-    for number in itertools.cycle(range(len(mix.shards))):
-        yield mix.shard(number)
+    batch = np.empty((count, mix.window), dtype=np.int64)
+    filled = 0
+    while filled < count:
+        number, row = locate(mix, (first + filled) % mix.windows)
+        piece = mix.shard(number)[row : row + count - filled]
+        if not len(piece):
+            raise DataError(f"{mix.shards[number]}: no window {row:,}, expected one; run gpts-data verify")
+        batch[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    return torch.from_numpy(batch)
 
 
 def unigram_entropy(mix: Mix, max_tokens: int = 2**29) -> float:

@@ -1,8 +1,12 @@
-"""SMOKE-TRAIN: a short GPT-S run that shows whether a model learns from a mix.
+"""SMOKE-TRAIN: a GPT-S run that shows whether a model learns from a mix, short or whole.
 
 It learns when its loss falls below the unigram entropy: the best that can be done with the ids' frequencies alone, so
-anything below it comes from context. The recipe is that of GPT-S-5M, shortened; parameters and optimiser state stay
-float32, and on a GPU the products are bfloat16 (autocast).
+anything below it comes from context. A run goes on where it was stopped when it is started again: on one device, to
+the same bits.
+
+    RUN/run.json                what the run is a function of; another one does not go into the folder
+    RUN/log.jsonl, checkpoints/ as it goes
+    RUN/model.safetensors ...   at the end; result.json last
 """
 
 from __future__ import annotations
@@ -11,40 +15,29 @@ import json
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.torch import save
 
 from gpts_data.mixer.mix import Mix
-from gpts_data.pipelines.errors import ForeignFolderError, GptsDataError, UsageError
+from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
 from gpts_data.pipelines.files import storage_errors, write_bytes, write_json
-from gpts_data.tokenizer.artifact import load
-from gpts_data.validation.batches import batches, unigram_entropy
+from gpts_data.validation.batches import unigram_entropy
+from gpts_data.validation.checkpoint import drop_checkpoints, load_checkpoint, save_checkpoint, weights
+from gpts_data.validation.curves import draw_curves
+from gpts_data.validation.device import model_flops_utilization, processes
+from gpts_data.validation.heldout import bits_per_byte, bytes_per_id
+from gpts_data.validation.log import Line, Log
 from gpts_data.validation.model import GPTS, GPTSConfig
-from gpts_data.validation.schedule import wsd
+from gpts_data.validation.trainer import Schedule, Trainer
 
-PEAK = 2.5e-3
-WARMUP = 1500  # steps of the published run; a tenth of a shorter one
-BETAS = (0.9, 0.95)
-WEIGHT_DECAY = 0.01
-CLIP = 1.0
-VALIDATION_WINDOWS = 64  # per source: some 33,000 tokens, about 10 s on two cores
+MICRO = {"cuda": 128, "cpu": 4}  # windows of a pass through the model: what the published run has, what a laptop holds
+CHECKPOINT_SECONDS = 60.0  # so much is lost at most; 62 MB of GPT-S-5M are on disk in less than one
 
-Progress = Callable[[int, int, float, float], object]  # (step, steps, loss, tokens per second)
-
-
-@dataclass(frozen=True)
-class Loss:
-    """One line of losses.jsonl: steps count from 1, the loss is that before the step's update, at rate `lr`."""
-
-    step: int
-    loss: float
-    lr: float
+Progress = Callable[[Line, int, float | None], object]  # (a step's line, steps, share of the device's FLOP/s)
+Validate = Callable[[], dict[str, float | None]]
 
 
 @dataclass(frozen=True)
@@ -58,12 +51,15 @@ class SmokeResult:
     """Mean of the last tenth of the steps."""
     unigram_entropy: float
     tokens_per_second: float
+    mfu: float | None
+    """Share of the device's peak; None where that is not known."""
     validation_bits_per_byte: dict[str, float | None]
     """By source; None where no text is held out."""
     tokens: int
     epochs: float
     """Windows used / windows of the mix: above 1, windows were seen more than once."""
     device: str
+    processes: int
     mix_root_digest: str
 
     @property
@@ -72,98 +68,78 @@ class SmokeResult:
 
 
 def smoke_train(
-    mix: Mix, out: Path, *, steps: int = 200, batch_size: int = 4, seed: int = 0, device: str | None = None,
-    progress: Progress | None = None, config: GPTSConfig | None = None,
+    mix: Mix, out: Path, schedule: Schedule, *, seed: int = 0, device: str | None = None, micro: int | None = None,
+    validate_every: int = 0, checkpoint_seconds: float = CHECKPOINT_SECONDS, progress: Progress | None = None,
+    config: GPTSConfig | None = None,
 ) -> SmokeResult:  # fmt: skip
     """Train GPT-S (or `config`'s sizes) on the first windows of `mix`, and write the run into the folder `out`.
 
-    Vocabulary and context are the mix's. `device` is cuda where there is one, else cpu, where a seed always gives the
-    same losses. Raises `UsageError` for what cannot be trained, `DataError` for damaged shards, `StorageError`.
+    Goes on from a checkpoint of the same run; a finished one is only read. Vocabulary and context are the mix's.
+    `device` is cuda where there is one, else cpu, where a seed always gives the same losses. Under torchrun all
+    processes call this with one folder that all can read. Raises `UsageError` for what cannot be trained or another
+    run in the folder, `DataError` for damaged shards or a damaged run, `StorageError`.
     """
-    _check(mix, out, steps, batch_size)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    id_bytes = bytes_per_id(mix)
-    entropy = unigram_entropy(mix)
-    model = _model(replace(config or GPTSConfig(), vocab_size=mix.vocab_size, context=mix.window), seed).to(device)
-    began = time.monotonic()
-    losses = _train(model, mix, steps, batch_size, progress or (lambda *_: None))
-    seconds = time.monotonic() - began
-    tail = [line.loss for line in losses[-max(steps // 10, 1) :]]
-    tokens = steps * batch_size * mix.window
-    result = SmokeResult(
-        parameters=model.parameter_count(),
-        steps=steps,
-        first_loss=losses[0].loss,
-        last_loss=math.fsum(tail) / len(tail),
-        unigram_entropy=entropy,
-        tokens_per_second=tokens / seconds,
-        validation_bits_per_byte={name: bits_per_byte(model, mix, name, id_bytes, batch_size) for name in mix.sources},
-        tokens=tokens,
-        epochs=steps * batch_size / mix.windows,
-        device=device,
-        mix_root_digest=str(mix.manifest["root_digest"]),
-    )
-    _write(out, model, mix, losses, result)
-    return result
+    _check(mix, out, schedule, validate_every)
+    sizes = replace(config or GPTSConfig(), vocab_size=mix.vocab_size, context=mix.window)
+    asked = {
+        "mix_root_digest": mix.manifest["root_digest"], "config": asdict(sizes), "schedule": asdict(schedule),
+        "seed": seed, "validate_every": validate_every,
+    }  # fmt: skip
+    with processes(device) as at:
+        finished = at.of_first(_begin(out, asked) if at.rank == 0 else None)
+        if finished is not None:
+            return finished
+        entropy, id_bytes = unigram_entropy(mix), bytes_per_id(mix)
+        micro = micro or MICRO.get(at.device.type, 4)
+        trainer = Trainer(_model(sizes, seed), mix, schedule, at, micro)
+        load_checkpoint(out, trainer)
+        if at.rank:
+            while trainer.step < schedule.steps:
+                trainer.update()
+            return at.of_first(None)
+
+        def validate() -> dict[str, float | None]:
+            return {name: bits_per_byte(trainer.model, mix, name, id_bytes, micro) for name in mix.sources}
+
+        log = Log(out, trainer.step)
+        _train(trainer, log, validate, validate_every, checkpoint_seconds, progress or (lambda *_: None))
+        result = _result(trainer, log.lines, entropy)
+        _write(out, trainer, log.lines, result)
+        return at.of_first(result)
 
 
-def bytes_per_id(mix: Mix) -> NDArray[np.int64]:
-    """Bytes of text that every id stands for, shape (vocab_size,): an entry's characters, and 0 for end-of-text.
-
-    In a byte-level vocabulary a character stands for one byte. Raises `UsageError` for any other vocabulary.
-    """
-    path = load(mix.tokenizer).folder / "tokenizer.json"
-    content = json.loads(path.read_bytes())
-    vocabulary: dict[str, int] = content["model"]["vocab"]
-    added = {token["content"]: token["id"] for token in content["added_tokens"]}
-    lengths = np.zeros(mix.vocab_size, dtype=np.int64)
-    for entry, number in vocabulary.items():
-        if not (entry in added or _BYTE_CHARACTERS.issuperset(entry)):
-            raise UsageError(f"{path}: entry {entry!r} is not byte-level; bits per byte need a byte-level BPE")
-        lengths[number] = len(entry)
-    for entry, number in added.items():
-        lengths[number] = len(entry.encode())  # added tokens are spelled as they are
-    lengths[mix.eos_id] = 0
-    return lengths
-
-
-def _byte_characters() -> set[str]:
-    """GPT-2's 256: the printable characters of Latin-1 for themselves, then U+0100.. for the bytes without one."""
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    return {chr(b) for b in printable} | {chr(0x100 + n) for n in range(256 - len(printable))}
-
-
-_BYTE_CHARACTERS = _byte_characters()
-
-
-@torch.inference_mode()
-def bits_per_byte(
-    model: GPTS, mix: Mix, source: str, id_bytes: NDArray[np.int64], batch_size: int
-) -> float | None:  # fmt: skip
-    """Nats over all targets of the source's held-out windows / ln 2 / bytes of the targets; None without any byte."""
-    windows = mix.validation(source)[:VALIDATION_WINDOWS].astype(np.int64)
-    n_bytes = int(id_bytes[windows[:, 1:]].sum())  # the first id of a window is never a target
-    device = next(model.parameters()).device
-    nats = 0.0
-    for start in range(0, len(windows), batch_size):
-        ids = torch.from_numpy(windows[start : start + batch_size]).to(device)
-        with _autocast(device):
-            nats += model.loss(ids).item() * ids[:, 1:].numel()
-    return nats / math.log(2) / n_bytes if n_bytes else None
-
-
-def _check(mix: Mix, out: Path, steps: int, batch_size: int) -> None:
+def _check(mix: Mix, out: Path, schedule: Schedule, validate_every: int) -> None:
     """Refuse what cannot be meant, before minutes are spent on it."""
-    if steps < 1 or batch_size < 1:
-        raise UsageError(f"steps = {steps}, batch_size = {batch_size}: expected at least 1 of each")
+    if schedule.steps < 1 or schedule.batch < 1 or validate_every < 0:
+        raise UsageError(f"steps = {schedule.steps}, batch_size = {schedule.batch}: expected at least 1 of each")
     if mix.windows < 1:
         raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
     if out.resolve().is_relative_to(mix.path.resolve()):
         raise ForeignFolderError(f"{out}: inside the mix, which verify would then refuse; choose another folder")
     if out.exists() and not out.is_dir():
         raise ForeignFolderError(f"{out}: a file; expected a folder for the run")
+
+
+def _begin(out: Path, asked: dict[str, Any]) -> SmokeResult | None:
+    """Claim the folder for this run; returns its result when it is finished."""
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
+    if not (out / "run.json").exists():
+        if any(path for path in out.iterdir() if not path.name.startswith("run.json.")):  # what a killed writer left
+            raise ForeignFolderError(f"{out}: holds something else; choose another folder, or delete it")
+        write_json(out / "run.json", asked)
+        return None
+    try:
+        found = json.loads((out / "run.json").read_bytes())
+        changed = [key for key in asked if found.get(key) != asked[key]]
+        result = json.loads((out / "result.json").read_bytes()) if (out / "result.json").exists() else None
+        finished = SmokeResult(**result) if result else None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{out}: run.json or result.json are not a run's: {error}; delete the folder") from error
+    if changed:
+        was = ", ".join(f"{key} {found.get(key)}, not {asked[key]}" for key in changed)
+        raise ForeignFolderError(f"{out}: holds another run: {was}; choose another folder with --out, or delete it")
+    return finished
 
 
 def _model(config: GPTSConfig, seed: int) -> GPTS:
@@ -173,48 +149,59 @@ def _model(config: GPTSConfig, seed: int) -> GPTS:
         return GPTS(config)
 
 
-def _train(model: GPTS, mix: Mix, steps: int, batch_size: int, progress: Progress) -> list[Loss]:
-    optimizer = _optimizer(model)
-    device = next(model.parameters()).device
-    losses: list[Loss] = []
-    began = time.monotonic()
-    for step, ids in enumerate(batches(mix, batch_size, steps)):
-        lr = wsd(step, steps, PEAK, min(WARMUP, steps // 10))
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        with _autocast(device):
-            loss = model.loss(ids.to(device))
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(Loss(step + 1, loss.item(), lr))
-        if not math.isfinite(losses[-1].loss):
-            raise GptsDataError(f"step {step + 1} of {steps}: the loss is {losses[-1].loss}; the training diverged")
-        progress(step + 1, steps, losses[-1].loss, (step + 1) * ids.numel() / (time.monotonic() - began))
-    return losses
+def _train(
+    trainer: Trainer, log: Log, validate: Validate, validate_every: int, checkpoint_seconds: float, progress: Progress
+) -> None:  # fmt: skip
+    """The updates that are left, each logged; validated in between and after the last."""
+    schedule, saved = trainer.schedule, time.monotonic()
+    size = schedule.batch * trainer.mix.window
+    while trainer.step < schedule.steps:
+        began = time.monotonic()
+        loss, rate = trainer.update()
+        speed = size / (time.monotonic() - began)
+        due = trainer.step == schedule.steps or (validate_every and trainer.step % validate_every == 0)
+        log.append(Line(trainer.step, loss, rate, trainer.step * size, speed, validate() if due else None))
+        progress(log.lines[-1], schedule.steps, _mfu(trainer, speed))
+        if trainer.step < schedule.steps and time.monotonic() - saved >= checkpoint_seconds:
+            log.sync()
+            save_checkpoint(log.path.parent, trainer)
+            saved = time.monotonic()
 
 
-def _optimizer(model: GPTS) -> torch.optim.AdamW:
-    """AdamW that decays every matrix, the tied embedding included, and no norm's weight."""
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
-    norms = [parameter for parameter in model.parameters() if parameter.dim() != 2]
-    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": norms, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=PEAK, betas=BETAS, fused=True)
+def _mfu(trainer: Trainer, tokens_per_second: float) -> float | None:
+    model, at = trainer.model, trainer.at
+    return model_flops_utilization(model.config, model.parameter_count(), tokens_per_second, at)
 
 
-def _autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 products on a GPU; float32 on a CPU, where few have fast bfloat16."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+def _result(trainer: Trainer, lines: list[Line], entropy: float) -> SmokeResult:
+    schedule, mix, at = trainer.schedule, trainer.mix, trainer.at
+    tail = [line.loss for line in lines[-max(schedule.steps // 10, 1) :]]
+    speed = len(lines) / math.fsum(1 / line.tokens_per_second for line in lines)  # of equal steps: the harmonic mean
+    return SmokeResult(
+        parameters=trainer.model.parameter_count(),
+        steps=schedule.steps,
+        first_loss=lines[0].loss,
+        last_loss=math.fsum(tail) / len(tail),
+        unigram_entropy=entropy,
+        tokens_per_second=speed,
+        mfu=_mfu(trainer, speed),
+        validation_bits_per_byte=lines[-1].validation_bits_per_byte or {},
+        tokens=lines[-1].tokens,
+        epochs=schedule.steps * schedule.batch / mix.windows,
+        device=at.device.type,
+        processes=at.world,
+        mix_root_digest=str(mix.manifest["root_digest"]),
+    )
 
 
-def _write(out: Path, model: GPTS, mix: Mix, losses: list[Loss], result: SmokeResult) -> None:
-    """The run: weights and sizes, what an export needs of the mix, the losses; result.json last."""
-    weights = {name: weight.detach().cpu().contiguous() for name, weight in model.state_dict().items()}
-    write_bytes(out / "model.safetensors", save(weights, metadata={"format": "pt"}))
-    write_json(out / "config.json", asdict(model.config))
+def _write(out: Path, trainer: Trainer, lines: list[Line], result: SmokeResult) -> None:
+    """The run: weights and sizes, what an export needs of the mix, the curves; result.json last."""
+    mix = trainer.mix
+    write_bytes(out / "model.safetensors", weights(trainer))
+    write_json(out / "config.json", asdict(trainer.model.config))
     write_json(out / "mix.json", mix.manifest)
     for path in sorted(mix.tokenizer.iterdir()):
         write_bytes(out / "tokenizer" / path.name, path.read_bytes())
-    write_bytes(out / "losses.jsonl", "".join(json.dumps(asdict(line)) + "\n" for line in losses).encode())
+    write_bytes(out / "curves.svg", draw_curves(lines, result.unigram_entropy))
     write_json(out / "result.json", asdict(result))
+    drop_checkpoints(out)

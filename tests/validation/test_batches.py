@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from gpts_data.mixer.mix import Mix  # noqa: E402
 from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
 from gpts_data.validation import batches as module  # noqa: E402
-from gpts_data.validation.batches import batches, unigram_entropy  # noqa: E402
+from gpts_data.validation.batches import take, unigram_entropy  # noqa: E402
 
 WINDOW, VOCABULARY = 8, 50
 
@@ -37,37 +37,38 @@ def write_mix(folder: Path, sizes: tuple[int, ...], vocab_size: int = VOCABULARY
     return Mix(folder, manifest), windows
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 16])
-def test_order_is_that_of_the_shards(tmp_path: Path, batch_size: int) -> None:
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 16])
+def test_order_is_that_of_the_shards(tmp_path: Path, count: int) -> None:
     mix, windows = write_mix(tmp_path, (5, 1, 10))
-    found = list(batches(mix, batch_size, 16 // batch_size))
-    assert all(batch.dtype == torch.int64 and batch.shape == (batch_size, WINDOW) for batch in found)
-    assert np.array_equal(torch.cat(found).numpy(), windows[: 16 // batch_size * batch_size])
+    for first in range(17 - count):
+        batch = take(mix, first, count)
+        assert batch.dtype == torch.int64
+        assert np.array_equal(batch.numpy(), windows[first : first + count])
 
 
 def test_behind_the_last_window_comes_the_first(tmp_path: Path) -> None:
     mix, windows = write_mix(tmp_path, (2, 3))
-    found = torch.cat(list(batches(mix, 4, 3))).numpy()
-    assert np.array_equal(found, np.concatenate([windows, windows, windows[:2]]))
-
-
-def test_a_batch_larger_than_the_mix(tmp_path: Path) -> None:
-    mix, windows = write_mix(tmp_path, (1, 2))
-    (batch,) = batches(mix, 7, 1)
-    assert np.array_equal(batch.numpy(), windows[[0, 1, 2, 0, 1, 2, 0]])
+    assert np.array_equal(take(mix, 3, 9).numpy(), windows[[3, 4, 0, 1, 2, 3, 4, 0, 1]])
+    assert np.array_equal(take(mix, 5 * 10**9 + 1, 2).numpy(), windows[[1, 2]])
 
 
 def test_batches_do_not_share_memory_with_the_files(tmp_path: Path) -> None:
     mix, windows = write_mix(tmp_path, (2,))
-    for batch in batches(mix, 2, 1):
-        batch.zero_()
+    take(mix, 0, 2).zero_()
     assert np.array_equal(mix.shard(0), windows)
 
 
 def test_no_windows(tmp_path: Path) -> None:
     mix, _ = write_mix(tmp_path, (0,))
     with pytest.raises(UsageError, match="no windows"):
-        next(batches(mix, 1, 1))
+        take(mix, 0, 1)
+
+
+def test_a_shard_that_was_cut(tmp_path: Path) -> None:
+    mix, windows = write_mix(tmp_path, (2, 3))
+    mix.shards[1].write_bytes(windows[2:4].tobytes())
+    with pytest.raises(DataError, match="train-00001.bin: no window 2, expected one"):
+        take(mix, 0, 5)
 
 
 def naive_entropy(ids: list[int]) -> float:

@@ -24,6 +24,7 @@ from gpts_data.validation.evaluate import evaluate, open_model  # noqa: E402
 from gpts_data.validation.hub import export_model  # noqa: E402
 from gpts_data.validation.model import GPTS, GPTSConfig  # noqa: E402
 from gpts_data.validation.smoke import smoke_train  # noqa: E402
+from gpts_data.validation.trainer import Schedule  # noqa: E402
 from tests.conftest import SYLLABLES  # noqa: E402
 
 N = 20  # questions of each benchmark, of each of two paradigms
@@ -72,7 +73,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    smoke_train(mix, out, steps=30, batch_size=4, device="cpu", config=TINY)
+    smoke_train(mix, out, Schedule(steps=30, batch=4), device="cpu", config=TINY)
     return out
 
 

@@ -25,6 +25,7 @@ from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
 from gpts_data.validation.hub import export_model  # noqa: E402
 from gpts_data.validation.model import GPTS, GPTSConfig  # noqa: E402
 from gpts_data.validation.smoke import smoke_train  # noqa: E402
+from gpts_data.validation.trainer import Schedule  # noqa: E402
 
 TINY = GPTSConfig(width=32, layers=2, heads=4, kv_heads=2, head_dim=8, ffn=64)
 GREEDY = {"max_new_tokens": 30, "do_sample": False, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
@@ -49,7 +50,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def run(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose weights are far from the initial ones, so that attention attends and no two logits are near."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    smoke_train(mix, out, steps=1, batch_size=2, device="cpu", config=TINY)
+    smoke_train(mix, out, Schedule(steps=1, batch=2), device="cpu", config=TINY)
     weights = safetensors.load_file(out / "model.safetensors")
     torch.manual_seed(0)
     for weight in weights.values():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,65 +17,12 @@ safetensors = pytest.importorskip("safetensors.torch")
 from gpts_data.mixer.mix import Mix  # noqa: E402
 from gpts_data.pipelines.errors import ForeignFolderError, GptsDataError, UsageError  # noqa: E402
 from gpts_data.tokenizer.encode import Encoder  # noqa: E402
-from gpts_data.validation import smoke  # noqa: E402
+from gpts_data.validation import trainer  # noqa: E402
+from gpts_data.validation.heldout import bits_per_byte, bytes_per_id  # noqa: E402
 from gpts_data.validation.model import GPTS, GPTSConfig  # noqa: E402
-from gpts_data.validation.smoke import SmokeResult, bits_per_byte, bytes_per_id, smoke_train  # noqa: E402
+from tests.validation.runs import LENGTHS, TINY, WINDOW, log, losses, run  # noqa: E402
 
-WINDOW = 32
-ENTRIES = ["<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz", "Ġa", "the", "Ġ", "Ã", "ing"]  # 32: lengths 0, 1, 2, 3
-LENGTHS = [0, *[1] * 26, 2, 3, 1, 1, 3]
-TINY = GPTSConfig(width=32, layers=2, heads=2, kv_heads=1, head_dim=16, ffn=64)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These matrices are too small to share; two threads on a busy machine (load 4) took 78 s for 0.8 s of work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def pattern(n_windows: int, seed: int) -> np.ndarray:
-    """Rows that step through the 32 ids by 5, each from its own start: all are as frequent, and one says the next."""
-    starts = np.random.default_rng(seed).integers(32, size=(n_windows, 1))
-    return ((starts + 5 * np.arange(WINDOW)) % 32).astype("<u2")
-
-
-@pytest.fixture
-def patterned(tmp_path: Path) -> Mix:
-    """300 windows in two shards; of two sources one has held-out windows."""
-    folder = tmp_path / "mix"
-    for name in ("shards", "validation", "tokenizer"):
-        (folder / name).mkdir(parents=True)
-    windows = pattern(300, seed=0)
-    shards = []
-    for number, part in enumerate((windows[:200], windows[200:])):
-        (folder / f"shards/train-{number:05}.bin").write_bytes(part.tobytes())
-        shards.append({"file": f"shards/train-{number:05}.bin", "windows": len(part)})
-    (folder / "validation/web.bin").write_bytes(pattern(7, seed=1).tobytes())
-    (folder / "validation/books.bin").write_bytes(b"")
-    tokenizer = {
-        "added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": True}],
-        "model": {"vocab": {entry: number for number, entry in enumerate(ENTRIES)}},
-    }
-    (folder / "tokenizer/tokenizer.json").write_text(json.dumps(tokenizer))
-    manifest = {
-        "windows": 300,
-        "recipe": {"window": WINDOW, "source": [{"name": "web"}, {"name": "books"}]},
-        "tokenizer": {"vocab_size": 32, "eos_id": 0},
-        "shards": shards,
-        "root_digest": "d" * 64,
-    }
-    return Mix(folder, manifest)
-
-
-def run(mix: Mix, out: Path, **options: object) -> SmokeResult:
-    return smoke_train(mix, out, **{"steps": 60, "batch_size": 8, "device": "cpu", "config": TINY, **options})
-
-
-def losses(out: Path) -> list[float]:
-    return [json.loads(line)["loss"] for line in (out / "losses.jsonl").read_text().splitlines()]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_learns_a_pattern(patterned: Mix, tmp_path: Path) -> None:
@@ -96,7 +43,7 @@ def test_has_not_learned_after_one_step(patterned: Mix, tmp_path: Path) -> None:
 
 
 def test_facts_of_a_run(patterned: Mix, tmp_path: Path) -> None:
-    seen: list[tuple[int, int, float, float]] = []
+    seen: list[tuple[Any, int, float | None]] = []
     result = run(patterned, tmp_path / "run", progress=lambda *call: seen.append(call))
     assert (result.steps, result.tokens, result.device) == (60, 60 * 8 * WINDOW, "cpu")
     assert result.epochs == 60 * 8 / 300  # more windows than there are: seen again, and said
@@ -104,8 +51,10 @@ def test_facts_of_a_run(patterned: Mix, tmp_path: Path) -> None:
     lines = losses(tmp_path / "run")
     assert result.first_loss == lines[0]
     assert result.last_loss == pytest.approx(sum(lines[54:]) / 6)
-    assert [call[:3] for call in seen] == [(step + 1, 60, loss) for step, loss in enumerate(lines)]
-    assert all(call[3] > 0 for call in seen) and result.tokens_per_second > 0
+    assert [(line.step, total, line.loss) for line, total, _ in seen] == [(i + 1, 60, x) for i, x in enumerate(lines)]
+    assert all(mfu is None for _, _, mfu in seen) and result.mfu is None  # of a CPU nobody knows the peak
+    speeds = [line.tokens_per_second for line, _, _ in seen]
+    assert min(speeds) <= result.tokens_per_second <= max(speeds)
 
 
 def test_one_seed_gives_one_run(patterned: Mix, tmp_path: Path) -> None:
@@ -113,8 +62,8 @@ def test_one_seed_gives_one_run(patterned: Mix, tmp_path: Path) -> None:
     first, second = (run(patterned, tmp_path / name, seed=3) for name in ("a", "b"))
     assert torch.equal(torch.get_rng_state(), state)
     assert replace(first, tokens_per_second=0) == replace(second, tokens_per_second=0)
-    assert losses(tmp_path / "a") == losses(tmp_path / "b")
-    for name in ("model.safetensors", "losses.jsonl", "config.json"):
+    assert log(tmp_path / "a") == log(tmp_path / "b")
+    for name in ("model.safetensors", "curves.svg", "config.json", "run.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     run(patterned, tmp_path / "c", seed=4)
     assert losses(tmp_path / "a") != losses(tmp_path / "c")
@@ -122,7 +71,7 @@ def test_one_seed_gives_one_run(patterned: Mix, tmp_path: Path) -> None:
 
 def test_matrices_decay_and_norms_do_not() -> None:
     model = GPTS(TINY)
-    decay = {id(p): group["weight_decay"] for group in smoke._optimizer(model).param_groups for p in group["params"]}
+    decay = {id(p): group["weight_decay"] for group in trainer.adamw(model).param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
         assert decay.pop(id(parameter)) == (0.0 if "norm" in name else 0.01)
     assert not decay
@@ -160,14 +109,16 @@ def test_files(patterned: Mix, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run(patterned, out)
     assert sorted(path.name for path in out.iterdir()) == [
-        "config.json", "losses.jsonl", "mix.json", "model.safetensors", "result.json", "tokenizer",
+        "config.json", "curves.svg", "log.jsonl", "mix.json", "model.safetensors", "result.json", "run.json",
+        "tokenizer",
     ]  # fmt: skip
     assert json.loads((out / "mix.json").read_text()) == patterned.manifest
     for path in patterned.tokenizer.iterdir():
         assert (out / "tokenizer" / path.name).read_bytes() == path.read_bytes()
     assert json.loads((out / "result.json").read_text()) == asdict(result)
-    first = json.loads((out / "losses.jsonl").read_text().splitlines()[0])
-    assert first == {"step": 1, "loss": result.first_loss, "lr": pytest.approx(2.5e-3 / 6)}
+    first, *_, last = log(out)
+    assert first == {"step": 1, "loss": result.first_loss, "lr": pytest.approx(2.5e-3 / 6), "tokens": 8 * WINDOW}
+    assert (last["tokens"], last["validation_bits_per_byte"]) == (result.tokens, result.validation_bits_per_byte)
     config = GPTSConfig(**json.loads((out / "config.json").read_text()))
     assert config == replace(TINY, vocab_size=32, context=WINDOW)
     model = GPTS(config)
@@ -209,7 +160,7 @@ def test_bytes_of_ids_are_the_bytes_of_the_text(mix: Mix) -> None:
 
 
 def test_a_built_mix_trains(mix: Mix, tmp_path: Path) -> None:
-    result = run(mix, tmp_path / "run", steps=3, batch_size=2)
+    result = run(mix, tmp_path / "run", steps=3, batch=2)
     assert set(result.validation_bits_per_byte) == set(mix.sources)
     assert result.mix_root_digest == mix.manifest["root_digest"]
 
@@ -221,7 +172,7 @@ def test_a_vocabulary_that_is_not_byte_level(patterned: Mix) -> None:
         bytes_per_id(patterned)
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"steps": -1}, {"batch_size": 0}])
+@pytest.mark.parametrize("options", [{"steps": 0}, {"steps": -1}, {"batch": 0}])
 def test_nothing_to_do(patterned: Mix, tmp_path: Path, options: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="expected at least 1"):
         run(patterned, tmp_path / "run", **options)
@@ -244,7 +195,7 @@ def test_a_run_does_not_go_into_the_mix(patterned: Mix, tmp_path: Path) -> None:
 
 
 def test_a_diverged_run_stops(patterned: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke, "wsd", lambda *_: math.inf)
+    monkeypatch.setattr(trainer, "wsd", lambda *_, **__: math.inf)
     with pytest.raises(GptsDataError, match="step 2 of 60: the loss is nan"):
         run(patterned, tmp_path / "run")
-    assert not list((tmp_path / "run").iterdir())
+    assert not (tmp_path / "run/model.safetensors").exists()
