@@ -10,6 +10,7 @@ import click
 from gpts_data.cli.build import build_mix, train_tokenizer
 from gpts_data.cli.check import doctor, inspect, trace, verify
 from gpts_data.cli.demo import demo
+from gpts_data.cli.export import export
 from gpts_data.cli.models import evaluate, export_model
 from gpts_data.cli.report import tokenizer_report
 from gpts_data.cli.train import smoke_train
@@ -49,8 +50,8 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    demo, doctor, train_tokenizer, tokenizer_report, build_mix, inspect, trace, verify, smoke_train, export_model,
-    evaluate,
+    demo, doctor, train_tokenizer, tokenizer_report, build_mix, inspect, trace, verify, export, smoke_train,
+    export_model, evaluate,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

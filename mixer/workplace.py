@@ -14,26 +14,31 @@ from gpts_data.pipelines.files import TEMPORARY_SUFFIX, storage_errors
 
 @contextmanager
 def locked(plan: Plan) -> Iterator[None]:
-    """One writer per folder, and per folder of kept units. A lock dies with its process. Raises `LockedError`."""
-    with ExitStack() as held:
-        held.enter_context(_lock(plan.work, plan.folder))
-        held.callback(_leave_units, plan)
+    """One build per folder, and per folder of kept units. Raises `LockedError`."""
+    with ExitStack() as stack:
+        stack.enter_context(held(plan.work, _refusal(plan.folder)))
+        stack.callback(_leave_units, plan)
         if plan.keep_units:
-            held.enter_context(_lock(plan.keep_units, plan.keep_units))
+            stack.enter_context(held(plan.keep_units, _refusal(plan.keep_units)))
         yield
 
 
+def _refusal(folder: Path) -> str:
+    return f"another build is at work in {folder}; wait for it, or choose another --out"
+
+
 @contextmanager
-def _lock(folder: Path, shown: Path) -> Iterator[None]:
+def held(work: Path, refusal: str) -> Iterator[None]:
+    """One writer per folder of work. The lock dies with its process. Raises `LockedError` with the text `refusal`."""
     from filelock import FileLock, Timeout
 
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock", timeout=0)
+    with storage_errors(work):
+        work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / "lock", timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
-        raise LockedError(f"another build is at work in {shown}; wait for it, or choose another --out") from error
+        raise LockedError(refusal) from error
     try:
         yield
     finally:

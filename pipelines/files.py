@@ -21,6 +21,7 @@ from gpts_data.pipelines.errors import StorageError
 
 TEMPORARY_SUFFIX = ".tmp"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+_NO_LINKS = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES}
 
 
 @contextmanager
@@ -49,6 +50,19 @@ def bring_in(written: Path, path: Path) -> None:
     """Give a file that is whole and synced its name."""
     os.replace(written, path)
     sync_folder(path.parent)
+
+
+def link(source: Path, path: Path) -> bool:
+    """Give the file `source` a second name, `path`; False where the file system cannot, so that it must be copied."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    sync_folder(path.parent)
+    return True
 
 
 @contextmanager

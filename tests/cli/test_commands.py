@@ -66,6 +66,17 @@ def test_verify_exits_6_and_names_the_file(mix: Mix, tmp_path: Path) -> None:
     assert "shards/train-00001.bin: missing" in run("verify", tmp_path / "mix").stdout
 
 
+def test_export(mix: Mix, tmp_path: Path) -> None:
+    facts = object_of(run("export", mix.path, "--format", "datatrove", "--out", tmp_path / "out", "--json"))
+    assert facts["exported"] is True and "train/train-00000.ds" in facts["linked"]
+    assert facts["files"][0].keys() == {"file", "bytes", "sha256"} and facts["windows"] == mix.windows
+    shown = run("export", mix.path, "--format", "datatrove", "--out", tmp_path / "out")
+    assert shown.exit_code == 0 and "already holds this export" in shown.stdout and "(a link)" in shown.stdout
+    assert run("export", mix.path, "--format", "nanogpt", "--out", tmp_path / "out").exit_code == 2
+    assert run("export", mix.path, "--format", "tar", "--out", tmp_path / "new").exit_code == 2
+    assert run("export", tmp_path, "--format", "nanogpt", "--out", tmp_path / "new").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
