@@ -40,7 +40,14 @@ def test_alone_without_torchrun() -> None:
 
 def test_the_picture_shows_what_the_log_has() -> None:
     lines = [
-        Line(i + 1, 8 - i * 7919 % 97 / 50, 2.5e-3, (i + 1) * 512, 1.0, {"web": 2.5, "books": None} if i % 3000 == 0 else None)
+        Line(
+            i + 1,
+            8 - i * 7919 % 97 / 50,
+            2.5e-3,
+            (i + 1) * 512,
+            1.0,
+            {"web": 2.5, "books": None} if i % 3000 == 0 else None,
+        )
         for i in range(9001)
     ]
     drawn = draw_curves(lines, 6.9)
