@@ -1,7 +1,4 @@
-"""A mix as torch batches, in the training order, and the entropy of its ids.
-
-Shards are memory-mapped one at a time: a mix of 25B tokens has hundreds, and a batch needs one or two.
-"""
+"""A mix as torch batches, in the training order, and the entropy of its ids."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gpts_data.mixer.mix import Mix
-from gpts_data.mixer.trace import locate
-from gpts_data.pipelines.errors import DataError, UsageError
+from gpts_data.mixer.order import Order
+from gpts_data.pipelines.errors import DataError
 
 CHUNK = 1 << 22  # ids counted at once: bincount makes int64 of them, 32 MB
 
@@ -25,18 +22,7 @@ def take(mix: Mix, first: int, count: int) -> Tensor:
     They may span shards. Behind the last window the first follows again: the caller must report how often.
     Raises `UsageError` for a mix without windows, `DataError` for a shard with fewer windows than its manifest says.
     """
-    if not mix.windows:
-        raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
-    batch = np.empty((count, mix.window), dtype=np.int64)
-    filled = 0
-    while filled < count:
-        number, row = locate(mix, (first + filled) % mix.windows)
-        piece = mix.shard(number)[row : row + count - filled]
-        if not len(piece):
-            raise DataError(f"{mix.shards[number]}: no window {row:,}, expected one; run gpts-data verify")
-        batch[filled : filled + len(piece)] = piece
-        filled += len(piece)
-    return torch.from_numpy(batch)
+    return torch.from_numpy(Order(mix).read(first, count))
 
 
 def unigram_entropy(mix: Mix, max_tokens: int = 2**29) -> float:

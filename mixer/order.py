@@ -1,0 +1,59 @@
+"""The training order by position, across shards and epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpts_data.mixer.mix import Mix
+from gpts_data.pipelines.errors import DataError, UsageError
+
+
+class Order:
+    """Reads windows of a mix by position. Shards are mapped when first touched: 25B tokens are 373 maps, no memory.
+
+    Raises `UsageError` for a mix without windows; reading, `DataError` for a shard of the wrong size.
+    """
+
+    def __init__(self, mix: Mix) -> None:
+        if not mix.windows:
+            raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
+        self.mix = mix
+        self._ends = np.cumsum([shard["windows"] for shard in mix.manifest["shards"]])
+        self._shards: dict[int, NDArray[np.uint16]] = {}
+
+    def read(self, start: int, count: int, step: int = 1) -> NDArray[np.int64]:
+        """Windows start, start + step, ...: int64, shape (count, window), the caller's own.
+
+        Behind the last window the first follows again, so position p is window p modulo the mix's windows.
+        """
+        found = np.empty((count, self.mix.window), dtype=np.int64)
+        filled = 0
+        while filled < count:
+            shard, row = self._locate((start + filled * step) % self.mix.windows)
+            piece = shard[row : row + (count - filled) * step : step]
+            found[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return found
+
+    def _locate(self, position: int) -> tuple[NDArray[np.uint16], int]:
+        """The shard that holds a position, and its row there."""
+        number = int(np.searchsorted(self._ends, position, side="right"))
+        if number not in self._shards:
+            self._shards[number] = self._open(number)
+        shard = self._shards[number]
+        return shard, position - int(self._ends[number]) + len(shard)
+
+    def _open(self, number: int) -> NDArray[np.uint16]:
+        path, expected = self.mix.shards[number], self.mix.manifest["shards"][number]["windows"]
+        if (size := path.stat().st_size) != expected * self.mix.window * 2:
+            raise DataError(
+                f"{path}: {size:,} bytes, expected {expected * self.mix.window * 2:,}; "
+                f"run gpts-data verify {self.mix.path}"
+            )
+        return self.mix.shard(number)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_shards": {}}  # a pickled memory map is a copy of its file
