@@ -118,7 +118,7 @@ def _one(recipe: Path, out: Path, seconds: float | None) -> bool:
 
 
 def _manifest_is_sound(out: Path) -> None:
-    """After a kill: if there is a manifest, all it names is there, to the bit. Only work not cleaned up may be extra."""
+    """After a kill: if there is a manifest, all it names is there, to the bit; only work not cleaned up is extra."""
     if (out / "manifest.json").exists():
         problems = [p for p in verify(out) if not (p.file.startswith(".build/") and p.problem.startswith("extra"))]
         if problems:
@@ -140,7 +140,9 @@ def broken(recipe: Path, out: Path, expected: dict[str, bytes], call: str, fault
         if _one(recipe, out, None) and files_of(out) != expected:
             raise AssertionError(f"another result after {call} {n} failed: {out}")
     exits = ", ".join(f"{count} x exit {code}" for code, count in sorted(codes.items()))
-    return f"{call}: {len(places)} of {total:,} failed with {CALLS[call]}, one a build: {exits}; mended, all bytes equal"
+    return (
+        f"{call}: {len(places)} of {total:,} failed with {CALLS[call]}, one a build: {exits}; mended, all bytes equal"
+    )
 
 
 def _strace(recipe: Path, out: Path, options: list[str]) -> int:

@@ -29,14 +29,14 @@ class Order:
 
         Behind the last window the first follows again, so position p is window p modulo the mix's windows.
         """
-        found = np.empty((count, self.mix.window), dtype=np.int64)
-        filled = 0
-        while filled < count:
-            shard, row = self._locate((start + filled * step) % self.mix.windows)
-            piece = shard[row : row + (count - filled) * step : step]
-            found[filled : filled + len(piece)] = piece
-            filled += len(piece)
-        return found
+        pieces: list[NDArray[np.int64]] = []
+        while count > 0:
+            shard, row = self._locate(start % self.mix.windows)
+            pieces.append(shard[row : row + count * step : step].astype(np.int64))
+            start, count = start + len(pieces[-1]) * step, count - len(pieces[-1])
+        if len(pieces) == 1:  # all but the batch at the end of a shard: nothing is copied twice
+            return pieces[0]
+        return np.concatenate([np.empty((0, self.mix.window), np.int64), *pieces])
 
     def _locate(self, position: int) -> tuple[NDArray[np.uint16], int]:
         """The shard that holds a position, and its row there."""
@@ -53,7 +53,7 @@ class Order:
                 f"{path}: {size:,} bytes, expected {expected * self.mix.window * 2:,}; "
                 f"run gpts-data verify {self.mix.path}"
             )
-        return self.mix.shard(number)
+        return np.asarray(self.mix.shard(number))  # a slice of a memmap costs 3 times one of an array
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_shards": {}}  # a pickled memory map is a copy of its file

@@ -5,24 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gpts_data.mixer.mix import Mix
-from gpts_data.mixer.order import Order
 from gpts_data.pipelines.errors import DataError
 
 CHUNK = 1 << 22  # ids counted at once: bincount makes int64 of them, 32 MB
-
-
-def take(mix: Mix, first: int, count: int) -> Tensor:
-    """Windows `first` .. `first + count` of the training order: int64, shape (count, window).
-
-    They may span shards. Behind the last window the first follows again: the caller must report how often.
-    Raises `UsageError` for a mix without windows, `DataError` for a shard with fewer windows than its manifest says.
-    """
-    return torch.from_numpy(Order(mix).read(first, count))
 
 
 def unigram_entropy(mix: Mix, max_tokens: int = 2**29) -> float:

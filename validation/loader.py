@@ -1,6 +1,6 @@
 """A mix for PyTorch's training loops: by position, as a rank's batches, and as a loader that can stop and go on.
 
-    loader = Loader(open_mix("mix"), batch_size=64, rank=rank, ranks=world_size, workers=1)
+    loader = Loader(open_mix("mix"), batch_size=64, rank=rank, ranks=world_size)
     for step, ids in zip(range(steps), loader):       # ids (64, 512) int64
         ...
         checkpoint["data"] = loader.state_dict()      # and after a restart: loader.load_state_dict(checkpoint["data"])
@@ -11,12 +11,14 @@ So a step over all ranks sees the windows that one rank alone would see with the
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.order import Order
@@ -71,11 +73,13 @@ class Batches(IterableDataset[Tensor]):
 class Loader:
     """A rank's batches with a memory of how far they are. To iterate again is to go on; it never ends by itself.
 
-    `workers` processes read ahead; 0 reads when asked. Raises `UsageError` as `Batches` does.
+    `ahead` batches are read, and pinned where there is a GPU, by a thread before they are asked for. The thread waits
+    for a slow disk without the interpreter's lock; from memory, 0 is faster (benchmarks/README.md). Raises `UsageError`
+    as `Batches` does.
     """
 
-    def __init__(self, mix: Mix, batch_size: int, *, rank: int = 0, ranks: int = 1, workers: int = 0) -> None:
-        self.mix, self.batch_size, self.rank, self.ranks, self.workers = mix, batch_size, rank, ranks, workers
+    def __init__(self, mix: Mix, batch_size: int, *, rank: int = 0, ranks: int = 1, ahead: int = 0) -> None:
+        self.mix, self.batch_size, self.rank, self.ranks, self.ahead = mix, batch_size, rank, ranks, ahead
         self.position = 0
         """Windows taken by all ranks so far: where the next step begins. `position / mix.windows` are the epochs."""
         self._batches()
@@ -85,9 +89,9 @@ class Loader:
 
     def __iter__(self) -> Iterator[Tensor]:
         batches = self._batches()
-        pin = torch.cuda.is_available()
-        for batch in DataLoader(batches, batch_size=None, num_workers=self.workers, pin_memory=pin):
-            self.position += batches.stride  # what workers have read ahead does not count
+        read = map(Tensor.pin_memory, batches) if torch.cuda.is_available() else iter(batches)
+        for batch in _ahead(read, self.ahead) if self.ahead else read:
+            self.position += batches.stride  # what was read ahead does not count
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
@@ -102,6 +106,16 @@ class Loader:
                 f"{str(self.mix.manifest['root_digest'])[:16]}; resume with the mix that the run began with"
             )
         self.position = int(state["position"])
+
+
+def _ahead(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    """The batches of an endless iterator, `count` of them read ahead by a thread."""
+    with ThreadPoolExecutor(1, "loader") as thread:
+        waiting = deque(thread.submit(next, batches) for _ in range(count))
+        while True:
+            batch = waiting.popleft().result()
+            waiting.append(thread.submit(next, batches))
+            yield batch
 
 
 def document_numbers(ids: Tensor, eos_id: int) -> Tensor:

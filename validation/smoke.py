@@ -154,7 +154,7 @@ def _train(
 ) -> None:  # fmt: skip
     """The updates that are left, each logged; validated in between and after the last."""
     schedule, saved = trainer.schedule, time.monotonic()
-    size = schedule.batch * trainer.mix.window
+    size = schedule.batch * trainer.order.mix.window
     while trainer.step < schedule.steps:
         began = time.monotonic()
         loss, rate = trainer.update()
@@ -174,7 +174,7 @@ def _mfu(trainer: Trainer, tokens_per_second: float) -> float | None:
 
 
 def _result(trainer: Trainer, lines: list[Line], entropy: float) -> SmokeResult:
-    schedule, mix, at = trainer.schedule, trainer.mix, trainer.at
+    schedule, mix, at = trainer.schedule, trainer.order.mix, trainer.at
     tail = [line.loss for line in lines[-max(schedule.steps // 10, 1) :]]
     speed = len(lines) / math.fsum(1 / line.tokens_per_second for line in lines)  # of equal steps: the harmonic mean
     return SmokeResult(
@@ -196,7 +196,7 @@ def _result(trainer: Trainer, lines: list[Line], entropy: float) -> SmokeResult:
 
 def _write(out: Path, trainer: Trainer, lines: list[Line], result: SmokeResult) -> None:
     """The run: weights and sizes, what an export needs of the mix, the curves; result.json last."""
-    mix = trainer.mix
+    mix = trainer.order.mix
     write_bytes(out / "model.safetensors", weights(trainer))
     write_json(out / "config.json", asdict(trainer.model.config))
     write_json(out / "mix.json", mix.manifest)

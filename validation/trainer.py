@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.order import Order
 from gpts_data.pipelines.errors import GptsDataError, UsageError
-from gpts_data.validation.batches import take
 from gpts_data.validation.device import Processes, autocast
 from gpts_data.validation.model import GPTS
 from gpts_data.validation.schedule import Shape, wsd
@@ -72,7 +72,7 @@ class Trainer:
                 "divides it; start torchrun with another --nproc-per-node"
             )
         self.micro = max(size for size in range(1, min(micro, own) + 1) if own % size == 0)
-        self.model, self.mix, self.schedule, self.at = model.to(at.device), mix, schedule, at
+        self.model, self.order, self.schedule, self.at = model.to(at.device), Order(mix), schedule, at
         self.passes = own // self.micro
         self.optimizer = adamw(model)
         self.step = 0
@@ -100,7 +100,8 @@ class Trainer:
         total = torch.zeros((), device=self.at.device)
         first = self.step * self.schedule.batch + self.at.rank * self.passes * self.micro
         for number in range(self.passes):
-            ids = take(self.mix, first + number * self.micro, self.micro).to(self.at.device)
+            windows = self.order.read(first + number * self.micro, self.micro)
+            ids = torch.from_numpy(windows).to(self.at.device)
             with self._alone(number < self.passes - 1):
                 with autocast(self.at.device):
                     loss = self._loss(ids) / self.passes

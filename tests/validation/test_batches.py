@@ -1,4 +1,4 @@
-"""Batches are the shards read from front to back; the entropy is the textbook's."""
+"""The entropy is the textbook's."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gpts_data.mixer.mix import Mix  # noqa: E402
-from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
+from gpts_data.pipelines.errors import DataError  # noqa: E402
 from gpts_data.validation import batches as module  # noqa: E402
-from gpts_data.validation.batches import take, unigram_entropy  # noqa: E402
+from gpts_data.validation.batches import unigram_entropy  # noqa: E402
 
 WINDOW, VOCABULARY = 8, 50
 
@@ -35,40 +35,6 @@ def write_mix(folder: Path, sizes: tuple[int, ...], vocab_size: int = VOCABULARY
         "root_digest": "0" * 64,
     }
     return Mix(folder, manifest), windows
-
-
-@pytest.mark.parametrize("count", [1, 3, 4, 7, 16])
-def test_order_is_that_of_the_shards(tmp_path: Path, count: int) -> None:
-    mix, windows = write_mix(tmp_path, (5, 1, 10))
-    for first in range(17 - count):
-        batch = take(mix, first, count)
-        assert batch.dtype == torch.int64
-        assert np.array_equal(batch.numpy(), windows[first : first + count])
-
-
-def test_behind_the_last_window_comes_the_first(tmp_path: Path) -> None:
-    mix, windows = write_mix(tmp_path, (2, 3))
-    assert np.array_equal(take(mix, 3, 9).numpy(), windows[[3, 4, 0, 1, 2, 3, 4, 0, 1]])
-    assert np.array_equal(take(mix, 5 * 10**9 + 1, 2).numpy(), windows[[1, 2]])
-
-
-def test_batches_do_not_share_memory_with_the_files(tmp_path: Path) -> None:
-    mix, windows = write_mix(tmp_path, (2,))
-    take(mix, 0, 2).zero_()
-    assert np.array_equal(mix.shard(0), windows)
-
-
-def test_no_windows(tmp_path: Path) -> None:
-    mix, _ = write_mix(tmp_path, (0,))
-    with pytest.raises(UsageError, match="no windows"):
-        take(mix, 0, 1)
-
-
-def test_a_shard_that_was_cut(tmp_path: Path) -> None:
-    mix, windows = write_mix(tmp_path, (2, 3))
-    mix.shards[1].write_bytes(windows[2:4].tobytes())
-    with pytest.raises(DataError, match="train-00001.bin: no window 2, expected one"):
-        take(mix, 0, 5)
 
 
 def naive_entropy(ids: list[int]) -> float:

@@ -18,8 +18,8 @@ torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
 from gpts_data.mixer.mix import Mix  # noqa: E402
+from gpts_data.mixer.order import Order  # noqa: E402
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError  # noqa: E402
-from gpts_data.validation import trainer as module  # noqa: E402
 from gpts_data.validation.device import Processes  # noqa: E402
 from gpts_data.validation.model import GPTS  # noqa: E402
 from gpts_data.validation.trainer import Schedule, Trainer, published  # noqa: E402
@@ -185,8 +185,8 @@ def test_the_published_schedule(patterned: Mix) -> None:
 def test_an_update_takes_the_windows_of_its_step(patterned: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
     """Step k of processes 0 and 1 together: windows 8 k .. 8 k + 8, each once."""
     seen: list[np.ndarray] = []
-    take = module.take
-    monkeypatch.setattr(module, "take", lambda *at: seen.append(take(*at).numpy()) or take(*at))
+    read = Order.read
+    monkeypatch.setattr(Order, "read", lambda *at: seen.append(read(*at)) or read(*at))
     model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
     trainers = [Trainer(model, patterned, Schedule(9, 8), Processes(0, 1, torch.device("cpu")), micro=2)]
     for rank in range(2):
