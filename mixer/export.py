@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,16 +122,21 @@ def _is_whole(out: Path, entry: dict[str, Any]) -> bool:
 def _write_all(out: Path, wanted: list[Piece], progress: Progress) -> None:
     done, total = 0, sum(piece.windows for piece in wanted)
     for piece in wanted:
-        path = out / piece.name
-        with storage_errors(path):
-            if path.exists() or (piece.same and link(piece.same, path)):
-                done += piece.windows
+        for windows in _write(piece, out / piece.name):
+            done += windows
+            if windows:  # an index has none
                 progress("export", "", done, total)
-                continue
-        with committed(path) as file:
-            for windows in piece.write(file):
-                done += windows
-                progress("export", "", done, total)
+
+
+def _write(piece: Piece, path: Path) -> Iterator[int]:
+    """Link or write a file, or leave it as it is; how many windows went in, some at a time."""
+    with storage_errors(path):
+        there = path.exists() or (piece.same and link(piece.same, path))
+    if there:
+        yield piece.windows
+        return
+    with committed(path) as file:
+        yield from piece.write(file)
 
 
 def _file(out: Path, name: str) -> dict[str, Any]:
