@@ -168,7 +168,7 @@ def show(speeds: dict[str, float]) -> None:
     print("| | million ids/s | plain loop = 1 |")
     print("|---|---:|---:|")
     for name, speed in speeds.items():
-        print(f"| {name} | {speed / 1e6:,.1f} | {speed / speeds[PLAIN]:.2f} |")
+        print(f"| {name} | {speed / 1e6:,.1f} | {speed / speeds[PLAIN]:.3f} |")
 
 
 if __name__ == "__main__":
