@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STEPS = 200
 BATCH = 4  # windows an update of a short run
+NAMED = 3  # files at most in one message
 
 
 @click.command("smoke-train")
@@ -44,8 +45,10 @@ BATCH = 4  # windows an update of a short run
 )  # fmt: skip
 @json_option
 def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Train GPT-S for a few minutes on a mix; fails when it does not learn from it. Killed, it goes on when it is
-    started again. On several GPUs: torchrun --no-python --nproc-per-node 8 gpts-data smoke-train ...
+    """Train GPT-S for a few minutes on a mix; fails when the mix is not fit for it, or the model does not learn.
+
+    Killed, it goes on when it is started again. On several GPUs:
+    torchrun --no-python --nproc-per-node 8 gpts-data smoke-train ...
 
     Example: gpts-data smoke-train mix --steps 200
     """
@@ -55,9 +58,11 @@ def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -
     first = os.environ.get("RANK", "0") == "0"  # of the processes of a torchrun, one speaks
     with progress() as show:
         result = train(folder, run, show if first else lambda *_: None, **options)
-    if first and as_json:
+    if not first:
+        return
+    if as_json:
         print_json(result)
-    elif first:
+    else:
         show_training(result)
         click.echo(f"{run}: model.safetensors, config.json, log.jsonl, curves.svg, result.json, mix.json, tokenizer")
     fail_unless_learned(result)
@@ -73,7 +78,10 @@ def train(
     folder: Path, run: Path, show: Any, *, steps: int | None = None, recipe_schedule: bool = False,
     decay: Shape = "1-sqrt", micro_batch: int | None = None, validate_every: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
-    """smoke_train as plain values. Raises `UsageError` when torch is not installed."""
+    """smoke_train as plain values, on data that were looked at first.
+
+    Raises `UsageError` when torch is not installed, `VerificationError` when the data cannot be learnt from.
+    """
     # Threads that wait asleep: with another job on two cores, waiting awake makes a step four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -82,11 +90,17 @@ def train(
     except ModuleNotFoundError as error:
         raise UsageError(f"training needs {error.name}: pip install 'gpts-data[train]'") from error
     from gpts_data.mixer.mix import open_mix
+    from gpts_data.validation.plausible import implausible
+
+    mix = open_mix(folder)
+    if problems := implausible(mix):
+        named = "; ".join(f"{problem.file}: {problem.problem}" for problem in problems[:NAMED])
+        more = f"; and {len(problems) - NAMED} more files" if len(problems) > NAMED else ""
+        raise VerificationError(f"{folder} is not fit for training: {named}{more}. Build it again with build-mix")
 
     def shown(line: Line, total: int, mfu: float | None) -> None:
         share = "" if mfu is None else f"  MFU {mfu:.1%}"
         show("train", "", line.step, total, f"loss {line.loss:.3f}  {line.tokens_per_second:,.0f} tokens/s{share}")
 
-    mix = open_mix(folder)
     schedule = published(mix, steps, decay) if recipe_schedule else Schedule(steps or STEPS, BATCH, decay)
     return asdict(run_training(mix, run, schedule, micro=micro_batch, validate_every=validate_every, progress=shown))
