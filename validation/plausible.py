@@ -23,7 +23,7 @@ from gpts_data.mixer.mix import Mix
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.verify import Problem
 
-REPEATS = 1 << 20  # windows hashed, of all shards together: of 25B tokens 1 GB, some seconds
+REPEATS = 1 << 18  # windows hashed, of all shards together: of 25B tokens 256 MB, two seconds; 700 of each shard
 REPEATED = 0.1  # of a file's windows; documents are deduplicated, so next to none are the same by chance
 ORDER = 1 << 13  # windows, of all files together, and of each at least
 ORDER_OF_EACH = 32
