@@ -5,7 +5,7 @@ it was spoiled. Each way to be so leaves its mark, looked for at the beginning o
 
     size        the file has the windows that the manifest says
     vocabulary  no id is above it; if one is and none is with swapped bytes, the byte order is wrong
-    repeats     no shard has windows of another, or of its own, again
+    repeats     no file has windows of another, or of its own, again; but for a source's further passes (max_epochs)
     order       an id says more about the next one than about any other of its window
     text        decoded and encoded again, ids come back: those of another tokenizer, or renumbered ones, do not
 """
@@ -89,9 +89,11 @@ def _repeats(mix: Mix, files: list[tuple[str, Rows]]) -> Iterator[Problem]:
     if not hashes:
         return
     of = np.repeat(np.arange(len(files)), [len(part) for part in hashes])
+    places = np.concatenate([_places(mix, name, len(part)) for (name, _), part in zip(files, hashes, strict=True)])
     _, first, same = np.unique(np.concatenate(hashes), return_index=True, return_inverse=True)
     earlier = first[same]
-    repeated = earlier < np.arange(len(of))
+    further_pass = (places == places[earlier]) & (places >= 0)
+    repeated = (earlier < np.arange(len(of))) & ~further_pass
     for number, (name, _) in enumerate(files):
         mine = repeated & (of == number)
         if mine.sum() > REPEATED * len(hashes[number]):
@@ -100,6 +102,16 @@ def _repeats(mix: Mix, files: list[tuple[str, Rows]]) -> Iterator[Problem]:
             yield Problem(
                 name, f"{mine.sum():,} of {len(hashes[number]):,} windows are there before, most in {where}: repeated"
             )
+
+
+def _places(mix: Mix, file: str, count: int) -> NDArray[np.int64]:
+    """Which window of its source a row is, where the source has several passes; else -1: it may be there but once."""
+    passes = np.array([mix.manifest["sources"][name]["epochs"] for name in mix.sources])
+    if (passes <= 1).all() or not file.startswith("shards/"):
+        return np.full(count, -1, np.int64)
+    rows = np.load((mix.path / file).with_suffix(".windows.npy"), mmap_mode="r")[:count]
+    source = rows["source"].astype(np.int64)
+    return np.where(passes[source] > 1, source << 32 | rows["window"], -1)
 
 
 def _hashes(rows: Rows, factors: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -12,12 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from gpts_data.cli.main import cli
+from gpts_data.mixer.build import build
 from gpts_data.mixer.manifest import read_manifest, write_manifest
 from gpts_data.mixer.mix import Mix, map_windows, open_mix
+from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.files import file_digest
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.plausible import implausible, next_id_entropy
 from gpts_data.validation.verify import verify
+from tests.conftest import WriteRecipe
 
 Spoil = Callable[[np.ndarray, Mix], np.ndarray]
 RNG = np.random.default_rng(5)
@@ -147,6 +150,19 @@ def test_a_cut_shard(copy: Mix) -> None:
 
 def test_good_mixes_pass(mix: Mix) -> None:
     assert implausible(mix) == []
+
+
+def test_further_passes_of_a_short_source_are_no_repeats(
+    mix: Mix, write_recipe: WriteRecipe, tmp_path: Path
+) -> None:  # fmt: skip
+    once = 'name = "notes"\nweight = 15'
+    recipe = write_recipe(edit=((once, once.replace("15", "200\nmax_epochs = 4")),), tokens="120k")
+    build(load_recipe(recipe), recipe.parent, tmp_path / "mix", tokenizer=mix.tokenizer)
+    repeated = open_mix(tmp_path / "mix")
+    assert repeated.manifest["sources"]["notes"]["epochs"] > 1
+    assert implausible(repeated) == []
+    shutil.copy(repeated.shards[0], repeated.shards[1])
+    assert [problem.file for problem in implausible(repeated)] == ["shards/train-00001.bin"]
 
 
 @pytest.mark.parametrize("tokens", [16, 200, 5000])
