@@ -24,10 +24,10 @@ import torch
 from gpts_data.mixer.mix import Mix
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
 from gpts_data.pipelines.files import storage_errors, write_bytes, write_json
-from gpts_data.validation.batches import unigram_entropy
 from gpts_data.validation.checkpoint import drop_checkpoints, load_checkpoint, save_checkpoint, weights
 from gpts_data.validation.curves import draw_curves
 from gpts_data.validation.device import model_flops_utilization, processes
+from gpts_data.validation.entropy import unigram_entropy
 from gpts_data.validation.heldout import bits_per_byte, bytes_per_id
 from gpts_data.validation.log import Line, Log
 from gpts_data.validation.model import GPTS, GPTSConfig

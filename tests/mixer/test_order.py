@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 from gpts_data.mixer.order import Order
 from gpts_data.pipelines.errors import DataError, UsageError
-from tests.validation.test_batches import write_mix
+from tests.validation.test_entropy import write_mix
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 7, 16])
@@ -29,7 +29,7 @@ def test_behind_the_last_window_comes_the_first(tmp_path: Path) -> None:
     assert np.array_equal(Order(mix).read(5 * 10**9 + 1, 2), windows[[1, 2]])
 
 
-def test_batches_do_not_share_memory_with_the_files(tmp_path: Path) -> None:
+def test_entropy_do_not_share_memory_with_the_files(tmp_path: Path) -> None:
     mix, windows = write_mix(tmp_path, (2,))
     Order(mix).read(0, 2)[:] = 0
     assert np.array_equal(mix.shard(0), windows)

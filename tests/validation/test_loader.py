@@ -26,7 +26,7 @@ from gpts_data.validation.loader import (  # noqa: E402
     document_numbers,
     document_starts,
 )
-from tests.validation.test_batches import WINDOW, write_mix  # noqa: E402
+from tests.validation.test_entropy import WINDOW, write_mix  # noqa: E402
 
 SIZES = (5, 1, 10, 3)
 

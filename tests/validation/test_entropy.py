@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 
 from gpts_data.mixer.mix import Mix  # noqa: E402
 from gpts_data.pipelines.errors import DataError  # noqa: E402
-from gpts_data.validation import batches as module  # noqa: E402
-from gpts_data.validation.batches import unigram_entropy  # noqa: E402
+from gpts_data.validation import entropy as module  # noqa: E402
+from gpts_data.validation.entropy import unigram_entropy  # noqa: E402
 
 WINDOW, VOCABULARY = 8, 50
 
