@@ -25,6 +25,7 @@ from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.mixer.rounds import fill
 from gpts_data.mixer.schedule import find_schedule
 from gpts_data.mixer.seal import seal
+from gpts_data.mixer.space import room_to_begin, room_to_cut, told
 from gpts_data.mixer.workplace import abandon, clean_up, locked, sweep
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.execute import Engine, open_engine
@@ -65,7 +66,8 @@ def build(
         return Built(_finished(folder, recipe, given), fresh=False)
     plan = make_plan(recipe, recipe_folder, folder, given, NAME, patience, encoder, keep_units)
     refuse_hopeless(plan)
-    with locked(plan):
+    room_to_begin(plan)
+    with locked(plan), told(plan):
         if (folder / NAME).exists():  # the last build died while it cleaned up
             manifest = _finished(folder, recipe, given)
             clean_up(plan)
@@ -97,6 +99,7 @@ def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) ->
     cuts = [_cuts(plan, i, units, build_id) for i, units in enumerate(decided)]
     held = [_hold_out(plan, i, units, build_id) for i, units in enumerate(decided)]
     shards = _shards(plan, cuts, build_id)
+    room_to_cut(plan, [task for tasks in cuts for task in tasks], shards)
     _run("cut", engine, cut, [task for tasks in cuts for task in tasks], progress)
     _run("validation", engine, hold_out, held, progress)
     _run("shards", engine, assemble, shards, progress)

@@ -13,6 +13,7 @@ from gpts_data.mixer.needs import Needs, needs
 from gpts_data.mixer.plan import WORK, difference, read_plan
 from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.pipelines import probe
+from gpts_data.pipelines.disk import existing, free_bytes, refuses, used_bytes
 from gpts_data.pipelines.errors import ForeignFolderError, VerificationError
 from gpts_data.validation import access, installed, machine
 from gpts_data.validation.checks import Check, check, size
@@ -57,7 +58,7 @@ def libraries(package: str = installed.PACKAGE) -> Iterator[Check]:
 def output(recipe: Recipe, out: Path) -> Check:
     """Can a build write here, and would it: a folder that holds something else is refused."""
     wanted = "absent, empty, or this very mix; writable"
-    if reason := machine.refuses(out):
+    if reason := refuses(out):
         return Check("output", False, f"{out}: {reason}", wanted, "choose another --out, or fix the permissions")
     try:
         found, other = _state(resolved(recipe), out)
@@ -82,9 +83,9 @@ def disk(wanted: Needs, out: Path) -> Check:
     """Free disk against the peak; what a half-finished build has written already counts as had."""
     if os.path.exists(out / NAME):
         return Check("disk", True, "the mix is finished", "nothing more")
-    free = machine.free_bytes(out)
-    done = machine.used_bytes(out) if os.path.exists(out / WORK) else 0
-    found = f"{size(free)} free at {machine.existing(out)}" + (f", {size(done)} written already" if done else "")
+    free = free_bytes(out)
+    done = used_bytes(out) if os.path.exists(out / WORK) else 0
+    found = f"{size(free)} free at {existing(out)}" + (f", {size(done)} written already" if done else "")
     lacking = wanted.disk_bytes - free - done
     advice = f"free {size(lacking)} there, choose an --out on a larger disk, or lower --tokens"
     return check("disk", lacking <= 0, found, f"{size(wanted.disk_bytes)} at the peak", advice)

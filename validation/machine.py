@@ -1,12 +1,8 @@
-"""What this machine has to offer a build, in bytes and counts: free disk, memory, open files, a place to write."""
+"""What this machine has to offer a build, in bytes and counts: memory and open files; the disk: pipelines/disk.py."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,35 +64,3 @@ def open_file_limit() -> int | None:
         return None
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if soft == resource.RLIM_INFINITY else soft
-
-
-def existing(path: Path) -> Path:
-    """`path`, or the nearest folder above it that can be seen."""
-    path = path.absolute()
-    return next(place for place in (path, *path.parents) if os.path.exists(place))
-
-
-def free_bytes(path: Path) -> int:
-    """Free for this user on the disk where `path` is or would be."""
-    return shutil.disk_usage(existing(path)).free
-
-
-def used_bytes(folder: Path) -> int:
-    """What the files below `folder` take, as their sizes say; those that vanish meanwhile count as nothing."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_size
-    return total
-
-
-def refuses(path: Path) -> str | None:
-    """Why nothing can be made at `path`; None when it can. Tried with a file without a name, which leaves no trace."""
-    try:
-        with tempfile.TemporaryFile(dir=existing(path)) as file:
-            file.write(b"\0")
-            file.flush()
-    except OSError as error:
-        return error.strerror or type(error).__name__
-    return None

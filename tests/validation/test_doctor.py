@@ -148,13 +148,13 @@ def test_output_of_every_kind(recipe: Recipe, recipe_file: Path, mix: Mix, tmp_p
 
 def test_disk(recipe: Recipe, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = needs(recipe)
-    monkeypatch.setattr(machine, "free_bytes", lambda path: wanted.disk_bytes - 1000)
+    monkeypatch.setattr("gpts_data.validation.doctor.free_bytes", lambda path: wanted.disk_bytes - 1000)
     short = disk(wanted, tmp_path / "mix")
     assert not short.ok and short.advice.startswith("free 1,000 bytes there") and str(tmp_path) in short.found
     (tmp_path / "mix/.build").mkdir(parents=True)
     (tmp_path / "mix/.build/half").write_bytes(bytes(1000))
     assert disk(wanted, tmp_path / "mix").ok, "what is written already counts"
-    monkeypatch.setattr(machine, "free_bytes", lambda path: 0)
+    monkeypatch.setattr("gpts_data.validation.doctor.free_bytes", lambda path: 0)
     assert not disk(wanted, tmp_path / "mix").ok
     assert disk(wanted, mix.path).ok
 

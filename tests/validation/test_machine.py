@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpts_data.validation import machine
-from gpts_data.validation.machine import Memory, available_memory, existing, open_file_limit, refuses, used_bytes
+from gpts_data.validation.machine import Memory, available_memory, open_file_limit
 
 HUGE = "9223372036854771712"  # what the first kind of control groups says for no limit
 
@@ -63,21 +62,3 @@ def test_the_limit_of_open_files_is_the_soft_one(monkeypatch: pytest.MonkeyPatch
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     monkeypatch.setattr(resource, "getrlimit", lambda which: unlimited)
     assert open_file_limit() is None
-
-
-def test_where_a_mix_can_be_written(tmp_path: Path) -> None:
-    assert refuses(tmp_path / "a/b/mix") is None
-    assert existing(tmp_path / "a/b/mix") == tmp_path
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").write_text("")
-    assert refuses(tmp_path / "file/mix") == os.strerror(20)
-    assert refuses(Path("/proc/mix")) is not None
-
-
-def test_used_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/b").write_bytes(bytes(7))
-    (tmp_path / "c").write_bytes(bytes(5))
-    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
-    assert used_bytes(tmp_path) == 12 + (tmp_path / "gone").lstat().st_size
-    assert used_bytes(tmp_path / "none") == 0
