@@ -1,11 +1,13 @@
-"""Builds killed at random moments, and disks that fail: does the same command end with the same bytes?
+"""Builds killed, built twice at once, on disks that fail or are full: does the same command end with the same bytes?
 
-    python -m benchmarks.crashes [--kills 1000] [--faults 60] [--seed 1]
+    python -m benchmarks.crashes [--kills 1000] [--faults 60] [--pairs 100] [--disks 40] [--seed 1]
 
 A tiny recipe of three sources, some 25 units. Kills: a build in a process of its own, forked warm, dies by SIGKILL
 after a random time and is started again until one gets through; its folder is then compared, file by file, with that
 of a build nobody touched. Whenever there is a manifest, everything it names is checked against its sha256. Faults
 (Linux with strace): one write, fsync or rename fails with EIO or ENOSPC, the n-th for n evenly over all there are.
+Pairs: two builds begin in one folder at the same time. Disks (Linux as root): file systems in memory, of sizes from
+nearly nothing to what a build takes, that get room once the build has given up.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import click
 
 from gpts_data.mixer.build import build
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.errors import GptsDataError, LockedError
 from gpts_data.validation.verify import verify
 from tests.conftest import RECIPE, write_corpus
 
@@ -36,8 +39,10 @@ COMMAND = "from gpts_data.cli.main import cli; cli()"
 @click.command()
 @click.option("--kills", default=1000, show_default=True)
 @click.option("--faults", default=60, show_default=True, help="Of each call.")
+@click.option("--pairs", default=100, show_default=True)
+@click.option("--disks", default=40, show_default=True)
 @click.option("--seed", default=1, show_default=True)
-def main(kills: int, faults: int, seed: int) -> None:
+def main(kills: int, faults: int, pairs: int, disks: int, seed: int) -> None:
     """Print what was done to the builds and what came out."""
     with tempfile.TemporaryDirectory() as work:
         recipe = write_recipe(Path(work))
@@ -49,8 +54,12 @@ def main(kills: int, faults: int, seed: int) -> None:
             if number % 50 == 0:
                 print(line, flush=True)
         print(line)
-        for call in CALLS if shutil.which("strace") else ():
+        for call in CALLS if shutil.which("strace") and faults else ():
             print(broken(recipe, Path(work) / "broken", expected, call, faults), flush=True)
+        if pairs:
+            print(paired(recipe, Path(work) / "paired", expected, pairs), flush=True)
+        if disks and sys.platform == "linux" and os.geteuid() == 0:
+            print(crammed(recipe, Path(work) / "disk", expected, disks), flush=True)
 
 
 def write_recipe(folder: Path) -> Path:
@@ -95,19 +104,12 @@ def _seconds(recipe: Path, out: Path) -> float:
 
 def _one(recipe: Path, out: Path, seconds: float | None) -> bool:
     """Build in a forked process, killed after so long. Whether it got through."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            build(load_recipe(recipe), recipe.parent, out)
-            code = 0
-        finally:
-            os._exit(code)
+    pid = _fork(recipe, out)
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            if not os.WIFEXITED(status) or os.WEXITSTATUS(status):
+            if status:
                 raise AssertionError(f"a build nobody killed ended with status {status}")
             return True
         if deadline is not None and time.monotonic() > deadline:
@@ -115,6 +117,25 @@ def _one(recipe: Path, out: Path, seconds: float | None) -> bool:
             os.waitpid(pid, 0)
             return False
         time.sleep(0.001)
+
+
+def _fork(recipe: Path, out: Path) -> int:
+    """Begin a build in a process that exits as the command would; returns its id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        build(load_recipe(recipe), recipe.parent, out)
+        code = 0
+    except GptsDataError as error:
+        code = error.exit_code
+    finally:
+        os._exit(code)
+
+
+def _exit_code(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _manifest_is_sound(out: Path) -> None:
@@ -143,6 +164,35 @@ def broken(recipe: Path, out: Path, expected: dict[str, bytes], call: str, fault
     return (
         f"{call}: {len(places)} of {total:,} failed with {CALLS[call]}, one a build: {exits}; mended, all bytes equal"
     )
+
+
+def paired(recipe: Path, out: Path, expected: dict[str, bytes], pairs: int) -> str:
+    """Begin two builds in one folder at once: one works, the other is told so and changes nothing."""
+    for _ in range(pairs):
+        shutil.rmtree(out, ignore_errors=True)
+        pids = [_fork(recipe, out) for _ in range(2)]
+        codes = sorted(_exit_code(pid) for pid in pids)
+        if codes != [0, LockedError.exit_code] or files_of(out) != expected:
+            raise AssertionError(f"two builds at once ended with {codes}: {out}")
+    return f"{pairs} pairs of builds begun at once: each time one built all, the other exited {LockedError.exit_code}"
+
+
+def crammed(recipe: Path, disk: Path, expected: dict[str, bytes], disks: int) -> str:
+    """Build on file systems too small: the disk is named as the reason, and with room the same command goes on."""
+    disk.mkdir()
+    codes = Counter[int]()
+    for n in range(disks):
+        size = 64_000 + 1_500_000 * n // disks  # a build takes some 1.2 MB
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
+        try:
+            codes[_exit_code(_fork(recipe, disk / "mix"))] += 1
+            subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+            if _one(recipe, disk / "mix", None) and files_of(disk / "mix") != expected:
+                raise AssertionError(f"another result after a disk of {size:,} bytes was full")
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+    exits = ", ".join(f"{count} x exit {code}" for code, count in sorted(codes.items()))
+    return f"{disks} disks of 64 kB to 1.5 MB: {exits}; with room, all bytes equal"
 
 
 def _strace(recipe: Path, out: Path, options: list[str]) -> int:
