@@ -15,12 +15,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
 
-from benchmarks.encoding import _write
+from benchmarks.encoding import _version, _write
 from benchmarks.pretokenizers import PATTERNS, _first, _share, _split
 
 OURS_PATTERN, GPT2 = "cl100k, single digits", "GPT-2"
@@ -164,13 +163,6 @@ def _alike(merges: list[list[list[int]]], other: list[list[list[int]]]) -> str:
         return f"all {same:,}"
     known = {str(pair) for pair in other}
     return f"the first {same:,}; as a set {sum(str(pair) in known for pair in merges):,} of {len(other):,}"
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return ""
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from gpts_data.pipelines.files import committed, file_digest
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 
 SLOTS = np.dtype([("slot", "<u4"), ("window", "<u4")])
+ROWS_AT_ONCE = 4096  # 4 MB of windows of 512
 DOCUMENTS = pa.schema(
     [
         ("id", pa.string()),
@@ -109,9 +110,9 @@ def surviving_ids(part: Decided, code: int) -> Iterator[NDArray[np.uint16]]:
 
 
 def write_rows(file: IO[bytes], rows: NDArray[np.uint16], order: NDArray[np.integer]) -> None:
-    """Rows in the given order, 4,096 at a time: the copy stays at 4 MB."""
-    for i in range(0, len(order), 4096):
-        file.write(rows[order[i : i + 4096]].astype("<u2", copy=False).tobytes())
+    """Rows in the given order, through a buffer of ROWS_AT_ONCE."""
+    for i in range(0, len(order), ROWS_AT_ONCE):
+        file.write(rows[order[i : i + ROWS_AT_ONCE]].astype("<u2", copy=False).tobytes())
 
 
 def write_npy(path: Path, array: NDArray[Any]) -> None:

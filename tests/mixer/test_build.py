@@ -72,6 +72,15 @@ def test_streams_are_the_documents_of_the_source(mix: Mix, home: Path) -> None:
     assert [row["start"] for row in ids] == starts.tolist()
 
 
+@pytest.mark.parametrize("rows", [1, 7])
+def test_any_size_of_the_buffer_gives_the_same_bytes(
+    mix: Mix, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr("gpts_data.mixer.cut.ROWS_AT_ONCE", rows)
+    build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
+    assert files_of(tmp_path / "mix") == files_of(mix.path)
+
+
 def test_copies_are_dropped_for_a_reason(mix: Mix) -> None:
     web, books = (mix.manifest["waterfall"][name]["dropped"] for name in ("web", "books"))
     assert web["exact_duplicate"] == web["url_duplicate"] == web["near_duplicate"] == 1
@@ -102,8 +111,11 @@ def test_validation_documents_are_not_in_the_shards(mix: Mix) -> None:
         assert len(mix.validation(name)) == facts["windows"]
 
 
-def test_any_number_of_workers_gives_the_same_bytes(mix: Mix, recipe_file: Path, tmp_path: Path) -> None:
-    build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix", workers=2)
+@pytest.mark.parametrize("workers", [2, 4])
+def test_any_number_of_workers_gives_the_same_bytes(
+    mix: Mix, recipe_file: Path, tmp_path: Path, workers: int
+) -> None:
+    build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix", workers=workers)
     assert files_of(tmp_path / "mix") == files_of(mix.path)
 
 

@@ -1,0 +1,51 @@
+"""A recipe of another shape, five sources and windows of 384, is built, verified and trained on by the same code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from gpts_data.mixer.build import build  # noqa: E402
+from gpts_data.mixer.mix import Mix  # noqa: E402
+from gpts_data.mixer.recipe import load_recipe  # noqa: E402
+from gpts_data.validation.model import GPTSConfig  # noqa: E402
+from gpts_data.validation.smoke import smoke_train  # noqa: E402
+from gpts_data.validation.trainer import Schedule  # noqa: E402
+from gpts_data.validation.verify import verify  # noqa: E402
+
+TINY = GPTSConfig(width=32, layers=2, heads=4, kv_heads=2, head_dim=8, ffn=64)
+RECIPE = """
+name = "five"
+tokens = "40k"
+window = 384
+unit = "8kB"
+shard_windows = 40
+
+[tokenizer]
+vocab_size = 400
+sample = "40kB"
+
+[validation]
+fraction = 0.05
+"""
+WEIGHTS = {"edu": 15, "web": 30, "books": 20, "more": 20, "notes": 15}
+FILES = ("web/part-0.parquet", "web/part-1.parquet", "books.jsonl", "notes.jsonl.zst", "notes.jsonl.zst")
+
+
+def test_five_sources_of_windows_of_384(home: Path, tmp_path: Path) -> None:
+    tables = [
+        f'[[source]]\nname = "{name}"\nweight = {weight}\nfiles = "corpus/{file}"\n'
+        for (name, weight), file in zip(WEIGHTS.items(), FILES, strict=True)
+    ]
+    dedup = "[dedup]\nexact = false\nurl = false\nminhash = false\n"  # two of the five are the same file
+    (home / "five.toml").write_text(RECIPE + dedup + "".join(tables))
+    built = build(load_recipe(home / "five.toml"), home, tmp_path / "mix")
+    assert built.manifest["windows"] == 104
+    assert [facts["windows"] for facts in built.manifest["sources"].values()] == [16, 31, 21, 21, 15]
+    assert verify(tmp_path / "mix") == []
+    mix = Mix(tmp_path / "mix", built.manifest)
+    result = smoke_train(mix, tmp_path / "run", Schedule(120, 8), config=TINY)
+    assert result.learned and result.tokens == 120 * 8 * 384
