@@ -76,7 +76,7 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
         f"on {held / 1e6:.1f} MB; the vocabularies below the first were trained on none of it",
         f"never used: {facts['never_used']:.1%} of entries, {facts['never_used_without_bytes']:.1%} of the longer ones",
         f"single bytes: {facts['single_bytes']:.1%} of the tokens",
-        "longest: " + "  ".join(repr(token)[1:-1].replace(" ", "\N{OPEN BOX}") for token in facts["longest"]),
+        "longest: " + "  ".join(map(_shown, facts["longest"])),
     )
     for line in lines:
         console.print(f" {line}", highlight=False, markup=False)
@@ -99,6 +99,12 @@ def show_scores(name: str, found: dict[str, Any]) -> None:
         table.add_row(model, *(f"{score:.2f}" for score in row))
     table.add_row("chance", *(f"{score:.2f}" for score in CHANCE), f"{sum(CHANCE) / len(CHANCE):.2f}")
     Console().print(table)
+
+
+def _shown(token: str) -> str:
+    """A token on a line of its own making: spaces visible, and no more of it than its beginning."""
+    text = repr(token)[1:-1].replace(" ", "\N{OPEN BOX}")
+    return text if len(text) <= 24 else f"{text[:16]}... ({len(token)} characters)"
 
 
 def show_checks(checks: Sequence[Check]) -> None:

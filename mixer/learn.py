@@ -9,8 +9,8 @@ from typing import Any
 
 from gpts_data.mixer.plan import Plan, freeze, make_plan
 from gpts_data.mixer.recipe import Recipe, check
-from gpts_data.mixer.workplace import clean_up, locked, sweep
-from gpts_data.pipelines.errors import ForeignFolderError
+from gpts_data.mixer.workplace import abandon, clean_up, locked, sweep
+from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.files import json_digest
 from gpts_data.pipelines.patience import Patience
@@ -67,8 +67,12 @@ def train_alone(
     with locked(plan):
         sweep(folder)
         freeze(plan)
-        with open_engine(workers, scheduler) as engine:
-            trained = train_tokenizer(plan, engine, folder, progress)
+        try:
+            with open_engine(workers, scheduler) as engine:
+                trained = train_tokenizer(plan, engine, folder, progress)
+        except ShortSourceError:
+            abandon(plan)
+            raise
         facts = write_receipt(folder / RECEIPT, key, **trained)
         clean_up(plan)
     return facts

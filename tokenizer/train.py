@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.faults import separate
 from gpts_data.pipelines.files import committed, file_digest, json_digest
@@ -122,14 +122,14 @@ def train(
 ) -> Trained:  # fmt: skip
     """Draw the sample, learn the merges and write the artifact into `folder`.
 
-    Raises `DataError` when the sample is too small for the vocabulary.
+    Raises `ShortSourceError` when the sample is too small for the vocabulary.
     """
     receipts = _draw_all(pieces, engine, progress)
     n_bytes = sum(receipt["bytes"] for receipt in receipts)
     tokenizer = learn(_Sample(pieces), training.vocab_size, training.special)
     found = tokenizer.get_vocab_size()
     if found < training.vocab_size:
-        raise DataError(
+        raise ShortSourceError(
             f"the tokenizer sample of {n_bytes:,} bytes gives {found:,} entries of the {training.vocab_size:,} wanted; "
             "raise tokenizer.sample, add files, or lower tokenizer.vocab_size"
         )

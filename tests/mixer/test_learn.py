@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gpts_data.mixer.build import build
 from gpts_data.mixer.learn import train_alone
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.errors import ShortSourceError
+from tests.conftest import WriteRecipe
 
 
 class Died(BaseException):
@@ -56,3 +59,11 @@ def test_dying_at_each_commit(
                 pass
         assert trained(recipe_file, tmp_path / str(n)) == once
     assert n > 10
+
+
+def test_a_sample_too_small_leaves_nothing(write_recipe: WriteRecipe, tmp_path: Path) -> None:
+    path = write_recipe(edit=(("vocab_size = 400", "vocab_size = 60_000"),))
+    for run in (lambda: trained(path, tmp_path / "t"), lambda: build(load_recipe(path), path.parent, tmp_path / "mix")):
+        with pytest.raises(ShortSourceError, match="entries of the 60,000 wanted; raise tokenizer.sample"):
+            run()
+    assert list(tmp_path.iterdir()) == []
