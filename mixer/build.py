@@ -27,7 +27,7 @@ from gpts_data.mixer.schedule import find_schedule
 from gpts_data.mixer.seal import seal
 from gpts_data.mixer.space import room_to_begin, room_to_cut, told
 from gpts_data.mixer.workplace import abandon, clean_up, locked, sweep
-from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
+from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError, UsageError
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.files import json_digest, write_bytes
 from gpts_data.pipelines.patience import Patience
@@ -61,6 +61,8 @@ def build(
     Raises the errors of pipelines.errors: `RecipeError`, `ForeignFolderError`, `DataError`, `SourceUnavailableError`,
     `StorageError`, `LockedError`.
     """
+    if keep_units and keep_units.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"--keep-units {keep_units}: inside the mix, which verify would then refuse; choose another")
     given = check_foreign(tokenizer) if tokenizer else None
     if (folder / NAME).exists() and not (folder / WORK).exists():
         return Built(_finished(folder, recipe, given), fresh=False)

@@ -112,9 +112,7 @@ def test_validation_documents_are_not_in_the_shards(mix: Mix) -> None:
 
 
 @pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_gives_the_same_bytes(
-    mix: Mix, recipe_file: Path, tmp_path: Path, workers: int
-) -> None:
+def test_any_number_of_workers_gives_the_same_bytes(mix: Mix, recipe_file: Path, tmp_path: Path, workers: int) -> None:
     build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix", workers=workers)
     assert files_of(tmp_path / "mix") == files_of(mix.path)
 

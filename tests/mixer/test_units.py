@@ -12,7 +12,7 @@ from gpts_data.mixer import prepare
 from gpts_data.mixer.build import Built, build
 from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.errors import LockedError, ShortSourceError
+from gpts_data.pipelines.errors import LockedError, ShortSourceError, UsageError
 from tests.conftest import WriteRecipe
 
 CHANGES = {
@@ -63,6 +63,12 @@ def test_other_cleaning_reads_it_again(mix: Mix, units: Path, write_recipe: Writ
 def test_one_build_at_a_time(units: Path, mix: Mix, write_recipe: WriteRecipe, tmp_path: Path) -> None:
     with FileLock(units / "lock"), pytest.raises(LockedError, match=f"at work in {units}"):
         built(write_recipe(), mix, tmp_path / "mix", units)
+    assert not (tmp_path / "mix").exists()
+
+
+def test_units_inside_the_mix_are_refused(mix: Mix, write_recipe: WriteRecipe, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="inside the mix"):
+        built(write_recipe(), mix, tmp_path / "mix", tmp_path / "mix" / "units")
     assert not (tmp_path / "mix").exists()
 
 

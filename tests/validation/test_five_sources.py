@@ -8,13 +8,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from gpts_data.mixer.build import build  # noqa: E402
-from gpts_data.mixer.mix import Mix  # noqa: E402
-from gpts_data.mixer.recipe import load_recipe  # noqa: E402
-from gpts_data.validation.model import GPTSConfig  # noqa: E402
-from gpts_data.validation.smoke import smoke_train  # noqa: E402
-from gpts_data.validation.trainer import Schedule  # noqa: E402
-from gpts_data.validation.verify import verify  # noqa: E402
+from gpts_data.mixer.build import build
+from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.recipe import load_recipe
+from gpts_data.validation.model import GPTSConfig
+from gpts_data.validation.smoke import smoke_train
+from gpts_data.validation.trainer import Schedule
+from gpts_data.validation.verify import verify
 
 TINY = GPTSConfig(width=32, layers=2, heads=4, kv_heads=2, head_dim=8, ffn=64)
 RECIPE = """
