@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +131,8 @@ def _fork(recipe: Path, out: Path) -> int:
         code = 0
     except GptsDataError as error:
         code = error.exit_code
+    except Exception:
+        traceback.print_exc()
     finally:
         os._exit(code)
 

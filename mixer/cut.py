@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -116,8 +117,12 @@ def write_rows(file: IO[bytes], rows: NDArray[np.uint16], order: NDArray[np.inte
 
 
 def write_npy(path: Path, array: NDArray[Any]) -> None:
+    """A .npy file. Not by np.save into the file: that writes through C's buffers and swallows a disk's refusal of the
+    last of them (numpy 2.4), so that a full disk leaves a short file and no error."""
+    content = BytesIO()
+    np.save(content, array, allow_pickle=False)
     with committed(path) as file:
-        np.save(file, array, allow_pickle=False)
+        file.write(content.getbuffer())
 
 
 def _take(parts: Sequence[Decided], skip: int, count: int) -> NDArray[np.uint16]:
