@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpts_data.cli.options import (
+    Place,
     Quantity,
     json_option,
     open_recipe,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gpts_data.mixer.build import Built
     from gpts_data.tokenizer.encode import Choice
 
-out_option = click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+out_option = click.option("--out", required=True, metavar="DIR", type=Place(path_type=Path, file_okay=False))
 
 
 @click.command("train-tokenizer")
@@ -79,7 +80,7 @@ def train_tokenizer(
     help="Keep N dropped documents of each source and reason in DIR/dropped, duplicates beside what they repeat.",
 )  # fmt: skip
 @click.option(
-    "--keep-units", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+    "--keep-units", metavar="DIR", type=Place(path_type=Path, file_okay=False),
     help="Keep prepared text in DIR and use what is there: another weight, seed, window or --tokens reads none again.",
 )  # fmt: skip
 @patience_option

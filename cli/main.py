@@ -14,7 +14,7 @@ from gpts_data.cli.export import export
 from gpts_data.cli.models import evaluate, export_model
 from gpts_data.cli.report import tokenizer_report
 from gpts_data.cli.train import smoke_train
-from gpts_data.pipelines.errors import GptsDataError
+from gpts_data.pipelines.errors import GptsDataError, StorageError
 
 INTERRUPTED = 130
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -31,6 +31,13 @@ class Commands(click.Group):
                 raise
             click.echo(f"gpts-data: {error}", err=True)
             sys.exit(error.exit_code)
+        except Exception as error:
+            from gpts_data.pipelines.places import is_store_error, told
+
+            if ctx.params.get("debug") or not is_store_error(error):
+                raise
+            click.echo(f"gpts-data: {told(error, 'the store')}", err=True)
+            sys.exit(StorageError.exit_code)
         except KeyboardInterrupt:
             click.echo("gpts-data: interrupted; run the same command again to go on", err=True)
             sys.exit(INTERRUPTED)

@@ -44,6 +44,17 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2] or "s"]
 
 
+class Place(click.Path):
+    """A path, or the address of a store: `s3://bucket/mix`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "://" not in str(value):
+            return super().convert(value, param, ctx)
+        from gpts_data.pipelines.places import place
+
+        return place(str(value))
+
+
 def recipe_option(command: Command) -> Command:
     return click.option(
         "--recipe", default="gpt-s-5m", show_default=True, metavar="NAME|FILE",
@@ -76,7 +87,7 @@ def json_option(command: Command) -> Command:
     )
 
 
-mix_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+mix_argument = click.argument("folder", metavar="DIR", type=Place(path_type=Path))
 
 
 def open_recipe(recipe: str, tokens: int | None) -> tuple[Recipe, Path]:

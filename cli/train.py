@@ -54,7 +54,8 @@ def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -
     """
     from gpts_data.cli.tables import show_training
 
-    run = out or folder.with_name(f"{folder.resolve().name}-run")
+    mix = folder.resolve() if isinstance(folder, Path) else Path(folder.name)  # of a mix in a store: in this folder
+    run = out or (folder if isinstance(folder, Path) else mix).with_name(f"{mix.name}-run")
     first = os.environ.get("RANK", "0") == "0"  # of the processes of a torchrun, one speaks
     with progress() as show:
         result = train(folder, run, show if first else lambda *_: None, **options)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.cut import write_npy
-from gpts_data.mixer.mix import map_windows
+from gpts_data.mixer.mix import read_windows
 from gpts_data.mixer.schedule import Schedule
-from gpts_data.pipelines.files import committed, file_digest
+from gpts_data.pipelines.files import committed, written
+from gpts_data.pipelines.places import load_npy
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 
 SIDECAR = np.dtype([("source", "u1"), ("window", "<u4")])
@@ -51,10 +52,9 @@ def assemble(task: Shard) -> dict[str, Any]:
         _gather(cuts, task.before[source], positions, tokens, sidecar)
     with committed(task.path) as file:
         file.write(tokens.data)
-    write_npy(task.sidecar, sidecar)
+        facts = written(file)
     return write_receipt(
-        task.receipt, task.key, windows=len(order), bytes=tokens.nbytes, sha256=file_digest(task.path),
-        sidecar={"bytes": task.sidecar.stat().st_size, "sha256": file_digest(task.sidecar)},
+        task.receipt, task.key, windows=len(order), **facts, sidecar=write_npy(task.sidecar, sidecar),
         sources=np.bincount(order, minlength=len(task.cuts)).tolist(), highest_id=int(tokens.max()),
     )  # fmt: skip
 
@@ -65,10 +65,10 @@ def _gather(
 ) -> None:  # fmt: skip
     """Put a source's slots `first_slot..first_slot + len(positions)` where they belong; each cut file gives one run."""
     for path in cuts:
-        index = np.load(path.with_suffix(".npy"), mmap_mode="r")
+        index = load_npy(path.with_suffix(".npy"))
         low, high = np.searchsorted(index["slot"], [first_slot, first_slot + len(positions)])
         if low == high:
             continue
         places = positions[index["slot"][low:high].astype(np.int64) - first_slot]
-        tokens[places] = map_windows(path, tokens.shape[1])[low:high]
+        tokens[places] = read_windows(path, tokens.shape[1], int(low), int(high))
         sidecar["window"][places] = index["window"][low:high]

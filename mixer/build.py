@@ -31,6 +31,7 @@ from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError, Usa
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.files import json_digest, write_bytes
 from gpts_data.pipelines.patience import Patience
+from gpts_data.pipelines.places import is_inside
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
@@ -61,7 +62,7 @@ def build(
     Raises the errors of pipelines.errors: `RecipeError`, `ForeignFolderError`, `DataError`, `SourceUnavailableError`,
     `StorageError`, `LockedError`.
     """
-    if keep_units and keep_units.resolve().is_relative_to(folder.resolve()):
+    if keep_units and is_inside(keep_units, folder):
         raise UsageError(f"--keep-units {keep_units}: inside the mix, which verify would then refuse; choose another")
     given = check_foreign(tokenizer) if tokenizer else None
     if (folder / NAME).exists() and not (folder / WORK).exists():
@@ -69,7 +70,7 @@ def build(
     plan = make_plan(recipe, recipe_folder, folder, given, NAME, patience, encoder, keep_units)
     refuse_hopeless(plan)
     room_to_begin(plan)
-    with locked(plan), told(plan):
+    with locked(plan) as still_ours, told(plan):
         if (folder / NAME).exists():  # the last build died while it cleaned up
             manifest = _finished(folder, recipe, given)
             clean_up(plan)
@@ -79,13 +80,22 @@ def build(
         freeze(plan)
         try:
             with open_engine(workers, scheduler) as engine:
-                trained = _tokenizer(plan, engine, progress)
-                built = _mix(plan, trained, engine, progress)
+                show = _after(still_ours, progress)
+                trained = _tokenizer(plan, engine, show)
+                built = _mix(plan, trained, engine, show)
         except ShortSourceError:
             abandon(plan)
             raise
         clean_up(plan)
     return built
+
+
+def _after(check: Callable[[], None], progress: Progress) -> Progress:
+    def show(stage: str, what: str, done: int, total: int) -> None:
+        check()
+        progress(stage, what, done, total)
+
+    return show
 
 
 def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) -> Built:

@@ -56,7 +56,7 @@ def _named(plan: Plan, decided: Sequence[Sequence[Decided]]) -> Iterator[tuple[d
     """Contaminated documents in canonical order, each with the n-gram that condemned it."""
     for source, units in zip(plan.recipe.names, decided, strict=True):
         for unit in (unit for unit in units if len(unit.witnesses)):
-            ids = [id for batch in unit_batches(unit.path) for id in batch.column("id").to_pylist()]
+            ids = [id for batch in unit_batches(unit.path, ("id",)) for id in batch.column("id").to_pylist()]
             rows = np.flatnonzero(unit.codes == EXCLUDED)
             for row, ngram in zip(rows.tolist(), unit.witnesses.tolist(), strict=True):
                 yield {"source": source, "unit": unit.name, "document": ids[row]}, ngram

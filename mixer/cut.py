@@ -24,7 +24,7 @@ from gpts_data.mixer.ids import SUFFIX, index_ids
 from gpts_data.mixer.permutation import Passes
 from gpts_data.mixer.prepare import batch_ids, unit_batches
 from gpts_data.pipelines.dedup import HELD_OUT, TRAIN
-from gpts_data.pipelines.files import committed, file_digest
+from gpts_data.pipelines.files import committed, written
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 
 SLOTS = np.dtype([("slot", "<u4"), ("window", "<u4")])
@@ -93,17 +93,18 @@ def hold_out(task: HoldOut) -> dict[str, Any]:
     n_windows = len(tokens) // task.window
     with committed(task.path) as file:
         file.write(tokens[: n_windows * task.window].astype("<u2").tobytes())
+        facts = written(file)
     table = _documents(task.parts, HELD_OUT, None)
     return write_receipt(
-        task.receipt, task.key, windows=n_windows, tokens=len(tokens), bytes=task.path.stat().st_size,
-        sha256=file_digest(task.path), documents=_write_documents(task.documents, table),
+        task.receipt, task.key, windows=n_windows, tokens=len(tokens), **facts,
+        documents=_write_documents(task.documents, table),
     )  # fmt: skip
 
 
 def surviving_ids(part: Decided, code: int) -> Iterator[NDArray[np.uint16]]:
     """The ids of a unit's documents with this verdict, batch by batch."""
     done = 0
-    for batch in unit_batches(part.path):
+    for batch in unit_batches(part.path, ("tokens", "ids")):
         chosen = part.codes[done : done + batch.num_rows] == code
         done += batch.num_rows
         if chosen.any():
@@ -116,13 +117,14 @@ def write_rows(file: IO[bytes], rows: NDArray[np.uint16], order: NDArray[np.inte
         file.write(rows[order[i : i + ROWS_AT_ONCE]].astype("<u2", copy=False).tobytes())
 
 
-def write_npy(path: Path, array: NDArray[Any]) -> None:
-    """A .npy file. Not by np.save into the file: that writes through C's buffers and swallows a disk's refusal of the
-    last of them (numpy 2.4), so that a full disk leaves a short file and no error."""
+def write_npy(path: Path, array: NDArray[Any]) -> dict[str, Any]:
+    """A .npy file; returns its size and sha256. Not by np.save into the file: that writes through C's buffers and
+    swallows a disk's refusal of the last of them (numpy 2.4), so that a full disk leaves a short file and no error."""
     content = BytesIO()
     np.save(content, array, allow_pickle=False)
     with committed(path) as file:
         file.write(content.getbuffer())
+        return written(file)
 
 
 def _take(parts: Sequence[Decided], skip: int, count: int) -> NDArray[np.uint16]:
@@ -145,7 +147,7 @@ def _documents(parts: Sequence[Decided], code: int, stop: int | None) -> pa.Tabl
     tables = []
     for part in parts:
         done = 0
-        for batch in unit_batches(part.path):
+        for batch in unit_batches(part.path, ("id", "url", "tokens")):
             chosen = np.flatnonzero(part.codes[done : done + batch.num_rows] == code)
             done += batch.num_rows
             table = pa.Table.from_batches([batch.select(["id", "url", "tokens"]).take(pa.array(chosen))])
@@ -164,10 +166,9 @@ def _write_documents(path: Path, table: pa.Table) -> dict[str, Any]:
         return {"documents": 0}
     with committed(path) as file:
         pq.write_table(table, file, compression="zstd", store_schema=False)
-    index = path.with_suffix(SUFFIX)
-    write_npy(index, index_ids(table.column("id")))
+        facts = written(file)
+    index = write_npy(path.with_suffix(SUFFIX), index_ids(table.column("id")))
     return {
         "documents": table.num_rows, "start": table.column("start")[0].as_py(),
-        "bytes": path.stat().st_size, "sha256": file_digest(path),
-        "index": {"bytes": index.stat().st_size, "sha256": file_digest(index)},
+        "index": index, **facts,
     }  # fmt: skip

@@ -22,6 +22,7 @@ from gpts_data.mixer.splits import count, validation
 from gpts_data.mixer.workplace import held, sweep
 from gpts_data.pipelines.errors import ForeignFolderError, UsageError
 from gpts_data.pipelines.files import committed, file_digest, link, storage_errors, write_json
+from gpts_data.pipelines.places import is_inside, is_remote
 
 NAME = "export.json"
 WORK = ".export"
@@ -78,7 +79,7 @@ def _identity(mix: Mix, name: str) -> dict[str, Any]:
 
 def _is_done(mix: Mix, out: Path, identity: dict[str, Any]) -> bool:
     """Whether `out` is this very export, finished. Raises `ForeignFolderError` when it is anything but this one."""
-    if out.resolve().is_relative_to(mix.path.resolve()):
+    if is_inside(out, mix.path):
         raise ForeignFolderError(f"{out}: inside the mix, which verify would then refuse; choose another --out")
     if out.exists() and not out.is_dir():
         raise ForeignFolderError(f"{out}: a file; expected a folder for the export")
@@ -145,4 +146,5 @@ def _file(out: Path, name: str) -> dict[str, Any]:
 
 
 def _linked(out: Path, wanted: list[Piece]) -> tuple[str, ...]:
-    return tuple(piece.name for piece in wanted if piece.same and piece.same.samefile(out / piece.name))
+    here = [(piece.name, piece.same) for piece in wanted if piece.same and not is_remote(piece.same)]
+    return tuple(name for name, same in here if same.samefile(out / name))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.hashes import hash_strings
+from gpts_data.pipelines.places import load_npy
 
 SUFFIX = ".ids.npy"
 SEED = 0x1D
@@ -27,7 +28,7 @@ def index_ids(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
 
 def find_rows(table: Path, document_id: str) -> NDArray[np.int64]:
     """The rows of a table that may have this id, in order: int64."""
-    index = np.load(table.with_suffix(SUFFIX), mmap_mode="r")
+    index = load_npy(table.with_suffix(SUFFIX))
     key = hash_strings(pa.array([document_id], pa.string()), SEED)[0] & _HIGH
     first, last = np.searchsorted(index, [key, key | ~_HIGH])
     rows: NDArray[np.int64] = (index[first:last] & ~_HIGH).astype(np.int64)

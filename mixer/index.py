@@ -1,16 +1,19 @@
 """The index of dedup, on disk: each unit's keys, sorted, made once in PREPARE; and the keys that documents share.
 
-A run is an Arrow file of batches, each sorted by key: `key` uint64, `place` uint32 (row * columns of keys + column). A
-later round, or a larger mix, adds runs and makes none again. The keys are looked at range by range of their values, so
-that a range of all runs together fits in memory; a range is a pure task, for any worker.
+A run is an Arrow file of batches, each sorted by key: `key` uint64, `place` uint32 (row * columns of keys + column);
+batch i has the keys whose upper bits are i modulo SLICES, so a worker reads no more of a run than it looks at. A later
+round, or a larger mix, adds runs and makes none again. The keys are looked at range by range of their values, so that a
+range of all runs together fits in memory; a range is a pure task, for any worker.
 """
 
 from __future__ import annotations
 
-import shutil
+import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,13 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.dedup import Shared, find_shared
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.files import committed, json_digest
+from gpts_data.pipelines.files import committed, json_digest, write_json
+from gpts_data.pipelines.places import brought, place, reading, remove
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 
 RANGE_KEYS = 4_000_000  # of all runs: 32 bytes each while they are sorted, some 130 MB a worker
 RUN_KEYS = 1_000_000  # a unit of many documents has several sorted batches
+SLICES, SLICE = 64, np.uint64(58)  # of the values of keys: how many, and above which bits their number is
 RUN = pa.schema([("key", pa.uint64()), ("place", pa.uint32())])
 FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32())])
 UNIT = np.uint64(32)  # a place among all units: the unit's number above these bits
@@ -32,9 +37,12 @@ UNIT = np.uint64(32)  # a place among all units: the unit's number above these b
 
 @dataclass(frozen=True)
 class Range:
-    """One task: what the runs share among the keys from `start` to `stop` (None: to the last)."""
+    """One task: what the runs share among the keys from `start` to `stop` (None: to the last).
 
-    runs: tuple[Path, ...]
+    `runs` is a file with their paths: 3,000 of them in each of 190 tasks would be 50 MB to send.
+    """
+
+    runs: Path
     start: int
     stop: int | None
     path: Path
@@ -64,9 +72,11 @@ class RunWriter:
         flat, first = keys.ravel(), self._rows * keys.shape[1]
         place = np.flatnonzero(flat)
         place = place[np.argsort(flat[place], kind="stable")]
-        self._writer.write_batch(
-            pa.RecordBatch.from_arrays([pa.array(flat[place]), pa.array(first + place).cast(pa.uint32())], schema=RUN)
-        )
+        found, place = flat[place], (first + place).astype(np.uint32)
+        bounds = [*np.searchsorted(found, np.arange(SLICES, dtype=np.uint64) << SLICE).tolist(), len(found)]
+        for start, stop in pairwise(bounds):
+            columns = [pa.array(found[start:stop]), pa.array(place[start:stop])]
+            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=RUN))
         self.n_keys += len(place)
         self._rows += len(keys)
         self._keys, self._held = [], 0
@@ -85,8 +95,12 @@ def ranges(runs: Sequence[Path], n_keys: int, folder: Path) -> list[Range]:
     count = -(-n_keys // RANGE_KEYS) or 1
     bounds = [2**64 * i // count for i in range(count)]
     key = json_digest([count, *(run.name for run in runs)])
+    names = [str(run) for run in runs]
+    listing = folder / key[:16] / f"runs-{json_digest(names)[:16]}.json"
+    if not listing.exists():
+        write_json(listing, names)
     return [
-        Range(tuple(runs), start, stop, folder / key[:16] / f"{i:05d}.arrow", key)
+        Range(listing, start, stop, folder / key[:16] / f"{i:05d}.arrow", key)
         for i, (start, stop) in enumerate(zip(bounds, [*bounds[1:], None], strict=True))
     ]
 
@@ -107,30 +121,33 @@ def search(task: Range) -> dict[str, Any]:
 def _gather(task: Range) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The keys of the range, and their places among all units."""
     keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-    for number, run in enumerate(task.runs):
-        for found, place in _slices(run, task.start, task.stop):
+    for number, run in enumerate(json.loads(task.runs.read_bytes())):
+        for found, at in _slices(place(run), task.start, task.stop):
             keys.append(found)
-            places.append(place.astype(np.uint64) + (np.uint64(number) << UNIT))
+            places.append(at.astype(np.uint64) + (np.uint64(number) << UNIT))
     return np.concatenate(keys), np.concatenate(places)
 
 
 def _slices(run: Path, start: int, stop: int | None) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
-    with pa.memory_map(str(run)) as file, pa.ipc.open_file(file) as reader:
+    """The keys of a run in a range, and their places. Of batches that cannot have any nothing is read."""
+    first, last = start >> int(SLICE), (2**64 - 1 if stop is None else stop - 1) >> int(SLICE)
+    with reading(run) as file, pa.ipc.open_file(file) as reader:
         for i in range(reader.num_record_batches):
+            if not first <= i % SLICES <= last:
+                continue
             batch = reader.get_batch(i)
             keys = batch.column("key").to_numpy()
-            first = int(np.searchsorted(keys, np.uint64(start)))
-            last = len(keys) if stop is None else int(np.searchsorted(keys, np.uint64(stop)))
-            yield keys[first:last].copy(), batch.column("place").to_numpy()[first:last]
+            low = int(np.searchsorted(keys, np.uint64(start)))
+            high = len(keys) if stop is None else int(np.searchsorted(keys, np.uint64(stop)))
+            yield keys[low:high].copy(), batch.column("place").to_numpy()[low:high]
 
 
 class Index:
     """What was found in all ranges; `of` gives it unit by unit."""
 
-    def __init__(self, tasks: Sequence[Range]) -> None:
+    def __init__(self, tasks: Sequence[Range], scratch: Path) -> None:
         receipts = [search(task) for task in tasks]
-        self._files = [pa.memory_map(str(task.path)) for task in tasks]
-        batches = [pa.ipc.open_file(file).get_batch(0) for file in self._files]
+        batches = [_mapped(brought(task.path, scratch)) for task in tasks]
         self._places = [batch.column("place").to_numpy() for batch in batches]
         self._groups = [batch.column("group").to_numpy() for batch in batches]
         self._first = np.cumsum([0, *(receipt["groups"] for receipt in receipts)])
@@ -140,13 +157,19 @@ class Index:
         """What the documents of one unit share with others, places counted within the unit."""
         below = np.array([number, number + 1], dtype=np.uint64) << UNIT
         places, groups = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
-        for place, group, first in zip(self._places, self._groups, self._first, strict=False):
-            start, stop = np.searchsorted(place, below)
-            places.append(place[start:stop] - below[0])
+        for at, group, first in zip(self._places, self._groups, self._first, strict=False):
+            start, stop = np.searchsorted(at, below)
+            places.append(at[start:stop] - below[0])
             groups.append((group[start:stop] + first).astype(np.uint32))
         place = np.concatenate(places)
         order = np.argsort(place)
         return Shared(place[order], np.concatenate(groups)[order], self.n_groups)
+
+
+def _mapped(path: Path) -> pa.RecordBatch:
+    """The batch stays mapped when its file is closed: no descriptor is held for each of the ranges."""
+    with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+        return reader.get_batch(0)
 
 
 @contextmanager
@@ -155,5 +178,6 @@ def index(runs: Sequence[Path], n_keys: int, folder: Path, engine: Engine) -> It
     tasks = ranges(runs, n_keys, folder)
     for _ in engine.map(search, tasks):
         pass
-    yield Index(tasks)
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="gpts-data-") as scratch:
+        yield Index(tasks, Path(scratch))
+    remove(folder)

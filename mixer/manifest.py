@@ -14,8 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.pipelines.errors import LockedError, UsageError, VerificationError
 from gpts_data.pipelines.files import json_digest, pretty_json, write_json
+from gpts_data.pipelines.places import create, is_remote, store_errors
 
 FORMAT = "gpts-data mix"
 FORMAT_VERSION = 1
@@ -25,12 +26,18 @@ _LIBRARIES = ("gpts-data", "datatrove", "tokenizers", "spacy", "pyarrow", "numpy
 
 
 def write_manifest(folder: Path, content: dict[str, Any], encoders: Sequence[str] = ()) -> dict[str, Any]:
-    """Seal and write `content`; returns the manifest. `encoders`: library and version of those that made the ids."""
+    """Seal and write `content`; returns the manifest. `encoders`: library and version of those that made the ids.
+
+    Raises `LockedError` when a store has one already.
+    """
     manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **content}
     manifest["root_digest"] = root_digest(manifest)
     manifest["environment"] = {**environment(), "encoders": list(encoders)}
     manifest["checksum"] = checksum(manifest)
-    write_json(folder / NAME, manifest)
+    if not is_remote(folder):
+        write_json(folder / NAME, manifest)
+    elif not create(folder / NAME, pretty_json(manifest)):
+        raise LockedError(f"{folder / NAME} is there already: another build was faster; run the same command again")
     return manifest
 
 
@@ -41,7 +48,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        content = path.read_bytes()
+        with store_errors(path):
+            content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         half = " (a build is half-finished there: run the same build-mix command again)"
         raise UsageError(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.manifest import read_manifest
 from gpts_data.mixer.permutation import Passes
+from gpts_data.pipelines.places import is_remote, place, read_range, store_errors
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,13 @@ class Mix:
         return tuple(self.path / shard["file"] for shard in self.manifest["shards"])
 
     def shard(self, number: int) -> NDArray[np.uint16]:
-        """Windows of one shard, memory-mapped: uint16, shape (windows, window)."""
+        """Windows of one shard, memory-mapped, or from a store, whole: uint16, shape (windows, window)."""
         return map_windows(self.shards[number], self.window)
+
+    def row(self, shard: int, row: int) -> NDArray[np.uint16]:
+        """One window of a shard, and no other is read: uint16, shape (window,)."""
+        window: NDArray[np.uint16] = read_windows(self.shards[shard], self.window, row, row + 1)[0]
+        return window
 
     def validation(self, source: str) -> NDArray[np.uint16]:
         """Held-out windows of one source: uint16, shape (windows, window); may have no rows."""
@@ -75,12 +81,27 @@ class Mix:
 
 
 def open_mix(path: str | Path) -> Mix:
-    """Open a finished mix. Raises `NotAMixError` when there is no readable manifest.json."""
-    return Mix(Path(path), read_manifest(Path(path)))
+    """Open a finished mix, in a folder or at an address like s3://bucket/mix.
+
+    Raises `UsageError` when there is none, `VerificationError` when its manifest is damaged.
+    """
+    return Mix(place(path), read_manifest(place(path)))
 
 
 def map_windows(path: Path, window: int) -> NDArray[np.uint16]:
-    """A headerless little-endian uint16 file as rows of `window` ids; memory-mapped unless empty."""
+    """A headerless little-endian uint16 file as rows of `window` ids; memory-mapped unless empty or in a store."""
+    if is_remote(path):
+        with store_errors(path):
+            content = path.read_bytes()
+        return np.frombuffer(content, dtype=np.dtype("<u2")).reshape(-1, window)
     if path.stat().st_size == 0:
         return np.empty((0, window), dtype="<u2")
     return np.memmap(path, dtype="<u2", mode="r").reshape(-1, window)
+
+
+def read_windows(path: Path, window: int, start: int, stop: int) -> NDArray[np.uint16]:
+    """Rows `start..stop` of such a file: uint16, shape (stop - start, window)."""
+    if not is_remote(path):
+        return map_windows(path, window)[start:stop]
+    content = read_range(path, start * window * 2, stop * window * 2)
+    return np.frombuffer(content, dtype=np.dtype("<u2")).reshape(-1, window)

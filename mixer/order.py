@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix
 from gpts_data.pipelines.errors import DataError, UsageError
+from gpts_data.pipelines.places import is_remote
 
 
 class Order:
@@ -42,6 +43,8 @@ class Order:
         """The shard that holds a position, and its row there."""
         number = int(np.searchsorted(self._ends, position, side="right"))
         if number not in self._shards:
+            if is_remote(self.mix.path):
+                self._shards.clear()  # there it is whole in memory, 134 MB
             self._shards[number] = self._open(number)
         shard = self._shards[number]
         return shard, position - int(self._ends[number]) + len(shard)

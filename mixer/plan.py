@@ -8,6 +8,7 @@ is refused.
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gpts_data.pipelines.decompress import COMPRESSED
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.files import json_digest, write_json
 from gpts_data.pipelines.patience import Patience
+from gpts_data.pipelines.places import is_remote
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.signatures import VERSION
 from gpts_data.pipelines.sources import Listing, Unit, check_columns, list_files, split
@@ -49,12 +51,19 @@ class Plan:
     @property
     def access(self) -> Access:
         """How the sources are reached; not part of what the bytes are a function of."""
-        return Access(self.work / "spool", self.patience)
+        return Access(self.scratch / "spool", self.patience)
 
     @property
     def work(self) -> Path:
         """Everything that is gone when the build is finished."""
         return self.folder / WORK
+
+    @property
+    def scratch(self) -> Path:
+        """What must be on a machine's own disk: `work`, unless that is in a store."""
+        if not is_remote(self.work):
+            return self.work
+        return Path(tempfile.gettempdir()) / f"gpts-data-{json_digest(str(self.folder))[:16]}"
 
     @property
     def units(self) -> Path:

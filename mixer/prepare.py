@@ -9,7 +9,7 @@ compares (index.py).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from gpts_data.mixer.index import run_writer
 from gpts_data.mixer.shown import Shown
 from gpts_data.pipelines.decontaminate import finder
 from gpts_data.pipelines.faults import damage, separate
-from gpts_data.pipelines.files import committed, file_digest
+from gpts_data.pipelines.files import committed, written
 from gpts_data.pipelines.filters import Clean, cleaner
 from gpts_data.pipelines.hashes import hash_strings
+from gpts_data.pipelines.places import reading
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.signatures import Dedup, signer
@@ -102,27 +103,28 @@ def prepare(task: Prepare) -> dict[str, Any]:
     damaged: list[str] = []
     dropped: Counter[str] = Counter()
     shown = Shown(task.keep_dropped)
-    with committed(task.path) as file, pa.ipc.new_file(file, UNIT) as writer, run_writer(task.run) as run:
-        for batch in read(task.source, task.unit, task.access):
-            damaged += damage(batch)
-            sound, faults = separate(batch)
-            cleaned, reasons = cleaner(task.clean).clean(sound)
-            shown.add_batch(sound, reasons, task.unit.name, DRAW_SEED)
-            n_read += batch.num_rows
-            n_kept += cleaned.num_rows
-            dropped += faults + Counter(reasons.drop_null().to_pylist())
-            if cleaned.num_rows:
-                run.add(signer(task.dedup).sign(cleaned))
-                encoded = _encode(cleaned, task, coder, proof)
-                n_tokens += len(encoded.column("ids").values)
-                writer.write_batch(encoded)
+    with committed(task.path) as file, run_writer(task.run) as run:
+        with pa.ipc.new_file(file, UNIT) as writer:
+            for batch in read(task.source, task.unit, task.access):
+                damaged += damage(batch)
+                sound, faults = separate(batch)
+                cleaned, reasons = cleaner(task.clean).clean(sound)
+                shown.add_batch(sound, reasons, task.unit.name, DRAW_SEED)
+                n_read += batch.num_rows
+                n_kept += cleaned.num_rows
+                dropped += faults + Counter(reasons.drop_null().to_pylist())
+                if cleaned.num_rows:
+                    run.add(signer(task.dedup).sign(cleaned))
+                    encoded = _encode(cleaned, task, coder, proof)
+                    n_tokens += len(encoded.column("ids").values)
+                    writer.write_batch(encoded)
+        facts = written(file)
     if task.keep_dropped:
         shown.save(task.shown)
     return write_receipt(
         task.receipt, task.key, source=task.source.name, unit=task.unit.name, read=n_read, kept=n_kept,
         dropped=dict(dropped), damaged=damaged[:NAMED], n_damaged=len(damaged), tokens=n_tokens,
-        bytes=task.path.stat().st_size, sha256=file_digest(task.path), keys=run.n_keys,
-        encoder=coder.name, proven={"documents": proof.documents, "bytes": proof.text_bytes},
+        keys=run.n_keys, **facts, encoder=coder.name, proven={"documents": proof.documents, "bytes": proof.text_bytes},
     )  # fmt: skip
 
 
@@ -150,9 +152,10 @@ def _matches(batch: pa.RecordBatch, benchmarks: Benchmarks | None) -> pa.ListArr
     return finder(benchmarks.folder, benchmarks.ngram).find(batch.column("text"))
 
 
-def unit_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """The record batches of a unit file, memory-mapped: a column that is not touched is not read."""
-    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+def unit_batches(path: Path, columns: Sequence[str] = tuple(UNIT.names)) -> Iterator[pa.RecordBatch]:
+    """The record batches of a unit file, with these columns in the file's order; no other is read."""
+    options = pa.ipc.IpcReadOptions(included_fields=[UNIT.get_field_index(name) for name in columns])
+    with reading(path) as source, pa.ipc.open_file(source, options=options) as reader:
         for i in range(reader.num_record_batches):
             yield reader.get_batch(i)
 
@@ -161,7 +164,7 @@ def document_columns(path: Path) -> tuple[NDArray[np.uint32], NDArray[np.uint64]
     """Of all documents of a unit: tokens, draws, matches."""
     columns = "tokens", "draw", "matches"
     empty = pa.RecordBatch.from_pylist([], schema=UNIT)
-    batches = [batch.select(columns) for batch in (empty, *unit_batches(path))]
+    batches = [batch.select(columns) for batch in (empty, *unit_batches(path, columns))]
     table = pa.Table.from_batches(batches).combine_chunks()
     tokens, draws, matches = (table.column(name) for name in columns)
     return tokens.to_numpy(), draws.to_numpy(), matches.chunk(0) if matches.num_chunks else empty.column("matches")

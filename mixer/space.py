@@ -17,12 +17,15 @@ from gpts_data.mixer.needs import ID_BYTES, disk_bytes
 from gpts_data.mixer.plan import Plan
 from gpts_data.pipelines.disk import free_bytes, used_bytes
 from gpts_data.pipelines.errors import StorageError
+from gpts_data.pipelines.places import is_remote
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def room_to_begin(plan: Plan) -> None:
     """Raise `StorageError` when the disk cannot hold the ids three times, counting what is there of them."""
+    if is_remote(plan.folder):
+        return
     tokens = sum(plan.recipe.windows) * plan.recipe.window
     copies = 2 if plan.keep_units else 3
     _require(plan, copies * tokens * ID_BYTES - used_bytes(plan.folder), "the build")
@@ -30,6 +33,8 @@ def room_to_begin(plan: Plan) -> None:
 
 def room_to_cut(plan: Plan, cuts: Sequence[Cut], shards: Sequence[Shard]) -> None:
     """Raise `StorageError` when cuts and shards that are not there yet have no room."""
+    if is_remote(plan.folder):
+        return
     units = sum(task.parts[0].tokens for task in cuts if not task.path.exists())
     windows = sum(task.stop - task.start for task in shards if not task.path.exists())
     budget = sum(plan.recipe.windows) * plan.recipe.window
@@ -42,7 +47,7 @@ def told(plan: Plan) -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        if getattr(error.__cause__, "errno", None) not in FULL:
+        if is_remote(plan.folder) or getattr(error.__cause__, "errno", None) not in FULL:
             raise
         wanted, there, free = disk_bytes(plan.recipe), used_bytes(plan.folder), free_bytes(plan.folder)
         raise StorageError(

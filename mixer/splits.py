@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix, map_windows
 from gpts_data.pipelines.errors import VerificationError
+from gpts_data.pipelines.places import load_npy
 
 CHUNK = 8192  # windows: 8 MB of ids at 512 a window
 
@@ -35,7 +36,7 @@ class Rows:
         if self.source is not None:
             numbers = np.full(self.windows, self.source, np.uint8)
         else:
-            numbers = np.load(self.path.with_suffix(".windows.npy"), mmap_mode="r")["source"]
+            numbers = load_npy(self.path.with_suffix(".windows.npy"))["source"]
         for start in range(0, self.windows, CHUNK):
             yield numbers[start : start + CHUNK]
 

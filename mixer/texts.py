@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.places import reading
 from gpts_data.tokenizer.encode import Encoder
 
 OPEN = 64  # units that stay mapped
@@ -48,6 +49,6 @@ class Texts:
 
 def _open(path: Path) -> tuple[pa.ipc.RecordBatchFileReader, NDArray[np.int64]]:
     """A mapped unit, and the row at which each of its batches begins."""
-    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    reader = pa.ipc.open_file(reading(path))
     rows = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
     return reader, np.cumsum([0, *rows])[:-1]

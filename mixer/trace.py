@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix
 from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.places import load_npy, reading
 from gpts_data.tokenizer.encode import Encoder
 
 
@@ -48,7 +49,7 @@ def trace(mix: Mix, token: int) -> Origin:
         document_token_offset=place - document["start"],
         revision=facts["revision"],
         window=window,
-        id=int(mix.shard(shard)[row, column]),
+        id=int(mix.row(shard, row)[column]),
         text=Encoder(mix.tokenizer).decode(ids),
     )
 
@@ -72,8 +73,7 @@ def locate(mix: Mix, position: int) -> tuple[int, int]:
 
 def sidecar(mix: Mix, shard: int) -> NDArray[Any]:
     """The sidecar of a shard: source number and window number of each row; memory-mapped."""
-    array: NDArray[Any] = np.load(mix.shards[shard].with_suffix(".windows.npy"), mmap_mode="r")
-    return array
+    return load_npy(mix.shards[shard].with_suffix(".windows.npy"))
 
 
 def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
@@ -82,7 +82,8 @@ def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
     tables = [f for f in mix.manifest["files"] if f["file"].startswith(prefix) and f["file"].endswith(".parquet")]
     starts = [file["start"] for file in tables]
     file = tables[int(np.searchsorted(starts, place, side="right")) - 1]
-    table = pq.read_table(mix.path / file["file"])
+    with reading(mix.path / file["file"]) as content:
+        table = pq.read_table(content)
     row = int(np.searchsorted(table.column("start").to_numpy(), place, side="right")) - 1
     return dict(table.slice(row, 1).to_pylist()[0])
 
@@ -94,7 +95,7 @@ def stream(mix: Mix, source: int, start: int, stop: int) -> NDArray[np.uint16]:
     rows = []
     for position in positions_of(mix, source, order.first(np.arange(first, last))).tolist():
         shard, row = locate(mix, position)
-        rows.append(mix.shard(shard)[row])
+        rows.append(mix.row(shard, row))
     return np.concatenate(rows)[start - first * size : stop - first * size]
 
 

@@ -18,6 +18,7 @@ from gpts_data.mixer.ids import find_rows
 from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.trace import positions_of
 from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.places import reading
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def _tables(mix: Mix, source: str, held_out: bool) -> list[Path]:
 def _rows(table: Path, document_id: str) -> Iterator[dict[str, Any]]:
     rows = find_rows(table, document_id)
     if len(rows):
-        found = pq.read_table(table).take(pa.array(rows)).to_pylist()
+        with reading(table) as content:
+            found = pq.read_table(content).take(pa.array(rows)).to_pylist()
         yield from (row for row in found if row["id"] == document_id)
 
 

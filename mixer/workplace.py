@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from gpts_data.mixer.lease import leased
 from gpts_data.mixer.plan import UNITS, Plan
 from gpts_data.pipelines.errors import LockedError
 from gpts_data.pipelines.files import TEMPORARY_SUFFIX, storage_errors
+from gpts_data.pipelines.places import is_remote, remove
 
 
 @contextmanager
-def locked(plan: Plan) -> Iterator[None]:
-    """One build per folder, and per folder of kept units. Raises `LockedError`."""
+def locked(plan: Plan) -> Iterator[Callable[[], None]]:
+    """One build per folder, and per folder of kept units; gives what `held` gives. Raises `LockedError`."""
     with ExitStack() as stack:
-        stack.enter_context(held(plan.work, _refusal(plan.folder)))
+        checks = [stack.enter_context(held(plan.work, _refusal(plan.folder)))]
         stack.callback(_leave_units, plan)
         if plan.keep_units:
-            stack.enter_context(held(plan.keep_units, _refusal(plan.keep_units)))
-        yield
+            checks.append(stack.enter_context(held(plan.keep_units, _refusal(plan.keep_units))))
+        yield lambda: _call(checks)
+
+
+def _call(checks: Sequence[Callable[[], None]]) -> None:
+    for check in checks:
+        check()
 
 
 def _refusal(folder: Path) -> str:
@@ -28,8 +34,15 @@ def _refusal(folder: Path) -> str:
 
 
 @contextmanager
-def held(work: Path, refusal: str) -> Iterator[None]:
-    """One writer per folder of work. The lock dies with its process. Raises `LockedError` with the text `refusal`."""
+def held(work: Path, refusal: str) -> Iterator[Callable[[], None]]:
+    """One writer per folder of work. The lock dies with its process. Raises `LockedError` with the text `refusal`.
+
+    What it gives is called now and then, and raises when the lock of a store was lost.
+    """
+    if is_remote(work):
+        with leased(work / "lock", refusal) as lease:
+            yield lease.check
+        return
     from filelock import FileLock, Timeout
 
     with storage_errors(work):
@@ -40,7 +53,7 @@ def held(work: Path, refusal: str) -> Iterator[None]:
     except Timeout as error:
         raise LockedError(refusal) from error
     try:
-        yield
+        yield lambda: None
     finally:
         lock.release()
 
@@ -48,6 +61,8 @@ def held(work: Path, refusal: str) -> Iterator[None]:
 def sweep(*folders: Path) -> None:
     """Remove what a killed build was writing when it died."""
     for folder in folders:
+        if is_remote(folder):
+            continue  # an upload that died left nothing that has a name
         for path in folder.rglob(f"*{TEMPORARY_SUFFIX}"):
             path.unlink()
 
@@ -55,12 +70,13 @@ def sweep(*folders: Path) -> None:
 def abandon(plan: Plan) -> None:
     """Give up a plan that cannot become a mix. Its units stay: a smaller one in this folder finds them."""
     (plan.work / "plan.json").unlink()
-    shutil.rmtree(plan.folder / "tokenizer", ignore_errors=True)
+    remove(plan.folder / "tokenizer")
 
 
 def clean_up(plan: Plan) -> None:
     """Remove the work of a finished build; what is left is the result."""
-    shutil.rmtree(plan.work)
+    remove(plan.work)
+    remove(plan.scratch)
 
 
 def _leave_units(plan: Plan) -> None:
@@ -68,7 +84,7 @@ def _leave_units(plan: Plan) -> None:
     if not plan.work.exists() or (plan.work / "plan.json").exists():
         return
     for entry in [entry for entry in plan.work.iterdir() if entry.name != UNITS]:
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    for folder in (plan.work, plan.folder):
+        remove(entry)
+    for folder in () if is_remote(plan.folder) else (plan.work, plan.folder):
         if not any(folder.iterdir()):
             folder.rmdir()

@@ -28,6 +28,7 @@ from gpts_data.pipelines.benchmarks import Benchmark, check_benchmark, read_item
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.files import committed
 from gpts_data.pipelines.ngrams import LEAST, Finder, Ngrams, cut, text_of
+from gpts_data.pipelines.places import reading
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Listing
@@ -122,7 +123,7 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _read(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+    with reading(path) as file, pa.ipc.open_file(file) as reader:
         return reader.read_all()
 
 

@@ -1,7 +1,8 @@
 """Files that are either whole or absent, their digests, and JSON that has one spelling.
 
 The only place that renames a file into being. Commit protocol: temporary file in the same folder, fsync, rename, fsync
-of the folder (open + write + rename alone is not crash-safe, and the rename lasts only once its folder is synced).
+of the folder (open + write + rename alone is not crash-safe, and the rename lasts only once its folder is synced). In a
+store (places.py) an upload is all of that: it is written beside the worker, then put there whole.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import hashlib
 import json
 import os
 import platform
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from gpts_data.pipelines.errors import StorageError
+from gpts_data.pipelines.places import is_remote, store_errors, upload
 
 TEMPORARY_SUFFIX = ".tmp"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
@@ -28,8 +31,14 @@ _NO_LINKS = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS
 def committed(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` only when the block ends without an error.
 
-    Raises `StorageError` when the disk refuses; nothing is left under `path` then.
+    Raises `StorageError` when the disk or the store refuses; nothing is left under `path` then.
     """
+    if is_remote(path):
+        with storage_errors(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile(prefix="gpts-data-") as whole:
+            yield cast(IO[bytes], whole)
+            whole.flush()
+            upload(Path(whole.name), path)
+        return
     # of this thread of this process of this machine: a folder may be shared, and a dask worker has many threads
     writer = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f"{path.name}.{writer}{TEMPORARY_SUFFIX}")
@@ -46,14 +55,22 @@ def committed(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
-def bring_in(written: Path, path: Path) -> None:
+def written(file: IO[bytes]) -> dict[str, Any]:
+    """Size and sha256, hex, of what was written into a `committed` file so far."""
+    file.flush()
+    return {"bytes": os.fstat(file.fileno()).st_size, "sha256": file_digest(Path(file.name))}
+
+
+def bring_in(whole: Path, path: Path) -> None:
     """Give a file that is whole and synced its name."""
-    os.replace(written, path)
+    os.replace(whole, path)
     sync_folder(path.parent)
 
 
 def link(source: Path, path: Path) -> bool:
     """Give the file `source` a second name, `path`; False where the file system cannot, so that it must be copied."""
+    if is_remote(source):
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), path)
@@ -111,5 +128,5 @@ def json_digest(value: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """sha256, hex, of a file's bytes."""
-    with open(path, "rb") as file:
+    with store_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,20 +10,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gpts_data.pipelines.files import write_json
+from gpts_data.pipelines.files import pretty_json, write_json
+from gpts_data.pipelines.places import create, is_remote, replace_content, store_errors
 
 
 def write_receipt(path: Path, key: str, **facts: Any) -> dict[str, Any]:
     """Write the receipt and return it: `key` plus the stage's facts (counts, names, digests)."""
     receipt = {"key": key, **facts}
-    write_json(path, receipt)
+    if not is_remote(path):
+        write_json(path, receipt)
+    elif not create(path, pretty_json(receipt)):
+        if there := read_receipt(path, key):  # the same work done twice: the first one counts
+            return there
+        replace_content(path, pretty_json(receipt))
     return receipt
 
 
 def read_receipt(path: Path, key: str) -> dict[str, Any] | None:
     """The receipt under `path`, or None when there is none for these inputs."""
     try:
-        receipt = json.loads(path.read_bytes())
+        with store_errors(path):
+            receipt = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     return receipt if receipt["key"] == key else None

@@ -19,7 +19,7 @@ from gpts_data.pipelines.hashes import hash_strings, hash_texts, spans
 from gpts_data.pipelines.letters import letters
 from gpts_data.pipelines.minhash import coefficients, hash_bands
 
-VERSION = 2  # of the keys; prepared units with others are done again
+VERSION = 3  # of the keys and their files; prepared units with others are done again
 TEXT, ID, URL, FIRST_BAND = range(4)
 REASONS = ("exact_duplicate", "id_duplicate", "url_duplicate", "near_duplicate")
 

@@ -27,9 +27,10 @@ ROOMS = {
     "fastokens": ("tokenizer/fast.py",),
     "numba": ("pipelines/", "tokenizer/", "mixer/"),
     "psutil": ("validation/machine.py",),
+    "upath": ("pipelines/places.py",),
     "packaging": ("validation/installed.py",),
 }
-HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens",
+HEAVY = {"torch", "upath", "s3fs", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens",
          "lm_eval"}  # fmt: skip
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
 

@@ -20,8 +20,9 @@ import pyarrow as pa
 from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.faults import separate
-from gpts_data.pipelines.files import committed, file_digest, json_digest
+from gpts_data.pipelines.files import committed, json_digest, written
 from gpts_data.pipelines.filters import Clean, cleaner
+from gpts_data.pipelines.places import reading
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Listing, Source, Unit, read, split
@@ -105,15 +106,17 @@ def draw(piece: Piece) -> dict[str, Any]:
     if receipt := read_receipt(path, key):
         return receipt
     taken = 0
-    with committed(piece.path) as file, pa.ipc.new_file(file, TEXTS) as writer:
-        for texts in _cleaned(piece):
-            ends = taken + np.cumsum([len(text.encode()) for text in texts])
-            texts = texts[: int(np.searchsorted(ends, piece.quota)) + 1]
-            taken = int(ends[len(texts) - 1])
-            writer.write_batch(pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=TEXTS))
-            if taken >= piece.quota:
-                break
-    return write_receipt(path, key, bytes=taken, sha256=file_digest(piece.path))
+    with committed(piece.path) as file:
+        with pa.ipc.new_file(file, TEXTS) as writer:
+            for texts in _cleaned(piece):
+                ends = taken + np.cumsum([len(text.encode()) for text in texts])
+                texts = texts[: int(np.searchsorted(ends, piece.quota)) + 1]
+                taken = int(ends[len(texts) - 1])
+                writer.write_batch(pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=TEXTS))
+                if taken >= piece.quota:
+                    break
+        facts = written(file)
+    return write_receipt(path, key, bytes=taken, sha256=facts["sha256"])
 
 
 def train(
@@ -179,6 +182,6 @@ class _Sample:
 
     def __iter__(self) -> Iterator[list[str]]:
         for piece in self.pieces:
-            with pa.ipc.open_file(pa.memory_map(str(piece.path))) as reader:
+            with pa.ipc.open_file(reading(piece.path)) as reader:
                 for i in range(reader.num_record_batches):
                     yield reader.get_batch(i).column("text").to_pylist()

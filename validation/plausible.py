@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix
+from gpts_data.pipelines.places import load_npy
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.verify import Problem
 
@@ -109,7 +110,7 @@ def _places(mix: Mix, file: str, count: int) -> NDArray[np.int64]:
     passes = np.array([mix.manifest["sources"][name]["epochs"] for name in mix.sources])
     if (passes <= 1).all() or not file.startswith("shards/"):
         return np.full(count, -1, np.int64)
-    rows = np.load((mix.path / file).with_suffix(".windows.npy"), mmap_mode="r")[:count]
+    rows = load_npy((mix.path / file).with_suffix(".windows.npy"))[:count]
     source = rows["source"].astype(np.int64)
     return np.where(passes[source] > 1, source << 32 | rows["window"], -1)
 

@@ -24,6 +24,7 @@ import torch
 from gpts_data.mixer.mix import Mix
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
 from gpts_data.pipelines.files import storage_errors, write_bytes, write_json
+from gpts_data.pipelines.places import is_inside
 from gpts_data.validation.checkpoint import drop_checkpoints, load_checkpoint, save_checkpoint, weights
 from gpts_data.validation.curves import draw_curves
 from gpts_data.validation.device import model_flops_utilization, processes
@@ -114,7 +115,7 @@ def _check(mix: Mix, out: Path, schedule: Schedule, validate_every: int) -> None
         raise UsageError(f"steps = {schedule.steps}, batch_size = {schedule.batch}: expected at least 1 of each")
     if mix.windows < 1:
         raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
-    if out.resolve().is_relative_to(mix.path.resolve()):
+    if is_inside(out, mix.path):
         raise ForeignFolderError(f"{out}: inside the mix, which verify would then refuse; choose another folder")
     if out.exists() and not out.is_dir():
         raise ForeignFolderError(f"{out}: a file; expected a folder for the run")

