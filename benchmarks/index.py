@@ -1,14 +1,16 @@
 """Memory and time of the dedup stage at millions of documents, from keys made up.
 
-    python -m benchmarks.index [--documents 1M --documents 10M]
+    python -m benchmarks.index [--documents 1M --documents 4M --documents 16M] [--workers 1 --workers 2]
 
 Units of 13,000 documents, 17 keys each: 85% random, 10% with all keys of an earlier document, 5% with one of its bands.
-Each size in a fresh process that writes the runs, searches the ranges and walks over the documents as a build does;
-bytes are the growth of the peak over what the process had before. Keys that are shared are counted beside it.
+Each size in a fresh process that writes the runs, searches the ranges (itself, or by dask workers) and walks over the
+documents as a build does; bytes are the growth of the peak over what the process had before, of a worker over what it
+had before the range that took the most.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -21,30 +23,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.cli.options import Quantity
+from gpts_data.mixer.index import Range, search
 
 UNIT = 13_000
 COLUMNS = 17
 
 
 @click.command()
-@click.option("--documents", type=Quantity(), multiple=True, default=["1M", "10M"], show_default=True)
+@click.option("--documents", type=Quantity(), multiple=True, default=["1M", "4M", "16M"], show_default=True)
+@click.option("--workers", type=int, multiple=True, default=[1, 2], show_default=True)
 @click.option("--only", type=int, hidden=True)
-def main(documents: tuple[int, ...], only: int | None) -> None:
+def main(documents: tuple[int, ...], workers: tuple[int, ...], only: int | None) -> None:
     if only:
-        print(json.dumps(measure(only)))
+        print(json.dumps(measure(only, workers[0])))
         return
-    print("| documents | write s | search s | walk s | peak bytes a document: search | walk | on the disk |")
-    print("|---:|---:|---:|---:|---:|---:|---:|")
-    for n in documents:
-        command = [sys.executable, "-m", "benchmarks.index", f"--only={n}"]
+    print("| documents | workers | write s | search s | walk s | peak MB: a range | walk | walk, bytes a document |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for n, count in itertools.product(documents, workers):
+        command = [sys.executable, "-m", "benchmarks.index", f"--only={n}", f"--workers={count}"]
         found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         seconds = " | ".join(f"{found[part]:.1f}" for part in ("write", "search", "walk"))
-        memory = (f"{found[part] / n:.1f} ({found[part] / 1e6:.0f} MB)" for part in ("search_bytes", "walk_bytes"))
-        print(f"| {n:,} | {seconds} | {' | '.join(memory)} | {found['disk'] / n:.0f} |")
+        memory = " | ".join(f"{found[part] / 1e6:.0f}" for part in ("search_bytes", "walk_bytes"))
+        print(f"| {n:,} | {count} | {seconds} | {memory} | {found['walk_bytes'] / n:.1f} |", flush=True)
 
 
-def measure(n: int) -> dict[str, float]:
-    from gpts_data.mixer.index import Index, ranges, search
+def measure(n: int, workers: int) -> dict[str, float]:
+    from gpts_data.mixer.index import Index, ranges
+    from gpts_data.pipelines.execute import open_engine
 
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -52,17 +57,22 @@ def measure(n: int) -> dict[str, float]:
         began = time.perf_counter()
         runs, n_keys = write(n, folder, rng)
         found: dict[str, float] = {"write": time.perf_counter() - began}
+        with open_engine(workers) as engine:
+            began = time.perf_counter()
+            tasks = ranges(runs, n_keys, folder / "index")
+            found["search_bytes"] = max(engine.map(grown, tasks))
+            found["search"] = time.perf_counter() - began
         before = reset_peak()
         began = time.perf_counter()
-        tasks = ranges(runs, n_keys, folder / "index")
-        for task in tasks:
-            search(task)
-        found |= {"search": time.perf_counter() - began, "search_bytes": peak() - before}
-        found["disk"] = sum(path.stat().st_size for path in folder.rglob("*.arrow"))
-        before = reset_peak()
-        began = time.perf_counter()
-        walk(Index(tasks), n, len(runs))
+        walk(Index(tasks, folder), n, len(runs))
         return found | {"walk": time.perf_counter() - began, "walk_bytes": peak() - before}
+
+
+def grown(task: Range) -> int:
+    """Search a range; bytes by which the peak of the process grew over what it had."""
+    before = reset_peak()
+    search(task)
+    return peak() - before
 
 
 def write(n: int, folder: Path, rng: np.random.Generator) -> tuple[list[Path], int]:
