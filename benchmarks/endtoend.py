@@ -2,7 +2,7 @@
 
     python -m benchmarks.endtoend CORPUS [--megabytes 120] [--workers 1] [--libraries DIR] [--dolma PYTHON]
 
-CORPUS: a folder of parquet files with a column `text`; datatrove wants orjson. One tokenizer, made beforehand. A row is a
+CORPUS: a folder of parquet files with a column `text`; datatrove wants orjson. One tokenizer for all. Each row is a
 process of its own, timed from its start to its end:
 
 - gpts-data: build-mix, three filters, dedup by text and MinHash, one source, as many tokens as there are;

