@@ -12,6 +12,7 @@ from gpts_data.cli.check import doctor, inspect, trace, verify
 from gpts_data.cli.demo import demo
 from gpts_data.cli.export import export
 from gpts_data.cli.models import evaluate, export_model
+from gpts_data.cli.options import verbosity_options
 from gpts_data.cli.report import tokenizer_report
 from gpts_data.cli.train import smoke_train
 from gpts_data.pipelines.errors import GptsDataError, StorageError
@@ -61,4 +62,5 @@ COMMANDS = (
     export_model, evaluate,
 )  # fmt: skip
 for command in COMMANDS:
+    command.params += verbosity_options()
     cli.add_command(command)

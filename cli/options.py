@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gpts_data.mixer.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+VERBOSITY = "gpts_data.verbosity"  # -1 quiet, 1 verbose
 PRESETS = Path(__file__).parent / "presets"
 
 
@@ -85,6 +86,22 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")(
         command
     )
+
+
+def verbosity_options() -> list[click.Parameter]:
+    """`-q` and `-v`, of every command."""
+
+    def say(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
+        def keep(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+            if given:
+                ctx.meta[VERBOSITY] = level
+
+        return keep
+
+    return [
+        click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=say(-1), help="No progress."),
+        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=say(1), help="A line a unit."),
+    ]
 
 
 mix_argument = click.argument("folder", metavar="DIR", type=Place(path_type=Path))

@@ -7,6 +7,8 @@ Every step skips what has a receipt, so the same command again goes on where a k
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,8 @@ from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import Choice
 from gpts_data.tokenizer.foreign import check_foreign
+
+log = logging.getLogger("gpts_data")
 
 
 @dataclass(frozen=True)
@@ -91,20 +95,24 @@ def build(
 
 
 def _after(check: Callable[[], None], progress: Progress) -> Progress:
-    def show(stage: str, what: str, done: int, total: int) -> None:
+    def show(stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
         check()
-        progress(stage, what, done, total)
+        progress(stage, name, done, total, note)
 
     return show
 
 
 def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) -> Built:
     recipe = plan.recipe
-    done = dict.fromkeys(recipe.names, 0)
+    done: Counter[tuple[str, str]] = Counter()
 
     def ready(name: str, receipt: dict[str, Any]) -> None:
-        done[name] += receipt["tokens"]
-        progress("prepare", name, done[name], recipe.windows[recipe.names.index(name)] * recipe.window)
+        for fact in ("tokens", "read", "kept"):
+            done[name, fact] += receipt[fact]
+        log.info("%s: %s documents read, %s kept", receipt["unit"], f"{receipt['read']:,}", f"{receipt['kept']:,}")
+        dropped = 1 - done[name, "kept"] / max(done[name, "read"], 1)
+        wanted = recipe.windows[recipe.names.index(name)] * recipe.window
+        progress("prepare", name, done[name, "tokens"], wanted, f"{dropped:.0%} dropped")
 
     supplies, decided = fill(plan, tokenizer, engine, ready)
     build_id = plan.build_id(tokenizer)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gpts_data.mixer.plan import Plan, freeze, make_plan
 from gpts_data.mixer.recipe import Recipe, check
@@ -19,8 +18,11 @@ from gpts_data.tokenizer.train import plan_pieces, train
 
 RECEIPT = "training.json"
 
-Progress = Callable[[str, str, int, int], None]
-"""Called with stage, what it works on, and how far: done and total (tokens, units or shards)."""
+
+class Progress(Protocol):
+    """Called with stage, what it works on, how far, done and total (tokens, units or shards), and a word beside it."""
+
+    def __call__(self, stage: str, name: str, done: int, total: int, note: str = "", /) -> object: ...
 
 
 def train_tokenizer(plan: Plan, engine: Engine, folder: Path, progress: Progress) -> dict[str, Any]:

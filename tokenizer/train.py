@@ -31,7 +31,7 @@ from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.learn import learn
 
 Item = TypeVar("Item")
-Progress = Callable[[int, int], None]  # bytes of the sample drawn, and wanted
+Progress = Callable[[int, int], object]  # bytes of the sample drawn, and wanted
 TEXTS = pa.schema([("text", pa.string())])
 AT_ONCE = 64  # documents cleaned before looking whether the quota is there: it may be a small part of a batch
 MAX_DOCUMENT = 1 << 16  # bytes of one document: a book of megabytes would be most of a piece, and its names the entries
