@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gpts_data.pipelines import chunks
-from gpts_data.pipelines.characters import ALPHA, LINE_END, SOUND
+from gpts_data.pipelines.characters import ALPHA, LETTERS, LINE_END, SOUND
 from gpts_data.pipelines.polynomial import word_hash
 from gpts_data.pipelines.shapes import AFFIXES
 from gpts_data.pipelines.wording import KINDS, LENGTH, UNSAFE, Words, hash_run, words_of
@@ -100,3 +102,7 @@ def test_the_table_is_emptied_at_its_bound_without_changing_a_word(texts: list[s
         patch.setattr(chunks, "MAX_CHUNKS", bound)
         bounded = words_of(column)
     assert [spelled(bounded, row) for row in range(len(texts))] == [spelled(whole, row) for row in range(len(texts))]
+
+
+def test_no_letter_is_left_out() -> None:
+    assert not any(map(str.isalpha, map(chr, range(LETTERS, sys.maxunicode + 1))))
