@@ -17,6 +17,7 @@ from gpts_data.cli.options import (
     print_json,
     recipe_option,
     workers_option,
+    workers_options,
 )
 from gpts_data.cli.progress import progress
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError, VerificationError
@@ -142,16 +143,20 @@ def _show_whereabouts(mix: Mix, document: str, as_json: bool) -> None:
 @click.command()
 @mix_argument
 @click.option("--quick", is_flag=True, help="Compare names and sizes only.")
+@workers_options
 @json_option
-def verify(folder: Path, quick: bool, as_json: bool) -> None:
+def verify(folder: Path, quick: bool, workers: int, scheduler: str | None, as_json: bool) -> None:
     """Check that a mix is exactly what its manifest says. Needs only the folder.
 
     Example: gpts-data verify mix
     """
+    from gpts_data.pipelines.execute import open_engine
     from gpts_data.validation.verify import verify as problems_of
 
-    with progress() as show:
-        problems = problems_of(folder, quick=quick, progress=lambda file, done, total: show("verify", "", done, total))
+    with progress() as show, open_engine(workers, scheduler) as engine:
+        problems = problems_of(
+            folder, quick=quick, progress=lambda file, done, total: show("verify", "", done, total), engine=engine
+        )
     if as_json:
         print_json({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
     for problem in problems if not as_json else ():

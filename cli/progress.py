@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 10.0
 QUIET_SECONDS = 2.0  # what is done sooner needs no word
 RATE_SECONDS = 0.5
+LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}  # of what the package logs: quiet, as it is, verbose
 UNITS = {"tokenizer": "bytes/s", "prepare": "tokens/s", "verify": "bytes/s", "export": "windows/s"}
 
 
@@ -34,7 +35,7 @@ def progress() -> Iterator[Show]:
     context = click.get_current_context(silent=True)
     level = context.meta.get(VERBOSITY, 0) if context else 0
     console = Console(stderr=True)
-    with _said(console, logging.INFO if level > 0 else logging.WARNING):
+    with _said(console, LEVELS[level]):
         if level < 0:
             yield lambda *_, **__: None
         elif console.is_terminal:

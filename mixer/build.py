@@ -109,7 +109,7 @@ def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) ->
     def ready(name: str, receipt: dict[str, Any]) -> None:
         for fact in ("tokens", "read", "kept"):
             done[name, fact] += receipt[fact]
-        log.info("%s: %s documents read, %s kept", receipt["unit"], f"{receipt['read']:,}", f"{receipt['kept']:,}")
+        log.debug("%s: %s documents read, %s kept", receipt["unit"], f"{receipt['read']:,}", f"{receipt['kept']:,}")
         dropped = 1 - done[name, "kept"] / max(done[name, "read"], 1)
         wanted = recipe.windows[recipe.names.index(name)] * recipe.window
         progress("prepare", name, done[name, "tokens"], wanted, f"{dropped:.0%} dropped")

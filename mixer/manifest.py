@@ -10,10 +10,10 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gpts_data.pipelines.environment import libraries
 from gpts_data.pipelines.errors import LockedError, UsageError, VerificationError
 from gpts_data.pipelines.files import json_digest, pretty_json, write_json
 from gpts_data.pipelines.places import create, is_remote, store_errors
@@ -22,7 +22,6 @@ FORMAT = "gpts-data mix"
 FORMAT_VERSION = 1
 NAME = "manifest.json"
 _OUTSIDE = ("root_digest", "environment", "checksum")
-_LIBRARIES = ("gpts-data", "datatrove", "tokenizers", "spacy", "pyarrow", "numpy", "numba", "xxhash", "zstandard")
 
 
 def write_manifest(folder: Path, content: dict[str, Any], encoders: Sequence[str] = ()) -> dict[str, Any]:
@@ -89,7 +88,7 @@ def checksum(manifest: dict[str, Any]) -> str:
 def environment() -> dict[str, Any]:
     """Library versions and machine facts; no clock, no name, nothing that a second run here would change."""
     return {
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        "libraries": libraries(),
         "python": platform.python_version(),
         "machine": {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()},
     }

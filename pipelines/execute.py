@@ -1,7 +1,8 @@
 """Run one function over many tasks: in this process, or on a dask cluster. The only file that knows dask.
 
 Tasks are pure, coarse (a unit or a shard each: dask costs some 4.6 ms a task) and safe to run twice, so it does not
-matter where, in which order or how often they run.
+matter where, in which order or how often they run. A worker that dies or freezes costs the task it had: dask gives it
+to another one, as soon as the connection breaks or no heartbeat came for its worker-ttl.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
+from gpts_data.pipelines.environment import differences, environment
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
 
 CONNECT_TIMEOUT = "20s"
+WORKER_TTL = "60s"  # of a cluster of ours; dask's own 5 minutes are for workers whose tasks hold the interpreter
 TOPIC = "gpts-data"  # what workers say: that they wait for a source, and for how long
+DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # of a nanny's log
 
 log = logging.getLogger("gpts_data")
 
@@ -43,24 +48,88 @@ class Dask:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._address = client.scheduler_info()["address"]
         client.subscribe_topic(TOPIC, lambda event: log.warning("%s", event[1]))
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        from distributed import KilledWorker, as_completed
+        """Besides errors of tasks, `GptsDataError` for a task that workers die of, and `SourceUnavailableError` when
+        the scheduler is lost."""
+        from distributed import as_completed
 
-        futures = {self._client.submit(_in_worker, function, task, pure=False): task for task in tasks}
+        wanted = environment()
+        futures = {self._client.submit(_in_worker, function, task, wanted, pure=False): task for task in tasks}
         try:
             for future in as_completed(futures):
-                try:
-                    yield future.result()
-                except KilledWorker as error:
-                    raise GptsDataError(
-                        f"the worker died each time it worked on {getattr(futures[future], 'path', futures[future])}; "
-                        "most likely it was out of memory: "
-                        "use fewer --workers, then run the same command again"
-                    ) from error
+                yield self._result(future, futures[future])
         finally:
-            self._client.cancel(list(futures))
+            if self._connected():
+                self._client.cancel(list(futures))
+
+    def _result(self, future: Any, task: Any) -> Any:
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+
+        try:
+            return future.result()
+        except KilledWorker as error:
+            raise GptsDataError(
+                f"{_name(task)}: {error.allowed_failures + 1} times the worker died of it, the last one "
+                f"{self._death(error)}. Most likely memory ran out: use fewer --workers, or give each more, then run "
+                "the same command again; finished work is kept"
+            ) from error
+        except FutureCancelledError as error:
+            raise SourceUnavailableError(
+                f"the dask scheduler at {self._address} was lost; start it again, then run the same command again: "
+                "finished work is kept"
+            ) from error
+        except Exception as error:
+            if not isinstance(error, GptsDataError):
+                error.add_note(f"while a worker worked on {_name(task)}")
+            raise
+
+    def _death(self, error: Any) -> str:
+        """Where the last worker was, and how it ended as far as a nanny there still tells."""
+        address = str(getattr(error.last_worker, "address", "unknown"))
+        try:
+            logs = self._client.get_worker_logs(nanny=True)
+        except Exception as failure:  # of whatever kind: it is asked only to say more
+            log.debug("no nanny answers: %s", failure)
+            return f"at {address}"
+        lines = [line for entries in logs.values() for _, line in entries if any(word in line for word in DEATHS)]
+        return f"at {address}: {'; '.join(lines[-3:])}" if lines else f"at {address}"
+
+    def _connected(self) -> bool:
+        return str(self._client.status) == "running"
+
+    def check_workers(self) -> None:
+        """Raise `UsageError` for a worker whose libraries or code differ from this process's."""
+        try:
+            found = self._client.run(_environment)
+        except (ImportError, AttributeError) as error:
+            raise UsageError(
+                f"the dask workers have another gpts-data or none: {error}; install this one there"
+            ) from error
+        for address, theirs in found.items():
+            _refuse(theirs, environment(), address)
+
+
+def _environment() -> dict[str, str]:
+    """That of the worker it is run in."""
+    return environment()
+
+
+def _name(task: Any) -> str:
+    """What a person knows a task by: its unit, or the file that it writes."""
+    unit = getattr(getattr(task, "unit", None), "name", None)
+    return str(unit or getattr(task, "path", None) or task)[:200]
+
+
+def _refuse(found: dict[str, str], wanted: dict[str, str], address: str) -> None:
+    if different := differences(found, wanted):
+        raise UsageError(
+            f"the dask worker at {address} may make other bytes: {different}. Start it in the environment of this "
+            "command (the same lock file or image), then run the command again"
+        )
 
 
 class _Forward(logging.Handler):
@@ -72,7 +141,12 @@ class _Forward(logging.Handler):
         get_worker().log_event(TOPIC, record.getMessage())
 
 
-def _in_worker(function: Callable[[Task], Result], task: Task) -> Result:
+def _in_worker(function: Callable[[Task], Result], task: Task, wanted: dict[str, str]) -> Result:
+    """Run a task, with what it says forwarded; a worker that came late is asked for its environment here."""
+    from distributed import get_worker
+
+    if environment() != wanted:
+        _refuse(environment(), wanted, get_worker().address)
     if not any(isinstance(handler, _Forward) for handler in log.handlers):
         log.addHandler(_Forward())
         log.propagate = False
@@ -83,7 +157,8 @@ def _in_worker(function: Callable[[Task], Result], task: Task) -> Result:
 def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engine]:
     """The engine for `workers` processes on this machine, or for a running cluster at `scheduler` ("tcp://host:port").
 
-    Raises `SourceUnavailableError` when the scheduler cannot be reached, `UsageError` for what is no address.
+    Raises `SourceUnavailableError` when the scheduler cannot be reached, `UsageError` for what is no address and for
+    workers that differ from this process.
     """
     if scheduler is None and workers == 1:
         yield InProcess()
@@ -92,18 +167,33 @@ def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engi
 
     if scheduler is None:
         with _same_environment(), _local_cluster(workers) as cluster, Client(cluster) as client:
+            _say_dashboard(client)
             yield Dask(client)
         return
+    with _connect(scheduler) as client:
+        engine = Dask(client)
+        engine.check_workers()
+        _say_dashboard(client)
+        yield engine
+
+
+def _connect(scheduler: str) -> Any:
+    from distributed import Client
+
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it logs the traceback of a lost scheduler
     try:
-        client = Client(scheduler, timeout=CONNECT_TIMEOUT)
+        return Client(scheduler, timeout=CONNECT_TIMEOUT)
     except ValueError as error:
         raise UsageError(f"--scheduler {scheduler!r}: {error}; expected an address like tcp://host:8786") from error
     except OSError as error:
         raise SourceUnavailableError(
             f"no dask scheduler answers at {scheduler}; start one with `dask scheduler`"
         ) from error
-    with client:
-        yield Dask(client)
+
+
+def _say_dashboard(client: Any) -> None:
+    if find_spec("bokeh"):  # without it dask has a page that says so
+        log.info("dask dashboard: %s", client.dashboard_link)
 
 
 @contextmanager
@@ -119,15 +209,17 @@ def _same_environment() -> Iterator[None]:
 
 def _local_cluster(workers: int) -> Any:
     """Worker processes of one thread each. Their own log lines are left out: an error of a task arrives as itself."""
+    import dask
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-        preload=[__name__],
-    )
+    with dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL}):
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+            preload=[__name__],
+        )
 
 
 def dask_setup(worker: object) -> None:

@@ -11,54 +11,40 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 DASK = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()"
 
 
 @dataclass(frozen=True)
 class Cluster:
+    """`workers` are nannies, as `dask worker` starts them; each has the process that works as its child."""
+
     address: str
+    scheduler: subprocess.Popen[bytes]
     workers: tuple[subprocess.Popen[bytes], ...]
+
+    def children(self, number: int) -> list[int]:
+        """The processes that work for a nanny: one, or none while it starts another."""
+        found = psutil.Process(self.workers[number].pid).children()
+        return [process.pid for process in found if "spawn_main" in " ".join(process.cmdline())]
 
 
 @contextmanager
 def cluster(folder: Path, environment: Mapping[str, str], workers: int = 2) -> Iterator[Cluster]:
     """`dask scheduler` and `dask worker`s, started by the command line; `environment` is added to this process's."""
     folder.mkdir(parents=True)
+    file = folder / "scheduler.json"
+    common = ("--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file))
     with ExitStack() as stack:
-        file = folder / "scheduler.json"
-        stack.enter_context(
-            _running(
-                folder / "scheduler",
-                environment,
-                "scheduler",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                "0",
-                "--no-dashboard",
-                "--scheduler-file",
-                str(file),
-            )  # fmt: skip
-        )
+
+        def start(name: str, *command: str) -> subprocess.Popen[bytes]:
+            return stack.enter_context(_running(folder / name, environment, *command, *common))
+
+        scheduler = start("scheduler", "scheduler", "--port", "0")
         _wait(file)
-        started = [
-            stack.enter_context(
-                _running(
-                    folder / f"worker-{n}",
-                    environment,
-                    "worker",
-                    "--scheduler-file",
-                    str(file),
-                    "--nthreads",
-                    "1",
-                    "--no-dashboard",
-                    "--host",
-                    "127.0.0.1",
-                )  # fmt: skip
-            )
-            for n in range(workers)
-        ]
-        yield Cluster(_address(file), tuple(started))
+        started = [start(f"worker-{n}", "worker", "--nthreads", "1") for n in range(workers)]
+        yield Cluster(_address(file), scheduler, tuple(started))
 
 
 @contextmanager

@@ -75,6 +75,7 @@ class Encoder:
         self._method: Method = fast or self.reference
         self.name = self._method.name
         self.eos_id = artifact.eos_id
+        self.digest = artifact.digest
         self.vocab_size = artifact.vocab_size
 
     @property
@@ -123,5 +124,14 @@ def _with_ends(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: int
 
 @lru_cache(maxsize=2)
 def encoder(folder: Path, digest: str, choice: Choice = "fast") -> Encoder:
-    """The encoder of a folder, kept for the life of the process; `digest` tells one content from the next."""
-    return Encoder(folder, choice)
+    """The encoder of a folder, kept for the life of the process; `digest` is what its tokenizer.json must have.
+
+    Raises `UsageError` when it has another: a worker that sees another folder under this name.
+    """
+    found = Encoder(folder, choice)
+    if found.digest != digest:
+        raise UsageError(
+            f"{folder}: found the tokenizer {found.digest[:16]}, expected {digest[:16]}; all workers must see the "
+            "folder of this build, or use --out with an object store"
+        )
+    return found

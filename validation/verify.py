@@ -8,7 +8,7 @@ the permutation, the ids against the vocabulary, the documents against the strea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.schedule import find_schedule
 from gpts_data.mixer.trace import sidecar
 from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.pipelines.execute import Engine, InProcess
 from gpts_data.pipelines.files import file_digest
 from gpts_data.pipelines.places import names_below, reading
 
@@ -36,8 +37,12 @@ class Problem:
     problem: str
 
 
-def verify(folder: Path, *, quick: bool = False, progress: Progress = lambda *_: None) -> list[Problem]:
+def verify(
+    folder: Path, *, quick: bool = False, progress: Progress = lambda *_: None, engine: Engine = InProcess()
+) -> list[Problem]:
     """All problems of a mix folder; none means that it is whole. `quick` compares names and sizes only.
+
+    `engine` reads the files for their digests: what takes the time.
 
     Raises `UsageError` when there is no such folder.
     """
@@ -50,7 +55,7 @@ def verify(folder: Path, *, quick: bool = False, progress: Progress = lambda *_:
     entries = [*mix.manifest["shards"], *mix.manifest["files"]]
     problems = [*_names(folder, entries), *_sizes(folder, entries)]
     if not quick:
-        problems += _digests(folder, entries, progress)
+        problems += _digests(folder, entries, progress, engine)
     if not quick and not problems:
         problems = [*_accounts(mix), *_order(mix), *_documents(mix)]
     return problems
@@ -72,18 +77,35 @@ def _sizes(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Problem]:
             yield Problem(entry["file"], f"{size:,} bytes, expected {entry['bytes']:,}")
 
 
-def _digests(folder: Path, entries: list[dict[str, Any]], progress: Progress) -> Iterator[Problem]:
+def _digests(folder: Path, entries: list[dict[str, Any]], progress: Progress, engine: Engine) -> list[Problem]:
     total, done = sum(entry["bytes"] for entry in entries), 0
     by_digest = {entry["sha256"]: entry["file"] for entry in entries}
-    for entry in entries:
-        path = folder / entry["file"]
-        if path.is_file() and path.stat().st_size == entry["bytes"]:
-            found = file_digest(path)
-            if found != entry["sha256"]:
-                other = f"; it is the content of {by_digest[found]}" if found in by_digest else ""
-                yield Problem(entry["file"], f"sha256 {found[:16]}..., expected {entry['sha256'][:16]}...{other}")
-        done += entry["bytes"]
-        progress(entry["file"], done, total)
+    wanted = {entry["file"]: entry["sha256"] for entry in entries}
+    problems: dict[str, Problem] = {}
+    for read in engine.map(_read, [Read(folder / entry["file"], entry["file"], entry["bytes"]) for entry in entries]):
+        expected = wanted[read.name]
+        if read.found and read.found != expected:
+            other = f"; it is the content of {by_digest[read.found]}" if read.found in by_digest else ""
+            text = f"sha256 {read.found[:16]}..., expected {expected[:16]}...{other}"
+            problems[read.name] = Problem(read.name, text)
+        done += read.size
+        progress(read.name, done, total)
+    return [problems[name] for name in wanted if name in problems]
+
+
+@dataclass(frozen=True)
+class Read:
+    """One task: the digest of a file that is as long as it should be; `found` is "" for any other."""
+
+    path: Path
+    name: str
+    size: int
+    found: str = ""
+
+
+def _read(task: Read) -> Read:
+    whole = task.path.is_file() and task.path.stat().st_size == task.size
+    return replace(task, found=file_digest(task.path)) if whole else task
 
 
 def _accounts(mix: Mix) -> Iterator[Problem]:

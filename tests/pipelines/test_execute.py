@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -13,11 +15,13 @@ import pytest
 from distributed import LocalCluster
 
 from gpts_data.pipelines import execute
+from gpts_data.pipelines.environment import environment
 from gpts_data.pipelines.errors import DataError, GptsDataError, RecipeError, SourceUnavailableError, UsageError
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.files import json_digest
 from gpts_data.pipelines.filters import Clean, check_clean
 from gpts_data.pipelines.sources import SourceFile, open_file
+from tests.cluster import cluster
 
 # Tasks are functions of the package and builtins, since a worker cannot import the tests.
 TASKS = [{"number": n, "text": "é" * n} for n in range(40)]
@@ -26,17 +30,17 @@ DIE = "__import__('os')._exit(1)"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
+def local() -> Iterator[LocalCluster]:
     with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module", params=["in process", "two workers", "a running cluster"])
-def engine(request: pytest.FixtureRequest, cluster: LocalCluster) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, local: LocalCluster) -> Iterator[Engine]:
     options: dict[str, dict[str, Any]] = {
         "in process": {},
         "two workers": {"workers": 2},
-        "a running cluster": {"scheduler": cluster.scheduler_address},
+        "a running cluster": {"scheduler": local.scheduler_address},
     }
     with open_engine(**options[request.param]) as engine:
         yield engine
@@ -84,7 +88,7 @@ def test_a_worker_that_dies_each_time_is_an_error_that_names_its_task() -> None:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         open_engine(workers=2) as engine,
-        pytest.raises(GptsDataError, match=r"worker died .*_exit.*fewer --workers"),
+        pytest.raises(GptsDataError, match=r"_exit.*worker died .*fewer --workers"),
     ):
         list(engine.map(eval, [DIE]))
 
@@ -124,3 +128,52 @@ def test_what_a_task_says_is_said_here(workers: int, caplog: pytest.LogCaptureFi
         while len(caplog.records) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
     assert [record.getMessage() for record in caplog.records] == ["a task waits"] * 2
+
+
+NAP = "__import__('time').sleep(0.1)"
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_dies_or_freezes_costs_its_task_and_no_more(tmp_path: Path, blow: signal.Signals) -> None:
+    impatient = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s"}
+    with cluster(tmp_path / "cluster", impatient) as running, open_engine(scheduler=running.address) as engine:
+        results = engine.map(eval, [NAP] * 40)
+        next(results)
+        (process,) = running.children(0)
+        os.kill(process, blow)
+        assert sum(1 for _ in results) == 39
+
+
+def test_a_scheduler_that_is_lost_is_said_at_once(tmp_path: Path) -> None:
+    with (
+        cluster(tmp_path / "cluster", {}, workers=1) as running,
+        pytest.raises(SourceUnavailableError, match=f"{running.address} was lost.*finished work is kept"),
+        open_engine(scheduler=running.address) as engine,
+    ):
+        for _ in engine.map(eval, [NAP] * 40):
+            running.scheduler.kill()
+
+
+def test_a_worker_of_another_environment_is_refused(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {**environment(), "numpy": "1.0", "gpts-data's code": "f" * 64}
+    monkeypatch.setattr(execute, "environment", lambda: here)
+    with (
+        pytest.raises(UsageError, match=r"gpts-data's code \w{16} there, f{16} here; numpy \S+ there, 1.0 here"),
+        open_engine(scheduler=local.scheduler_address),
+    ):
+        pass
+
+
+def test_a_worker_that_comes_late_is_refused_with_its_first_task(
+    local: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_engine(scheduler=local.scheduler_address) as engine:
+        monkeypatch.setattr(execute, "environment", lambda: {**environment(), "numpy": "1.0"})
+        with pytest.raises(UsageError, match="may make other bytes: numpy"):
+            list(engine.map(abs, [-1]))
+
+
+def test_an_error_that_is_not_ours_says_what_was_worked_on(local: LocalCluster) -> None:
+    with open_engine(scheduler=local.scheduler_address) as engine, pytest.raises(ZeroDivisionError) as raised:
+        list(engine.map(eval, ["1/0"]))
+    assert raised.value.__notes__ == ["while a worker worked on 1/0"]

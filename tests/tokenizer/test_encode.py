@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer import artifact, fast
-from gpts_data.tokenizer.artifact import END_OF_TEXT
+from gpts_data.tokenizer.artifact import END_OF_TEXT, load
 from gpts_data.tokenizer.encode import AT_ONCE, Encoder, encoder
 from gpts_data.tokenizer.learn import learn
 from tests.conftest import prose
@@ -171,9 +171,11 @@ def test_a_tokenizer_that_cannot_be_loaded_is_a_usage_error(folder: Path, tmp_pa
         Encoder(changed(folder, tmp_path / "other", pre_tokenizer={"type": "Nonsense"}))
 
 
-def test_the_encoder_of_a_folder_is_kept_until_its_content_changes(folder: Path) -> None:
-    assert encoder(folder, "one") is encoder(folder, "one")
-    assert encoder(folder, "one") is not encoder(folder, "other")
+def test_the_encoder_of_a_folder_is_kept_and_must_be_the_one_that_was_meant(folder: Path) -> None:
+    digest = load(folder).digest
+    assert encoder(folder, digest) is encoder(folder, digest)
+    with pytest.raises(UsageError, match="found the tokenizer .*, expected other; all workers must see the folder"):
+        encoder(folder, "other")
 
 
 def test_without_fastokens_tokenizers_does_it(coder: Encoder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
