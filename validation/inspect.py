@@ -54,7 +54,7 @@ def decode_window(mix: Mix, position: int) -> Window:
     if not 0 <= position < mix.windows:
         raise UsageError(f"window {position:,}: the mix has windows 0 to {mix.windows - 1:,}")
     shard, row = locate(mix, position)
-    ids = mix.shard(shard)[row]
+    ids = mix.row(shard, row)
     source, window = sidecar(mix, shard)[row].tolist()
     text = Encoder(mix.tokenizer).decode(ids, ends=True)
     name = mix.manifest["shards"][shard]["file"]
