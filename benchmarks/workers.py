@@ -48,7 +48,7 @@ def main(blows: int, tokens: int, scaling: Path | None) -> None:
             campaign(Path(temporary), blows, tokens)
         overhead(Path(temporary))
         if scaling:
-            scale(Path(temporary), scaling)
+            scale(Path(temporary) / "scaling", scaling)
 
 
 def campaign(home: Path, blows: int, tokens: int) -> None:

@@ -13,6 +13,7 @@ from gpts_data.cli.demo import demo
 from gpts_data.cli.export import export
 from gpts_data.cli.models import evaluate, export_model
 from gpts_data.cli.options import verbosity_options
+from gpts_data.cli.plan import plan
 from gpts_data.cli.report import tokenizer_report
 from gpts_data.cli.train import smoke_train
 from gpts_data.pipelines.errors import GptsDataError, StorageError
@@ -58,7 +59,7 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    demo, doctor, train_tokenizer, tokenizer_report, build_mix, inspect, trace, verify, export, smoke_train,
+    demo, plan, doctor, train_tokenizer, tokenizer_report, build_mix, inspect, trace, verify, export, smoke_train,
     export_model, evaluate,
 )  # fmt: skip
 for command in COMMANDS:

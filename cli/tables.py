@@ -17,7 +17,7 @@ def show_mix(facts: dict[str, Any]) -> None:
     """The mix wanted and got, then the waterfall: every document read, kept or dropped for one reason."""
     from rich.console import Console
 
-    mix = _table(
+    mix = new_table(
         f"{facts['name']}: {facts['windows']:,} windows, {facts['tokens']:,} tokens",
         ("source", "wanted", "got", "windows", "tokens", "documents", "held out"),
     )
@@ -43,7 +43,7 @@ def show_training(result: dict[str, Any]) -> None:
     """Loss before and after, beside the entropy that a model without context could reach."""
     from rich.console import Console
 
-    table = _table(
+    table = new_table(
         f"GPT-S, {result['parameters']:,} parameters, {result['steps']} steps",
         ("", "loss before", "loss after", "unigram entropy", "tokens/s"),
     )
@@ -62,7 +62,7 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
     """Bytes per token of the tokenizer and of those beside it, then what its entries are worth."""
     from rich.console import Console
 
-    table = _table(
+    table = new_table(
         "bytes per token on text held out; the embedding's share of the parameters",
         ("entries", *facts["bytes_per_token"], "weighted", "share"),
     )
@@ -89,7 +89,7 @@ def show_scores(name: str, found: dict[str, Any]) -> None:
     from gpts_data.validation.published import CHANCE, PUBLISHED, TASKS
 
     scores = found["scores"]
-    table = _table("zero-shot, percent right", ("", *TASKS, "average"))
+    table = new_table("zero-shot, percent right", ("", *TASKS, "average"))
     own = [f"{scores[task]['score']:.2f}" if task in scores else "" for task in TASKS]
     table.add_row(name, *own, "" if found["average"] is None else f"{found['average']:.2f}")
     errors = [scores[task]["stderr"] if task in scores else None for task in TASKS]
@@ -127,7 +127,7 @@ def _wrapped(text: str) -> str:
 
 
 def _waterfall(falls: dict[str, Any]) -> Any:
-    table = _table("documents", ("", *falls))
+    table = new_table("documents", ("", *falls))
     table.add_row("read", *(f"{fall['read']:,}" for fall in falls.values()))
     reasons = dict.fromkeys(reason for fall in falls.values() for reason in fall["dropped"])
     for reason in sorted(reasons, key=lambda r: -sum(fall["dropped"].get(r, 0) for fall in falls.values())):
@@ -140,7 +140,7 @@ def _waterfall(falls: dict[str, Any]) -> Any:
 
 def _overlap(overlap: dict[str, dict[str, int]]) -> Any:
     """Duplicates by the source that has the document they repeat."""
-    table = _table("duplicates: of documents in the row's source, already in", ("", *overlap))
+    table = new_table("duplicates: of documents in the row's source, already in", ("", *overlap))
     for name, row in overlap.items():
         table.add_row(name, *(f"{n:,}" for n in row.values()))
     return table
@@ -148,7 +148,7 @@ def _overlap(overlap: dict[str, dict[str, int]]) -> Any:
 
 def _show_decontamination(console: Console, facts: dict[str, Any], sources: tuple[str, ...]) -> None:
     """Per benchmark what was looked for, and the documents that hold it; then the first of them."""
-    table = _table("contaminated documents", ("benchmark", "items", "searched", *sources))
+    table = new_table("contaminated documents", ("benchmark", "items", "searched", *sources))
     for name, benchmark in facts["benchmarks"].items():
         found = (f"{benchmark['contaminated'][source]:,}" for source in sources)
         table.add_row(name, f"{benchmark['items']:,}", f"{benchmark['searched']:,}", *found)
@@ -158,7 +158,7 @@ def _show_decontamination(console: Console, facts: dict[str, Any], sources: tupl
         console.print(f" {where}: {' '.join(document['ngram'].split())}", highlight=False, markup=False)
 
 
-def _table(title: str, columns: tuple[str, ...]) -> Any:
+def new_table(title: str, columns: tuple[str, ...]) -> Any:
     """A table that fits 80 columns with three sources: names on the left, figures on the right."""
     from rich import box
     from rich.table import Table

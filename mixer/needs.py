@@ -76,7 +76,12 @@ def needs(recipe: Recipe, workers: int = 1) -> Needs:
 
 
 def disk_bytes(recipe: Recipe) -> int:
-    """The peak, just before the work is removed: sample, what is kept of hub files, unit and cut files, the mix."""
+    """The peak, just before the work is removed: all stages together."""
+    return sum(disk_by_stage(recipe).values())
+
+
+def disk_by_stage(recipe: Recipe) -> dict[str, int]:
+    """What lies on the disk at the peak: sample, what is kept of hub files, unit and cut files, the mix."""
     windows = sum(recipe.windows)
     tokens = windows * recipe.window
     documents = tokens / TOKENS_PER_DOCUMENT
@@ -84,7 +89,10 @@ def disk_bytes(recipe: Recipe) -> int:
     cut = tokens * ID_BYTES + windows * SLOTS.itemsize
     shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
     mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out + documents * INDEX_DOCUMENT_BYTES
-    return int(recipe.tokenizer.sample + _kept(recipe) + _unit_files(recipe, tokens) + cut + mix)
+    return {
+        "sample": recipe.tokenizer.sample, "hub files": int(_kept(recipe)), "units": int(_unit_files(recipe, tokens)),
+        "cut": int(cut), "mix": int(mix),
+    }  # fmt: skip
 
 
 def _kept(recipe: Recipe) -> int:

@@ -59,6 +59,14 @@ def text_bytes(file: IO[bytes], name: str, text: str, start: int, stop: int) -> 
         return sum(_column_bytes(metadata.row_group(group), text) for group in groups)
 
 
+def fetched(file: IO[bytes], name: str, wanted: Sequence[str], start: int, stop: int) -> tuple[int, int]:
+    """Bytes and ranges that reading these columns of row groups `start..stop` asks for."""
+    with _as_data_error(name):
+        metadata = _metadata(file, name)
+        spans = [span for group in range(start, stop) for span in _spans(metadata.row_group(group), list(wanted))]
+    return sum(end - begin for begin, end in spans), len(spans)
+
+
 def read(
     file: IO[bytes], name: str, start: int, stop: int, names: Names,
     max_document_bytes: int = faults.MAX_DOCUMENT_BYTES, at_least: Mapping[str, float] = NO_SCORES,

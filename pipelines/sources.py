@@ -165,6 +165,16 @@ def split(source: Source, file: SourceFile, unit_bytes: int, access: Access = Ac
     return [Unit(file, start, stop, text_bytes) for start, stop, text_bytes in runs]
 
 
+def fetched(source: Source, unit: Unit, access: Access = Access()) -> tuple[int, int]:
+    """Bytes and ranges that reading a unit of a hub source asks for; of a local one nothing is fetched."""
+    if source.dataset is None:
+        return 0, 0
+    if _reader(unit.file) is not parquet:
+        return unit.stop - unit.start, -(-(unit.stop - unit.start) // BLOCK)
+    with open_file(unit.file, replace(access, keep=True)) as opened:
+        return parquet.fetched(opened, unit.file.name, source.columns, unit.start, unit.stop)
+
+
 def read(source: Source, unit: Unit, access: Access = Access()) -> Iterator[pa.RecordBatch]:
     """The documents of a unit in order, in batches of at most 1,000 rows.
 

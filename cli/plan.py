@@ -1,0 +1,99 @@
+"""plan: what a build would read, need and take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpts_data.cli.options import (
+    Place,
+    Quantity,
+    json_option,
+    open_recipe,
+    patience_option,
+    print_json,
+    recipe_option,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from gpts_data.mixer.estimate import Estimate
+
+
+@click.command()
+@recipe_option
+@click.option("--tokens", type=Quantity(), metavar="N", help="Training tokens, such as 25B, instead of the recipe's.")
+@click.option("--tokenizer", metavar="DIR", type=Place(path_type=Path), help="Count in its tokens; else one is learnt.")
+@workers_option
+@patience_option
+@json_option
+def plan(recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, patience: float, as_json: bool) -> None:
+    """Tell what a build would read, need and take. Reads footers and a sample of each source; writes nothing.
+
+    Exits with 3 when a source cannot fill its share, with what would do.
+
+    Example: gpts-data plan --recipe sample --tokens 1M --workers 2
+    """
+    from gpts_data.mixer.estimate import estimate
+    from gpts_data.pipelines.patience import Patience
+
+    wanted, folder = open_recipe(recipe, tokens)
+    found = estimate(
+        wanted, folder, workers=workers, tokenizer=tokenizer,
+        patience=Patience(patience, stall=min(patience, Patience.stall)),
+    )  # fmt: skip
+    if as_json:
+        print_json(found)
+    else:
+        show(wanted.name, found)
+
+
+def show(name: str, found: Estimate) -> None:
+    """Two tables: per source, and what the machine must have."""
+    from rich.console import Console
+
+    from gpts_data.cli.tables import new_table
+    from gpts_data.validation.checks import size
+
+    columns = ("source", "tokens", "available", "95% between", "passes", "download")
+    sources = new_table(f"{name}: {found.windows:,} windows", columns)
+    for source, one in found.sources.items():
+        low, high = one.available_interval
+        sources.add_row(
+            source, _short(one.tokens), _short(one.available_tokens), f"{_short(low)}, {_short(high)}",
+            f"{one.epochs:.2f}", size(one.download_bytes),
+        )  # fmt: skip
+    console = Console()
+    console.print(sources)
+    stages = ", ".join(f"{stage} {size(n)}" for stage, n in found.disk.items() if n)
+    for what, value in (
+        ("text", ", ".join(f"{key} {size(one.read_bytes)}" for key, one in found.sources.items())),
+        ("documents", ", ".join(f"{key} {one.documents_estimate:,}" for key, one in found.sources.items())),
+        ("dropped", ", ".join(f"{key} {_dropped(one.kept_share, one.duplicate_share)}" for key, one in
+                              found.sources.items())),
+        ("requests", f"{sum(one.requests for one in found.sources.values()):,} to the hub"),
+        ("disk", f"{size(found.disk_bytes)} at the peak: {stages}"),
+        ("memory", f"{size(found.memory_bytes)}, {size(found.dedup_bytes)} of it for dedup"),
+        ("processor", f"{_time(found.cpu_seconds)} in all; {_time(found.seconds)} with {found.workers} worker(s)"),
+    ):  # fmt: skip
+        console.print(f" {what:<10} {value}", highlight=False, soft_wrap=True)
+
+
+def _dropped(kept: float, duplicates: float) -> str:
+    return f"{1 - kept * (1 - duplicates):.0%}"
+
+
+def _short(tokens: int) -> str:
+    for name, unit in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if tokens >= unit:
+            return f"{tokens / unit:.3g}{name}"
+    return str(tokens)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,204 @@
+"""PLAN: what a build would read, need and take, estimated before anything is done.
+
+Tokens come from a survey of each source (survey.py): what the filters keep of a byte of text, the tokens of a byte, the
+repeats within the sample. The interval is a bootstrap over the pieces. Units are then taken by the rule that the rounds
+of a build take them by, at that rate.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from gpts_data.mixer.needs import disk_by_stage, needs
+from gpts_data.mixer.plan import too_short
+from gpts_data.mixer.recipe import Recipe, RecipeSource
+from gpts_data.mixer.rounds import FIRST_RATE, MARGIN
+from gpts_data.mixer.survey import Survey, survey
+from gpts_data.pipelines.patience import Patience
+from gpts_data.pipelines.remote import Access
+from gpts_data.pipelines.sources import Unit, check_columns, fetched, list_files
+from gpts_data.tokenizer import artifact
+from gpts_data.tokenizer.encode import Encoder
+from gpts_data.tokenizer.foreign import check_foreign
+from gpts_data.tokenizer.learn import learn
+
+DRAWS = 1000
+INTERVAL = (2.5, 97.5)
+ASSEMBLED = 50e6  # tokens a second of cut and assemble (benchmarks/README.md)
+LEARNT = 25e6  # bytes of sample a second
+START_SECONDS = 3.0  # of a process: imports, spaCy, compiled kernels
+SPARE = 2.0  # text looked at, as a multiple of what a build reads where nothing is dropped
+LOOKED_AT = 4  # units whose fetched bytes are counted
+
+
+@dataclass(frozen=True)
+class SourceEstimate:
+    """Of one source. `available_tokens` after cleaning and dedup of all its files, with an interval of 95%."""
+
+    windows: int
+    tokens: int
+    documents_estimate: int
+    """In the mix."""
+    available_tokens: int
+    available_interval: tuple[int, int]
+    epochs: float
+    """Passes over all there is; below 1, the part of it that is used."""
+    units: int
+    read_bytes: int
+    """Of text."""
+    read_documents: int
+    kept_share: float
+    """Of the documents read, by the filters; repeats count as kept."""
+    duplicate_share: float
+    """Of those."""
+    download_bytes: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of a build. Bytes at the peak; `cpu_seconds` of all workers together, `seconds` by the clock."""
+
+    windows: int
+    sources: dict[str, SourceEstimate]
+    disk_bytes: int
+    disk: dict[str, int]
+    memory_bytes: int
+    dedup_bytes: int
+    """The part of `memory_bytes` that grows with the documents."""
+    cpu_seconds: float
+    seconds: float
+    workers: int
+
+
+def estimate(
+    recipe: Recipe, recipe_folder: Path, *, workers: int = 1, tokenizer: Path | None = None,
+    patience: Patience = Patience(),
+) -> Estimate:  # fmt: skip
+    """What building `recipe` would take. Reads footers and a sample of each source; writes nothing.
+
+    Raises `ShortSourceError` when a source cannot fill its share even at the upper end of the interval, with what would
+    do; the errors of listing and reading sources.
+    """
+    given = check_foreign(tokenizer) if tokenizer else None
+    with tempfile.TemporaryDirectory(prefix="gpts-data-") as scratch:
+        access = Access(Path(scratch) / "spool", patience)
+        found = [_survey(recipe, i, recipe_folder, access) for i in range(len(recipe.source))]
+        coder = Encoder(given.folder) if given else _learnt(recipe, found, Path(scratch) / "tokenizer")
+        rates = [_Rate(recipe, seen, coder) for seen in found]
+        estimates = [_source(recipe, i, seen, rates[i], access) for i, seen in enumerate(found)]
+    cpu = sum(one.read_bytes * rate.seconds for one, rate in zip(estimates, rates, strict=True))
+    cpu += sum(recipe.windows) * recipe.window / ASSEMBLED + (0 if given else recipe.tokenizer.sample / LEARNT)
+    wanted, disk = needs(recipe, workers), disk_by_stage(recipe)
+    return Estimate(
+        sum(recipe.windows), dict(zip(recipe.names, estimates, strict=True)), sum(disk.values()), disk,
+        wanted.memory_bytes, wanted.index_bytes, cpu + START_SECONDS * workers, cpu / workers + START_SECONDS, workers,
+    )  # fmt: skip
+
+
+class _Rate:
+    """What a byte of a source's text gives and costs: documents, training tokens, seconds."""
+
+    def __init__(self, recipe: Recipe, seen: Survey, coder: Encoder) -> None:
+        self._seen = seen
+        texts = pa.concat_arrays([text for piece in seen.pieces for text in piece.texts] or [pa.array([], pa.string())])
+        began = time.process_time()
+        _, counts = coder.encode(texts)
+        seconds = time.process_time() - began
+        kept_bytes = max(sum(piece.kept_bytes for piece in seen.pieces), 1)
+        read = sum(piece.read for piece in seen.pieces)
+        self.duplicates = seen.duplicates(recipe)
+        self.kept = len(counts) / max(read, 1)
+        self._of_kept = int(counts.sum()) / kept_bytes * (1 - self.duplicates) * (1 - recipe.validation.fraction)
+        self.tokens = self.of(range(len(seen.pieces)))
+        self._counts = np.split(counts.astype(np.float64), np.cumsum([piece.kept for piece in seen.pieces])[:-1])
+        self.interval = self._bootstrap(seen)
+        self.seconds = self._processor(seen) + seconds / max(seen.sample_bytes, 1)
+
+    def of(self, pieces: Sequence[int]) -> float:
+        """Training tokens of a byte of text, in these pieces."""
+        return self._seen.kept_share(pieces) * self._of_kept
+
+    def documents(self, units: Sequence[Unit], needed: int) -> int:
+        """How many documents hold so many training tokens, in the order of the units."""
+        have = found = 0.0
+        for unit in units:
+            pieces = self._seen.of(unit)
+            scale = unit.text_bytes / max(sum(self._seen.pieces[i].text_bytes for i in pieces), 1)
+            share = scale * (1 - self.duplicates)
+            ends = have + np.cumsum(np.concatenate([self._counts[i] for i in pieces])) * share
+            found += int(np.searchsorted(ends, needed)) * share
+            have = float(ends[-1]) if len(ends) else have
+            if have >= needed:
+                break
+        return round(found)
+
+    def _bootstrap(self, seen: Survey) -> tuple[float, float]:
+        rng, n = np.random.default_rng(0), len(seen.pieces)
+        drawn = [self.of(rng.integers(0, n, n).tolist()) for _ in range(DRAWS)]
+        low, high = np.percentile(drawn, INTERVAL)
+        return float(low), float(high)
+
+    def _processor(self, seen: Survey) -> float:
+        """Without the first piece, in which this process loads what it needs."""
+        pieces = seen.pieces[1:] or seen.pieces
+        return sum(piece.seconds for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
+
+
+def _survey(recipe: Recipe, number: int, folder: Path, access: Access) -> Survey:
+    source: RecipeSource = recipe.source[number]
+    listing = list_files(source, folder, access)
+    for file in [file for file in listing.files if file.size][:1]:
+        check_columns(source, file, access)
+    needed = recipe.windows[number] * recipe.window
+    return survey(recipe, source, listing, int(needed * MARGIN / FIRST_RATE * SPARE), access)
+
+
+def _learnt(recipe: Recipe, found: Sequence[Survey], folder: Path) -> Encoder:
+    """A tokenizer learnt from the sample: its tokens are as long as the build's, to a percent."""
+    texts = [text.to_pylist() for seen in found for piece in seen.pieces for text in piece.texts]
+    trained = learn(texts, recipe.tokenizer.vocab_size, recipe.tokenizer.special)
+    artifact.save(trained.to_str(), folder, recipe.window)
+    return Encoder(folder)
+
+
+def _source(recipe: Recipe, number: int, seen: Survey, rate: _Rate, access: Access) -> SourceEstimate:
+    windows, source = recipe.windows[number], recipe.source[number]
+    tokens = windows * recipe.window
+    available = [int(seen.text_bytes * r) for r in (rate.tokens, *rate.interval)]
+    if available[2] * source.max_epochs < tokens:
+        low, high = available[1:]
+        text = f"an estimated {available[0]:,} ({low:,} to {high:,}) after cleaning and dedup of all its files"
+        raise too_short(source, tokens, text, -(-tokens // max(available[0], 1)))
+    units = _taken(seen, tokens, rate)
+    read_bytes = sum(unit.text_bytes for unit in units)
+    read = sum(seen.documents(seen.of(unit)) * unit.text_bytes for unit in units)
+    fetch = [fetched(source, unit, access) for unit in units[:LOOKED_AT]]
+    scale = len(units) / max(len(fetch), 1)
+    return SourceEstimate(
+        windows, tokens, rate.documents(units, tokens), available[0],
+        (available[1], available[2]), tokens / max(available[0], 1), len(units), read_bytes,
+        round(read), rate.kept, rate.duplicates, round(sum(b for b, _ in fetch) * scale),
+        round(sum(n for _, n in fetch) * scale),
+    )  # fmt: skip
+
+
+def _taken(seen: Survey, needed: int, rate: _Rate) -> list[Unit]:
+    """The units that the rounds of a build take (rounds.Supply.take), each with the tokens its own pieces promise."""
+    taken: list[Unit] = []
+    have, expected_rate = 0.0, FIRST_RATE
+    while have < needed and len(taken) < len(seen.units):
+        expected = 0.0
+        while expected < (needed - have) * MARGIN and len(taken) < len(seen.units):
+            taken.append(seen.units[len(taken)])
+            expected += taken[-1].text_bytes * expected_rate
+        have = sum(unit.text_bytes * rate.of(seen.of(unit)) for unit in taken)
+        expected_rate = max(have / max(sum(unit.text_bytes for unit in taken), 1), 1e-3)
+    return taken

@@ -1,0 +1,151 @@
+"""SURVEY: what a source is like, from its footers and a small sample that is really cleaned, signed and encoded.
+
+The sample is some SAMPLE bytes of text, every n-th document of up to PIECES row groups or runs of lines, evenly spread
+over the text that a build would read: files have beginnings and ends that are not like their middle.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gpts_data.mixer.recipe import Recipe, RecipeSource
+from gpts_data.pipelines.dedup import FIRST_DUPLICATE, decide
+from gpts_data.pipelines.faults import separate
+from gpts_data.pipelines.filters import cleaner
+from gpts_data.pipelines.remote import Access
+from gpts_data.pipelines.signatures import signer
+from gpts_data.pipelines.sources import Listing, Unit, read, split
+
+PIECES = 32
+SAMPLE = 16_000_000  # bytes of text of a source: a second of work
+PART = 500_000  # a row group or more of FineWeb, and some 100 MB to fetch of a hub source
+EVERYTHING = 1 << 62  # a budget that nothing fills
+
+
+@dataclass
+class Piece:
+    """Counts of one piece: bytes of text and documents read, then of what the filters kept."""
+
+    part: Unit
+    text_bytes: int = 0
+    read: int = 0
+    texts: list[pa.Array] = field(default_factory=list)
+    keys: list[NDArray[np.uint64]] = field(default_factory=list)
+    seconds: float = 0.0
+    """Of this process' processor: reading, cleaning, signing."""
+
+    @property
+    def kept_bytes(self) -> int:
+        return sum(int(pc.sum(pc.binary_length(text)).as_py() or 0) for text in self.texts)
+
+    @property
+    def kept(self) -> int:
+        return sum(len(text) for text in self.texts)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A source: the units looked at, in order, the text of the files behind them, and the pieces of the sample."""
+
+    source: RecipeSource
+    units: tuple[Unit, ...]
+    rest_bytes: int
+    """Text of the files whose footers were not read, from their sizes."""
+    pieces: tuple[Piece, ...]
+
+    @property
+    def text_bytes(self) -> int:
+        return sum(unit.text_bytes for unit in self.units) + self.rest_bytes
+
+    @property
+    def sample_bytes(self) -> int:
+        return sum(piece.text_bytes for piece in self.pieces)
+
+    def of(self, unit: Unit) -> list[int]:
+        """The pieces that lie in a unit; all, when none does."""
+        inside = [
+            i
+            for i, piece in enumerate(self.pieces)
+            if piece.part.file.name == unit.file.name and unit.start <= piece.part.start < unit.stop
+        ]
+        return inside or list(range(len(self.pieces)))
+
+    def documents(self, chosen: Sequence[int]) -> float:
+        """Documents per byte of text, in the chosen pieces."""
+        pieces = [self.pieces[i] for i in chosen]
+        return sum(piece.read for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
+
+    def kept_share(self, chosen: Sequence[int]) -> float:
+        """Bytes that the filters keep per byte read, in the chosen pieces."""
+        pieces = [self.pieces[i] for i in chosen]
+        return sum(piece.kept_bytes for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
+
+    def duplicates(self, recipe: Recipe) -> float:
+        """The share of the kept documents of the sample that repeat an earlier one of it."""
+        keys = [key for piece in self.pieces for key in piece.keys]
+        if not keys:
+            return 0.0
+        whole = np.concatenate(keys)
+        one = np.ones(len(whole), dtype=np.uint32)
+        codes = decide(whole, one, np.zeros(len(whole), dtype=np.bool_), EVERYTHING).codes
+        return float((codes >= FIRST_DUPLICATE).mean()) if recipe.dedup.n_keys else 0.0
+
+
+def survey(recipe: Recipe, source: RecipeSource, listing: Listing, enough: int, access: Access = Access()) -> Survey:
+    """Look at a source: footers until `enough` bytes of text are found (of local files, all), then the sample."""
+    units: list[Unit] = []
+    parts: list[Unit] = []
+    looked = found = 0
+    for file in listing.files:
+        if source.dataset and found >= enough:
+            break
+        taken = split(source, file, recipe.unit, access)
+        units += taken
+        parts += split(source, file, min(recipe.unit, PART), access)
+        found += sum(unit.text_bytes for unit in taken)
+        looked += file.size
+    rest = sum(file.size for file in listing.files) - looked
+    reached = np.searchsorted(np.cumsum([part.text_bytes for part in parts]), enough) + 1
+    chosen = spread(parts[: int(reached)])
+    step = -(-sum(part.text_bytes for part in chosen) // SAMPLE) or 1
+    pieces = tuple(_piece(recipe, source, part, step, access) for part in chosen)
+    return Survey(source, tuple(units), int(rest * found / max(looked, 1)), pieces)
+
+
+def spread(units: Sequence[Unit]) -> list[Unit]:
+    count = min(len(units), PIECES)
+    return [units[(2 * i + 1) * len(units) // (2 * count)] for i in range(count)]
+
+
+def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, access: Access) -> Piece:
+    piece = Piece(unit)
+    began = time.process_time()
+    for batch in _every(source, unit, step, access):
+        sound, _ = separate(batch)
+        piece.read += batch.num_rows
+        piece.text_bytes += int(pc.sum(pc.binary_length(sound.column("text"))).as_py() or 0)
+        cleaned, _ = cleaner(recipe.cleaning(source)).clean(sound)
+        if cleaned.num_rows:
+            piece.texts.append(cleaned.column("text"))
+            piece.keys.append(signer(recipe.dedup).sign(cleaned))
+    piece.seconds = time.process_time() - began
+    return piece
+
+
+def _every(source: RecipeSource, unit: Unit, step: int, access: Access) -> Iterator[pa.RecordBatch]:
+    """Every so many-th document, until a sample's worth was read: what cannot be split may be gigabytes."""
+    passed = text = 0
+    for batch in read(source, unit, access):
+        rows = np.arange(-passed % step, batch.num_rows, step)
+        passed += batch.num_rows
+        text += batch.column("text").nbytes
+        yield batch.take(pa.array(rows))
+        if text > SAMPLE:
+            return

@@ -1,0 +1,92 @@
+"""What `plan` says is what a build then does, within what a sample can tell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from gpts_data.mixer.estimate import estimate
+from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.recipe import load_recipe
+from gpts_data.mixer.survey import spread
+from gpts_data.pipelines.errors import ShortSourceError
+from gpts_data.pipelines.sources import SourceFile, Unit
+from tests.hub import Hub
+from tests.hub_data import rows, write
+
+PROGRAM = "from gpts_data.cli.main import cli; cli()"
+
+
+def test_it_agrees_with_the_build(mix: Mix, recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file)
+    found = estimate(recipe, recipe_file.parent, tokenizer=mix.tokenizer)
+    assert found.windows == mix.windows
+    for name, one in found.sources.items():
+        facts, fall = mix.manifest["sources"][name], mix.manifest["waterfall"][name]
+        assert (one.windows, one.tokens) == (facts["windows"], facts["tokens"])
+        assert one.read_documents == pytest.approx(fall["read"], rel=0.15, abs=3)
+        assert one.documents_estimate == pytest.approx(facts["documents"], rel=0.15, abs=3)
+        assert one.available_interval[0] <= one.available_tokens <= one.available_interval[1]
+        assert one.download_bytes == one.requests == 0  # files of one's own
+    assert found.disk_bytes == sum(found.disk.values())
+
+
+def test_it_is_the_same_twice(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file)
+    one, other = (asdict(estimate(recipe, recipe_file.parent)) for _ in range(2))
+    assert one["sources"] == other["sources"]
+
+
+def test_what_cannot_be_is_refused_with_what_would_do(recipe_file: Path) -> None:
+    with pytest.raises(ShortSourceError, match=r"an estimated .* after cleaning and dedup.*lower --tokens.*max_epochs"):
+        estimate(load_recipe(recipe_file, 10_000_000), recipe_file.parent)
+
+
+RECIPE = """
+name = "hub"
+tokens = "60k"
+window = 64
+unit = "40kB"
+[tokenizer]
+vocab_size = 400
+sample = "30kB"
+[[source]]
+name = "web"
+weight = 1
+dataset = "acme/web"
+"""
+
+
+def test_of_a_hub_source_the_columns_in_use_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    with Hub(tmp_path / "hub") as hub:
+        for part in range(2):
+            write(hub.folder("acme/web") / f"train-{part}.parquet", rows(f"web-{part}", 600), 64, group=50)
+        command = [sys.executable, "-c", PROGRAM, "plan", "--recipe", "recipe.toml", "--json"]
+        done = subprocess.run(command, cwd=tmp_path, env=hub.env(tmp_path / "hf"), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        whole = 0
+        for path in hub.folder("acme/web").glob("*.parquet"):
+            metadata = pq.read_metadata(path)
+            text = metadata.schema.names.index("text")
+            groups = (metadata.row_group(i).column(text) for i in range(metadata.num_row_groups))
+            whole += sum(chunk.total_compressed_size for chunk in groups)
+    one = found["sources"]["web"]
+    share = one["read_bytes"] / (one["available_tokens"] / one["tokens"] * one["read_bytes"])
+    assert 0 < one["download_bytes"] <= whole and one["requests"] > 0
+    assert one["download_bytes"] == pytest.approx(whole * min(share, 1), rel=0.5)
+
+
+def test_parts_are_evenly_spread() -> None:
+    file = SourceFile("a", "a", 1, None)
+    units = [Unit(file, i, i + 1, 1) for i in range(1000)]
+    chosen = [unit.start for unit in spread(units)]
+    assert len(chosen) == 32 and chosen[0] == 15 and chosen[-1] == 984
+    assert spread(units[:5]) == units[:5]
