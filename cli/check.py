@@ -58,11 +58,18 @@ def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bo
 @click.command()
 @mix_argument
 @click.option("--window", type=int, metavar="N", help="Show window N of the training order, decoded.")
+@click.option(
+    "--html", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a report to look at: one file, no network.",
+)  # fmt: skip
+@click.option(
+    "--run", metavar="RUN", type=click.Path(path_type=Path), help="With --html: a run of smoke-train over it."
+)
 @json_option
-def inspect(folder: Path, window: int | None, as_json: bool) -> None:
-    """Show what is in a mix: shares, documents, the waterfall.
+def inspect(folder: Path, window: int | None, html: Path | None, run: Path | None, as_json: bool) -> None:
+    """Show what is in a mix: shares, documents, the waterfall; or a report of it as HTML.
 
-    Example: gpts-data inspect mix --window 0
+    Example: gpts-data inspect mix --html report.html
     """
     from gpts_data.cli.tables import show_mix
     from gpts_data.mixer.mix import open_mix
@@ -71,6 +78,8 @@ def inspect(folder: Path, window: int | None, as_json: bool) -> None:
 
     mix = open_mix(folder)
     facts = facts_of(mix)
+    if html:
+        write_report(mix, html, run)
     shown = None if window is None else decode_window(mix, window)
     if as_json:
         print_json({**facts, **({"window_shown": asdict(shown)} if shown else {})})
@@ -79,8 +88,21 @@ def inspect(folder: Path, window: int | None, as_json: bool) -> None:
             f"window {shown.position:,}: {shown.shard} row {shown.row:,}, window {shown.window:,} of {shown.source}"
         )
         click.echo(shown.text)
+    elif html:
+        click.echo(f"{html}: open it in a browser")
     else:
         show_mix(facts)
+
+
+def write_report(mix: Mix, html: Path, run: Path | None) -> None:
+    from gpts_data.pipelines.files import write_bytes
+    from gpts_data.validation.page import page
+    from gpts_data.validation.report import report
+
+    with progress() as show:
+        show("report", "", 0, 1)
+        write_bytes(html, page(report(mix, run)).encode())
+        show("report", "", 1, 1)
 
 
 @click.command()

@@ -34,7 +34,7 @@ class Log:
     def __init__(self, run: Path, step: int) -> None:
         """Keep the first `step` lines of an earlier process. Raises `DataError` when they are not all there."""
         self.path = run / NAME
-        self.lines = _read(self.path, step)
+        self.lines = read_log(self.path, step)
         write_bytes(self.path, b"".join(map(_encoded, self.lines)))
 
     def append(self, line: Line) -> None:
@@ -52,7 +52,8 @@ def _encoded(line: Line) -> bytes:
     return json.dumps({key: value for key, value in asdict(line).items() if value is not None}).encode() + b"\n"
 
 
-def _read(path: Path, step: int) -> list[Line]:
+def read_log(path: Path, step: int) -> list[Line]:
+    """The first `step` lines of a log. Raises `DataError` when they are not all there."""
     if not step:
         return []
     try:

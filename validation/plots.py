@@ -1,0 +1,84 @@
+"""The report's plots, as SVG that takes its text colour from the page: good on a light and on a dark one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpts_data.validation.log import Line
+
+COLOURS = ("#3b8ec9", "#e08a3c", "#5fae71", "#ad74c2", "#c9a227", "#d0607a", "#7f8c9a")
+_INK = "#010203"  # replaced by the page's own colour
+
+
+def colour(source: int) -> str:
+    """Of a source, by its place in the recipe."""
+    return COLOURS[source % len(COLOURS)]
+
+
+def shares(
+    positions: NDArray[np.int64], counts: NDArray[np.int64], wanted: Sequence[float], names: Sequence[str]
+) -> str:
+    """How many windows each source is ahead of its share, at these prefixes. counts: int64 (prefixes, sources)."""
+
+    def draw(axes: Any) -> None:
+        for i, name in enumerate(names):
+            axes.plot(positions, counts[:, i] - wanted[i] * positions, color=colour(i), label=name, linewidth=1)
+        axes.set_ylim(-1.05, 1.05)
+        axes.set_xlabel("windows of the training order")
+        axes.set_ylabel("windows ahead")
+
+    return _svg(draw, (7, 2.4))
+
+
+def lengths(tokens: Sequence[NDArray[np.integer]], names: Sequence[str]) -> str:
+    """The lengths of documents, tokens, as a share of each source's documents."""
+
+    def draw(axes: Any) -> None:
+        longest = max((int(found.max()) for found in tokens if len(found)), default=2)
+        edges = np.geomspace(1, longest + 1, 50)
+        for i, found in enumerate(tokens):
+            if len(found):
+                counts, _ = np.histogram(found, edges)
+                axes.stairs(counts / len(found), edges, color=colour(i), label=names[i], linewidth=1.5)
+        axes.set_xscale("log")
+        axes.set_xlabel("tokens of a document")
+        axes.set_ylabel("share")
+
+    return _svg(draw, (7, 2.4))
+
+
+def losses(lines: Sequence[Line], entropy: float) -> str:
+    """The loss of a run over tokens, thinned to 500 points, beside the unigram entropy."""
+
+    def draw(axes: Any) -> None:
+        chosen = lines[:: max(len(lines) // 500, 1)]
+        axes.plot([line.tokens for line in chosen], [line.loss for line in chosen], color=COLOURS[0], label="training")
+        axes.axhline(entropy, color="#8c8c8c", linestyle="--", label="unigram entropy")
+        axes.set_xlabel("tokens")
+        axes.set_ylabel("nats a token")
+
+    return _svg(draw, (7, 2.4))
+
+
+def _svg(draw: Callable[[Any], None], size: tuple[float, float]) -> str:
+    """The same text for the same figures: no date, no random names."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    settings: Any = {"svg.hashsalt": "", "svg.fonttype": "none", "font.size": 9}
+    settings |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), _INK)
+    out = BytesIO()
+    with rc_context(settings):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots()
+        draw(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=4)
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = out.getvalue().decode()
+    return text[text.index("<svg") :].replace(_INK, "currentColor")
