@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 VERBOSITY = "gpts_data.verbosity"  # -1 quiet, 1 verbose
-PRESETS = Path(__file__).parent / "presets"
 
 
 class Quantity(click.ParamType[int]):
@@ -109,16 +108,9 @@ mix_argument = click.argument("folder", metavar="DIR", type=Place(path_type=Path
 
 def open_recipe(recipe: str, tokens: int | None) -> tuple[Recipe, Path]:
     """The recipe and the folder its globs are relative to. A name that is no file is a preset's."""
-    from gpts_data.mixer.recipe import load_recipe
-    from gpts_data.pipelines.errors import RecipeError
+    from gpts_data.validation.api import find_recipe
 
-    path = Path(recipe)
-    if not path.exists() and path.name == recipe and not path.suffix:
-        path = PRESETS / f"{recipe}.toml"
-        if not path.exists():
-            names = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
-            raise RecipeError(f"no preset is called {recipe!r}; expected one of {names}, or a TOML file")
-    return load_recipe(path, tokens), path.parent
+    return find_recipe(recipe, tokens)
 
 
 def print_json(value: Any) -> None:

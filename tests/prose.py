@@ -14,7 +14,7 @@ from itertools import accumulate
 
 import pyarrow.parquet as pq
 
-from gpts_data.cli.options import PRESETS
+from gpts_data.validation.api import PRESETS
 
 WORDS = 8_000  # the commonest of the bundled sample; rarer ones are typos and formulas
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gpts_data.cli.options import PRESETS
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.filters import cleaner
+from gpts_data.validation.api import PRESETS
 from tests.hub import Hub
 from tests.hub_data import preset
 from tests.prose import documents

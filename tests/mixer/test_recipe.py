@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpts_data.cli.options import PRESETS
 from gpts_data.mixer.recipe import load_recipe, parse_bytes, parse_quantity
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.signatures import Dedup, MinHash
+from gpts_data.validation.api import PRESETS
 
 SOURCE = "[[source]]\nname = 'a'\nweight = 1\nfiles = 'x'\n"
 HEAD = "name = 'r'\ntokens = '1M'\n"
