@@ -83,7 +83,7 @@ def build(
         index_benchmarks(plan)  # first, so that one that cannot be read leaves nothing half-done
         freeze(plan)
         try:
-            with open_engine(workers, scheduler) as engine:
+            with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
                 show = _after(still_ours, progress)
                 trained = _tokenizer(plan, engine, show)
                 built = _mix(plan, trained, engine, show)

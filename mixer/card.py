@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 LOAD = """\
@@ -17,6 +18,7 @@ def card(content: dict[str, Any]) -> str:
     recipe = content["recipe"]
     return "\n".join(
         [
+            *_metadata(content),
             f"# {recipe['name']}",
             "",
             f"{content['windows']:,} training windows of {recipe['window']} tokens ({content['tokens']:,} tokens) in "
@@ -35,11 +37,34 @@ def card(content: dict[str, Any]) -> str:
             "",
             LOAD.format(window=recipe["window"]),
             "",
+            "`hf upload-large-folder USER/NAME . --repo-type dataset` shares it; croissant.json tells programs of it.",
+            "",
             "The licences of the sources apply to their texts. `gpts-data verify .` checks every byte of this folder;",
             "`gpts-data trace . --token N` tells where a token came from.",
             "",
         ]
     )
+
+
+def _metadata(content: dict[str, Any]) -> list[str]:
+    """The YAML that the hub reads: the document tables are what its viewer shows."""
+    recipe = content["recipe"]
+    datasets = [source["dataset"] for source in recipe["source"] if source["dataset"]]
+    return [
+        "---",
+        f"pretty_name: {json.dumps(recipe['name'])}",
+        "task_categories:\n- text-generation",
+        "tags:\n- croissant\n- gpts-data\n- pretraining",
+        *(["source_datasets:", *(f"- {name}" for name in datasets)] if datasets else []),
+        "configs:",
+        *(
+            f"- config_name: {json.dumps(source['name'])}\n  data_files: "
+            + json.dumps(f"documents/{source['name']}/*.parquet")
+            for source in recipe["source"]
+        ),
+        "---",
+        "",
+    ]
 
 
 def _row(source: dict[str, Any], facts: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ def train_alone(
         sweep(folder)
         freeze(plan)
         try:
-            with open_engine(workers, scheduler) as engine:
+            with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
                 trained = train_tokenizer(plan, engine, folder, progress)
         except ShortSourceError:
             abandon(plan)

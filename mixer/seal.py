@@ -10,6 +10,8 @@ from typing import Any
 from gpts_data.mixer.assemble import Shard, assemble
 from gpts_data.mixer.card import card
 from gpts_data.mixer.contamination import contamination
+from gpts_data.mixer.croissant import NAME as CROISSANT
+from gpts_data.mixer.croissant import croissant
 from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
 from gpts_data.mixer.decide import Decided, overlap
 from gpts_data.mixer.dropped import write_dropped
@@ -20,7 +22,7 @@ from gpts_data.mixer.prepare import NAMED
 from gpts_data.mixer.recipe import resolved
 from gpts_data.mixer.rounds import Supply
 from gpts_data.pipelines.dedup import HELD_OUT
-from gpts_data.pipelines.files import file_digest, write_bytes
+from gpts_data.pipelines.files import file_digest, write_bytes, write_json
 from gpts_data.tokenizer.artifact import Artifact
 
 CARD = "README.md"
@@ -59,7 +61,9 @@ def seal(
     }  # fmt: skip
     write_bytes(plan.folder / CARD, card(content).encode())
     shown = write_dropped(plan, tokenizer, [supply.tasks for supply in supplies], decided)
-    content["files"] = _files(plan, tokenizer, cuts, held, shards, shown)
+    described = [*content["shards"], *_files(plan, tokenizer, cuts, held, shards, shown)]
+    write_json(plan.folder / CROISSANT, croissant(content, described))
+    content["files"] = _files(plan, tokenizer, cuts, held, shards, [*shown, plan.folder / CROISSANT])
     encoders = {str(receipt["encoder"]) for supply in supplies for receipt in supply.receipts}
     return write_manifest(plan.folder, content, sorted(encoders))
 

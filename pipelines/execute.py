@@ -13,10 +13,12 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from gpts_data.pipelines.environment import differences, environment
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
+from gpts_data.pipelines.places import is_remote
 
 CONNECT_TIMEOUT = "20s"
 WORKER_TTL = "60s"  # of a cluster of ours; dask's own 5 minutes are for workers whose tasks hold the interpreter
@@ -101,8 +103,9 @@ class Dask:
     def _connected(self) -> bool:
         return str(self._client.status) == "running"
 
-    def check_workers(self) -> None:
-        """Raise `UsageError` for a worker whose libraries or code differ from this process's."""
+    def check_workers(self, shared: Path | None) -> None:
+        """Raise `UsageError` for a worker whose libraries or code differ from this process's, or that does not see the
+        file `shared`."""
         try:
             found = self._client.run(_environment)
         except (ImportError, AttributeError) as error:
@@ -111,6 +114,14 @@ class Dask:
             ) from error
         for address, theirs in found.items():
             _refuse(theirs, environment(), address)
+        if shared is None or is_remote(shared):
+            return
+        for address, there in self._client.run(os.path.exists, str(shared.resolve())).items():
+            if not there:
+                raise UsageError(
+                    f"the dask worker at {address} does not see {shared}; all workers must have that folder under that "
+                    "name, or use --out with an object store (s3://bucket/mix)"
+                )
 
 
 def _environment() -> dict[str, str]:
@@ -154,11 +165,11 @@ def _in_worker(function: Callable[[Task], Result], task: Task, wanted: dict[str,
 
 
 @contextmanager
-def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engine]:
+def open_engine(workers: int = 1, scheduler: str | None = None, shared: Path | None = None) -> Iterator[Engine]:
     """The engine for `workers` processes on this machine, or for a running cluster at `scheduler` ("tcp://host:port").
 
-    Raises `SourceUnavailableError` when the scheduler cannot be reached, `UsageError` for what is no address and for
-    workers that differ from this process.
+    `shared`: a file of this machine that all workers must see. Raises `SourceUnavailableError` when the scheduler cannot
+    be reached, `UsageError` for what is no address and for workers that differ from this process.
     """
     if scheduler is None and workers == 1:
         yield InProcess()
@@ -172,7 +183,7 @@ def open_engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engi
         return
     with _connect(scheduler) as client:
         engine = Dask(client)
-        engine.check_workers()
+        engine.check_workers(shared)
         _say_dashboard(client)
         yield engine
 

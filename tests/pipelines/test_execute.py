@@ -177,3 +177,15 @@ def test_an_error_that_is_not_ours_says_what_was_worked_on(local: LocalCluster) 
     with open_engine(scheduler=local.scheduler_address) as engine, pytest.raises(ZeroDivisionError) as raised:
         list(engine.map(eval, ["1/0"]))
     assert raised.value.__notes__ == ["while a worker worked on 1/0"]
+
+
+def test_a_worker_that_does_not_see_the_folder_is_refused(local: LocalCluster, tmp_path: Path) -> None:
+    address = local.scheduler_address
+    (tmp_path / "plan.json").write_text("{}")
+    with open_engine(scheduler=address, shared=tmp_path / "plan.json") as engine:
+        assert list(engine.map(abs, [-1])) == [1]
+    with (
+        pytest.raises(UsageError, match=r"does not see .*other\.json; all workers.*object store"),
+        open_engine(scheduler=address, shared=tmp_path / "other.json"),
+    ):
+        pass

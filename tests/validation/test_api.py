@@ -26,8 +26,8 @@ def test_plan(recipe_file: Path) -> None:
 
 
 def test_recipes_by_name_by_file_and_as_they_are(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, folder = find_recipe("sample", 1000)
-    assert recipe.tokens == 1000 and (folder / "sample.toml").exists()
+    recipe, folder = find_recipe("sample", 5000)
+    assert recipe.tokens == 5000 and (folder / "sample.toml").exists()
     assert find_recipe(recipe) == (recipe, Path())
     assert find_recipe(str(recipe_file)) == (load_recipe(recipe_file), recipe_file.parent)
     with pytest.raises(RecipeError, match="no preset is called 'nope'; expected one of gpt-s-5m, sample"):
