@@ -168,8 +168,8 @@ def _in_worker(function: Callable[[Task], Result], task: Task, wanted: dict[str,
 def open_engine(workers: int = 1, scheduler: str | None = None, shared: Path | None = None) -> Iterator[Engine]:
     """The engine for `workers` processes on this machine, or for a running cluster at `scheduler` ("tcp://host:port").
 
-    `shared`: a file of this machine that all workers must see. Raises `SourceUnavailableError` when the scheduler cannot
-    be reached, `UsageError` for what is no address and for workers that differ from this process.
+    `shared`: a file of this machine that all workers must see. Raises `SourceUnavailableError` when the scheduler
+    cannot be reached, `UsageError` for what is no address and for workers that differ from this process.
     """
     if scheduler is None and workers == 1:
         yield InProcess()
