@@ -14,7 +14,7 @@ from gpts_data.mixer.cut import write_npy
 from gpts_data.mixer.mix import read_windows
 from gpts_data.mixer.schedule import Schedule
 from gpts_data.pipelines.files import committed, written
-from gpts_data.pipelines.places import load_npy
+from gpts_data.pipelines.places import load_npy, read_all
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
 
 SIDECAR = np.dtype([("source", "u1"), ("window", "<u4")])
@@ -64,11 +64,13 @@ def _gather(
     tokens: NDArray[np.uint16], sidecar: NDArray[Any],
 ) -> None:  # fmt: skip
     """Put a source's slots `first_slot..first_slot + len(positions)` where they belong; each cut file gives one run."""
-    for path in cuts:
+
+    def read(path: Path) -> tuple[NDArray[Any], NDArray[np.uint16]]:
         index = load_npy(path.with_suffix(".npy"))
         low, high = np.searchsorted(index["slot"], [first_slot, first_slot + len(positions)])
-        if low == high:
-            continue
-        places = positions[index["slot"][low:high].astype(np.int64) - first_slot]
-        tokens[places] = read_windows(path, tokens.shape[1], int(low), int(high))
-        sidecar["window"][places] = index["window"][low:high]
+        return index[low:high], read_windows(path, tokens.shape[1], int(low), int(high))
+
+    for index, windows in read_all(read, cuts, cuts[0]):
+        places = positions[index["slot"].astype(np.int64) - first_slot]
+        tokens[places] = windows
+        sidecar["window"][places] = index["window"]

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.index import Index, index
-from gpts_data.mixer.prepare import document_columns
+from gpts_data.mixer.prepare import Columns, document_columns
 from gpts_data.mixer.similar import SimilarTexts
 from gpts_data.mixer.texts import Texts
 from gpts_data.pipelines.decontaminate import Guard
 from gpts_data.pipelines.dedup import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, Kept
 from gpts_data.pipelines.execute import Engine
+from gpts_data.pipelines.places import read_all
 from gpts_data.pipelines.signatures import REASONS, Dedup
 from gpts_data.tokenizer.encode import Encoder
 
@@ -90,12 +91,13 @@ class _Judge:
 
     def source(self, units: Sequence[PreparedUnit], needed: int) -> list[Decided]:
         decided: list[Decided] = []
-        for unit in units:
-            decided.append(self._unit(unit, decided[-1].stop if decided else 0, needed))
+        folder = units[0].path if units else Path()
+        for unit, columns in zip(units, read_all(document_columns, [unit.path for unit in units], folder), strict=True):
+            decided.append(self._unit(unit, columns, decided[-1].stop if decided else 0, needed))
         return decided
 
-    def _unit(self, unit: PreparedUnit, start: int, needed: int) -> Decided:
-        tokens, draws, matches = document_columns(unit.path)
+    def _unit(self, unit: PreparedUnit, columns: Columns, start: int, needed: int) -> Decided:
+        tokens, draws, matches = columns
         shared = self._index.of(self._number)
         self._number += 1
         first, found = self._kept.seen, self._guard.judge(matches)

@@ -48,6 +48,10 @@ NAMED = 20  # damaged documents that are named, of each unit and in the manifest
 DRAW_SEED = 0x5EED  # of the validation draw; the same documents are held out under every recipe seed
 
 
+Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]
+"""Of all documents of a unit: tokens, draws, matches."""
+
+
 @dataclass(frozen=True)
 class Benchmarks:
     """What documents are searched for: the folder of the n-grams, and how many words they have."""
@@ -160,7 +164,7 @@ def unit_batches(path: Path, columns: Sequence[str] = tuple(UNIT.names)) -> Iter
             yield reader.get_batch(i)
 
 
-def document_columns(path: Path) -> tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]:
+def document_columns(path: Path) -> Columns:
     """Of all documents of a unit: tokens, draws, matches."""
     columns = "tokens", "draw", "matches"
     empty = pa.RecordBatch.from_pylist([], schema=UNIT)
