@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo check test format clean
+.PHONY: demo check test docs format clean
 
 demo: $(READY)  ## build, verify and train on the bundled sample
 	$(BIN)/gpts-data demo --out demo
@@ -19,6 +19,10 @@ check: $(READY)  ## ruff and mypy strict
 test: $(READY)  ## the whole test suite
 	$(BIN)/pytest
 
+docs: $(READY)  ## the site, from docs/ into site/
+	$(BIN)/pip install -q "mkdocs-material>=9.5"
+	$(BIN)/mkdocs build --strict
+
 format: $(READY)  ## what check would complain about, mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -30,4 +34,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:  ## all that make makes
-	rm -rf $(VENV) build demo *.egg-info
+	rm -rf $(VENV) build demo site *.egg-info

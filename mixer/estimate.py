@@ -123,15 +123,15 @@ class _Rate:
         self.seconds = self._processor(seen) + seconds / max(seen.sample_bytes, 1)
 
     def of(self, pieces: Sequence[int]) -> float:
-        """Training tokens of a byte of text, in these pieces."""
-        return self._seen.kept_share(pieces) * self._of_kept
+        """Training tokens of a byte that a unit says it has, in these pieces."""
+        return self._seen.stretch * self._seen.kept_share(pieces) * self._of_kept
 
     def documents(self, units: Sequence[Unit], needed: int) -> int:
         """How many documents hold so many training tokens, in the order of the units."""
         have = found = 0.0
         for unit in units:
             pieces = self._seen.of(unit)
-            scale = unit.text_bytes / max(sum(self._seen.pieces[i].text_bytes for i in pieces), 1)
+            scale = self._seen.stretch * unit.text_bytes / max(sum(self._seen.pieces[i].text_bytes for i in pieces), 1)
             share = scale * (1 - self.duplicates)
             ends = have + np.cumsum(np.concatenate([self._counts[i] for i in pieces])) * share
             found += int(np.searchsorted(ends, needed)) * share
@@ -178,7 +178,7 @@ def _source(recipe: Recipe, number: int, seen: Survey, rate: _Rate, access: Acce
         text = f"an estimated {available[0]:,} ({low:,} to {high:,}) after cleaning and dedup of all its files"
         raise too_short(source, tokens, text, -(-tokens // max(available[0], 1)))
     units = _taken(seen, tokens, rate)
-    read_bytes = sum(unit.text_bytes for unit in units)
+    read_bytes = round(sum(unit.text_bytes for unit in units) * seen.stretch)
     read = sum(seen.documents(seen.of(unit)) * unit.text_bytes for unit in units)
     fetch = [fetched(source, unit, access) for unit in units[:LOOKED_AT]]
     scale = len(units) / max(len(fetch), 1)

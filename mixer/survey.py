@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.mixer.recipe import Recipe, RecipeSource
+from gpts_data.pipelines.decompress import COMPRESSED
 from gpts_data.pipelines.dedup import FIRST_DUPLICATE, decide
 from gpts_data.pipelines.faults import separate
 from gpts_data.pipelines.filters import cleaner
@@ -38,6 +39,8 @@ class Piece:
     read: int = 0
     texts: list[pa.Array] = field(default_factory=list)
     keys: list[NDArray[np.uint64]] = field(default_factory=list)
+    passed_bytes: int = 0
+    """Of text, of all documents passed on the way, taken or not; 0 when the part was not read to its end."""
     seconds: float = 0.0
     """Of this process' processor: reading, cleaning, signing."""
 
@@ -65,6 +68,12 @@ class Survey:
         return sum(unit.text_bytes for unit in self.units) + self.rest_bytes
 
     @property
+    def stretch(self) -> float:
+        """Bytes of text for each that a compressed unit is thought to have, as far as files were read whole."""
+        whole = [piece for piece in self.pieces if piece.passed_bytes and piece.part.file.name.endswith(COMPRESSED)]
+        return sum(p.passed_bytes for p in whole) / sum(p.part.text_bytes for p in whole) if whole else 1.0
+
+    @property
     def sample_bytes(self) -> int:
         return sum(piece.text_bytes for piece in self.pieces)
 
@@ -80,7 +89,7 @@ class Survey:
     def documents(self, chosen: Sequence[int]) -> float:
         """Documents per byte of text, in the chosen pieces."""
         pieces = [self.pieces[i] for i in chosen]
-        return sum(piece.read for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
+        return self.stretch * sum(piece.read for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
 
     def kept_share(self, chosen: Sequence[int]) -> float:
         """Bytes that the filters keep per byte read, in the chosen pieces."""
@@ -127,7 +136,7 @@ def spread(units: Sequence[Unit]) -> list[Unit]:
 def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, access: Access) -> Piece:
     piece = Piece(unit)
     began = time.process_time()
-    for batch in _every(source, unit, step, access):
+    for batch in _every(source, piece, step, access):
         sound, _ = separate(batch)
         piece.read += batch.num_rows
         piece.text_bytes += int(pc.sum(pc.binary_length(sound.column("text"))).as_py() or 0)
@@ -139,13 +148,14 @@ def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, access: 
     return piece
 
 
-def _every(source: RecipeSource, unit: Unit, step: int, access: Access) -> Iterator[pa.RecordBatch]:
-    """Every so many-th document, until a sample's worth was read: what cannot be split may be gigabytes."""
+def _every(source: RecipeSource, piece: Piece, step: int, access: Access) -> Iterator[pa.RecordBatch]:
+    """Every so many-th document, until a sample's worth was passed: what cannot be split may be gigabytes."""
     passed = text = 0
-    for batch in read(source, unit, access):
+    for batch in read(source, piece.part, access):
         rows = np.arange(-passed % step, batch.num_rows, step)
         passed += batch.num_rows
-        text += batch.column("text").nbytes
+        text += int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
         yield batch.take(pa.array(rows))
         if text > SAMPLE:
             return
+    piece.passed_bytes = text

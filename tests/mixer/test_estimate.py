@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from gpts_data.mixer.estimate import estimate
 from gpts_data.mixer.mix import Mix
@@ -48,6 +49,31 @@ def test_what_cannot_be_is_refused_with_what_would_do(recipe_file: Path) -> None
         estimate(load_recipe(recipe_file, 10_000_000), recipe_file.parent)
 
 
+def test_a_file_that_compresses_well_is_not_taken_for_a_short_one(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"text": f"{n} " + "the same words over and over, " * 40}) + "\n" for n in range(300))
+    (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(lines.encode()))
+    (tmp_path / "r.toml").write_text(SINGLE)
+    one = estimate(load_recipe(tmp_path / "r.toml"), tmp_path).sources["a"]
+    assert one.read_bytes == pytest.approx(len(lines), rel=0.1)
+    assert one.available_tokens > one.tokens
+
+
+SINGLE = """
+name = "single"
+tokens = "5k"
+window = 64
+[tokenizer]
+vocab_size = 300
+sample = "20kB"
+[[source]]
+name = "a"
+weight = 1
+files = "a.jsonl.zst"
+[clean]
+filters = []
+[dedup]
+minhash = false
+"""
 RECIPE = """
 name = "hub"
 tokens = "60k"

