@@ -20,7 +20,7 @@ from gpts_data.pipelines.decompress import COMPRESSED
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.files import json_digest, write_json
 from gpts_data.pipelines.patience import Patience
-from gpts_data.pipelines.places import is_remote
+from gpts_data.pipelines.places import from_anywhere, is_remote
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.signatures import VERSION
 from gpts_data.pipelines.sources import Listing, Unit, check_columns, list_files, split
@@ -135,7 +135,8 @@ def make_plan(
         for i, source in enumerate(recipe.source)
     )
     benchmarks = _list_benchmarks(recipe, frozen, recipe_folder, access)
-    plan = Plan(recipe, listings, folder, given, patience, encoder, benchmarks, keep_units)
+    kept = from_anywhere(keep_units) if keep_units else None
+    plan = Plan(recipe, listings, from_anywhere(folder), given, patience, encoder, benchmarks, kept)
     if frozen is not None and _without_budgets(frozen) != _without_budgets(plan.facts()):
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.facts())} differs); "

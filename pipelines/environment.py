@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from gpts_data.pipelines.errors import UsageError
 
 LIBRARIES = ("gpts-data", "datatrove", "tokenizers", "spacy", "pyarrow", "numpy", "numba", "xxhash", "zstandard")
 MORE = ("datasets", "fastokens", "huggingface-hub", "regex", "distributed", "dask")
@@ -20,6 +23,27 @@ PACKAGES = ("pipelines", "tokenizer", "mixer", "validation", "cli")
 def libraries() -> dict[str, str]:
     """Versions of the libraries that decide bytes."""
     return {name: version(name) for name in LIBRARIES}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What every worker must have: the environment of the process that sends it tasks, and a file that it must see."""
+
+    environment: dict[str, str]
+    shared: Path | None = None
+
+    def check(self, address: str) -> None:
+        """Raise `UsageError` unless this process, the worker at `address`, has it."""
+        if different := differences(environment(), self.environment):
+            raise UsageError(
+                f"the dask worker at {address} may make other bytes: {different}. Start it in the environment of this "
+                "command (the same lock file or image), then run the command again"
+            )
+        if self.shared and not self.shared.exists():
+            raise UsageError(
+                f"the dask worker at {address} does not see {self.shared}; all workers must have that folder under "
+                "that name, or use --out with an object store (s3://bucket/mix)"
+            )
 
 
 @lru_cache(maxsize=1)

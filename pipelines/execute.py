@@ -16,11 +16,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from gpts_data.pipelines.environment import differences, environment
+from gpts_data.pipelines.environment import Expected, environment
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
-from gpts_data.pipelines.places import is_remote
 
 CONNECT_TIMEOUT = "20s"
+ANSWER = 20.0  # seconds for workers to say what they are
 WORKER_TTL = "60s"  # of a cluster of ours; dask's own 5 minutes are for workers whose tasks hold the interpreter
 TOPIC = "gpts-data"  # what workers say: that they wait for a source, and for how long
 DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # of a nanny's log
@@ -48,8 +48,8 @@ class InProcess:
 class Dask:
     """Tasks on the workers of a dask client."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, shared: Path | None = None) -> None:
+        self._client, self._shared = client, shared
         self._address = client.scheduler_info()["address"]
         client.subscribe_topic(TOPIC, lambda event: log.warning("%s", event[1]))
 
@@ -58,8 +58,8 @@ class Dask:
         the scheduler is lost."""
         from distributed import as_completed
 
-        wanted = environment()
-        futures = {self._client.submit(_in_worker, function, task, wanted, pure=False): task for task in tasks}
+        expected = self._expected()
+        futures = {self._client.submit(_in_worker, function, task, expected, pure=False): task for task in tasks}
         try:
             for future in as_completed(futures):
                 yield self._result(future, futures[future])
@@ -70,6 +70,7 @@ class Dask:
     def _result(self, future: Any, task: Any) -> Any:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
 
         try:
             return future.result()
@@ -79,7 +80,7 @@ class Dask:
                 f"{self._death(error)}. Most likely memory ran out: use fewer --workers, or give each more, then run "
                 "the same command again; finished work is kept"
             ) from error
-        except FutureCancelledError as error:
+        except (FutureCancelledError, CommClosedError) as error:  # before its result was there, or on its way
             raise SourceUnavailableError(
                 f"the dask scheduler at {self._address} was lost; start it again, then run the same command again: "
                 "finished work is kept"
@@ -103,44 +104,42 @@ class Dask:
     def _connected(self) -> bool:
         return str(self._client.status) == "running"
 
-    def check_workers(self, shared: Path | None) -> None:
-        """Raise `UsageError` for a worker whose libraries or code differ from this process's, or that does not see the
-        file `shared`."""
+    def check_workers(self) -> None:
+        """Raise `UsageError` for a worker that is not as expected. One that does not answer within ANSWER seconds is
+        checked with the first task it does, as those are that come later."""
+        from distributed import wait
+
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        checks = [
+            self._client.submit(_in_worker, bool, None, self._expected(), workers=[address], pure=False)
+            for address in workers
+        ]
         try:
-            found = self._client.run(_environment)
-        except (ImportError, AttributeError) as error:
-            raise UsageError(
-                f"the dask workers have another gpts-data or none: {error}; install this one there"
-            ) from error
-        for address, theirs in found.items():
-            _refuse(theirs, environment(), address)
-        if shared is None or is_remote(shared):
-            return
-        for address, there in self._client.run(os.path.exists, str(shared.resolve())).items():
-            if not there:
-                raise UsageError(
-                    f"the dask worker at {address} does not see {shared}; all workers must have that folder under that "
-                    "name, or use --out with an object store (s3://bucket/mix)"
-                )
+            wait(checks, timeout=ANSWER)
+        except TimeoutError:
+            log.warning("not all dask workers answer; they are checked with their first task")
+        for check in checks:
+            if check.status == "error":
+                raise _unloadable(check.exception())
+
+    def _expected(self) -> Expected:
+        return Expected(environment(), self._shared)
 
 
-def _environment() -> dict[str, str]:
-    """That of the worker it is run in."""
-    return environment()
+def _unloadable(error: BaseException) -> BaseException:
+    """An error that says so for a process that has no gpts-data or an old one; any other as it is."""
+    cause = error.__cause__ or error  # the scheduler wraps it
+    if isinstance(cause, (ImportError, AttributeError)) and "gpts_data" in str(cause):
+        return UsageError(
+            f"the dask scheduler or a worker has another gpts-data or none: {cause}; install this one there"
+        )
+    return error
 
 
 def _name(task: Any) -> str:
     """What a person knows a task by: its unit, or the file that it writes."""
     unit = getattr(getattr(task, "unit", None), "name", None)
     return str(unit or getattr(task, "path", None) or task)[:200]
-
-
-def _refuse(found: dict[str, str], wanted: dict[str, str], address: str) -> None:
-    if different := differences(found, wanted):
-        raise UsageError(
-            f"the dask worker at {address} may make other bytes: {different}. Start it in the environment of this "
-            "command (the same lock file or image), then run the command again"
-        )
 
 
 class _Forward(logging.Handler):
@@ -152,12 +151,11 @@ class _Forward(logging.Handler):
         get_worker().log_event(TOPIC, record.getMessage())
 
 
-def _in_worker(function: Callable[[Task], Result], task: Task, wanted: dict[str, str]) -> Result:
-    """Run a task, with what it says forwarded; a worker that came late is asked for its environment here."""
+def _in_worker(function: Callable[[Task], Result], task: Task, expected: Expected) -> Result:
+    """Run a task in a worker that is as expected, with what it says forwarded."""
     from distributed import get_worker
 
-    if environment() != wanted:
-        _refuse(environment(), wanted, get_worker().address)
+    expected.check(get_worker().address)
     if not any(isinstance(handler, _Forward) for handler in log.handlers):
         log.addHandler(_Forward())
         log.propagate = False
@@ -182,8 +180,8 @@ def open_engine(workers: int = 1, scheduler: str | None = None, shared: Path | N
             yield Dask(client)
         return
     with _connect(scheduler) as client:
-        engine = Dask(client)
-        engine.check_workers(shared)
+        engine = Dask(client, shared)
+        engine.check_workers()
         _say_dashboard(client)
         yield engine
 
@@ -191,7 +189,7 @@ def open_engine(workers: int = 1, scheduler: str | None = None, shared: Path | N
 def _connect(scheduler: str) -> Any:
     from distributed import Client
 
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it logs the traceback of a lost scheduler
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs the traceback of a lost scheduler
     try:
         return Client(scheduler, timeout=CONNECT_TIMEOUT)
     except ValueError as error:

@@ -62,6 +62,11 @@ def is_remote(path: Path) -> bool:
     return not isinstance(path, Path)
 
 
+def from_anywhere(path: Path) -> Path:
+    """The same place under a name that holds in other processes, whose working folder is another."""
+    return path if is_remote(path) else path.absolute()
+
+
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether `path` is `folder` or in it."""
     return is_remote(path) == is_remote(folder) and path.resolve().is_relative_to(folder.resolve())

@@ -24,7 +24,7 @@ from gpts_data.mixer.trace import sidecar
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.execute import Engine, InProcess
 from gpts_data.pipelines.files import file_digest
-from gpts_data.pipelines.places import names_below, reading
+from gpts_data.pipelines.places import from_anywhere, names_below, reading
 
 Progress = Callable[[str, int, int], None]
 
@@ -82,7 +82,8 @@ def _digests(folder: Path, entries: list[dict[str, Any]], progress: Progress, en
     by_digest = {entry["sha256"]: entry["file"] for entry in entries}
     wanted = {entry["file"]: entry["sha256"] for entry in entries}
     problems: dict[str, Problem] = {}
-    for read in engine.map(_read, [Read(folder / entry["file"], entry["file"], entry["bytes"]) for entry in entries]):
+    reads = [Read(from_anywhere(folder / entry["file"]), entry["file"], entry["bytes"]) for entry in entries]
+    for read in engine.map(_read, reads):
         expected = wanted[read.name]
         if read.found and read.found != expected:
             other = f"; it is the content of {by_digest[read.found]}" if read.found in by_digest else ""

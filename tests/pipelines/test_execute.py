@@ -144,6 +144,20 @@ def test_a_worker_that_dies_or_freezes_costs_its_task_and_no_more(tmp_path: Path
         assert sum(1 for _ in results) == 39
 
 
+def test_a_worker_frozen_from_the_start_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(execute, "ANSWER", 0.5)
+    impatient = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2s"}
+    with cluster(tmp_path / "cluster", impatient) as running:
+        with open_engine(scheduler=running.address) as engine:
+            assert sorted(engine.map(abs, [-1, -2])) == [1, 2]
+        os.kill(running.children(0)[0], signal.SIGSTOP)
+        with open_engine(scheduler=running.address) as engine:
+            assert "not all dask workers answer" in caplog.text
+            assert sorted(engine.map(abs, [-1, -2, -3])) == [1, 2, 3]
+
+
 def test_a_scheduler_that_is_lost_is_said_at_once(tmp_path: Path) -> None:
     with (
         cluster(tmp_path / "cluster", {}, workers=1) as running,
