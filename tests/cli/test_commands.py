@@ -136,3 +136,12 @@ def test_what_people_see(mix: Mix) -> None:
     assert run("inspect", mix.path, "--window", "0").stdout.startswith("window 0: shards/train-00000.bin row 0")
     assert "document_id" in run("trace", mix.path, "--token", "5").stdout
     assert run("verify", mix.path).stdout == f"{mix.path}: ok\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("gpts-data bui", ["plain,build-mix"]), ("gpts-data build-mix --keep-u", ["plain,--keep-units"])],
+)
+def test_the_shell_completes(typed: str, completed: list[str]) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_GPTS_DATA_COMPLETE": "bash_complete"}
+    assert CliRunner().invoke(cli, prog_name="gpts-data", env=words).output.split() == completed
