@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpts_data.cli.options import (
+    Place,
     Quantity,
     json_option,
     mix_argument,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.command()
 @recipe_option
 @click.option("--tokens", type=Quantity(), metavar="N", help="Training tokens, such as 25B, instead of the recipe's.")
-@click.option("--out", default="mix", show_default=True, metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--out", default="mix", show_default=True, metavar="DIR", type=Place(path_type=Path))
 @workers_option
 @json_option
 def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bool) -> None:

@@ -105,6 +105,16 @@ def told(error: BaseException, where: str) -> str:
     )
 
 
+def unreachable(path: Path) -> str | None:
+    """Why a store does not answer for the bucket of `path`; None when it does. Nothing is written."""
+    try:
+        with store_errors(path):
+            _store(path).ls(path.drive)
+    except (FileNotFoundError, StorageError) as error:
+        return f"no bucket {path.drive}" if isinstance(error, FileNotFoundError) else str(error)
+    return None
+
+
 def reading(path: Path) -> pa.NativeFile:
     """A file for pyarrow, to be closed: memory-mapped, or read range by range as it is asked for."""
     return pa.PythonFile(_Ranges(path), mode="r") if is_remote(path) else pa.memory_map(str(path))

@@ -15,6 +15,7 @@ from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.pipelines import probe
 from gpts_data.pipelines.disk import existing, free_bytes, refuses, used_bytes
 from gpts_data.pipelines.errors import ForeignFolderError, VerificationError
+from gpts_data.pipelines.places import is_remote, unreachable
 from gpts_data.validation import access, installed, machine
 from gpts_data.validation.checks import Check, check, size
 
@@ -58,7 +59,7 @@ def libraries(package: str = installed.PACKAGE) -> Iterator[Check]:
 def output(recipe: Recipe, out: Path) -> Check:
     """Can a build write here, and would it: a folder that holds something else is refused."""
     wanted = "absent, empty, or this very mix; writable"
-    if reason := refuses(out):
+    if reason := unreachable(out) if is_remote(out) else refuses(out):
         return Check("output", False, f"{out}: {reason}", wanted, "choose another --out, or fix the permissions")
     try:
         found, other = _state(resolved(recipe), out)
@@ -81,6 +82,8 @@ def _state(wanted: dict[str, Any], out: Path) -> tuple[str, str]:
 
 def disk(wanted: Needs, out: Path) -> Check:
     """Free disk against the peak; what a half-finished build has written already counts as had."""
+    if is_remote(out):
+        return Check("disk", True, "in the store", f"{size(wanted.disk_bytes)} at the peak")
     if os.path.exists(out / NAME):
         return Check("disk", True, "the mix is finished", "nothing more")
     free = free_bytes(out)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from gpts_data.validation.inspect import Window, inspect
 from gpts_data.validation.plots import colour, lengths, losses, shares
 from gpts_data.validation.report import Part, Report
@@ -154,7 +156,7 @@ def _lengths(found: Report) -> Iterator[str]:
 
 
 def _middle(values: Any) -> float:
-    return float(sorted(values.tolist())[len(values) // 2])
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
 
 def _entries(found: Report) -> Iterator[str]:

@@ -24,6 +24,7 @@ from gpts_data.mixer.whereabouts import find
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError
 from gpts_data.pipelines.places import create, names_below, place
 from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.validation.doctor import examine
 from gpts_data.validation.verify import verify
 from tests.store import serve, weed
 
@@ -176,3 +177,13 @@ def test_no_store_no_right_no_client(store: dict[str, str], recipe_file: Path) -
     refused = subprocess.run(command, env=wrong, capture_output=True, text=True)
     assert refused.returncode == StorageError.exit_code and "credentials" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_doctor_asks_the_store(stored: Mix, recipe_file: Path) -> None:
+    recipe, folder = load_recipe(recipe_file), recipe_file.parent
+    for out, found in ((stored.path, "a finished mix"), (place(f"{BUCKET}/nothing"), "absent")):
+        checks = {check.name: check for check in examine(recipe, folder, out)}
+        assert checks["output"].ok and checks["output"].found == f"{out}: {found}"
+        assert checks["disk"].found == "in the store"
+    (output,) = [check for check in examine(recipe, folder, place("s3://nowhere/mix")) if check.name == "output"]
+    assert not output.ok and "no bucket nowhere" in output.found
