@@ -124,14 +124,21 @@ def write_recipe(folder: Path, n_bytes: int) -> None:
     shutil.rmtree(folder / "probe", ignore_errors=True)
 
 
+PROGRAM = [sys.executable, "-c", "from gpts_data.cli.main import cli; cli()"]
+
+
 def ours(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = "from gpts_data.cli.main import cli; cli()"
-    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True)
 
 
 def timed(name: str, folder: Path, workers: int, libraries: Path | None, dolma: Path | None) -> tuple[float, int]:
     """Seconds of a row in a process of its own, and the tokens it wrote, 2 bytes each."""
     command = [sys.executable, "-m", "benchmarks.endtoend", str(folder), f"--workers={workers}", f"--row={name}"]
+    if name == "gpts-data":
+        command = [
+            *PROGRAM, "build-mix", "--recipe", str(folder / "recipe.toml"), "--tokenizer", str(folder / "tokenizer"),
+            "--out", str(folder / "gpts-data-out"), "--workers", str(workers),
+        ]  # fmt: skip
     if name == "dolma":
         files = [str(path) for path in sorted((folder / "lines").iterdir())]
         command = [
@@ -159,13 +166,6 @@ def older(folder: Path) -> Path:
     path = folder / "older.json"
     path.write_text(json.dumps(content))
     return path
-
-
-def run_ours(folder: Path, workers: int) -> None:
-    done = ours("build-mix", "--recipe", str(folder / "recipe.toml"), "--tokenizer", str(folder / "tokenizer"),
-                "--out", str(folder / "gpts-data-out"), "--workers", str(workers))  # fmt: skip
-    if done.returncode:
-        raise click.ClickException(done.stderr[-2000:])
 
 
 def run_datatrove(folder: Path, workers: int) -> None:
@@ -271,7 +271,7 @@ def _encode(line: str) -> list[int]:
     return [*_tokenizer.encode(json.loads(line)["text"], add_special_tokens=False).ids, 0]
 
 
-ROWS = {"gpts-data": run_ours, "datatrove": run_datatrove, "datasets": run_datasets, "Megatron": run_megatron}
+ROWS = {"datatrove": run_datatrove, "datasets": run_datasets, "Megatron": run_megatron}
 
 if __name__ == "__main__":
     main()

@@ -6,10 +6,11 @@ spaCy's English rules split each chunk by itself. The table holds one entry per 
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numba
@@ -27,6 +28,7 @@ MAX_CHUNKS = 1_000_000
 _LONG = 64  # bytes; bit 0 of a mask is always set, so a clear one tells a place in the list
 _BETWEEN = " zq "
 _SEED = np.uint64(0xC4)
+_LONGEST_SUFFIX = 6  # characters; of spaCy's own the longest has 5, but for ".." and more points
 
 
 @contextmanager
@@ -42,6 +44,11 @@ def _without(name: str) -> Iterator[None]:
         del sys.modules[name]
 
 
+def _last(search: Callable[[str, int], re.Match[str] | None], chunk: str) -> re.Match[str] | None:
+    """spaCy's suffix of a chunk, looked for where it can be: every rule ends with "$", yet is tried from the start."""
+    return search(chunk, 0 if chunk.endswith("..") else max(0, len(chunk) - _LONGEST_SUFFIX))
+
+
 class Chunks:
     """The table, and spaCy to fill it."""
 
@@ -53,9 +60,12 @@ class Chunks:
         self._nlp = blank("en")
         self._nlp.vocab.lex_attr_getters = {}  # of each new word 20 properties that no word depends on: half the time
         # Every prefix rule begins with "^", yet `search` tries it at each character: a tenth of the time.
-        self._nlp.tokenizer.prefix_search = self._nlp.tokenizer.prefix_search.__self__.match
+        tokenizer = self._nlp.tokenizer
+        tokenizer.prefix_search = tokenizer.prefix_search.__self__.match
+        tokenizer.suffix_search = partial(_last, tokenizer.suffix_search)
+        tokenizer(_BETWEEN.strip())  # what is first seen inside a memory zone is worked out each time
         self.affixes = learn_affixes(self.words)
-        rules = sorted(self._nlp.tokenizer.rules)
+        rules = sorted(tokenizer.rules)
         self.special = hash_set(word_hash(rule) for rule in rules)
         """Hashes of spaCy's special cases ("Mr.", "cannot"): a plain chunk with a run of words that is one of them as a
         string is for the table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import numpy as np
@@ -92,6 +93,30 @@ def test_the_word_that_breaks_spacy_is_never_there(text: str) -> None:
     without = words_of(pa.array([text.replace(UNSAFE, "")]))
     for _ in range(3):
         assert spelled(words_of(pa.array([text])), 0) == spelled(without, 0)
+
+
+def suffixes(chunk: str) -> tuple[object, object]:
+    """Where a suffix of the chunk is found, and where spaCy's own search finds it."""
+    near, everywhere = chunks.chunks()._nlp.tokenizer.suffix_search, SPACY.tokenizer.tokenizer.suffix_search
+    found, right = near(chunk), everywhere(chunk)
+    return found and found.span(), right and right.span()
+
+
+SPACY = load_word_tokenizer("en")
+
+
+@given(chunk=st.lists(st.sampled_from([*CHUNKS, *CORES, *AFFIXES, "..", "°C."]) | ANY, max_size=6).map("".join))
+def test_a_suffix_is_found_where_spacy_finds_it(chunk: str) -> None:
+    found, right = suffixes(chunk)
+    assert found == right
+
+
+@pytest.mark.parametrize("kind", ["UNITS", "CURRENCY", "PUNCT", "LIST_QUOTES"])
+def test_no_suffix_is_longer_than_where_it_is_looked_for(kind: str) -> None:
+    rules = getattr(importlib.import_module("spacy.lang.char_classes"), kind)
+    for rule in rules.split("|") if isinstance(rules, str) else rules:
+        found, right = suffixes("ox47" + rule.replace("\\", ""))
+        assert found == right
 
 
 @given(texts=st.lists(PROSE, max_size=8), bound=st.integers(1, 9))
