@@ -35,6 +35,8 @@ th:first-child, td:first-child { text-align: left; } tr.total td { font-weight: 
 svg { width: 100%; height: auto; max-width: 46rem; display: block; }
 .bar { display: flex; height: 1.4rem; border-radius: .3rem; overflow: hidden; margin: .15rem 0 .5rem;
   max-width: 46rem; }
+.part { display: block; min-width: 6rem;
+  background: linear-gradient(to left, color-mix(in srgb, var(--of) 40%, transparent) var(--share), transparent 0); }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .35em; }
 details { border: 1px solid var(--line); border-radius: .4rem; padding: .4rem .7rem; margin: .4rem 0; }
 summary { cursor: pointer; } .text { white-space: pre-wrap; background: var(--card); padding: .6rem; margin: .4rem 0;
@@ -52,9 +54,10 @@ def page(found: Report) -> str:
     """The whole file, the same for the same mix and run."""
     facts = inspect(found.mix)
     title = f"{facts['name']}: {facts['tokens']:,} tokens"
+    shards = f"{facts['shards']:,} shard{'s' * (facts['shards'] > 1)}"
     sections = [
         f"<h1>{escape(title)}</h1><p class=soft>{facts['windows']:,} windows of {facts['window']} in "
-        f"{facts['shards']} shards; vocabulary of {facts['tokenizer']['vocab_size']:,}.</p>",
+        f"{shards}; vocabulary of {facts['tokenizer']['vocab_size']:,}.</p>",
         *_mix(found, facts), *_waterfall(facts), *_dropped(found), *_overlap(facts), *_lengths(found),
         *_entries(found), *_training(found), *_windows(found), *_provenance(found, facts),
     ]  # fmt: skip
@@ -89,7 +92,7 @@ def _waterfall(facts: dict[str, Any]) -> Iterator[str]:
     yield "<h2>Every document that was read</h2>"
     rows = [("read", *(f"{fall['read']:,}" for fall in falls.values()))]
     rows += [
-        (f"&minus; {escape(reason)}", *(f"{fall['dropped'].get(reason, 0):,}" for fall in falls.values()))
+        (f"&minus; {escape(reason)}", *(_part(i, fall, reason) for i, fall in enumerate(falls.values())))
         for reason in reasons
     ]
     rows.append(("= kept", *(f"{fall['kept']:,}" for fall in falls.values())))
@@ -98,18 +101,27 @@ def _waterfall(facts: dict[str, Any]) -> Iterator[str]:
     yield f"<p class=soft>Unexplained: {sum(lost)}.</p>"
 
 
+def _part(source: int, fall: dict[str, Any], reason: str) -> str:
+    """How many documents of a source a reason dropped, over a bar of their share of those read."""
+    n = fall["dropped"].get(reason, 0)
+    share = n / max(fall["read"], 1)
+    return f"<span class=part style='--of:{colour(source)};--share:{share:.2%}'>{n:,}</span>"
+
+
 def _dropped(found: Report) -> Iterator[str]:
     """Of each source and reason the documents that were kept for show; a duplicate beside what it repeats."""
     if not any(found.dropped.values()):
         yield "<p class=soft>Build with --keep-dropped 3 to see some of the dropped documents here.</p>"
         return
     yield "<h2>Some of those that were dropped</h2>"
-    for name, rows in found.dropped.items():
+    for i, (name, rows) in enumerate(found.dropped.items()):
+        yield f"<details><summary>{_dot(i)}{escape(name)} <small>{len(rows):,} shown</small></summary>"
         for reason in dict.fromkeys(row["reason"] for row in rows):
             mine = [row for row in rows if row["reason"] == reason]
-            yield f"<details><summary>{escape(name)}: {escape(reason)} ({len(mine)} shown)</summary>"
+            yield f"<details><summary>{escape(reason)} <small>{len(mine)} shown</small></summary>"
             yield from (_one_dropped(row) for row in mine)
             yield "</details>"
+        yield "</details>"
 
 
 def _one_dropped(row: dict[str, Any]) -> str:
@@ -183,10 +195,11 @@ def _training(found: Report) -> Iterator[str]:
 
 def _windows(found: Report) -> Iterator[str]:
     yield "<h2>Windows</h2><p>From the whole training order, one of each twelfth; a line for each document.</p>"
-    yield from (_one_window(found, window, parts) for window, parts in found.windows)
+    for n, (window, parts) in enumerate(found.windows):
+        yield _one_window(found, window, parts, " open" * (n == 0))
 
 
-def _one_window(found: Report, window: Window, parts: Sequence[Part]) -> str:
+def _one_window(found: Report, window: Window, parts: Sequence[Part], state: str) -> str:
     source = found.mix.sources.index(window.source)
     body = "".join(
         f"<div class=document style='--of:{colour(source)}'>{escape(part.text)}"
@@ -194,7 +207,7 @@ def _one_window(found: Report, window: Window, parts: Sequence[Part]) -> str:
         for part in parts
     )
     return (
-        f"<details><summary>{_dot(source)}{escape(window.source)} <small>window {window.position:,}, "
+        f"<details{state}><summary>{_dot(source)}{escape(window.source)} <small>window {window.position:,}, "
         f"{escape(window.shard)} row {window.row:,}</small></summary>{body}</details>"
     )
 

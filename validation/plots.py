@@ -39,8 +39,8 @@ def lengths(tokens: Sequence[NDArray[np.integer]], names: Sequence[str]) -> str:
     """The lengths of documents, tokens, as a share of each source's documents."""
 
     def draw(axes: Any) -> None:
-        longest = max((int(found.max()) for found in tokens if len(found)), default=2)
-        edges = np.geomspace(1, longest + 1, 50)
+        ends = [(int(found.min()), int(found.max())) for found in tokens if len(found)] or [(1, 1)]
+        edges = np.geomspace(max(min(least for least, _ in ends), 1), max(most for _, most in ends) + 1, 50)
         for i, found in enumerate(tokens):
             if len(found):
                 counts, _ = np.histogram(found, edges)

@@ -103,6 +103,17 @@ def test_no_text_becomes_part_of_the_page(hostile: Mix) -> None:
     assert "&lt;script&gt;" in text and "exact_duplicate" in text and "kept, in web" in text
 
 
+def test_it_is_made_with_few_open_files(mix: Mix) -> None:
+    resource = pytest.importorskip("resource", reason="limits of a process are POSIX")
+    limits, open_now = resource.getrlimit(resource.RLIMIT_NOFILE), len(list(Path("/dev/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 24, limits[1]))
+    try:
+        assert mix.windows > 100
+        report(mix)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_what_differs_is_marked() -> None:
     assert _marked("a b c", "a x c d") == ("a <del>b</del> c", "a <ins>x</ins> c<ins> d</ins>")
     assert _marked("<", "<") == ("&lt;", "&lt;")
