@@ -17,10 +17,11 @@ STEPS = 100  # 204,800 tokens: some 90 seconds on two cores, and below the unigr
 @click.option("--out", default="demo", show_default=True, metavar="DIR", type=click.Path(path_type=Path))
 @json_option
 def demo(out: Path, as_json: bool) -> None:
-    """Build, verify and train on the bundled sample; offline, in a few minutes.
+    """Build, verify, train on and report the bundled sample; offline, in a few minutes.
 
     Example: gpts-data demo --out demo
     """
+    from gpts_data.cli.check import write_report
     from gpts_data.cli.tables import show_mix, show_training
     from gpts_data.cli.train import fail_unless_learned, train
     from gpts_data.mixer.build import build
@@ -42,6 +43,7 @@ def demo(out: Path, as_json: bool) -> None:
         click.echo(f"verify {mix}: ok")
     with progress() as show:
         result = train(mix, run, show, steps=STEPS)
+    write_report(Mix(mix, built.manifest), out / "report.html", run)
     if as_json:
         print_json({"mix": facts, "training": result})
     else:
@@ -49,6 +51,7 @@ def demo(out: Path, as_json: bool) -> None:
         click.echo("")
         click.echo("Where to look next:")
         for command, purpose in (
+            (f"open {out / 'report.html'}", "the mix, what was dropped, the run: in a browser"),
             (f"gpts-data inspect {mix} --window 0", "a window of the training order, decoded"),
             (f"gpts-data trace {mix} --token 1000", "where a token came from"),
             ("gpts-data build-mix --help", "your own mix"),

@@ -17,6 +17,7 @@ from gpts_data.cli.options import (
     recipe_option,
     workers_option,
 )
+from gpts_data.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpts_data.mixer.estimate import Estimate
@@ -40,10 +41,11 @@ def plan(recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, 
     from gpts_data.pipelines.patience import Patience
 
     wanted, folder = open_recipe(recipe, tokens)
-    found = estimate(
-        wanted, folder, workers=workers, tokenizer=tokenizer,
-        patience=Patience(patience, stall=min(patience, Patience.stall)),
-    )  # fmt: skip
+    with progress() as showing:
+        found = estimate(
+            wanted, folder, workers=workers, tokenizer=tokenizer, progress=showing,
+            patience=Patience(patience, stall=min(patience, Patience.stall)),
+        )  # fmt: skip
     if as_json:
         print_json(found)
     else:

@@ -45,12 +45,16 @@ log = logging.getLogger("gpts_data")
 
 @dataclass(frozen=True)
 class Built:
-    """`fresh` is False when the folder already held this very mix; `reused` of `units` were there before."""
+    """What a build came to."""
 
     manifest: dict[str, Any]
+    """manifest.json, parsed."""
     fresh: bool
+    """False when the folder already held this very mix."""
     units: int = 0
+    """That the mix was made from."""
     reused: int = 0
+    """Of these, that were there before."""
 
 
 def build(

@@ -24,8 +24,8 @@ def card(content: dict[str, Any]) -> str:
             f"{content['windows']:,} training windows of {recipe['window']} tokens ({content['tokens']:,} tokens) in "
             f"{len(content['shards'])} shard(s), packed as little-endian uint16.",
             "",
-            "| source | weight | windows | share | tokens | documents | revision |",
-            "|---|---:|---:|---:|---:|---:|---|",
+            "| source | weight | windows | share | tokens | documents | revision | licence |",
+            "|---|---:|---:|---:|---:|---:|---|---|",
             *(_row(source, content["sources"][source["name"]]) for source in recipe["source"]),
             "",
             f"Tokenizer: {content['tokenizer']['vocab_size']:,} entries, byte-level BPE, sha256 "
@@ -39,7 +39,9 @@ def card(content: dict[str, Any]) -> str:
             "",
             "`hf upload-large-folder USER/NAME . --repo-type dataset` shares it; croissant.json tells programs of it.",
             "",
-            "The licences of the sources apply to their texts. `gpts-data verify .` checks every byte of this folder;",
+            "The licences of the sources apply to their texts, also where this table names none.",
+            "",
+            "`gpts-data verify .` checks every byte of this folder;",
             "`gpts-data trace . --token N` tells where a token came from.",
             "",
         ]
@@ -53,6 +55,7 @@ def _metadata(content: dict[str, Any]) -> list[str]:
     return [
         "---",
         f"pretty_name: {json.dumps(recipe['name'])}",
+        *(["license:", *(f"- {name}" for name in names)] if (names := licenses(recipe)) else []),
         "task_categories:\n- text-generation",
         "tags:\n- croissant\n- gpts-data\n- pretraining",
         *(["source_datasets:", *(f"- {name}" for name in datasets)] if datasets else []),
@@ -67,10 +70,17 @@ def _metadata(content: dict[str, Any]) -> list[str]:
     ]
 
 
+def licenses(recipe: dict[str, Any]) -> list[str]:
+    """Of all sources, each once; none at all unless every source names its own."""
+    each = [source["license"] for source in recipe["source"]]
+    return list(dict.fromkeys(name for names in each for name in names)) if all(each) else []
+
+
 def _row(source: dict[str, Any], facts: dict[str, Any]) -> str:
     where = source["dataset"] or "files"
     windows = f"{facts['windows']:,}" + (f" ({facts['epochs']:.2f} passes)" if facts["epochs"] > 1 else "")
     return (
         f"| {source['name']} ({where}) | {source['weight']:g} | {windows} | {facts['share']:.4%} "
-        f"| {facts['tokens']:,} | {facts['documents']:,} | {facts['revision'] or 'local files'} |"
+        f"| {facts['tokens']:,} | {facts['documents']:,} | {facts['revision'] or 'local files'} "
+        f"| {', '.join(source['license']) or 'not named'} |"
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gpts_data.mixer.card import licenses
+
 NAME = "croissant.json"
 _TERMS = (
     "citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes isLiveDataset "
@@ -49,6 +51,7 @@ def croissant(content: dict[str, Any], files: Sequence[dict[str, Any]]) -> dict[
             f"of {', '.join(sources)}; README.md tells of it, manifest.json of every byte."
         ),
         "version": "1.0.0",
+        **({"license": names} if (names := licenses(recipe)) else {}),
         "distribution": [_object(file) for file in files] + _file_sets(sources, files),
         "recordSet": [_records(name) for name in sources if _tables(name, files)],
     }

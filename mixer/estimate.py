@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from gpts_data.mixer.learn import Progress
 from gpts_data.mixer.needs import disk_by_stage, needs
 from gpts_data.mixer.plan import too_short
 from gpts_data.mixer.recipe import Recipe, RecipeSource
@@ -40,47 +41,63 @@ LOOKED_AT = 4  # units whose fetched bytes are counted
 
 @dataclass(frozen=True)
 class SourceEstimate:
-    """Of one source. `available_tokens` after cleaning and dedup of all its files, with an interval of 95%."""
+    """Of one source."""
 
     windows: int
+    """In the mix."""
     tokens: int
+    """The same in tokens."""
     documents_estimate: int
     """In the mix."""
     available_tokens: int
+    """After cleaning and dedup of all its files."""
     available_interval: tuple[int, int]
+    """Of that, 95%."""
     epochs: float
     """Passes over all there is; below 1, the part of it that is used."""
     units: int
+    """That are read."""
     read_bytes: int
     """Of text."""
     read_documents: int
+    """That are read."""
     kept_share: float
     """Of the documents read, by the filters; repeats count as kept."""
     duplicate_share: float
     """Of those."""
     download_bytes: int
+    """From the hub: of the columns in use."""
     requests: int
+    """To the hub."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a build. Bytes at the peak; `cpu_seconds` of all workers together, `seconds` by the clock."""
+    """Of a build."""
 
     windows: int
+    """Of the mix."""
     sources: dict[str, SourceEstimate]
+    """By name."""
     disk_bytes: int
+    """At the peak."""
     disk: dict[str, int]
+    """The same by stage."""
     memory_bytes: int
+    """At the peak, of all processes."""
     dedup_bytes: int
     """The part of `memory_bytes` that grows with the documents."""
     cpu_seconds: float
+    """Of all workers together."""
     seconds: float
+    """By the clock, with so many `workers`."""
     workers: int
+    """Processes on one machine."""
 
 
 def estimate(
     recipe: Recipe, recipe_folder: Path, *, workers: int = 1, tokenizer: Path | None = None,
-    patience: Patience = Patience(),
+    patience: Patience = Patience(), progress: Progress = lambda *_: None,
 ) -> Estimate:  # fmt: skip
     """What building `recipe` would take. Reads footers and a sample of each source; writes nothing.
 
@@ -90,7 +107,7 @@ def estimate(
     given = check_foreign(tokenizer) if tokenizer else None
     with tempfile.TemporaryDirectory(prefix="gpts-data-") as scratch:
         access = Access(Path(scratch) / "spool", patience)
-        found = [_survey(recipe, i, recipe_folder, access) for i in range(len(recipe.source))]
+        found = [_survey(recipe, i, recipe_folder, access, progress) for i in range(len(recipe.source))]
         coder = Encoder(given.folder) if given else _learnt(recipe, found, Path(scratch) / "tokenizer")
         rates = [_Rate(recipe, seen, coder) for seen in found]
         estimates = [_source(recipe, i, seen, rates[i], access) for i, seen in enumerate(found)]
@@ -152,13 +169,13 @@ class _Rate:
         return sum(piece.seconds for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
 
 
-def _survey(recipe: Recipe, number: int, folder: Path, access: Access) -> Survey:
+def _survey(recipe: Recipe, number: int, folder: Path, access: Access, progress: Progress) -> Survey:
     source: RecipeSource = recipe.source[number]
     listing = list_files(source, folder, access)
     for file in [file for file in listing.files if file.size][:1]:
         check_columns(source, file, access)
     needed = recipe.windows[number] * recipe.window
-    return survey(recipe, source, listing, int(needed * MARGIN / FIRST_RATE * SPARE), access)
+    return survey(recipe, source, listing, int(needed * MARGIN / FIRST_RATE * SPARE), access, progress)
 
 
 def _learnt(recipe: Recipe, found: Sequence[Survey], folder: Path) -> Encoder:

@@ -22,29 +22,36 @@ from gpts_data.pipelines.places import is_remote, place, read_range, store_error
 
 @dataclass(frozen=True)
 class Mix:
-    """The facts a reader needs; `path` is the folder, `manifest` the parsed manifest.json."""
+    """A finished mix, opened for reading."""
 
     path: Path
+    """Its folder."""
     manifest: dict[str, Any]
+    """manifest.json, parsed."""
 
     @property
     def window(self) -> int:
+        """Tokens of a window."""
         return int(self.manifest["recipe"]["window"])
 
     @property
     def windows(self) -> int:
+        """Of the training order, in all shards."""
         return int(self.manifest["windows"])
 
     @property
     def tokens(self) -> int:
+        """Of all windows."""
         return self.windows * self.window
 
     @property
     def vocab_size(self) -> int:
+        """Entries of the tokenizer; every id is below it."""
         return int(self.manifest["tokenizer"]["vocab_size"])
 
     @property
     def eos_id(self) -> int:
+        """The id behind each document."""
         return int(self.manifest["tokenizer"]["eos_id"])
 
     @cached_property
@@ -60,10 +67,12 @@ class Mix:
 
     @property
     def tokenizer(self) -> Path:
+        """Its folder, for `transformers.AutoTokenizer`."""
         return self.path / "tokenizer"
 
     @cached_property
     def shards(self) -> tuple[Path, ...]:
+        """Their files, in training order."""
         return tuple(self.path / shard["file"] for shard in self.manifest["shards"])
 
     def shard(self, number: int) -> NDArray[np.uint16]:

@@ -35,17 +35,22 @@ _SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # a pre-tokenizer cuts
 
 @dataclass(frozen=True)
 class Validation:
-    """The `[validation]` table: the share of documents held out of training, by hash of their id."""
+    """The `[validation]` table."""
 
     fraction: float = 0.0005
+    """The share of documents held out of training, by hash of their id."""
 
 
 @dataclass(frozen=True)
 class RecipeSource(Source):
-    """A source, `[source.clean]` where it overrides `[clean]`, and how often its windows may be in the mix."""
+    """A `[[source]]` table: `files`, or a hub `dataset`. Order matters: of duplicates the earlier source's stays."""
 
+    license: tuple[str, ...] = ()
+    """Of its texts, as the hub spells it (`odc-by`, `cc-by-4.0`), one or several: for the card of the mix."""
     clean: Clean | None = None
+    """`[source.clean]` below it: in the place of `[clean]`."""
     max_epochs: int = 1
+    """How often its windows may be in the mix, when it is too short."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +58,40 @@ class Recipe:
     """Everything the bytes of a mix depend on, besides the source files and the tokenizer."""
 
     name: str
+    """Of the mix, on its card."""
     tokens: int
+    """Training tokens, such as `25B`; `--tokens` overrides. Rounded to whole windows."""
     source: tuple[RecipeSource, ...]
+    """At least one `[[source]]`."""
     window: int = 512
+    """Tokens of a window: what a model sees at once."""
     seed: int = 20260
+    """Of the order of the windows of each source."""
     unit: int = 64_000_000
+    """Bytes of text that are read, cleaned and encoded as one piece of work: what a kill may cost."""
     shard_windows: int = 131_072
+    """Windows of a shard file: 134 MB of 512."""
     keep_dropped: int = 0
     """Dropped documents that are kept for human eyes, of each source and reason."""
     tokenizer: Training = Training()
+    """What is learnt, where none is given."""
     clean: Clean = field(default_factory=Clean)
+    """What is dropped for its looks."""
     dedup: Dedup = Dedup()
+    """What is dropped because it was there before, in any source."""
     decontaminate: Decontaminate | None = None
+    """What is dropped because a benchmark asks for it."""
     validation: Validation = Validation()
+    """What is held out."""
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Of the sources, in recipe order."""
         return tuple(source.name for source in self.source)
 
     @property
     def weights(self) -> tuple[float, ...]:
+        """Of the sources, in recipe order."""
         return tuple(source.weight for source in self.source)
 
     @property
@@ -81,6 +100,7 @@ class Recipe:
         return budget(self.tokens, self.window, self.names, self.weights)
 
     def cleaning(self, source: RecipeSource) -> Clean:
+        """What a source's documents go through: its own `[source.clean]`, else `[clean]`."""
         return source.clean or self.clean
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gpts_data.mixer.learn import Progress
 from gpts_data.mixer.recipe import Recipe, RecipeSource
 from gpts_data.pipelines.decompress import COMPRESSED
 from gpts_data.pipelines.dedup import FIRST_DUPLICATE, decide
@@ -107,7 +108,9 @@ class Survey:
         return float((codes >= FIRST_DUPLICATE).mean()) if recipe.dedup.n_keys else 0.0
 
 
-def survey(recipe: Recipe, source: RecipeSource, listing: Listing, enough: int, access: Access = Access()) -> Survey:
+def survey(
+    recipe: Recipe, source: RecipeSource, listing: Listing, enough: int, access: Access, progress: Progress
+) -> Survey:
     """Look at a source: footers until `enough` bytes of text are found (of local files, all), then the sample."""
     units: list[Unit] = []
     parts: list[Unit] = []
@@ -124,8 +127,12 @@ def survey(recipe: Recipe, source: RecipeSource, listing: Listing, enough: int, 
     reached = np.searchsorted(np.cumsum([part.text_bytes for part in parts]), enough) + 1
     chosen = spread(parts[: int(reached)])
     step = -(-sum(part.text_bytes for part in chosen) // SAMPLE) or 1
-    pieces = tuple(_piece(recipe, source, part, step, access) for part in chosen)
-    return Survey(source, tuple(units), int(rest * found / max(looked, 1)), pieces)
+    pieces: list[Piece] = []
+    for part in chosen:
+        progress("survey", source.name, len(pieces), len(chosen))
+        pieces.append(_piece(recipe, source, part, step, access))
+    progress("survey", source.name, len(pieces), len(chosen))
+    return Survey(source, tuple(units), int(rest * found / max(looked, 1)), tuple(pieces))
 
 
 def spread(units: Sequence[Unit]) -> list[Unit]:

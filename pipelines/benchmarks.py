@@ -26,20 +26,23 @@ from gpts_data.pipelines.sources import Listing, Source, SourceFile, list_files,
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A `[[decontaminate.benchmark]]` table: `files` as in a source, or a hub `dataset`, by its config and split or by
-    `files`, which match paths inside it then.
-
-    `columns`: strings or lists of strings, `a.b` for b inside of a; each string is one text to look for. `"a + b"` is
-    b behind a, for each pair: a question with each of its answers.
-    """
+    """A `[[decontaminate.benchmark]]` table: `files`, or a hub `dataset`."""
 
     name: str
+    """Of its rows in what `inspect` shows."""
     columns: tuple[str, ...]
+    """Of strings or lists of strings, each of them one text to look for; `a.b` is b inside of a, `a + b` is b behind a,
+    for each pair: a question with each of its answers."""
     files: tuple[str, ...] = ()
+    """Globs as in a source; with a dataset, of paths inside it, instead of config and split."""
     dataset: str | None = None
+    """Of the hub, `owner/name`."""
     config: str | None = None
+    """Of the dataset."""
     split: str = "test"
+    """Of the dataset."""
     revision: str | None = None
+    """Of the dataset."""
 
 
 @dataclass(frozen=True)

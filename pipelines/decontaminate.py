@@ -40,11 +40,14 @@ _NGRAMS, _TEXTS, _RECEIPT = "ngrams.arrow", "texts.arrow", "receipt.json"
 
 @dataclass(frozen=True)
 class Decontaminate:
-    """The `[decontaminate]` table. An n-gram that `max_documents` documents had before is boilerplate."""
+    """The `[decontaminate]` table."""
 
     benchmark: tuple[Benchmark, ...] = ()
+    """What must not be in the mix, a table each."""
     ngram: int = 13
+    """Words in a row that condemn a document; a shorter text is looked for as a whole."""
     max_documents: int = 10
+    """An n-gram that so many documents had before is boilerplate."""
 
 
 @dataclass(frozen=True)

@@ -41,17 +41,18 @@ _NOT_THRESHOLDS = {"self", "exclusion_writer", "language", "batch_size"}
 
 @dataclass(frozen=True)
 class Clean:
-    """The `[clean]` table: filters in the order they run, and thresholds per filter by datatrove's parameter names.
-
-    `min_characters` and `max_characters` of a text hold before any filter; 0 is no limit. `engine = "datatrove"` runs
-    datatrove's own blocks: the same verdicts, a hundred times slower.
-    """
+    """The `[clean]` table, and `[source.clean]`, which stands in its place for one source."""
 
     filters: tuple[str, ...] = ()
+    """In the order they run: `gopher_repetition`, `gopher_quality`, `fineweb_quality`, `c4`, datatrove's."""
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
+    """In the recipe a table by each filter's name, of datatrove's names: `gopher_quality = { min_doc_words = 30 }`."""
     min_characters: int = 0
+    """Of a text, before any filter; 0 is no limit."""
     max_characters: int = 0
+    """The same."""
     engine: str = "numba"
+    """`datatrove` runs datatrove's own blocks: the same verdicts, a hundred times slower."""
 
 
 def check_clean(clean: Clean) -> None:

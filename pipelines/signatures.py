@@ -26,24 +26,28 @@ REASONS = ("exact_duplicate", "id_duplicate", "url_duplicate", "near_duplicate")
 
 @dataclass(frozen=True)
 class MinHash:
-    """MinHash over word n-grams; datatrove's defaults: a pair at Jaccard 0.8 shares a band with probability 0.92.
-
-    `jaccard`: the least exact similarity of the n-grams at which a shared band counts; 0 takes the band's word for it.
-    """
+    """MinHash over word n-grams; datatrove's defaults: a pair at Jaccard 0.8 shares a band with probability 0.92."""
 
     ngrams: int = 5
+    """Words in a row that are compared."""
     buckets: int = 14
+    """Bands; two documents that share one are near-duplicates."""
     hashes_per_bucket: int = 8
+    """Minima in a band."""
     jaccard: float = 0.0
+    """The least exact similarity of the n-grams at which a shared band counts; 0 takes the band's word for it."""
 
 
 @dataclass(frozen=True)
 class Dedup:
-    """The `[dedup]` table. `url` covers the document id too: both name the same page."""
+    """The `[dedup]` table; `false` switches a rule off."""
 
     exact: bool = True
+    """The same text, but for runs of white space."""
     url: bool = True
+    """The same address or the same id: both name the same page."""
     minhash: MinHash | None = MinHash()
+    """Near-duplicates."""
 
     @property
     def n_keys(self) -> int:

@@ -40,12 +40,14 @@ MAX_PIECES = 16  # units a source's share is drawn from: enough to see every par
 
 @dataclass(frozen=True)
 class Training:
-    """The `[tokenizer]` table: entries of the vocabulary, bytes of cleaned text to learn them from, and special tokens
-    of the user's own: ids 1, 2, ... in this order, never made from text."""
+    """The `[tokenizer]` table."""
 
     vocab_size: int = 4096
+    """Entries: 256 bytes, end-of-text and special tokens among them; at most 65,536."""
     sample: int = 200_000_000
+    """Bytes of cleaned text to learn them from, drawn by weight."""
     special: tuple[str, ...] = ()
+    """Tokens of your own such as `<|user|>`: ids 1, 2, ... in this order, never made from text."""
 
 
 @dataclass(frozen=True)

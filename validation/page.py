@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from gpts_data.mixer.decide import OVER_BUDGET_REASON
+from gpts_data.pipelines.signatures import REASONS as DUPLICATES
 from gpts_data.validation.inspect import Window, inspect
 from gpts_data.validation.plots import colour, lengths, losses, shares
 from gpts_data.validation.report import Part, Report
 
 SHORT = 1500  # characters of a text that are shown
 UNUSED = 60
+FATES = ("kept", "read beyond the budget", "repeats of others", "filtered out")
 
 STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#1d2430, #dfe5ec); --paper: light-dark(#fff, #14181e);
@@ -32,7 +35,7 @@ p, li { max-width: 45rem; } .soft { color: var(--soft); } small { color: var(--s
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .7rem .2rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } tr.total td { font-weight: 600; }
-svg { width: 100%; height: auto; max-width: 46rem; display: block; }
+svg { width: 100%; height: auto; max-width: 42rem; display: block; }
 .bar { display: flex; height: 1.4rem; border-radius: .3rem; overflow: hidden; margin: .15rem 0 .5rem;
   max-width: 46rem; }
 .part { display: block; min-width: 6rem;
@@ -46,6 +49,8 @@ summary { cursor: pointer; } .text { white-space: pre-wrap; background: var(--ca
 ins { background: var(--added); text-decoration: none; } del { background: var(--lost); text-decoration: none; }
 .document { border-left: 4px solid var(--of); padding-left: .6rem; margin: .5rem 0; white-space: pre-wrap;
   font-size: .9rem; } .document:nth-child(even) { background: var(--card); }
+@media (max-width: 40rem) { table { font-size: .8rem; width: 100%; } th, td { padding-right: .35rem; }
+  th, td:first-child { white-space: normal; overflow-wrap: break-word; } .part { min-width: 3rem; } }
 code { font-size: .85em; background: var(--card); padding: .05em .3em; border-radius: .2em; white-space: pre-wrap; }
 """
 
@@ -90,15 +95,33 @@ def _waterfall(facts: dict[str, Any]) -> Iterator[str]:
     reasons = list(dict.fromkeys(reason for fall in falls.values() for reason in fall["dropped"]))
     reasons.sort(key=lambda reason: -sum(fall["dropped"].get(reason, 0) for fall in falls.values()))
     yield "<h2>Every document that was read</h2>"
+    yield f"<p>From the left: {', '.join(FATES)}.</p>"
+    yield from (_fates(i, name, fall) for i, (name, fall) in enumerate(falls.items()))
     rows = [("read", *(f"{fall['read']:,}" for fall in falls.values()))]
     rows += [
-        (f"&minus; {escape(reason)}", *(_part(i, fall, reason) for i, fall in enumerate(falls.values())))
+        (
+            f"&minus;&nbsp;{escape(reason).replace('_', '_<wbr>')}",
+            *(_part(i, fall, reason) for i, fall in enumerate(falls.values())),
+        )
         for reason in reasons
     ]
     rows.append(("= kept", *(f"{fall['kept']:,}" for fall in falls.values())))
     yield _table(("", *map(escape, falls)), rows, last=True)
     lost = [fall["read"] - fall["kept"] - sum(fall["dropped"].values()) for fall in falls.values()]
     yield f"<p class=soft>Unexplained: {sum(lost)}.</p>"
+
+
+def _fates(source: int, name: str, fall: dict[str, Any]) -> str:
+    """A bar of all documents read, in the source's colour, paler for each fate."""
+    rest = dict(fall["dropped"])
+    beyond, repeated = rest.pop(OVER_BUDGET_REASON, 0), sum(rest.pop(reason, 0) for reason in DUPLICATES)
+    counts = (fall["kept"], beyond, repeated, sum(rest.values()))
+    parts = "".join(
+        f"<span style='width:{n / max(fall['read'], 1):.4%};background:{colour(source)};opacity:{opacity}' "
+        f"title='{n:,} {fate}'></span>"
+        for fate, n, opacity in zip(FATES, counts, (1, 0.6, 0.35, 0.15), strict=True)
+    )
+    return f"<small>{escape(name)}: {fall['kept'] / max(fall['read'], 1):.0%} kept</small><div class=bar>{parts}</div>"
 
 
 def _part(source: int, fall: dict[str, Any], reason: str) -> str:
@@ -215,8 +238,10 @@ def _one_window(found: Report, window: Window, parts: Sequence[Part], state: str
 def _provenance(found: Report, facts: dict[str, Any]) -> Iterator[str]:
     manifest = found.mix.manifest
     yield "<h2>Provenance</h2>"
-    yield _table(("source", "revision", "files"), [
-        (escape(name), escape(str(source["revision"] or "files of one's own")), f"{len(source['files']):,}")
+    licenses = {source["name"]: ", ".join(source["license"]) for source in manifest["recipe"]["source"]}
+    yield _table(("source", "revision", "files", "licence"), [
+        (escape(name), escape(str(source["revision"] or "files of one's own")), f"{len(source['files']):,}",
+         escape(licenses[name] or "not named"))
         for name, source in manifest["sources"].items()
     ])  # fmt: skip
     libraries = ", ".join(f"{name} {version}" for name, version in manifest["environment"]["libraries"].items())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gpts_data.validation.log import Line
 
 COLOURS = ("#3b8ec9", "#e08a3c", "#5fae71", "#ad74c2", "#c9a227", "#d0607a", "#7f8c9a")
+SIZE = (5.4, 2.2)  # inches: its letters are 7 px on a phone and 14 px where there is room
 _INK = "#010203"  # replaced by the page's own colour
 
 
@@ -32,7 +33,7 @@ def shares(
         axes.set_xlabel("windows of the training order")
         axes.set_ylabel("windows ahead")
 
-    return _svg(draw, (7, 2.4))
+    return _svg(draw)
 
 
 def lengths(tokens: Sequence[NDArray[np.integer]], names: Sequence[str]) -> str:
@@ -49,7 +50,7 @@ def lengths(tokens: Sequence[NDArray[np.integer]], names: Sequence[str]) -> str:
         axes.set_xlabel("tokens of a document")
         axes.set_ylabel("share")
 
-    return _svg(draw, (7, 2.4))
+    return _svg(draw)
 
 
 def losses(lines: Sequence[Line], entropy: float) -> str:
@@ -62,23 +63,23 @@ def losses(lines: Sequence[Line], entropy: float) -> str:
         axes.set_xlabel("tokens")
         axes.set_ylabel("nats a token")
 
-    return _svg(draw, (7, 2.4))
+    return _svg(draw)
 
 
-def _svg(draw: Callable[[Any], None], size: tuple[float, float]) -> str:
+def _svg(draw: Callable[[Any], None]) -> str:
     """The same text for the same figures: no date, no random names."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    settings: Any = {"svg.hashsalt": "", "svg.fonttype": "none", "font.size": 9}
+    settings: Any = {"svg.hashsalt": "", "svg.fonttype": "none", "font.size": 8}
     settings |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), _INK)
     out = BytesIO()
     with rc_context(settings):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=4)
+        axes.legend(frameon=False, fontsize=7.5, loc="lower right", bbox_to_anchor=(1, 1), ncols=4)
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue().decode()
     return text[text.index("<svg") :].replace(_INK, "currentColor")

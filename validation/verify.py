@@ -31,10 +31,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Problem:
-    """`file` is relative to the mix folder."""
+    """What is not as the manifest says."""
 
     file: str
+    """Relative to the mix folder."""
     problem: str
+    """Found against expected."""
 
 
 def verify(

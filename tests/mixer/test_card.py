@@ -10,16 +10,30 @@ from pathlib import Path
 import pytest
 from huggingface_hub import DatasetCard
 
+from gpts_data.mixer.card import card
+from gpts_data.mixer.croissant import croissant
 from gpts_data.mixer.mix import Mix
 
 
 def test_the_hub_reads_the_card(mix: Mix) -> None:
-    card = DatasetCard((mix.path / "README.md").read_text())
-    assert [config["config_name"] for config in card.data.configs] == list(mix.sources)
-    assert card.data.task_categories == ["text-generation"]
-    for config in card.data.configs:
+    found = DatasetCard((mix.path / "README.md").read_text())
+    assert [config["config_name"] for config in found.data.configs] == list(mix.sources)
+    assert found.data.task_categories == ["text-generation"]
+    for config in found.data.configs:
         assert list(mix.path.glob(config["data_files"]))
-    assert f"{mix.windows:,} training windows" in card.text
+    assert f"{mix.windows:,} training windows" in found.text
+
+
+def test_licences_stand_for_the_whole_only_when_every_source_has_one(mix: Mix) -> None:
+    content = {**mix.manifest, "recipe": json.loads(json.dumps(mix.manifest["recipe"]))}
+    first, *others = content["recipe"]["source"]
+    first["license"] = ["odc-by", "cc0-1.0"]
+    assert DatasetCard(card(content)).data.license is None
+    for source in others:
+        source["license"] = ["odc-by"]
+    found = DatasetCard(card(content))
+    assert found.data.license == ["odc-by", "cc0-1.0"] == croissant(content, [])["license"]
+    assert "| odc-by, cc0-1.0 |" in found.text
 
 
 def test_croissant_names_every_file(mix: Mix) -> None:

@@ -46,7 +46,7 @@ max_characters = 5000
 class Tags(HTMLParser):
     """What a browser would see: tags, what they point to, and whether they are closed in order."""
 
-    VOID = {"meta", "br", "img", "input", "hr"}
+    VOID = {"meta", "br", "wbr", "img", "input", "hr"}
 
     def __init__(self) -> None:
         super().__init__()
