@@ -16,8 +16,8 @@ check: $(READY)  ## ruff and mypy strict
 	$(BIN)/pip install -q --no-deps --no-build-isolation --target build/types .
 	MYPYPATH=build/types $(BIN)/mypy -p gpts_data
 
-test: $(READY)  ## the whole test suite
-	$(BIN)/pytest
+test: $(READY)  ## the whole test suite: much of it waits, for stalled hubs and frozen workers
+	$(BIN)/pytest -n 3 --dist loadfile
 
 docs: $(READY)  ## the site, from docs/ into site/
 	$(BIN)/pip install -q "mkdocs-material>=9.5"

@@ -48,13 +48,16 @@ def demo(out: Path, as_json: bool) -> None:
         print_json({"mix": facts, "training": result})
     else:
         show_training(result)
-        click.echo("")
-        click.echo("Where to look next:")
-        for command, purpose in (
-            (f"open {out / 'report.html'}", "the mix, what was dropped, the run: in a browser"),
-            (f"gpts-data inspect {mix} --window 0", "a window of the training order, decoded"),
-            (f"gpts-data trace {mix} --token 1000", "where a token came from"),
-            ("gpts-data build-mix --help", "your own mix"),
-        ):
-            click.echo(f"  {command:<44} {purpose}")
+        show_next(out)
     fail_unless_learned(result)
+
+
+def show_next(out: Path) -> None:
+    click.echo("\nWhere to look next:")
+    for command, purpose in (
+        (f"{out / 'report.html'}", "the mix, what was dropped, the run: open it in a browser"),
+        (f"gpts-data inspect {out / 'mix'} --window 0", "a window of the training order, decoded"),
+        (f"gpts-data trace {out / 'mix'} --token 1000", "where a token came from"),
+        ("gpts-data build-mix --help", "your own mix"),
+    ):
+        click.echo(f"  {command:<40} {purpose}")

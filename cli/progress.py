@@ -50,12 +50,14 @@ def _said(console: Console, level: int) -> Iterator[None]:
     handler = logging.Handler()
     handler.emit = lambda record: console.print(record.getMessage(), style="yellow", markup=False, highlight=False)  # type: ignore[method-assign]
     log = logging.getLogger("gpts_data")
+    before = log.level
     log.addHandler(handler)
     log.setLevel(level)
     try:
         yield
     finally:
         log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def _bars(console: Console) -> Iterator[Show]:

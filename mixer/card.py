@@ -37,7 +37,7 @@ def card(content: dict[str, Any]) -> str:
             "",
             LOAD.format(window=recipe["window"]),
             "",
-            "`hf upload-large-folder USER/NAME . --repo-type dataset` shares it; croissant.json tells programs of it.",
+            "`hf upload USER/NAME . . --repo-type dataset` shares it; croissant.json tells programs of it.",
             "",
             "The licences of the sources apply to their texts, also where this table names none.",
             "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from gpts_data.mixer.recipe import load_recipe
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))  # of each property; 5000 for a campaign
 settings.register_profile("any machine", deadline=None, max_examples=EXAMPLES)  # a first call compiles or loads
 settings.load_profile("any machine")
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a job in the background ignores it, and so would its children
 
 SYLLABLES = ("ka", "lo", "mi", "ren", "tu", "sha", "vel", "dor", "an", "pi", "quo", "zen", "bra", "il", "est", "um")
 

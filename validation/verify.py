@@ -27,6 +27,7 @@ from gpts_data.pipelines.files import file_digest
 from gpts_data.pipelines.places import from_anywhere, names_below, reading
 
 Progress = Callable[[str, int, int], None]
+OF_THE_HUB = (".gitattributes", ".cache/huggingface/", ".git/")  # what its clients add to a folder they bring or send
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def verify(
 def _names(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Problem]:
     listed = {entry["file"] for entry in entries} | {NAME}
     for name in names_below(folder):
-        if name not in listed:
+        if name not in listed and not name.startswith(OF_THE_HUB):
             yield Problem(name, "extra file, not in the manifest")
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,14 @@ def test_the_hub_reads_the_card(mix: Mix) -> None:
     for config in found.data.configs:
         assert list(mix.path.glob(config["data_files"]))
     assert f"{mix.windows:,} training windows" in found.text
+
+
+def test_the_command_it_names_is_there(mix: Mix) -> None:
+    found = re.search(r"`(hf \S+) ", (mix.path / "README.md").read_text())
+    assert found
+    subprocess.run(
+        [Path(sys.executable).parent / "hf", *found[1].split()[1:], "--help"], check=True, capture_output=True
+    )
 
 
 def test_licences_stand_for_the_whole_only_when_every_source_has_one(mix: Mix) -> None:

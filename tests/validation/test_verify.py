@@ -51,6 +51,15 @@ def test_one_flipped_bit_anywhere(copy: Path) -> None:
     assert verify(copy) == []
 
 
+def test_what_the_hub_s_clients_add_is_theirs(copy: Path) -> None:
+    for name in (".gitattributes", ".cache/huggingface/download/a.metadata", ".git/HEAD"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text("theirs")
+    assert verify(copy) == []
+    (copy / ".cache/other").write_text("not theirs")
+    assert named(copy) == [".cache/other"]
+
+
 def test_missing_files(copy: Path) -> None:
     for name in all_files(copy):
         (copy / name).rename(copy.parent / "away")
