@@ -67,7 +67,10 @@ def test_the_recipes_shown_are_recipes(page: Path, tmp_path: Path) -> None:
         assert load_recipe(tmp_path / "recipe.toml").names
 
 
-def test_the_site_has_every_page() -> None:
+def test_the_site_is_built_and_has_every_page(tmp_path: Path) -> None:
+    mkdocs = [Path(sys.executable).parent / "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"]
+    done = subprocess.run(mkdocs, cwd=DOCS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     navigation = (DOCS.parent / "mkdocs.yml").read_text()
     assert all(page.name in navigation for page in PAGES)
 
