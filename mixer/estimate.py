@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,9 +134,9 @@ class _Rate:
         self.duplicates = seen.duplicates(recipe)
         self.kept = len(counts) / max(read, 1)
         self._of_kept = int(counts.sum()) / kept_bytes * (1 - self.duplicates) * (1 - recipe.validation.fraction)
-        self.tokens = self.of(range(len(seen.pieces)))
+        self.available = self._available(list)
         self._counts = np.split(counts.astype(np.float64), np.cumsum([piece.kept for piece in seen.pieces])[:-1])
-        self.interval = self._bootstrap(seen)
+        self.interval = self._bootstrap()
         self.seconds = self._processor(seen) + seconds / max(seen.sample_bytes, 1)
 
     def of(self, pieces: Sequence[int]) -> float:
@@ -157,10 +157,18 @@ class _Rate:
                 break
         return round(found)
 
-    def _bootstrap(self, seen: Survey) -> tuple[float, float]:
-        rng, n = np.random.default_rng(0), len(seen.pieces)
-        drawn = [self.of(rng.integers(0, n, n).tolist()) for _ in range(DRAWS)]
-        low, high = np.percentile(drawn, INTERVAL)
+    def _available(self, pieces_of: Callable[[range], Sequence[int]]) -> float:
+        """Training tokens of all the text, by these pieces of each stratum."""
+        return sum(n_bytes * self.of(pieces_of(pieces)) for n_bytes, pieces in self._seen.strata)
+
+    def _bootstrap(self) -> tuple[float, float]:
+        rng = np.random.default_rng(0)
+
+        def draw(pieces: range) -> Sequence[int]:
+            drawn: list[int] = rng.choice(pieces, len(pieces)).tolist()
+            return drawn
+
+        low, high = np.percentile([self._available(draw) for _ in range(DRAWS)], INTERVAL)
         return float(low), float(high)
 
     def _processor(self, seen: Survey) -> float:
@@ -189,7 +197,7 @@ def _learnt(recipe: Recipe, found: Sequence[Survey], folder: Path) -> Encoder:
 def _source(recipe: Recipe, number: int, seen: Survey, rate: _Rate, access: Access) -> SourceEstimate:
     windows, source = recipe.windows[number], recipe.source[number]
     tokens = windows * recipe.window
-    available = [int(seen.text_bytes * r) for r in (rate.tokens, *rate.interval)]
+    available = [int(tokens_of_all) for tokens_of_all in (rate.available, *rate.interval)]
     if available[2] * source.max_epochs < tokens:
         low, high = available[1:]
         text = f"an estimated {available[0]:,} ({low:,} to {high:,}) after cleaning and dedup of all its files"

@@ -1,7 +1,8 @@
 """SURVEY: what a source is like, from its footers and a small sample that is really cleaned, signed and encoded.
 
 The sample is some SAMPLE bytes of text, every n-th document of up to PIECES row groups or runs of lines, evenly spread
-over the text that a build would read: files have beginnings and ends that are not like their middle.
+over the text that a build would read: files have beginnings and ends that are not like their middle. Of local files
+BEYOND more tell what the rest is like, which a build of this size would not reach.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from gpts_data.pipelines.signatures import signer
 from gpts_data.pipelines.sources import Listing, Unit, read, split
 
 PIECES = 32
+BEYOND = 16
 SAMPLE = 16_000_000  # bytes of text of a source: a second of work
 PART = 500_000  # a row group or more of FineWeb, and some 100 MB to fetch of a hub source
 EVERYTHING = 1 << 62  # a budget that nothing fills
@@ -63,6 +65,18 @@ class Survey:
     rest_bytes: int
     """Text of the files whose footers were not read, from their sizes."""
     pieces: tuple[Piece, ...]
+    near: int
+    """So many pieces are of the text that a build would read, the others of the rest."""
+    near_bytes: int
+    """Of that text."""
+
+    @property
+    def strata(self) -> list[tuple[int, range]]:
+        """Bytes of text, and the pieces that speak for them: of what a build would read, of the rest."""
+        if self.near == len(self.pieces):
+            return [(self.text_bytes, range(self.near))]
+        return [(self.near_bytes, range(self.near)),
+                (self.text_bytes - self.near_bytes, range(self.near, len(self.pieces)))]  # fmt: skip
 
     @property
     def text_bytes(self) -> int:
@@ -79,13 +93,10 @@ class Survey:
         return sum(piece.text_bytes for piece in self.pieces)
 
     def of(self, unit: Unit) -> list[int]:
-        """The pieces that lie in a unit; all, when none does."""
-        inside = [
-            i
-            for i, piece in enumerate(self.pieces)
-            if piece.part.file.name == unit.file.name and unit.start <= piece.part.start < unit.stop
-        ]
-        return inside or list(range(len(self.pieces)))
+        """The pieces that lie in a unit; else those of its file, else all."""
+        beside = [i for i, piece in enumerate(self.pieces) if piece.part.file.name == unit.file.name]
+        inside = [i for i in beside if unit.start <= self.pieces[i].part.start < unit.stop]
+        return inside or beside or list(range(len(self.pieces)))
 
     def documents(self, chosen: Sequence[int]) -> float:
         """Documents per byte of text, in the chosen pieces."""
@@ -124,19 +135,22 @@ def survey(
         found += sum(unit.text_bytes for unit in taken)
         looked += file.size
     rest = sum(file.size for file in listing.files) - looked
-    reached = np.searchsorted(np.cumsum([part.text_bytes for part in parts]), enough) + 1
-    chosen = spread(parts[: int(reached)])
+    sizes = np.cumsum([part.text_bytes for part in parts])
+    reached = int(np.searchsorted(sizes, enough)) + 1
+    near = spread(parts[:reached], PIECES)
+    chosen = [*near, *([] if source.dataset else spread(parts[reached:], BEYOND))]
     step = -(-sum(part.text_bytes for part in chosen) // SAMPLE) or 1
     pieces: list[Piece] = []
     for part in chosen:
         progress("survey", source.name, len(pieces), len(chosen))
         pieces.append(_piece(recipe, source, part, step, access))
     progress("survey", source.name, len(pieces), len(chosen))
-    return Survey(source, tuple(units), int(rest * found / max(looked, 1)), tuple(pieces))
+    return Survey(source, tuple(units), int(rest * found / max(looked, 1)), tuple(pieces), len(near),
+                  int(sizes[:reached][-1]) if reached and len(sizes) else 0)  # fmt: skip
 
 
-def spread(units: Sequence[Unit]) -> list[Unit]:
-    count = min(len(units), PIECES)
+def spread(units: Sequence[Unit], most: int) -> list[Unit]:
+    count = min(len(units), most)
     return [units[(2 * i + 1) * len(units) // (2 * count)] for i in range(count)]
 
 

@@ -20,6 +20,7 @@ from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.sources import SourceFile, Unit
 from tests.hub import Hub
 from tests.hub_data import rows, write
+from tests.prose import documents as prose
 
 PROGRAM = "from gpts_data.cli.main import cli; cli()"
 
@@ -113,6 +114,20 @@ def test_of_a_hub_source_the_columns_in_use_are_counted(tmp_path: Path) -> None:
 def test_parts_are_evenly_spread() -> None:
     file = SourceFile("a", "a", 1, None)
     units = [Unit(file, i, i + 1, 1) for i in range(1000)]
-    chosen = [unit.start for unit in spread(units)]
+    chosen = [unit.start for unit in spread(units, 32)]
     assert len(chosen) == 32 and chosen[0] == 15 and chosen[-1] == 984
-    assert spread(units[:5]) == units[:5]
+    assert spread(units[:5], 32) == units[:5] and spread([], 32) == []
+
+
+def test_files_that_a_small_build_would_not_reach_are_looked_at_too(tmp_path: Path) -> None:
+    """The first file is dropped whole, the second kept: what there is does not depend on how much is asked for."""
+    texts = prose("beyond", 200_000)
+    for name, n in (("a", 0), ("b", 1)):
+        rows = [{"text": text if n else text[:40]} for text in texts]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "r.toml").write_text(
+        SINGLE.replace("a.jsonl.zst", "*.jsonl").replace("filters = []", "min_characters = 100")
+    )
+    small, large = (estimate(load_recipe(tmp_path / "r.toml", n), tmp_path).sources["a"] for n in (1_000, 20_000))
+    assert small.available_tokens == pytest.approx(large.available_tokens, rel=0.2)
+    assert small.available_interval[0] <= large.available_tokens <= small.available_interval[1]
