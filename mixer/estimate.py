@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from gpts_data.mixer.learn import Progress
 from gpts_data.mixer.needs import disk_by_stage, needs
@@ -125,16 +126,19 @@ class _Rate:
 
     def __init__(self, recipe: Recipe, seen: Survey, coder: Encoder) -> None:
         self._seen = seen
+        self._strata = [(n_bytes, seen.draws(pieces)) for n_bytes, pieces in seen.strata]
         texts = pa.concat_arrays([text for piece in seen.pieces for text in piece.texts] or [pa.array([], pa.string())])
         began = time.process_time()
         _, counts = coder.encode(texts)
         seconds = time.process_time() - began
         kept_bytes = max(sum(piece.kept_bytes for piece in seen.pieces), 1)
         read = sum(piece.read for piece in seen.pieces)
-        self.duplicates = seen.duplicates(recipe)
+        repeats = seen.duplicates(recipe)
+        self.duplicates = float(repeats.mean()) if len(repeats) else 0.0
+        once = int(counts[~repeats].sum())
         self.kept = len(counts) / max(read, 1)
-        self._of_kept = int(counts.sum()) / kept_bytes * (1 - self.duplicates) * (1 - recipe.validation.fraction)
-        self.available = self._available(list)
+        self._of_kept = once / kept_bytes * (1 - recipe.validation.fraction)
+        self.available = self._available(lambda draws: draws)
         self._counts = np.split(counts.astype(np.float64), np.cumsum([piece.kept for piece in seen.pieces])[:-1])
         self.interval = self._bootstrap()
         self.seconds = self._processor(seen) + seconds / max(seen.sample_bytes, 1)
@@ -157,18 +161,18 @@ class _Rate:
                 break
         return round(found)
 
-    def _available(self, pieces_of: Callable[[range], Sequence[int]]) -> float:
-        """Training tokens of all the text, by these pieces of each stratum."""
-        return sum(n_bytes * self.of(pieces_of(pieces)) for n_bytes, pieces in self._seen.strata)
+    def _available(self, drawn: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> float:
+        """Training tokens of all the text, by what is drawn of each stratum."""
+        found = 0.0
+        for n_bytes, draws in self._strata:
+            read, kept = drawn(draws).sum(axis=0).tolist()
+            found += n_bytes * kept / max(read, 1)
+        return found * self._seen.stretch * self._of_kept
 
     def _bootstrap(self) -> tuple[float, float]:
         rng = np.random.default_rng(0)
-
-        def draw(pieces: range) -> Sequence[int]:
-            drawn: list[int] = rng.choice(pieces, len(pieces)).tolist()
-            return drawn
-
-        low, high = np.percentile([self._available(draw) for _ in range(DRAWS)], INTERVAL)
+        found = [self._available(lambda draws: rng.choice(draws, len(draws))) for _ in range(DRAWS)]
+        low, high = np.percentile(found, INTERVAL)
         return float(low), float(high)
 
     def _processor(self, seen: Survey) -> float:

@@ -28,6 +28,8 @@ from gpts_data.pipelines.sources import Listing, Unit, read, split
 
 PIECES = 32
 BEYOND = 16
+RUN = 50  # documents: so many are one draw of the interval where pieces are few
+FEW = 8  # pieces
 SAMPLE = 16_000_000  # bytes of text of a source: a second of work
 PART = 500_000  # a row group or more of FineWeb, and some 100 MB to fetch of a hub source
 EVERYTHING = 1 << 62  # a budget that nothing fills
@@ -42,6 +44,8 @@ class Piece:
     read: int = 0
     texts: list[pa.Array] = field(default_factory=list)
     keys: list[NDArray[np.uint64]] = field(default_factory=list)
+    runs: list[tuple[int, int]] = field(default_factory=list)
+    """Of each RUN of its documents the bytes read, and kept."""
     passed_bytes: int = 0
     """Of text, of all documents passed on the way, taken or not; 0 when the part was not read to its end."""
     seconds: float = 0.0
@@ -108,15 +112,24 @@ class Survey:
         pieces = [self.pieces[i] for i in chosen]
         return sum(piece.kept_bytes for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
 
-    def duplicates(self, recipe: Recipe) -> float:
-        """The share of the kept documents of the sample that repeat an earlier one of it."""
+    def draws(self, pieces: range) -> NDArray[np.int64]:
+        """Bytes read and kept of what the interval draws from: pieces, or where these are few, runs of documents.
+
+        int64, shape (draws, 2).
+        """
+        each = [piece.runs for piece in self.pieces[pieces.start : pieces.stop]]
+        rows = [np.sum(runs, axis=0) for runs in each if runs] if len(each) >= FEW else [run for r in each for run in r]
+        return np.array(rows or [(1, 0)], dtype=np.int64)
+
+    def duplicates(self, recipe: Recipe) -> NDArray[np.bool_]:
+        """Which of the kept documents of the sample repeat an earlier one of it."""
         keys = [key for piece in self.pieces for key in piece.keys]
-        if not keys:
-            return 0.0
+        if not keys or not recipe.dedup.n_keys:
+            return np.zeros(sum(map(len, keys)), dtype=np.bool_)
         whole = np.concatenate(keys)
         one = np.ones(len(whole), dtype=np.uint32)
-        codes = decide(whole, one, np.zeros(len(whole), dtype=np.bool_), EVERYTHING).codes
-        return float((codes >= FIRST_DUPLICATE).mean()) if recipe.dedup.n_keys else 0.0
+        found = decide(whole, one, np.zeros(len(whole), dtype=np.bool_), EVERYTHING).codes >= FIRST_DUPLICATE
+        return np.asarray(found, dtype=np.bool_)
 
 
 def survey(
@@ -160,8 +173,15 @@ def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, access: 
     for batch in _every(source, piece, step, access):
         sound, _ = separate(batch)
         piece.read += batch.num_rows
-        piece.text_bytes += int(pc.sum(pc.binary_length(sound.column("text"))).as_py() or 0)
-        cleaned, _ = cleaner(recipe.cleaning(source)).clean(sound)
+        cleaned, reasons = cleaner(recipe.cleaning(source)).clean(sound)
+        sizes = pc.binary_length(sound.column("text")).to_numpy().astype(np.int64)
+        starts = np.arange(0, len(sizes), RUN)
+        kept = np.where(pc.is_null(reasons).to_numpy(zero_copy_only=False), sizes, 0)
+        if len(sizes):
+            piece.runs += zip(
+                np.add.reduceat(sizes, starts).tolist(), np.add.reduceat(kept, starts).tolist(), strict=True
+            )
+        piece.text_bytes += int(sizes.sum())
         if cleaned.num_rows:
             piece.texts.append(cleaned.column("text"))
             piece.keys.append(signer(recipe.dedup).sign(cleaned))
