@@ -21,6 +21,7 @@ from gpts_data.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpts_data.mixer.estimate import Estimate
+    from gpts_data.mixer.recipe import Recipe
 
 
 @click.command()
@@ -49,30 +50,31 @@ def plan(recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, 
     if as_json:
         print_json(found)
     else:
-        show(wanted.name, found)
+        show(wanted, found)
 
 
-def show(name: str, found: Estimate) -> None:
+def show(wanted: Recipe, found: Estimate) -> None:
     """Two tables: per source, and what the machine must have."""
     from rich.console import Console
 
-    from gpts_data.cli.tables import new_table
+    from gpts_data.cli.tables import new_table, print_table
     from gpts_data.validation.checks import size
 
-    columns = ("source", "tokens", "available", "95% between", "passes", "download")
-    sources = new_table(f"{name}: {found.windows:,} windows", columns)
+    columns = ("source", "tokens", "available", "95% between", "of it used", "download")
+    most_epochs = {source.name: source.max_epochs for source in wanted.source}
+    sources = new_table(f"{wanted.name}: {found.windows:,} windows", columns)
     for source, one in found.sources.items():
         low, high = one.available_interval
         sources.add_row(
             source, _short(one.tokens), _short(one.available_tokens), f"{_short(low)}, {_short(high)}",
-            f"{one.epochs:.2f}", size(one.download_bytes),
+            f"{one.epochs:.0%}", size(one.download_bytes),
         )  # fmt: skip
     console = Console()
-    console.print(sources)
+    print_table(sources)
     stages = ", ".join(f"{stage} {size(n)}" for stage, n in found.disk.items() if n)
     for what, value in (
-        ("text", ", ".join(f"{key} {size(one.read_bytes)}" for key, one in found.sources.items())),
-        ("documents", ", ".join(f"{key} {one.documents_estimate:,}" for key, one in found.sources.items())),
+        ("to read", ", ".join(f"{key} {size(one.read_bytes)}" for key, one in found.sources.items())),
+        ("in the mix", ", ".join(f"{key} {one.documents_estimate:,} documents" for key, one in found.sources.items())),
         ("dropped", ", ".join(f"{key} {_dropped(one.kept_share, one.duplicate_share)}" for key, one in
                               found.sources.items())),
         ("requests", f"{sum(one.requests for one in found.sources.values()):,} to the hub"),
@@ -81,6 +83,9 @@ def show(name: str, found: Estimate) -> None:
         ("processor", f"{_time(found.cpu_seconds)} in all; {_time(found.seconds)} with {found.workers} worker(s)"),
     ):  # fmt: skip
         console.print(f" {what:<10} {value}", highlight=False, soft_wrap=True)
+    for source, one in found.sources.items():
+        if one.epochs > most_epochs[source]:
+            console.print(f" {source}: may turn out too short; its share is the estimate of all there is, or more")
 
 
 def _dropped(kept: float, duplicates: float) -> str:
@@ -88,9 +93,10 @@ def _dropped(kept: float, duplicates: float) -> str:
 
 
 def _short(tokens: int) -> str:
+    """`1.96M`: three digits, and 999,936 is 1M."""
     for name, unit in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if tokens >= unit:
-            return f"{tokens / unit:.3g}{name}"
+        if tokens >= 0.9995 * unit:
+            return f"{float(f'{tokens / unit:.3g}'):g}{name}"
     return str(tokens)
 
 

@@ -27,13 +27,13 @@ def show_mix(facts: dict[str, Any]) -> None:
             f"{source['tokens']:,}", f"{source['documents']:,}", f"{source['validation']['documents']:,}",
         )  # fmt: skip
     console = Console()
-    console.print(mix)
+    print_table(mix)
     for name, source in facts["sources"].items():
         if source["epochs"] > 1:
             console.print(f" {name}: repeated, {source['epochs']:.2f} passes over all it has", highlight=False)
-    console.print(_waterfall(facts["waterfall"]))
+    print_table(_waterfall(facts["waterfall"]))
     if any(n for row in facts["overlap"].values() for n in row.values()):
-        console.print(_overlap(facts["overlap"]))
+        print_table(_overlap(facts["overlap"]))
     if "decontamination" in facts:
         _show_decontamination(console, facts["decontamination"], tuple(facts["sources"]))
     console.print(f" root digest {facts['root_digest']}", highlight=False)
@@ -52,7 +52,7 @@ def show_training(result: dict[str, Any]) -> None:
         f"{result['unigram_entropy']:.3f}", f"{result['tokens_per_second']:,.0f}",
     )  # fmt: skip
     console = Console()
-    console.print(table)
+    print_table(table)
     for name, bits in result["validation_bits_per_byte"].items():
         text = "no held-out window" if bits is None else f"{bits:.3f} bits per byte on held-out text"
         console.print(f" {name}: {text}", highlight=False)
@@ -70,7 +70,7 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
         rates = (f"{rate:.3f}" for rate in row["bytes_per_token"].values())
         table.add_row(name, *rates, f"{row['by_weight']:.3f}", f"{row['embedding_share']:.1%}")
     console = Console()
-    console.print(table)
+    print_table(table)
     held = sum(facts["held_out_bytes"].values())
     lines = (
         f"on {held / 1e6:.1f} MB; the vocabularies below the first were trained on none of it",
@@ -84,7 +84,6 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
 
 def show_scores(name: str, found: dict[str, Any]) -> None:
     """Percent right, of this model and of the published ones; chance below."""
-    from rich.console import Console
 
     from gpts_data.validation.published import CHANCE, PUBLISHED, TASKS
 
@@ -98,7 +97,7 @@ def show_scores(name: str, found: dict[str, Any]) -> None:
     for model, row in PUBLISHED.items():
         table.add_row(model, *(f"{score:.2f}" for score in row))
     table.add_row("chance", *(f"{score:.2f}" for score in CHANCE), f"{sum(CHANCE) / len(CHANCE):.2f}")
-    Console().print(table)
+    print_table(table)
 
 
 def _shown(token: str) -> str:
@@ -152,10 +151,21 @@ def _show_decontamination(console: Console, facts: dict[str, Any], sources: tupl
     for name, benchmark in facts["benchmarks"].items():
         found = (f"{benchmark['contaminated'][source]:,}" for source in sources)
         table.add_row(name, f"{benchmark['items']:,}", f"{benchmark['searched']:,}", *found)
-    console.print(table)
+    print_table(table)
     for document in facts["documents"]:
         where = f"{document['document']} in {document['unit']}: {document['benchmark']} {document['item']}"
         console.print(f" {where}: {' '.join(document['ngram'].split())}", highlight=False, markup=False)
+
+
+def print_table(table: Any) -> None:
+    """Whole, whatever the width of the terminal or file: a number is never cut."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def new_table(title: str, columns: tuple[str, ...]) -> Any:

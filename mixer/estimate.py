@@ -23,6 +23,7 @@ from gpts_data.mixer.plan import too_short
 from gpts_data.mixer.recipe import Recipe, RecipeSource
 from gpts_data.mixer.rounds import FIRST_RATE, MARGIN
 from gpts_data.mixer.survey import Survey, survey
+from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.patience import Patience
 from gpts_data.pipelines.remote import Access
 from gpts_data.pipelines.sources import Unit, check_columns, fetched, list_files
@@ -102,8 +103,8 @@ def estimate(
 ) -> Estimate:  # fmt: skip
     """What building `recipe` would take. Reads footers and a sample of each source; writes nothing.
 
-    Raises `ShortSourceError` when a source cannot fill its share even at the upper end of the interval, with what would
-    do; the errors of listing and reading sources.
+    Raises `ShortSourceError` when sources cannot fill their shares even at the upper ends of their intervals, with what
+    would do; the errors of listing and reading sources.
     """
     given = check_foreign(tokenizer) if tokenizer else None
     with tempfile.TemporaryDirectory(prefix="gpts-data-") as scratch:
@@ -111,10 +112,12 @@ def estimate(
         found = [_survey(recipe, i, recipe_folder, access, progress) for i in range(len(recipe.source))]
         coder = Encoder(given.folder) if given else _learnt(recipe, found, Path(scratch) / "tokenizer")
         rates = [_Rate(recipe, seen, coder) for seen in found]
+        refuse_short(recipe, rates)
         estimates = [_source(recipe, i, seen, rates[i], access) for i, seen in enumerate(found)]
     cpu = sum(one.read_bytes * rate.seconds for one, rate in zip(estimates, rates, strict=True))
     cpu += sum(recipe.windows) * recipe.window / ASSEMBLED + (0 if given else recipe.tokenizer.sample / LEARNT)
-    wanted, disk = needs(recipe, workers), disk_by_stage(recipe)
+    once = sum(min(one.tokens, one.available_tokens) for one in estimates)
+    wanted, disk = needs(recipe, workers, once), disk_by_stage(recipe, once)
     return Estimate(
         sum(recipe.windows), dict(zip(recipe.names, estimates, strict=True)), sum(disk.values()), disk,
         wanted.memory_bytes, wanted.index_bytes, cpu + START_SECONDS * workers, cpu / workers + START_SECONDS, workers,
@@ -198,23 +201,31 @@ def _learnt(recipe: Recipe, found: Sequence[Survey], folder: Path) -> Encoder:
     return Encoder(folder)
 
 
+def refuse_short(recipe: Recipe, rates: Sequence[_Rate]) -> None:
+    """Raise `ShortSourceError` that names every source which cannot fill its share at the upper end of its interval."""
+    errors = []
+    for source, windows, rate in zip(recipe.source, recipe.windows, rates, strict=True):
+        tokens, (low, high) = windows * recipe.window, rate.interval
+        if high * source.max_epochs < tokens:
+            found = f"an estimated {rate.available:,.0f} ({low:,.0f} to {high:,.0f})"
+            passes = -(-tokens // max(int(rate.available), 1))
+            errors.append(str(too_short(source, tokens, f"{found} after cleaning and dedup of all its files", passes)))
+    if errors:
+        raise ShortSourceError("\n".join(errors))
+
+
 def _source(recipe: Recipe, number: int, seen: Survey, rate: _Rate, access: Access) -> SourceEstimate:
     windows, source = recipe.windows[number], recipe.source[number]
     tokens = windows * recipe.window
-    available = [int(tokens_of_all) for tokens_of_all in (rate.available, *rate.interval)]
-    if available[2] * source.max_epochs < tokens:
-        low, high = available[1:]
-        text = f"an estimated {available[0]:,} ({low:,} to {high:,}) after cleaning and dedup of all its files"
-        raise too_short(source, tokens, text, -(-tokens // max(available[0], 1)))
+    available, interval = int(rate.available), (int(rate.interval[0]), int(rate.interval[1]))
     units = _taken(seen, tokens, rate)
     read_bytes = round(sum(unit.text_bytes for unit in units) * seen.stretch)
     read = sum(seen.documents(seen.of(unit)) * unit.text_bytes for unit in units)
     fetch = [fetched(source, unit, access) for unit in units[:LOOKED_AT]]
     scale = len(units) / max(len(fetch), 1)
     return SourceEstimate(
-        windows, tokens, rate.documents(units, tokens), available[0],
-        (available[1], available[2]), tokens / max(available[0], 1), len(units), read_bytes,
-        round(read), rate.kept, rate.duplicates, round(sum(b for b, _ in fetch) * scale),
+        windows, tokens, rate.documents(units, tokens), available, interval, tokens / max(available, 1), len(units),
+        read_bytes, round(read), rate.kept, rate.duplicates, round(sum(b for b, _ in fetch) * scale),
         round(sum(n for _, n in fetch) * scale),
     )  # fmt: skip
 

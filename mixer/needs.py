@@ -58,16 +58,19 @@ class Needs:
     open_files: int
 
 
-def needs(recipe: Recipe, workers: int = 1) -> Needs:
-    """What building `recipe` with `workers` processes on one machine needs."""
-    documents = sum(_documents(recipe, windows) for windows in recipe.windows)
+def needs(recipe: Recipe, workers: int = 1, text_tokens: int | None = None) -> Needs:
+    """What building `recipe` with `workers` processes on one machine needs.
+
+    `text_tokens`: of the text that there is, where sources are repeated; else the mix's.
+    """
+    documents = -(-_text_tokens(recipe, text_tokens) // TOKENS_PER_DOCUMENT)
     index = documents * INDEX_DOCUMENT_BYTES if _keys(recipe) else 0
     reader = READER_BYTES if any(source.dataset for source in recipe.source) else 0
     process = PROCESS_BYTES + reader + _largest_step(recipe)
     cluster = CLUSTER_BYTES if workers > 1 else 0
     return Needs(
         documents=documents,
-        disk_bytes=disk_bytes(recipe),
+        disk_bytes=disk_bytes(recipe, text_tokens),
         memory_bytes=workers * process + cluster + recipe.tokenizer.sample + index,
         index_bytes=index,
         process_bytes=process,
@@ -75,24 +78,29 @@ def needs(recipe: Recipe, workers: int = 1) -> Needs:
     )
 
 
-def disk_bytes(recipe: Recipe) -> int:
+def disk_bytes(recipe: Recipe, text_tokens: int | None = None) -> int:
     """The peak, just before the work is removed: all stages together."""
-    return sum(disk_by_stage(recipe).values())
+    return sum(disk_by_stage(recipe, text_tokens).values())
 
 
-def disk_by_stage(recipe: Recipe) -> dict[str, int]:
+def disk_by_stage(recipe: Recipe, text_tokens: int | None = None) -> dict[str, int]:
     """What lies on the disk at the peak: sample, what is kept of hub files, unit and cut files, the mix."""
     windows = sum(recipe.windows)
     tokens = windows * recipe.window
-    documents = tokens / TOKENS_PER_DOCUMENT
+    once = _text_tokens(recipe, text_tokens)
+    documents = once / TOKENS_PER_DOCUMENT
     held_out = recipe.validation.fraction * tokens * ID_BYTES
     cut = tokens * ID_BYTES + windows * SLOTS.itemsize
     shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
     mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out + documents * INDEX_DOCUMENT_BYTES
     return {
-        "sample": recipe.tokenizer.sample, "hub files": int(_kept(recipe)), "units": int(_unit_files(recipe, tokens)),
+        "sample": recipe.tokenizer.sample, "hub files": int(_kept(recipe)), "units": int(_unit_files(recipe, once)),
         "cut": int(cut), "mix": int(mix),
     }  # fmt: skip
+
+
+def _text_tokens(recipe: Recipe, text_tokens: int | None) -> int:
+    return sum(recipe.windows) * recipe.window if text_tokens is None else text_tokens
 
 
 def _kept(recipe: Recipe) -> int:

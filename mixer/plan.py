@@ -30,6 +30,7 @@ from gpts_data.tokenizer.encode import Choice
 FORMAT = 1
 WORK = ".build"
 UNITS = "units"
+MOST_PASSES = 40  # beyond which repeated text teaches nothing more (Muennighoff et al. 2023, arXiv 2305.16264)
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def refuse_hopeless(plan: Plan) -> None:
 
 def too_short(source: RecipeSource, needed: int, found: str, passes: int) -> ShortSourceError:
     """`passes` over what was found would do; 0 if none would."""
-    repeat = f", or let it be repeated: max_epochs = {passes} or more" if passes else ""
+    repeat = f", or let it be repeated: max_epochs = {passes} or more" if 0 < passes <= MOST_PASSES else ""
     return ShortSourceError(
         f"source {source.name!r} is too short: {needed:,} tokens are needed, found {found}; "
         f"lower --tokens or its weight, give it more files{repeat} (now {source.max_epochs})"

@@ -78,7 +78,7 @@ def find_recipe(recipe: str | Path | Recipe, tokens: int | None = None) -> tuple
     if isinstance(recipe, Recipe):
         return recipe, Path()
     path = Path(recipe)
-    if not path.exists() and path.name == str(recipe) and not path.suffix:
+    if not path.is_file() and path.name == str(recipe) and not path.suffix:
         path = PRESETS / f"{recipe}.toml"
         if not path.exists():
             names = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))

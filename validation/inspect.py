@@ -42,7 +42,7 @@ def inspect(mix: Mix) -> dict[str, Any]:
             for name in mix.sources
         },
         "waterfall": {name: manifest["waterfall"][name] for name in mix.sources},
-        "overlap": manifest["overlap"],
+        "overlap": {name: {other: manifest["overlap"][name][other] for other in mix.sources} for name in mix.sources},
         **({"decontamination": manifest["decontamination"]} if "decontamination" in manifest else {}),
         "tokenizer": manifest["tokenizer"],
         "root_digest": manifest["root_digest"],

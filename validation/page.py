@@ -107,6 +107,8 @@ def _waterfall(facts: dict[str, Any]) -> Iterator[str]:
     ]
     rows.append(("= kept", *(f"{fall['kept']:,}" for fall in falls.values())))
     yield _table(("", *map(escape, falls)), rows, last=True)
+    held = ", ".join(f"{escape(name)} {fall['validation']:,}" for name, fall in falls.items())
+    yield f"<p class=soft>Of the kept, held out for validation and in no shard: {held}.</p>"
     lost = [fall["read"] - fall["kept"] - sum(fall["dropped"].values()) for fall in falls.values()]
     yield f"<p class=soft>Unexplained: {sum(lost)}.</p>"
 
@@ -242,7 +244,7 @@ def _provenance(found: Report, facts: dict[str, Any]) -> Iterator[str]:
     yield _table(("source", "revision", "files", "licence"), [
         (escape(name), escape(str(source["revision"] or "files of one's own")), f"{len(source['files']):,}",
          escape(licenses[name] or "not named"))
-        for name, source in manifest["sources"].items()
+        for name, source in ((name, manifest["sources"][name]) for name in found.mix.sources)
     ])  # fmt: skip
     libraries = ", ".join(f"{name} {version}" for name, version in manifest["environment"]["libraries"].items())
     for what, value in (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -46,8 +47,22 @@ def test_it_is_the_same_twice(recipe_file: Path) -> None:
 
 
 def test_what_cannot_be_is_refused_with_what_would_do(recipe_file: Path) -> None:
-    with pytest.raises(ShortSourceError, match=r"an estimated .* after cleaning and dedup.*lower --tokens.*max_epochs"):
-        estimate(load_recipe(recipe_file, 10_000_000), recipe_file.parent)
+    said = r"'{}' is too short.*an estimated .* after cleaning and dedup.*lower --tokens.*max_epochs"
+    with pytest.raises(ShortSourceError) as short:
+        estimate(load_recipe(recipe_file, 1_000_000), recipe_file.parent)
+    for name, line in zip(("web", "books", "notes"), str(short.value).splitlines(), strict=True):
+        assert re.search(said.format(name), line)
+    with pytest.raises(ShortSourceError) as hopeless:
+        estimate(load_recipe(recipe_file, 100_000_000), recipe_file.parent)
+    assert "max_epochs" not in str(hopeless.value)  # so many repeats teach nothing
+
+
+def test_repeats_take_no_room(recipe_file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_file, 1_000_000)
+    repeated = replace(recipe, source=tuple(replace(source, max_epochs=40) for source in recipe.source))
+    found = estimate(repeated, recipe_file.parent)
+    assert found.disk["units"] < 5 * sum(one.available_tokens for one in found.sources.values())
+    assert found.disk["mix"] > 2 * 1_000_000
 
 
 def test_a_file_that_compresses_well_is_not_taken_for_a_short_one(tmp_path: Path) -> None:
