@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gpts_data.mixer.build import Built
     from gpts_data.tokenizer.encode import Choice
 
+OTHERS = "--tokenizer DIR takes the one of the mix whose units they should be"
+
 out_option = click.option("--out", required=True, metavar="DIR", type=Place(path_type=Path, file_okay=False))
 
 
@@ -81,7 +83,8 @@ def train_tokenizer(
 )  # fmt: skip
 @click.option(
     "--keep-units", metavar="DIR", type=Place(path_type=Path, file_okay=False),
-    help="Keep prepared text in DIR and use what is there: another weight, seed, window or --tokens reads none again.",
+    help="Keep prepared text in DIR and use what is there: with the same --tokenizer, another weight, seed, window or "
+    "--tokens reads none again.",
 )  # fmt: skip
 @patience_option
 @json_option
@@ -114,6 +117,11 @@ def build_mix(
             keep_units=keep_units,
         )  # fmt: skip
     _show_built(out, built, as_json)
+    if keep_units and built.fresh and not as_json:
+        own = "" if built.reused or tokenizer else f"; they are in the ids of this mix's own tokenizer: {OTHERS}"
+        click.echo(f"{built.reused:,} of {built.units:,} units were there already, their text was not read again{own}")
+    if not as_json:
+        click.echo(f"Next: gpts-data verify {out}")
 
 
 def _show_built(out: Path, built: Built, as_json: bool) -> None:
@@ -128,6 +136,3 @@ def _show_built(out: Path, built: Built, as_json: bool) -> None:
     if not built.fresh:
         click.echo(f"{out} already holds this mix; nothing to do")
     show_mix(facts)
-    if built.reused:
-        click.echo(f"{built.reused:,} of {built.units:,} units were there already; their text was not read again")
-    click.echo(f"Next: gpts-data verify {out}")

@@ -109,23 +109,26 @@ def write_report(mix: Mix, html: Path, run: Path | None) -> None:
 @click.command()
 @mix_argument
 @click.option("--token", type=int, metavar="N", help="A token of the training order, counted from 0.")
+@click.option("--window", type=int, metavar="N", help="The first token of window N of the training order.")
 @click.option("--shard", type=int, metavar="S", help="With --row: the first token of a row of a shard.")
 @click.option("--row", type=int, metavar="R")
 @click.option("--document", metavar="ID", help="The other way: which windows a document is in.")
 @json_option
 def trace(
-    folder: Path, token: int | None, shard: int | None, row: int | None, document: str | None, as_json: bool
-) -> None:
+    folder: Path, token: int | None, window: int | None, shard: int | None, row: int | None, document: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Tell where a token came from: source, document, url, unit, offset, text; or where a document went.
 
     Example: gpts-data trace mix --token 1000
     """
     from gpts_data.mixer.mix import open_mix
 
-    given = [token is not None, shard is not None, document is not None]
+    given = [token is not None, window is not None, shard is not None, document is not None]
     if given.count(True) != 1 or (shard is None) != (row is None):
-        raise UsageError("trace: expected --token N, or --shard S and --row R, or --document ID")
+        raise UsageError("trace: expected --token N, or --window N, or --shard S and --row R, or --document ID")
     mix = open_mix(folder)
+    token = window * mix.window if window is not None else token
     if document is not None:
         _show_whereabouts(mix, document, as_json)
     else:

@@ -68,7 +68,7 @@ class Recipe:
     seed: int = 20260
     """Of the order of the windows of each source."""
     unit: int = 64_000_000
-    """Bytes of text that are read, cleaned and encoded as one piece of work: what a kill may cost."""
+    """Bytes of text that are one piece of work, and what a kill may cost; of a compressed file of lines all."""
     shard_windows: int = 131_072
     """Windows of a shard file: 134 MB of 512."""
     keep_dropped: int = 0

@@ -17,17 +17,21 @@ from gpts_data.tokenizer.encode import Encoder
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a token came from. `text` is the document as far as it is in the mix; `id` the token itself."""
+    """Where a token came from."""
 
     source: str
     document_id: str
     url: str | None
     unit: str
+    """The part of the source that was read as one: `<file>:<first>-<behind the last>`, of row groups or of bytes."""
     document_token_offset: int
+    """Tokens of the document before this one."""
     revision: str | None
-    window: int
-    id: int
+    window_of_source: int
+    """The number of its window in the source's stream."""
+    token_id: int
     text: str
+    """The document, as far as it is in the mix."""
 
 
 def trace(mix: Mix, token: int) -> Origin:
@@ -48,8 +52,8 @@ def trace(mix: Mix, token: int) -> Origin:
         unit=document["unit"],
         document_token_offset=place - document["start"],
         revision=facts["revision"],
-        window=window,
-        id=int(mix.row(shard, row)[column]),
+        window_of_source=window,
+        token_id=int(mix.row(shard, row)[column]),
         text=Encoder(mix.tokenizer).decode(ids),
     )
 

@@ -5,6 +5,7 @@ One binary search in the index of each document table finds a document among 20 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +58,20 @@ def find(mix: Mix, document_id: str) -> list[Whereabouts]:
     ]
     if not found:
         raise UsageError(
-            f"no document {document_id!r} in {mix.path}: it was dropped, not read, or has another id; "
+            f"no document {document_id!r} in {mix.path}: {_why_dropped(mix, document_id)}; "
             "`gpts-data trace --token N` shows how ids look"
         )
     return found
+
+
+def _why_dropped(mix: Mix, document_id: str) -> str:
+    """Of the few documents that are kept for show the reason."""
+    for source in mix.sources:
+        path = mix.path / "dropped" / f"{source}.jsonl"
+        for row in map(json.loads, path.read_bytes().splitlines()) if path.exists() else ():
+            if row["id"] == document_id:
+                return f"{source} has it, and it was dropped: {row['reason']} (dropped/{source}.jsonl)"
+    return "it was dropped, not read, or has another id"
 
 
 def _tables(mix: Mix, source: str, held_out: bool) -> list[Path]:

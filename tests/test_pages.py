@@ -14,7 +14,12 @@ from typing import Any
 
 import pytest
 
+from gpts_data.mixer.decide import CONTAMINATED_REASON, OVER_BUDGET_REASON
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.faults import NUL, NULL, OVERSIZED
+from gpts_data.pipelines.filters import EMPTY, TOO_LONG, TOO_SHORT
+from gpts_data.pipelines.quality import FINEWEB_REASONS, GOPHER_REASONS
+from gpts_data.pipelines.signatures import REASONS
 from tests.store import serve, weed
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -65,6 +70,13 @@ def test_the_recipes_shown_are_recipes(page: Path, tmp_path: Path) -> None:
     for text in re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.M | re.S):
         (tmp_path / "recipe.toml").write_text(text)
         assert load_recipe(tmp_path / "recipe.toml").names
+
+
+def test_every_reason_is_explained() -> None:
+    text = (DOCS / "cleaning.md").read_text()
+    for reason in (*GOPHER_REASONS, *FINEWEB_REASONS, *REASONS, OVER_BUDGET_REASON, CONTAMINATED_REASON, NULL, NUL,
+                   OVERSIZED, EMPTY, TOO_SHORT, TOO_LONG):  # fmt: skip
+        assert f"`{reason}`" in text, reason
 
 
 def test_the_site_is_built_and_has_every_page(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ errors of `gpts_data.pipelines.errors`, whose texts say what to do.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,13 +50,14 @@ def plan(
 def build_mix(
     recipe: str | Path | Recipe, out: str | Path, *, tokens: int | None = None, tokenizer: str | Path | None = None,
     workers: int = 1, scheduler: str | None = None, keep_units: str | Path | None = None,
-    progress: Progress = lambda *_: None,
+    keep_dropped: int | None = None, progress: Progress = lambda *_: None,
 ) -> Built:  # fmt: skip
     """Build a mix, or go on with one; a finished one is left as it is. The bytes do not depend on workers or scheduler.
 
     `Built.manifest` is the manifest, `Built.fresh` whether anything was done.
     """
     wanted, folder = find_recipe(recipe, tokens)
+    wanted = wanted if keep_dropped is None else replace(wanted, keep_dropped=keep_dropped)
     return build(
         wanted, folder, place(out), tokenizer=place(tokenizer) if tokenizer else None, workers=workers,
         scheduler=scheduler, keep_units=place(keep_units) if keep_units else None, progress=progress,

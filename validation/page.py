@@ -227,7 +227,8 @@ def _windows(found: Report) -> Iterator[str]:
 def _one_window(found: Report, window: Window, parts: Sequence[Part], state: str) -> str:
     source = found.mix.sources.index(window.source)
     body = "".join(
-        f"<div class=document style='--of:{colour(source)}'>{escape(part.text)}"
+        f"<div class=document style='--of:{colour(source)}'><small>{escape(part.document_id)} "
+        f"{escape(part.url or '')}</small>\n{escape(part.text)}"
         f"{'<small> &#9632; end of document</small>' if part.ended else ''}</div>"
         for part in parts
     )

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix
-from gpts_data.mixer.trace import sidecar
+from gpts_data.mixer.trace import find_document, sidecar
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.places import reading
 from gpts_data.tokenizer.encode import Encoder
@@ -37,6 +37,8 @@ class Part:
     text: str
     ended: bool
     """By end-of-text."""
+    document_id: str
+    url: str | None
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,14 @@ def _shown(mix: Mix, position: int) -> tuple[Window, list[Part]]:
     coder = Encoder(mix.tokenizer)
     ids = np.array(window.ids, dtype=np.uint16)
     ends = np.flatnonzero(ids == mix.eos_id)
-    pieces = np.split(ids, ends + 1)
-    parts = [Part(coder.decode(piece[piece != mix.eos_id]), i < len(ends)) for i, piece in enumerate(pieces)]
-    return window, [part for part in parts if part.text or part.ended]
+    begins = [0, *(ends + 1).tolist()]
+    pieces = [piece for piece in np.split(ids, ends + 1) if len(piece)]
+    parts = []
+    for i, (begin, piece) in enumerate(zip(begins, pieces, strict=False)):
+        document = find_document(mix, window.source, window.window * mix.window + begin)
+        text = coder.decode(piece[piece != mix.eos_id])
+        parts.append(Part(text, i < len(ends), document["id"], document["url"]))
+    return window, parts
 
 
 def _dropped(mix: Mix, source: str) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ def test_tokens_lead_to_their_documents(mix: Mix, home: Path) -> None:
     for token in [0, mix.tokens - 1, *(rng.randrange(mix.tokens) for _ in range(60))]:
         origin = trace(mix, token)
         ids, _ = encoder.encode([origin.text])
-        assert ids[origin.document_token_offset] == origin.id
-        assert origin.id == mix.shard(token // 6400)[token % 6400 // 64, token % 64]
+        assert ids[origin.document_token_offset] == origin.token_id
+        assert origin.token_id == mix.shard(token // 6400)[token % 6400 // 64, token % 64]
         if origin.source != "notes" and token != mix.tokens - 1:
             assert origin.text[:200] in corpus
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpts_data.mixer.build import build
 from gpts_data.mixer.cut import write_npy
 from gpts_data.mixer.ids import SUFFIX, find_rows, index_ids
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.mix import Mix, open_mix
+from gpts_data.mixer.recipe import load_recipe
 from gpts_data.mixer.trace import locate, stream, trace
 from gpts_data.mixer.whereabouts import find
 from gpts_data.pipelines.errors import UsageError
@@ -61,6 +64,13 @@ def test_a_document_held_out_is_found_too(mix: Mix) -> None:
 def test_no_such_document(mix: Mix) -> None:
     with pytest.raises(UsageError, match="no document 'nobody' in .*: it was dropped, not read, or has another id"):
         find(mix, "nobody")
+
+
+def test_a_dropped_document_that_is_shown_is_named_with_its_reason(recipe_file: Path, tmp_path: Path) -> None:
+    recipe = replace(load_recipe(recipe_file), keep_dropped=3)
+    build(recipe, recipe_file.parent, tmp_path / "mix")
+    with pytest.raises(UsageError, match="web has it, and it was dropped: exact_duplicate"):
+        find(open_mix(tmp_path / "mix"), "web-40")
 
 
 @given(st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=60))
