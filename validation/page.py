@@ -219,7 +219,7 @@ def _training(found: Report) -> Iterator[str]:
 
 
 def _windows(found: Report) -> Iterator[str]:
-    yield "<h2>Windows</h2><p>From the whole training order, one of each twelfth; a bar at the left for each document.</p>"
+    yield "<h2>Windows</h2><p>From the whole training order, one of each twelfth; a bar for each document.</p>"
     for n, (window, parts) in enumerate(found.windows):
         yield _one_window(found, window, parts, " open" * (n == 0))
 
