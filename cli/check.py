@@ -77,6 +77,8 @@ def inspect(folder: Path, window: int | None, html: Path | None, run: Path | Non
     from gpts_data.validation.inspect import decode_window
     from gpts_data.validation.inspect import inspect as facts_of
 
+    if run and not html:
+        raise UsageError("inspect --run: only the report shows a run; add --html FILE")
     mix = open_mix(folder)
     facts = facts_of(mix)
     if html:
@@ -100,9 +102,14 @@ def write_report(mix: Mix, html: Path, run: Path | None) -> None:
     from gpts_data.validation.page import page
     from gpts_data.validation.report import report
 
+    target = html.resolve()  # through a link: what it leads to is written, the link stays
+    if target.exists() and not target.is_file():
+        raise UsageError(f"--html {html}: is no file; choose the name of one")
+    if isinstance(mix.path, Path) and target.is_relative_to(mix.path.resolve()):
+        raise UsageError(f"--html {html}: inside the mix, where verify would call it an extra file; choose another")
     with progress() as show:
         show("report", "", 0, 1)
-        write_bytes(html, page(report(mix, run)).encode())
+        write_bytes(target, page(report(mix, run)).encode())
         show("report", "", 1, 1)
 
 

@@ -36,9 +36,11 @@ class Commands(click.Group):
         except Exception as error:
             from gpts_data.pipelines.places import is_store_error, told
 
-            if ctx.params.get("debug") or not is_store_error(error):
+            # A file that cannot be read; what cannot be written says so itself. A closed pipe is click's to handle.
+            unreadable = isinstance(error, OSError) and not isinstance(error, BrokenPipeError)
+            if ctx.params.get("debug") or not (unreadable or is_store_error(error)):
                 raise
-            click.echo(f"gpts-data: {told(error, 'the store')}", err=True)
+            click.echo(f"gpts-data: {told(error, 'the store') if is_store_error(error) else error}", err=True)
             sys.exit(StorageError.exit_code)
         except KeyboardInterrupt:
             click.echo("gpts-data: interrupted; run the same command again to go on", err=True)

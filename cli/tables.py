@@ -147,10 +147,12 @@ def _overlap(overlap: dict[str, dict[str, int]]) -> Any:
 
 def _show_decontamination(console: Console, facts: dict[str, Any], sources: tuple[str, ...]) -> None:
     """Per benchmark what was looked for, and the documents that hold it; then the first of them."""
+    from rich.text import Text
+
     table = new_table("contaminated documents", ("benchmark", "items", "searched", *sources))
     for name, benchmark in facts["benchmarks"].items():
         found = (f"{benchmark['contaminated'][source]:,}" for source in sources)
-        table.add_row(name, f"{benchmark['items']:,}", f"{benchmark['searched']:,}", *found)
+        table.add_row(Text(name), f"{benchmark['items']:,}", f"{benchmark['searched']:,}", *found)
     print_table(table)
     for document in facts["documents"]:
         where = f"{document['document']} in {document['unit']}: {document['benchmark']} {document['item']}"
@@ -172,8 +174,9 @@ def new_table(title: str, columns: tuple[str, ...]) -> Any:
     """A table that fits 80 columns with three sources: names on the left, figures on the right."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", no_wrap=True)
     return table

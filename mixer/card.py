@@ -54,8 +54,8 @@ def _metadata(content: dict[str, Any]) -> list[str]:
     datasets = [source["dataset"] for source in recipe["source"] if source["dataset"]]
     return [
         "---",
-        f"pretty_name: {json.dumps(recipe['name'])}",
-        *(["license:", *(f"- {name}" for name in names)] if (names := licenses(recipe)) else []),
+        f"pretty_name: {json.dumps(recipe['name'], ensure_ascii=False)}",
+        *(["license:", *(f"- {json.dumps(name)}" for name in names)] if (names := licenses(recipe)) else []),
         "task_categories:\n- text-generation",
         "tags:\n- croissant\n- gpts-data\n- pretraining",
         *(["source_datasets:", *(f"- {name}" for name in datasets)] if datasets else []),

@@ -206,7 +206,7 @@ def refuse_short(recipe: Recipe, rates: Sequence[_Rate]) -> None:
     errors = []
     for source, windows, rate in zip(recipe.source, recipe.windows, rates, strict=True):
         tokens, (low, high) = windows * recipe.window, rate.interval
-        if high * source.max_epochs < tokens:
+        if int(high) // recipe.window * source.max_epochs < windows:  # a pass has whole windows only
             found = f"an estimated {rate.available:,.0f} ({low:,.0f} to {high:,.0f})"
             passes = -(-tokens // max(int(rate.available), 1))
             errors.append(str(too_short(source, tokens, f"{found} after cleaning and dedup of all its files", passes)))

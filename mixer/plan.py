@@ -211,10 +211,11 @@ def refuse_hopeless(plan: Plan) -> None:
 
 def too_short(source: RecipeSource, needed: int, found: str, passes: int) -> ShortSourceError:
     """`passes` over what was found would do; 0 if none would."""
-    repeat = f", or let it be repeated: max_epochs = {passes} or more" if 0 < passes <= MOST_PASSES else ""
+    may = f", or let it be repeated: max_epochs = {passes} or more (now {source.max_epochs})"
+    repeat = may if source.max_epochs < passes <= MOST_PASSES else ""
     return ShortSourceError(
         f"source {source.name!r} is too short: {needed:,} tokens are needed, found {found}; "
-        f"lower --tokens or its weight, give it more files{repeat} (now {source.max_epochs})"
+        f"lower --tokens or its weight, give it more files{repeat}"
     )
 
 

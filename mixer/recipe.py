@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import tomllib
 import types
@@ -30,6 +31,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
 _BYTE_UNITS = {**_UNITS, **{f"{u}B": n for u, n in _UNITS.items() if u not in ("", "B")}, "KIB": 2**10, "MIB": 2**20}
 _BYTE_UNITS |= {"GIB": 2**30, "TIB": 2**40}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # a pre-tokenizer cuts it where letters or digits begin
 
 
@@ -108,7 +110,7 @@ def load_recipe(path: Path, tokens: int | None = None) -> Recipe:
     """Read and check a recipe file; `tokens` overrides its own. Raises `RecipeError`."""
     try:
         content = tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise RecipeError(f"{path}: no such recipe; expected a TOML file or the name of a preset") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
@@ -168,6 +170,11 @@ def _check_source(source: RecipeSource) -> None:
             f"source {source.name!r}: expected either files = or dataset =, found "
             + ("both" if source.files else "neither")
         )
+    for name in source.license:
+        if not _LICENSE.fullmatch(name):
+            raise RecipeError(f"source {source.name!r}: license {name!r}, expected a name as the hub has it: odc-by")
+    if not math.isfinite(source.weight):
+        raise RecipeError(f"source {source.name!r}: weight = {source.weight}, expected a number")
     if source.integrity not in ("stream", "sha256"):
         raise RecipeError(f'source {source.name!r}: integrity = {source.integrity!r}, expected "stream" or "sha256"')
     if source.max_damaged < 0:

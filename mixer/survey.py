@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.learn import Progress
 from gpts_data.mixer.recipe import Recipe, RecipeSource
-from gpts_data.pipelines.decompress import COMPRESSED
 from gpts_data.pipelines.dedup import FIRST_DUPLICATE, decide
 from gpts_data.pipelines.faults import separate
 from gpts_data.pipelines.filters import cleaner
@@ -88,8 +87,9 @@ class Survey:
 
     @property
     def stretch(self) -> float:
-        """Bytes of text for each that a compressed unit is thought to have, as far as files were read whole."""
-        whole = [piece for piece in self.pieces if piece.passed_bytes and piece.part.file.name.endswith(COMPRESSED)]
+        """Bytes of text for each that a unit of lines is thought to have, as far as pieces were read whole: its bytes
+        are those of all fields, or a guess from compressed ones. Those of parquet are the column's own."""
+        whole = [piece for piece in self.pieces if piece.passed_bytes and not piece.part.file.name.endswith(".parquet")]
         return sum(p.passed_bytes for p in whole) / sum(p.part.text_bytes for p in whole) if whole else 1.0
 
     @property

@@ -8,6 +8,7 @@ to another one, as soon as the connection breaks or no heartbeat came for its wo
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -169,6 +170,10 @@ def open_engine(workers: int = 1, scheduler: str | None = None, shared: Path | N
     `shared`: a file of this machine that all workers must see. Raises `SourceUnavailableError` when the scheduler
     cannot be reached, `UsageError` for what is no address and for workers that differ from this process.
     """
+    if workers < 1:
+        raise UsageError(f"workers = {workers}, expected 1 or more")
+    if workers > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError('a worker runs this script again: put what builds below `if __name__ == "__main__":`')
     if scheduler is None and workers == 1:
         yield InProcess()
         return

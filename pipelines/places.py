@@ -8,6 +8,7 @@ names are never asked whether something is done.
 from __future__ import annotations
 
 import io
+import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -225,13 +226,26 @@ def remove(path: Path) -> None:
 
 
 def names_below(folder: Path) -> list[str]:
-    """The names of all files below a folder, relative to it, sorted."""
+    """The names of all files below a folder, relative to it, sorted; also of those behind a link to a folder."""
     if not is_remote(folder):
-        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+        return sorted(_below(folder, "", frozenset()))
     with store_errors(folder):
         root = _name(folder).rstrip("/")
         found = _store(folder).find(root)
     return sorted(path.removeprefix(root).lstrip("/") for path in found)
+
+
+def _below(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
+    here = os.path.realpath(folder)
+    if here in above:
+        yield prefix.rstrip("/")  # a link to a folder it lies in
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _below(folder / entry.name, f"{prefix}{entry.name}/", above | {here})
+            else:
+                yield prefix + entry.name
 
 
 def brought(path: Path, folder: Path) -> Path:

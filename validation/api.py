@@ -9,7 +9,8 @@
     verify("mix")                       # [] when every byte is as it was written
 
 A recipe is a preset's name, a file or a `Recipe`; a place is a folder or an address like s3://bucket/mix. All raise the
-errors of `gpts_data.pipelines.errors`, whose texts say what to do.
+errors of `gpts_data.pipelines.errors`, whose texts say what to do. With more than one worker a script needs
+`if __name__ == "__main__":`, as for multiprocessing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from gpts_data.mixer.build import Built, build
 from gpts_data.mixer.estimate import Estimate, SourceEstimate, estimate
 from gpts_data.mixer.mix import Mix, open_mix
-from gpts_data.mixer.recipe import Recipe, load_recipe
+from gpts_data.mixer.recipe import Recipe, check, load_recipe
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.execute import open_engine
 from gpts_data.pipelines.places import place
@@ -78,6 +79,8 @@ def find_recipe(recipe: str | Path | Recipe, tokens: int | None = None) -> tuple
     Raises `RecipeError` for what is neither a file nor a preset.
     """
     if isinstance(recipe, Recipe):
+        recipe = recipe if tokens is None else replace(recipe, tokens=tokens)
+        check(recipe)
         return recipe, Path()
     path = Path(recipe)
     if not path.is_file() and path.name == str(recipe) and not path.suffix:

@@ -27,7 +27,7 @@ class Window:
 
 
 def inspect(mix: Mix) -> dict[str, Any]:
-    """Counts per source, the waterfall and the digests; keys as in the README."""
+    """Counts per source, the waterfall and the digests; keys as in docs/formats.md."""
     manifest = mix.manifest
     weights = {source["name"]: source["weight"] for source in manifest["recipe"]["source"]}
     total = sum(weights.values())
@@ -49,13 +49,13 @@ def inspect(mix: Mix) -> dict[str, Any]:
     }
 
 
-def decode_window(mix: Mix, position: int) -> Window:
+def decode_window(mix: Mix, position: int, coder: Encoder | None = None) -> Window:
     """Window `position` of the training order. Raises `UsageError` when there is none."""
     if not 0 <= position < mix.windows:
         raise UsageError(f"window {position:,}: the mix has windows 0 to {mix.windows - 1:,}")
     shard, row = locate(mix, position)
     ids = mix.row(shard, row)
     source, window = sidecar(mix, shard)[row].tolist()
-    text = Encoder(mix.tokenizer).decode(ids, ends=True)
+    text = (coder or Encoder(mix.tokenizer)).decode(ids, ends=True)
     name = mix.manifest["shards"][shard]["file"]
     return Window(position, name, row, mix.sources[source], window, ids.tolist(), text)

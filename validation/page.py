@@ -49,7 +49,7 @@ summary { cursor: pointer; } .text { white-space: pre-wrap; background: var(--ca
 ins { background: var(--added); text-decoration: none; } del { background: var(--lost); text-decoration: none; }
 .document { border-left: 4px solid var(--of); padding-left: .6rem; margin: .5rem 0; white-space: pre-wrap;
   font-size: .9rem; } .document:nth-child(even) { background: var(--card); }
-@media (max-width: 40rem) { table { font-size: .8rem; width: 100%; } th, td { padding-right: .35rem; }
+@media (max-width: 40rem) { table { font-size: .74rem; width: 100%; } th, td { padding-right: .25rem; }
   th, td:first-child { white-space: normal; overflow-wrap: break-word; } .part { min-width: 3rem; } }
 code { font-size: .85em; background: var(--card); padding: .05em .3em; border-radius: .2em; white-space: pre-wrap; }
 """
@@ -63,8 +63,8 @@ def page(found: Report) -> str:
     sections = [
         f"<h1>{escape(title)}</h1><p class=soft>{facts['windows']:,} windows of {facts['window']} in "
         f"{shards}; vocabulary of {facts['tokenizer']['vocab_size']:,}.</p>",
-        *_mix(found, facts), *_waterfall(facts), *_dropped(found), *_overlap(facts), *_lengths(found),
-        *_entries(found), *_training(found), *_windows(found), *_provenance(found, facts),
+        *_mix(found, facts), *_waterfall(facts), *_dropped(found), *_overlap(facts), *_contamination(facts),
+        *_lengths(found), *_entries(found), *_training(found), *_windows(found), *_provenance(found, facts),
     ]  # fmt: skip
     head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{escape(title)}</title>"
     head += f"<style>{STYLE}</style>"
@@ -136,7 +136,8 @@ def _part(source: int, fall: dict[str, Any], reason: str) -> str:
 def _dropped(found: Report) -> Iterator[str]:
     """Of each source and reason the documents that were kept for show; a duplicate beside what it repeats."""
     if not any(found.dropped.values()):
-        yield "<p class=soft>Build with --keep-dropped 3 to see some of the dropped documents here.</p>"
+        if not found.mix.manifest["recipe"]["keep_dropped"]:
+            yield "<p class=soft>Build with --keep-dropped 3 to see some of the dropped documents here.</p>"
         return
     yield "<h2>Some of those that were dropped</h2>"
     for i, (name, rows) in enumerate(found.dropped.items()):
@@ -181,6 +182,20 @@ def _overlap(facts: dict[str, Any]) -> Iterator[str]:
     ])  # fmt: skip
 
 
+def _contamination(facts: dict[str, Any]) -> Iterator[str]:
+    if "decontamination" not in facts:
+        return
+    names, found = list(facts["sources"]), facts["decontamination"]
+    yield "<h2>Questions of benchmarks</h2><p>Documents that hold one, and were dropped for it:</p>"
+    yield _table(("benchmark", "items", "searched", *map(escape, names)), [
+        (escape(name), f"{one['items']:,}", f"{one['searched']:,}", *(f"{one['contaminated'][n]:,}" for n in names))
+        for name, one in found["benchmarks"].items()
+    ])  # fmt: skip
+    for one in found["documents"]:
+        yield f"<p><small>{escape(one['document'])}: {escape(one['benchmark'])} {escape(one['item'])}</small> "
+        yield f"{escape(one['ngram'])}</p>"
+
+
 def _lengths(found: Report) -> Iterator[str]:
     names = list(found.mix.sources)
     yield "<h2>Lengths</h2>"
@@ -193,7 +208,7 @@ def _lengths(found: Report) -> Iterator[str]:
 
 
 def _middle(values: Any) -> float:
-    return float(np.partition(values, len(values) // 2)[len(values) // 2])
+    return float(np.median(values))
 
 
 def _entries(found: Report) -> Iterator[str]:
@@ -214,7 +229,7 @@ def _training(found: Report) -> Iterator[str]:
     yield f"{result['unigram_entropy']:.3f}.</p>{losses(lines, result['unigram_entropy'])}"
     bits = result["validation_bits_per_byte"]
     yield _table(("bits per byte, held out", ""), [
-        (escape(name), "" if value is None else f"{value:.3f}") for name, value in bits.items()
+        (escape(name), "" if bits.get(name) is None else f"{bits[name]:.3f}") for name in found.mix.sources
     ])  # fmt: skip
 
 

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 from gpts_data.validation.log import Line
 
-COLOURS = ("#3b8ec9", "#e08a3c", "#5fae71", "#ad74c2", "#c9a227", "#d0607a", "#7f8c9a")
+COLOURS = (
+    "#3b8ec9", "#e08a3c", "#5fae71", "#ad74c2", "#c9a227", "#d0607a", "#7f8c9a", "#2f9c95", "#8a6d3b", "#6f7fd8",
+    "#b8b13f", "#c77f9e",
+)  # fmt: skip
+NAME = 18  # characters of a source's name in a legend
 SIZE = (5.4, 2.2)  # inches: its letters are 7 px on a phone and 14 px where there is room
 _INK = "#010203"  # replaced by the page's own colour
 
@@ -28,7 +32,7 @@ def shares(
 
     def draw(axes: Any) -> None:
         for i, name in enumerate(names):
-            axes.plot(positions, counts[:, i] - wanted[i] * positions, color=colour(i), label=name, linewidth=1)
+            axes.plot(positions, counts[:, i] - wanted[i] * positions, color=colour(i), label=_short(name), linewidth=1)
         axes.set_ylim(-1.05, 1.05)
         axes.set_xlabel("windows of the training order")
         axes.set_ylabel("windows ahead")
@@ -45,7 +49,7 @@ def lengths(tokens: Sequence[NDArray[np.integer]], names: Sequence[str]) -> str:
         for i, found in enumerate(tokens):
             if len(found):
                 counts, _ = np.histogram(found, edges)
-                axes.stairs(counts / len(found), edges, color=colour(i), label=names[i], linewidth=1.5)
+                axes.stairs(counts / len(found), edges, color=colour(i), label=_short(names[i]), linewidth=1.5)
         axes.set_xscale("log")
         axes.set_xlabel("tokens of a document")
         axes.set_ylabel("share")
@@ -64,6 +68,10 @@ def losses(lines: Sequence[Line], entropy: float) -> str:
         axes.set_ylabel("nats a token")
 
     return _svg(draw)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME else f"{name[: NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _svg(draw: Callable[[Any], None]) -> str:

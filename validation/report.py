@@ -62,6 +62,7 @@ class Report:
 def report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
     """Everything the page shows. `run`: a folder of smoke-train over this mix. Raises `UsageError` for another's."""
     coder = Encoder(mix.tokenizer)
+    widths = np.array([len(entry_bytes(coder, id)) for id in range(mix.vocab_size)])
     positions, counts = prefixes(mix)
     ids = _sample(mix, seed)
     frequency = np.bincount(ids.ravel(), minlength=mix.vocab_size)
@@ -69,11 +70,11 @@ def report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
     return Report(
         mix, positions, counts,
         [np.concatenate([np.empty(0, np.uint32), *_document_tokens(mix, name)]) for name in mix.sources],
-        [_bytes_per_token(mix, i, coder, seed) for i in range(len(mix.sources))],
+        [_bytes_per_token(mix, i, widths, seed) for i in range(len(mix.sources))],
         [(entry(coder, int(id)), int(frequency[id])) for id in order[:ENTRIES] if frequency[id]],
         ids.size,
         [entry(coder, int(id)) for id in np.flatnonzero(frequency == 0)],
-        [_shown(mix, position) for position in _spread(mix.windows, SHOWN, seed)],
+        [_shown(mix, coder, position) for position in _spread(mix.windows, SHOWN, seed)],
         {name: _dropped(mix, name) for name in mix.sources},
         _run(mix, run) if run else None,
     )  # fmt: skip
@@ -96,13 +97,18 @@ def prefixes(mix: Mix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def entry(coder: Encoder, id: int) -> str:
     """An entry of the vocabulary as it is written: bytes that are no text as hexadecimal."""
-    token = coder.reference.tokenizer.id_to_token(id) or ""
-    content = bytes(BYTES[letter] for letter in token if letter in BYTES)
+    content = entry_bytes(coder, id)
     try:
         text = content.decode()
     except UnicodeDecodeError:
         return content.hex(" ")
     return text.replace(" ", "\u00b7") if text.isprintable() else repr(text)[1:-1]
+
+
+def entry_bytes(coder: Encoder, id: int) -> bytes:
+    """Of text; none of an entry that is not made from text."""
+    token = coder.reference.tokenizer.id_to_token(id) or ""
+    return bytes(BYTES[letter] for letter in token) if all(letter in BYTES for letter in token) else b""
 
 
 def _sample(mix: Mix, seed: int) -> NDArray[np.uint16]:
@@ -131,7 +137,7 @@ def _document_tokens(mix: Mix, source: str) -> Iterator[NDArray[np.uint32]]:
                 yield pq.read_table(content, columns=["tokens"]).column("tokens").to_numpy()
 
 
-def _bytes_per_token(mix: Mix, source: int, coder: Encoder, seed: int) -> float:
+def _bytes_per_token(mix: Mix, source: int, widths: NDArray[np.int64], seed: int) -> float:
     """Of windows of a source, found by looking at the sidecars of the first shards. End-of-text counts as a token."""
     rows: list[NDArray[np.uint16]] = []
     for shard in range(len(mix.shards)):
@@ -139,13 +145,12 @@ def _bytes_per_token(mix: Mix, source: int, coder: Encoder, seed: int) -> float:
         rows += [mix.row(shard, int(mine[i])) for i in _spread(len(mine), DECODED - len(rows), seed)]
         if len(rows) >= DECODED:
             break
-    n_bytes = sum(len(coder.decode(ids).encode()) for ids in rows)
+    n_bytes = sum(int(widths[ids].sum()) for ids in rows)
     return n_bytes / max(sum(len(ids) for ids in rows), 1)
 
 
-def _shown(mix: Mix, position: int) -> tuple[Window, list[Part]]:
-    window = decode_window(mix, position)
-    coder = Encoder(mix.tokenizer)
+def _shown(mix: Mix, coder: Encoder, position: int) -> tuple[Window, list[Part]]:
+    window = decode_window(mix, position, coder)
     ids = np.array(window.ids, dtype=np.uint16)
     ends = np.flatnonzero(ids == mix.eos_id)
     begins = [0, *(ends + 1).tolist()]
@@ -169,8 +174,9 @@ def _dropped(mix: Mix, source: str) -> list[dict[str, Any]]:
 def _run(mix: Mix, run: Path) -> tuple[list[Line], dict[str, Any]]:
     try:
         result = json.loads((run / "result.json").read_bytes())
-    except FileNotFoundError as error:
+        digest = result["mix_root_digest"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{run}: no result.json; expected a finished run of smoke-train") from error
-    if result["mix_root_digest"] != mix.manifest["root_digest"]:
-        raise UsageError(f"{run}: a run over mix {result['mix_root_digest'][:16]}, not over {mix.path}")
+    if digest != mix.manifest["root_digest"]:
+        raise UsageError(f"{run}: a run over mix {digest[:16]}, not over {mix.path}")
     return read_log(run / NAME, result["steps"]), result

@@ -7,6 +7,7 @@ the permutation, the ids against the vocabulary, the documents against the strea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,8 @@ from gpts_data.pipelines.files import file_digest
 from gpts_data.pipelines.places import from_anywhere, names_below, reading
 
 Progress = Callable[[str, int, int], None]
-OF_THE_HUB = (".gitattributes", ".cache/huggingface/", ".git/")  # what its clients add to a folder they bring or send
+OF_THE_HUB = re.compile(r"\.gitattributes$|\.cache/huggingface/|\.git/")
+"""What the hub's clients add to a folder that they bring or send."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def verify(
 def _names(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Problem]:
     listed = {entry["file"] for entry in entries} | {NAME}
     for name in names_below(folder):
-        if name not in listed and not name.startswith(OF_THE_HUB):
+        if name not in listed and not OF_THE_HUB.match(name):
             yield Problem(name, "extra file, not in the manifest")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,31 @@ def test_what_people_see(mix: Mix) -> None:
 def test_the_shell_completes(typed: str, completed: list[str]) -> None:
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_GPTS_DATA_COMPLETE": "bash_complete"}
     assert CliRunner().invoke(cli, prog_name="gpts-data", env=words).output.split() == completed
+
+
+def test_what_cannot_be_a_report_is_refused(mix: Mix, tmp_path: Path) -> None:
+    fifo, link = tmp_path / "fifo", tmp_path / "link.html"
+    os.mkfifo(fifo)
+    for target in (fifo, mix.path / "report.html"):
+        refused = run("inspect", mix.path, "--html", target)
+        assert refused.exit_code == 2 and "choose" in refused.stderr
+    assert fifo.is_fifo() and not (mix.path / "report.html").exists()
+    link.symlink_to(tmp_path / "real.html")
+    assert run("inspect", mix.path, "--html", link).exit_code == 0
+    assert link.is_symlink() and (tmp_path / "real.html").read_text().startswith("<!doctype html>")
+    assert run("inspect", mix.path, "--run", tmp_path).exit_code == 2
+
+
+def test_no_name_is_markup_or_cut(write_recipe: WriteRecipe, tmp_path: Path) -> None:
+    recipe = write_recipe(edit=(('name = "tiny"', 'name = "a [/x] [bold]b"'),))
+    built = run("build-mix", "--recipe", recipe, "--out", tmp_path / "mix")
+    assert built.exit_code == 0 and "a [/x] [bold]b" in built.stdout
+    planned = CliRunner(env={"COLUMNS": "30"}).invoke(cli, ["plan", "--recipe", str(recipe)])
+    assert planned.exit_code == 0 and "\N{HORIZONTAL ELLIPSIS}" not in planned.stdout
+
+
+def test_a_folder_named_like_a_preset_is_not_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sample").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert run("plan", "--recipe", "sample", "--tokens", "300k").exit_code == 0
+    assert run("plan", "--recipe", ".").exit_code == 2

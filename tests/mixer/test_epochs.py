@@ -63,7 +63,7 @@ def test_it_verifies_and_any_repetition_is_traced(repeated: Mix) -> None:
     for token in range(0, repeated.tokens, 1717):
         origin = trace(repeated, token)
         shard, row = locate(repeated, token // repeated.window)
-        assert origin.id == repeated.shard(shard)[row, token % repeated.window]
+        assert origin.token_id == repeated.shard(shard)[row, token % repeated.window]
         assert origin.text
 
 

@@ -146,3 +146,20 @@ def test_files_that_a_small_build_would_not_reach_are_looked_at_too(tmp_path: Pa
     small, large = (estimate(load_recipe(tmp_path / "r.toml", n), tmp_path).sources["a"] for n in (1_000, 20_000))
     assert small.available_tokens == pytest.approx(large.available_tokens, rel=0.2)
     assert small.available_interval[0] <= large.available_tokens <= small.available_interval[1]
+
+
+def test_other_fields_of_a_line_are_no_text(tmp_path: Path) -> None:
+    texts = prose("fields", 300_000)
+    rows = [{"text": text, "html": "x" * 9 * len(text)} for text in texts]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "a.jsonl"))
+    one = estimate(load_recipe(tmp_path / "r.toml", 20_000), tmp_path).sources["a"]
+    assert one.available_tokens < sum(map(len, texts))  # a token is a byte or more
+
+
+def test_a_source_shorter_than_a_window_is_short_however_often_it_may_be_repeated(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in prose("few", 4000)))
+    recipe = SINGLE.replace("a.jsonl.zst", "a.jsonl").replace("window = 64", "window = 9000").replace("5k", "9k")
+    (tmp_path / "r.toml").write_text(recipe.replace("[clean]", "max_epochs = 1000\n[clean]"))
+    with pytest.raises(ShortSourceError, match="too short"):
+        estimate(load_recipe(tmp_path / "r.toml"), tmp_path)

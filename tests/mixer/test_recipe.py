@@ -53,6 +53,9 @@ BAD = {
     "one of signs alone": (HEAD + "[tokenizer]\nspecial = ['<|_|>']\n" + SOURCE, r"has '<\|_\|>'"),
     "end-of-text again": (HEAD + "[tokenizer]\nspecial = ['<|endoftext|>']\n" + SOURCE, "each once and none"),
     "a special token twice": (HEAD + "[tokenizer]\nspecial = ['<|a|>', '<|a|>']\n" + SOURCE, "each once"),
+    "weight without end": (HEAD + SOURCE.replace("weight = 1", "weight = inf"), "weight = inf, expected a number"),
+    "a licence that is no name": (HEAD + SOURCE + "license = ['odc-by', 'a: b']\n", "license 'a: b'.*odc-by"),
+    "a licence that says nothing": (HEAD + SOURCE + "license = ''\n", "license ''"),
     "not TOML": ("name = \n", "not valid TOML"),
 }
 

@@ -56,8 +56,19 @@ def test_what_the_hub_s_clients_add_is_theirs(copy: Path) -> None:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_text("theirs")
     assert verify(copy) == []
-    (copy / ".cache/other").write_text("not theirs")
-    assert named(copy) == [".cache/other"]
+    for name in (".cache/other", ".gitattributes.bin", ".gitignore", "shards/.git/x"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text("not theirs")
+        assert named(copy) == [name]
+        (copy / name).unlink()
+
+
+def test_what_lies_behind_a_link_is_extra_too(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("extra")
+    (copy / "more").symlink_to(tmp_path / "other", target_is_directory=True)
+    (copy / "circle").symlink_to(copy, target_is_directory=True)
+    assert named(copy) == ["circle", "more/file"]
 
 
 def test_missing_files(copy: Path) -> None:
