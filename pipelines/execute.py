@@ -8,7 +8,6 @@ to another one, as soon as the connection breaks or no heartbeat came for its wo
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -172,8 +171,6 @@ def open_engine(workers: int = 1, scheduler: str | None = None, shared: Path | N
     """
     if workers < 1:
         raise UsageError(f"workers = {workers}, expected 1 or more")
-    if workers > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise UsageError('a worker runs this script again: put what builds below `if __name__ == "__main__":`')
     if scheduler is None and workers == 1:
         yield InProcess()
         return
@@ -226,14 +223,18 @@ def _local_cluster(workers: int) -> Any:
     import dask
     from distributed import LocalCluster
 
-    with dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL}):
-        return LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-            preload=[__name__],
-        )
+    try:
+        with dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL}):
+            return LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+                preload=[__name__],
+            )
+    except RuntimeError as error:  # each worker imports the script again, and it begins to build again
+        hint = 'in a script, put what builds below `if __name__ == "__main__":`'
+        raise UsageError(f"the workers did not start; {hint}, or use one worker") from error
 
 
 def dask_setup(worker: object) -> None:

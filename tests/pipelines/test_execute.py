@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,3 +205,13 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(local: LocalCluster, t
         open_engine(scheduler=address, shared=tmp_path / "other.json"),
     ):
         pass
+
+
+def test_a_script_without_main_is_told_what_it_lacks(tmp_path: Path) -> None:
+    lines = (
+        "from gpts_data.pipelines.execute import open_engine",
+        "with open_engine(2) as engine: print(list(engine.map(abs, [1])))",
+    )
+    (tmp_path / "script.py").write_text("\n".join(lines))
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0 and "put what builds below `if __name__" in done.stderr.splitlines()[-1]
