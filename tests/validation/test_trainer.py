@@ -37,7 +37,7 @@ from tests.validation.runs import run
 folder, out, steps, micro = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 mix = Mix(folder, json.loads((folder / "manifest.json").read_text()))
 result = run(mix, out, steps, micro=micro, checkpoint_seconds=0, validate_every=7)
-print(f"processes {result.processes}\n", end="")  # one write: two processes share the pipe
+print(f"processes {result.processes}\\n", end="")  # one write: two processes share the pipe
 """
 FILES = ("model.safetensors", "config.json", "run.json", "curves.svg")
 
