@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gpts_data.mixer.build import Built
     from gpts_data.tokenizer.encode import Choice
 
-OTHERS = "--tokenizer DIR takes the one of the mix whose units they should be"
-
 out_option = click.option("--out", required=True, metavar="DIR", type=Place(path_type=Path, file_okay=False))
 
 
@@ -117,11 +115,14 @@ def build_mix(
             keep_units=keep_units,
         )  # fmt: skip
     _show_built(out, built, as_json)
-    if keep_units and built.fresh and not as_json:
-        own = "" if built.reused or tokenizer else f"; they are in the ids of this mix's own tokenizer: {OTHERS}"
-        click.echo(f"{built.reused:,} of {built.units:,} units were there already, their text was not read again{own}")
-    if not as_json:
-        click.echo(f"Next: gpts-data verify {out}")
+    if as_json:
+        return
+    if keep_units and built.fresh:
+        again = "their text was not read again" if built.reused else "of this tokenizer and cleaning"
+        click.echo(f"{built.reused:,} of {built.units:,} units were there already, {again}")
+        if not tokenizer:
+            click.echo(f"Another mix can use them with --tokenizer {out}/tokenizer")
+    click.echo(f"Next: gpts-data verify {out}")
 
 
 def _show_built(out: Path, built: Built, as_json: bool) -> None:

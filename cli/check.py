@@ -99,13 +99,14 @@ def inspect(folder: Path, window: int | None, html: Path | None, run: Path | Non
 
 def write_report(mix: Mix, html: Path, run: Path | None) -> None:
     from gpts_data.pipelines.files import write_bytes
+    from gpts_data.pipelines.places import is_inside
     from gpts_data.validation.page import page
     from gpts_data.validation.report import report
 
     target = html.resolve()  # through a link: what it leads to is written, the link stays
     if target.exists() and not target.is_file():
         raise UsageError(f"--html {html}: is no file; choose the name of one")
-    if isinstance(mix.path, Path) and target.is_relative_to(mix.path.resolve()):
+    if is_inside(target, mix.path):
         raise UsageError(f"--html {html}: inside the mix, where verify would call it an extra file; choose another")
     with progress() as show:
         show("report", "", 0, 1)

@@ -84,7 +84,6 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
 
 def show_scores(name: str, found: dict[str, Any]) -> None:
     """Percent right, of this model and of the published ones; chance below."""
-
     from gpts_data.validation.published import CHANCE, PUBLISHED, TASKS
 
     scores = found["scores"]

@@ -112,7 +112,7 @@ def estimate(
         found = [_survey(recipe, i, recipe_folder, access, progress) for i in range(len(recipe.source))]
         coder = Encoder(given.folder) if given else _learnt(recipe, found, Path(scratch) / "tokenizer")
         rates = [_Rate(recipe, seen, coder) for seen in found]
-        refuse_short(recipe, rates)
+        _refuse_short(recipe, rates)
         estimates = [_source(recipe, i, seen, rates[i], access) for i, seen in enumerate(found)]
     cpu = sum(one.read_bytes * rate.seconds for one, rate in zip(estimates, rates, strict=True))
     cpu += sum(recipe.windows) * recipe.window / ASSEMBLED + (0 if given else recipe.tokenizer.sample / LEARNT)
@@ -201,7 +201,7 @@ def _learnt(recipe: Recipe, found: Sequence[Survey], folder: Path) -> Encoder:
     return Encoder(folder)
 
 
-def refuse_short(recipe: Recipe, rates: Sequence[_Rate]) -> None:
+def _refuse_short(recipe: Recipe, rates: Sequence[_Rate]) -> None:
     """Raise `ShortSourceError` that names every source which cannot fill its share at the upper end of its interval."""
     errors = []
     for source, windows, rate in zip(recipe.source, recipe.windows, rates, strict=True):

@@ -39,7 +39,6 @@ class Piece:
     """Counts of one piece: bytes of text and documents read, then of what the filters kept."""
 
     part: Unit
-    text_bytes: int = 0
     read: int = 0
     texts: list[pa.Array] = field(default_factory=list)
     keys: list[NDArray[np.uint64]] = field(default_factory=list)
@@ -51,8 +50,12 @@ class Piece:
     """Of this process' processor: reading, cleaning, signing."""
 
     @property
+    def text_bytes(self) -> int:
+        return sum(read for read, _ in self.runs)
+
+    @property
     def kept_bytes(self) -> int:
-        return sum(int(pc.sum(pc.binary_length(text)).as_py() or 0) for text in self.texts)
+        return sum(kept for _, kept in self.runs)
 
     @property
     def kept(self) -> int:
@@ -148,8 +151,7 @@ def survey(
         found += sum(unit.text_bytes for unit in taken)
         looked += file.size
     rest = sum(file.size for file in listing.files) - looked
-    sizes = np.cumsum([part.text_bytes for part in parts])
-    reached = int(np.searchsorted(sizes, enough)) + 1
+    reached = int(np.searchsorted(np.cumsum([part.text_bytes for part in parts]), enough)) + 1
     near = spread(parts[:reached], PIECES)
     chosen = [*near, *([] if source.dataset else spread(parts[reached:], BEYOND))]
     step = -(-sum(part.text_bytes for part in chosen) // SAMPLE) or 1
@@ -158,8 +160,8 @@ def survey(
         progress("survey", source.name, len(pieces), len(chosen))
         pieces.append(_piece(recipe, source, part, step, access))
     progress("survey", source.name, len(pieces), len(chosen))
-    return Survey(source, tuple(units), int(rest * found / max(looked, 1)), tuple(pieces), len(near),
-                  int(sizes[:reached][-1]) if reached and len(sizes) else 0)  # fmt: skip
+    near_bytes = sum(part.text_bytes for part in parts[:reached])
+    return Survey(source, tuple(units), int(rest * found / max(looked, 1)), tuple(pieces), len(near), near_bytes)
 
 
 def spread(units: Sequence[Unit], most: int) -> list[Unit]:
@@ -174,19 +176,22 @@ def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, access: 
         sound, _ = separate(batch)
         piece.read += batch.num_rows
         cleaned, reasons = cleaner(recipe.cleaning(source)).clean(sound)
-        sizes = pc.binary_length(sound.column("text")).to_numpy().astype(np.int64)
-        starts = np.arange(0, len(sizes), RUN)
-        kept = np.where(pc.is_null(reasons).to_numpy(zero_copy_only=False), sizes, 0)
-        if len(sizes):
-            piece.runs += zip(
-                np.add.reduceat(sizes, starts).tolist(), np.add.reduceat(kept, starts).tolist(), strict=True
-            )
-        piece.text_bytes += int(sizes.sum())
+        piece.runs += _runs(sound.column("text"), cleaned.column("text"), pc.is_null(reasons))
         if cleaned.num_rows:
             piece.texts.append(cleaned.column("text"))
             piece.keys.append(signer(recipe.dedup).sign(cleaned))
     piece.seconds = time.process_time() - began
     return piece
+
+
+def _runs(texts: pa.Array, kept: pa.Array, is_kept: pa.Array) -> list[tuple[int, int]]:
+    """Of each RUN of texts their bytes, and those that are kept: a filter may take lines out of a text."""
+    if not len(texts):
+        return []
+    sizes = np.zeros((len(texts), 2), np.int64)
+    sizes[:, 0] = pc.binary_length(texts).to_numpy()
+    sizes[is_kept.to_numpy(zero_copy_only=False), 1] = pc.binary_length(kept).to_numpy()
+    return [(read, left) for read, left in np.add.reduceat(sizes, np.arange(0, len(sizes), RUN)).tolist()]
 
 
 def _every(source: RecipeSource, piece: Piece, step: int, access: Access) -> Iterator[pa.RecordBatch]:

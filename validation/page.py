@@ -201,14 +201,10 @@ def _lengths(found: Report) -> Iterator[str]:
     yield "<h2>Lengths</h2>"
     yield lengths(found.lengths, names)
     yield _table(("source", "documents", "median tokens", "mean", "longest", "bytes per token"), [
-        (_dot(i) + escape(name), f"{len(n):,}", *([f"{int(_middle(n)):,}", f"{n.mean():,.0f}", f"{n.max():,}"]
+        (_dot(i) + escape(name), f"{len(n):,}", *([f"{int(np.median(n)):,}", f"{n.mean():,.0f}", f"{n.max():,}"]
          if len(n) else ["", "", ""]), f"{found.bytes_per_token[i]:.3f}")
         for i, (name, n) in enumerate(zip(names, found.lengths, strict=True))
     ])  # fmt: skip
-
-
-def _middle(values: Any) -> float:
-    return float(np.median(values))
 
 
 def _entries(found: Report) -> Iterator[str]:

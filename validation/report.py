@@ -20,6 +20,7 @@ from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.listing import byte_characters
 from gpts_data.validation.inspect import Window, decode_window
 from gpts_data.validation.log import NAME, Line, read_log
+from gpts_data.validation.widths import bytes_per_id
 
 PREFIXES = 400  # at which the shares are looked at, evenly spread, and the first hundred
 FIRST = 100
@@ -62,7 +63,7 @@ class Report:
 def report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
     """Everything the page shows. `run`: a folder of smoke-train over this mix. Raises `UsageError` for another's."""
     coder = Encoder(mix.tokenizer)
-    widths = np.array([len(entry_bytes(coder, id)) for id in range(mix.vocab_size)])
+    widths = _widths(mix, coder)
     positions, counts = prefixes(mix)
     ids = _sample(mix, seed)
     frequency = np.bincount(ids.ravel(), minlength=mix.vocab_size)
@@ -97,18 +98,13 @@ def prefixes(mix: Mix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def entry(coder: Encoder, id: int) -> str:
     """An entry of the vocabulary as it is written: bytes that are no text as hexadecimal."""
-    content = entry_bytes(coder, id)
+    token = coder.reference.tokenizer.id_to_token(id) or ""
+    content = bytes(BYTES[letter] for letter in token if letter in BYTES)
     try:
         text = content.decode()
     except UnicodeDecodeError:
         return content.hex(" ")
     return text.replace(" ", "\u00b7") if text.isprintable() else repr(text)[1:-1]
-
-
-def entry_bytes(coder: Encoder, id: int) -> bytes:
-    """Of text; none of an entry that is not made from text."""
-    token = coder.reference.tokenizer.id_to_token(id) or ""
-    return bytes(BYTES[letter] for letter in token) if all(letter in BYTES for letter in token) else b""
 
 
 def _sample(mix: Mix, seed: int) -> NDArray[np.uint16]:
@@ -135,6 +131,14 @@ def _document_tokens(mix: Mix, source: str) -> Iterator[NDArray[np.uint32]]:
         if file["file"].startswith(f"documents/{source}/") and file["file"].endswith(".parquet"):
             with reading(mix.path / file["file"]) as content:
                 yield pq.read_table(content, columns=["tokens"]).column("tokens").to_numpy()
+
+
+def _widths(mix: Mix, coder: Encoder) -> NDArray[np.int64]:
+    """Bytes of text of each id; in a vocabulary that is not byte-level, those that the id alone decodes to."""
+    try:
+        return bytes_per_id(mix)
+    except UsageError:
+        return np.array([len(coder.decode(np.array([id], np.uint16)).encode()) for id in range(mix.vocab_size)])
 
 
 def _bytes_per_token(mix: Mix, source: int, widths: NDArray[np.int64], seed: int) -> float:

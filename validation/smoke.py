@@ -29,10 +29,11 @@ from gpts_data.validation.checkpoint import drop_checkpoints, load_checkpoint, s
 from gpts_data.validation.curves import draw_curves
 from gpts_data.validation.device import model_flops_utilization, processes
 from gpts_data.validation.entropy import unigram_entropy
-from gpts_data.validation.heldout import bits_per_byte, bytes_per_id
+from gpts_data.validation.heldout import bits_per_byte
 from gpts_data.validation.log import Line, Log
 from gpts_data.validation.model import GPTS, GPTSConfig
 from gpts_data.validation.trainer import Schedule, Trainer
+from gpts_data.validation.widths import bytes_per_id
 
 MICRO = {"cuda": 128, "cpu": 4}  # windows of a pass through the model: what the published run has, what a laptop holds
 CHECKPOINT_SECONDS = 60.0  # so much is lost at most; 62 MB of GPT-S-5M are on disk in less than one

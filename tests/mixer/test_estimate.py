@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
@@ -16,7 +17,7 @@ import zstandard
 from gpts_data.mixer.estimate import estimate
 from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.mixer.survey import spread
+from gpts_data.mixer.survey import RUN, _runs, spread
 from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.sources import SourceFile, Unit
 from tests.hub import Hub
@@ -146,6 +147,13 @@ def test_files_that_a_small_build_would_not_reach_are_looked_at_too(tmp_path: Pa
     small, large = (estimate(load_recipe(tmp_path / "r.toml", n), tmp_path).sources["a"] for n in (1_000, 20_000))
     assert small.available_tokens == pytest.approx(large.available_tokens, rel=0.2)
     assert small.available_interval[0] <= large.available_tokens <= small.available_interval[1]
+
+
+def test_what_a_filter_takes_out_of_a_text_is_not_kept() -> None:
+    texts, kept = pa.array(["a line.\nanother", "dropped", *["kept"] * RUN]), pa.array(["a line.", *["kept"] * RUN])
+    is_kept = pa.array([True, False, *[True] * RUN])
+    assert _runs(texts, kept, is_kept) == [(15 + 7 + 4 * (RUN - 2), 7 + 4 * (RUN - 2)), (8, 8)]
+    assert _runs(pa.array([], pa.string()), pa.array([], pa.string()), pa.array([], pa.bool_())) == []
 
 
 def test_other_fields_of_a_line_are_no_text(tmp_path: Path) -> None:

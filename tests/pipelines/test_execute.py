@@ -154,6 +154,8 @@ def test_a_worker_frozen_from_the_start_holds_nothing_up(
     with cluster(tmp_path / "cluster", patient) as running:
         with Client(running.address) as client:
             client.wait_for_workers(2)
+        with open_engine(scheduler=running.address) as engine:
+            assert sorted(engine.map(abs, [-1, -2])) == [1, 2]
         os.kill(running.children(0)[0], signal.SIGSTOP)
         with open_engine(scheduler=running.address) as engine:
             assert "not all dask workers answer" in caplog.text

@@ -18,6 +18,7 @@ from gpts_data.mixer.build import build
 from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import UsageError
+from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.log import Line
 from gpts_data.validation.page import _marked, page
 from gpts_data.validation.report import prefixes, report
@@ -112,6 +113,18 @@ def test_it_is_made_with_few_open_files(mix: Mix) -> None:
         report(mix)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_bytes_per_token_are_those_of_the_text(mix: Mix) -> None:
+    """Of a source of few windows all are in the sample; end-of-text is a token, and no text."""
+    number = mix.sources.index("notes")
+    rows = [
+        mix.shard(i)[np.load(path.with_suffix(".windows.npy"))["source"] == number] for i, path in enumerate(mix.shards)
+    ]
+    ids = np.concatenate(rows)
+    text = "".join(Encoder(mix.tokenizer).decode(row) for row in ids)
+    assert len(ids) <= 64 and text.isascii() and (ids == mix.eos_id).any()
+    assert report(mix).bytes_per_token[number] == len(text) / ids.size
 
 
 def test_what_differs_is_marked() -> None:

@@ -18,8 +18,9 @@ from gpts_data.mixer.mix import Mix  # noqa: E402
 from gpts_data.pipelines.errors import ForeignFolderError, GptsDataError, UsageError  # noqa: E402
 from gpts_data.tokenizer.encode import Encoder  # noqa: E402
 from gpts_data.validation import trainer  # noqa: E402
-from gpts_data.validation.heldout import bits_per_byte, bytes_per_id  # noqa: E402
+from gpts_data.validation.heldout import bits_per_byte  # noqa: E402
 from gpts_data.validation.model import GPTS, GPTSConfig  # noqa: E402
+from gpts_data.validation.widths import bytes_per_id  # noqa: E402
 from tests.validation.runs import LENGTHS, TINY, WINDOW, log, losses, run  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
