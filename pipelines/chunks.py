@@ -1,7 +1,8 @@
 """What a chunk of text, the run between two whitespaces, splits into: learnt from spaCy once, looked up ever after.
 
-spaCy's English rules split each chunk by itself. The table holds one entry per chunk that is not plain (shapes.py): its
-64-bit hash and where its words begin, one bit a byte, or a place in a list for chunks of more than 63 bytes.
+spaCy's English rules split each chunk by itself. The table holds one entry per chunk that peel.py does not know or that
+has a special case in it: its 64-bit hash and where its words begin, one bit a byte, or a place in a list for chunks of
+more than 63 bytes.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.hashes import U0, U1, begin, mix
-from gpts_data.pipelines.polynomial import word_hash
-from gpts_data.pipelines.shapes import learn_affixes
-from gpts_data.pipelines.tables import hash_set, insert, slot_of
+from gpts_data.pipelines.rules import spacy_rules
+from gpts_data.pipelines.tables import insert, slot_of
 
 # 16 bytes a slot, at most half used: 32 MB a process when full. The table is emptied then: English has a long tail of
 # chunks, and the common ones come back within a few documents.
@@ -64,14 +64,7 @@ class Chunks:
         tokenizer.prefix_search = tokenizer.prefix_search.__self__.match
         tokenizer.suffix_search = partial(_last, tokenizer.suffix_search)
         tokenizer(_BETWEEN.strip())  # what is first seen inside a memory zone is worked out each time
-        self.affixes = learn_affixes(self.words)
-        rules = sorted(tokenizer.rules)
-        self.special = hash_set(word_hash(rule) for rule in rules)
-        """Hashes of spaCy's special cases ("Mr.", "cannot"): a plain chunk with a run of words that is one of them as a
-        string is for the table."""
-        split = [r for r, words in zip(rules, self.words(rules), strict=True) if r.isalnum() and words != [r]]
-        self.divided = hash_set(word_hash(rule) for rule in split)
-        """Those that are more than one word ("cannot"): what a single word must not be."""
+        self.rules = spacy_rules({chunk: len(words) for chunk, words in tokenizer.rules.items()})
         self.clear()
 
     def clear(self) -> None:
@@ -80,12 +73,6 @@ class Chunks:
         self.long = np.zeros(0, dtype=np.int64)
         """Of long chunks: how many words, then where each begins."""
         self.used = 0
-
-    def words(self, chunks: Sequence[str]) -> list[list[str]]:
-        """spaCy's words of each chunk by itself."""
-        tokenizer = self._nlp.tokenizer
-        with self._nlp.memory_zone():
-            return [[token.text for token in tokenizer(chunk)] for chunk in chunks]
 
     def _split(self, chunks: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of each chunk how many words, and of each word how many characters.

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.characters import ALPHA, ASCII_SPACES, SOUND, characters, decode
 from gpts_data.pipelines.chunks import chunk_words, chunks
 from gpts_data.pipelines.hashes import U0, U1, mix, skip_spaces, space_width, spans
+from gpts_data.pipelines.marks import MAX_CHARACTERS, room_for_chunk
+from gpts_data.pipelines.peel import ends_letters, rule_words
 from gpts_data.pipelines.polynomial import BASE, POWERS, inverse_powers
-from gpts_data.pipelines.shapes import AT_CORE, BEHIND, BYTE_AFFIXES, MAX_WORDS, core_kind, plain_words
 from gpts_data.pipelines.tables import in_set
 
 UNSAFE = "IS_ALPHA"  # words.py says why
@@ -55,9 +56,8 @@ def words_of(texts: pa.Array) -> Words:
     rows, unknown = np.empty((size + len(texts) + 1, 4), np.uint64), np.empty((1 + size // 2, 4), np.int64)
     starts, counts = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
     at, missing = _split(
-        data, offsets, characters(), table.affixes, table.special, table.divided, table.keys, table.masks, table.long,
-        unknown, starts, counts, rows,
-    )  # fmt: skip
+        data, offsets, characters(), table.rules, table.keys, table.masks, table.long, unknown, starts, counts, rows
+    )
     if missing:
         unknown = unknown[:missing]
         text = data.data
@@ -68,20 +68,20 @@ def words_of(texts: pa.Array) -> Words:
 
 @numba.njit(cache=True, nogil=True)
 def _split(  # type: ignore[no-untyped-def]
-    data, offsets, kinds_of, affixes, special, divided, keys, masks, long, unknown, starts, counts, rows
+    data, offsets, kinds_of, rules, keys, masks, long, unknown, starts, counts, rows
 ):
     """The words of all texts, but of chunks that nobody knows one word each: the row behind the last, and how many."""
     powers = inverse_powers()
     longest = at = missing = 0
     for row in range(len(counts)):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    cuts = np.empty(longest + MAX_WORDS + 2, dtype=np.int64)
+    cuts, chars = np.empty(max(longest, MAX_CHARACTERS) + 2, dtype=np.int64), room_for_chunk()
     for row in range(len(counts)):
         rows[at, SUM], rows[at, INVERSE], rows[at, LENGTH] = U0, U1, U0
         starts[row] = at
         at, missing = _split_text(
-            data, offsets[row], offsets[row + 1], kinds_of, powers, affixes, special, divided, keys, masks,
-            long, rows, at, cuts, unknown, missing,
+            data, offsets[row], offsets[row + 1], kinds_of, powers, rules, keys, masks,
+            long, rows, at, chars, cuts, unknown, missing,
         )  # fmt: skip
         counts[row] = at - starts[row]
         at += 1
@@ -90,22 +90,23 @@ def _split(  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _split_text(  # type: ignore[no-untyped-def]
-    data, i, stop, kinds_of, powers, affixes, special, divided, keys, masks, long, rows, at, cuts, unknown, missing
+    data, i, stop, kinds_of, powers, rules, keys, masks, long, rows, at, chars, cuts, unknown, missing
 ):
     """The words of one text: the row behind them, and how many chunks are unknown so far."""
     power = U1
     while True:
-        i, at, power = _short_words(data, i, stop, kinds_of, powers, affixes, special, divided, rows, at, power)
+        i, at, power = _short_words(data, i, stop, kinds_of, powers, rules, rows, at, power)
         if i >= stop:
             return at, missing
-        n, end = plain_words(data, i, stop, affixes, cuts)
-        if n > 0 and (end >= stop or space_width(data, end, stop) > 0):
-            power_behind = _put(data, cuts, n, kinds_of, powers, rows, at, power)
-            if not _any_special(special, divided, rows, at, n):
-                at, power, i = at + n, power_behind, end
-                continue
+        end = i
         while end < stop and space_width(data, end, stop) == 0:
             end += 1
+        n = rule_words(data, i, end, rules.marks, rules.units, chars, cuts)
+        if n > 0:
+            power_behind = _put(data, cuts, n, kinds_of, powers, rows, at, power)
+            if not _any_special(rules, rows, at, n):
+                at, power, i = at + n, power_behind, end
+                continue
         n = chunk_words(data, i, end, keys, masks, long, cuts)
         if n == 0:
             n, cuts[0], cuts[1] = 1, i, end
@@ -118,36 +119,33 @@ def _split_text(  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _short_words(  # type: ignore[no-untyped-def]
-    data, i, stop, kinds_of, powers, affixes, special, divided, rows, at, power
+    data, i, stop, kinds_of, powers, rules, rows, at, power
 ):
-    """Chunks of letters and at most one affix of one byte, nine of ten, until there is another one.
+    """Chunks of letters and at most one suffix of one byte, nine of ten, until there is another one.
 
-    As `plain_words` and `_put` do it, in one pass. Returns where that other one begins, the row and B^position there.
+    As `rule_words` and `_put` do it, in one pass. Returns where that other one begins, the row and B^position there.
     """
     while True:
         i = skip_spaces(data, i, stop)
         start, before, total = i, power, rows[at, SUM]
-        affix = np.int64(0)
         while i < stop and 0x61 <= (data[i] | 0x20) <= 0x7A:
             total += (np.uint64(data[i]) + U1) * power
             power *= BASE
             i += 1
         width = i - start
-        if width == 0 or width >= POWERS:
+        if width == 0 or width >= POWERS or len(rules.marks) == 0:
             return start, at, before
-        if i < stop and not ASCII_SPACES[data[i]]:
-            affix = np.int64(BYTE_AFFIXES[data[i]])
-            if affix == 0 or (i + 1 < stop and not ASCII_SPACES[data[i + 1]]):
-                return start, at, before
-            if not affixes[BEHIND, AT_CORE, affix, core_kind(data, start, i)]:
-                return start, at, before
+        suffix = i < stop and not ASCII_SPACES[data[i]]
+        alone = i + 1 >= stop or ASCII_SPACES[data[i + 1]]
+        if suffix and not (alone and ends_letters(data, start, i, rules.marks)):
+            return start, at, before
         _close(rows, at, total, powers[width], np.uint64(width), np.uint8(ALPHA | SOUND))
-        if in_set(divided, hash_run(rows, at, 1)):
+        if in_set(rules.divided, hash_run(rows, at, 1)):
             return start, at, before
-        if affix:
+        if suffix:
             total += (np.uint64(data[i]) + U1) * power
             _close(rows, at + 1, total, powers[1], U1, kinds_of[np.int64(data[i])])
-            if in_set(special, hash_run(rows, at, 2)):
+            if in_set(rules.special, hash_run(rows, at, 2)):
                 return start, at, before
             power *= BASE
             i += 1
@@ -196,13 +194,15 @@ def _close(rows, at, total, inverse_power, length, kinds):  # type: ignore[no-un
 
 
 @numba.njit(cache=True, nogil=True)
-def _any_special(special, divided, rows, at, n):  # type: ignore[no-untyped-def]
+def _any_special(rules, rows, at, n):  # type: ignore[no-untyped-def]
     """Whether any run of these words, as one string, is a special case, or a single one a divided one."""
     for first in range(at, at + n):
-        if in_set(divided, hash_run(rows, first, 1)):
+        if in_set(rules.divided, hash_run(rows, first, 1)):
             return True
         for behind in range(first + 2, at + n + 1):
-            if in_set(special, hash_run(rows, first, behind - first)):
+            if rows[behind, LENGTH] - rows[first, LENGTH] > rules.longest:
+                break
+            if in_set(rules.special, hash_run(rows, first, behind - first)):
                 return True
     return False
 

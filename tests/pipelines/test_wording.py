@@ -10,15 +10,17 @@ import pyarrow as pa
 import pytest
 from datatrove.utils.text import PUNCTUATION_SET
 from datatrove.utils.word_tokenizers import load_word_tokenizer
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gpts_data.pipelines import chunks
+from gpts_data.pipelines import chunks, rules
 from gpts_data.pipelines.characters import ALPHA, LETTERS, LINE_END, SOUND
+from gpts_data.pipelines.marks import MAX_CHARACTERS
 from gpts_data.pipelines.polynomial import word_hash
-from gpts_data.pipelines.shapes import AFFIXES
+from gpts_data.pipelines.rules import END, spacy_rules
 from gpts_data.pipelines.wording import KINDS, LENGTH, UNSAFE, Words, hash_run, words_of
 
+AFFIXES = [*"([{\"'“‘”’*_#$<&,;:!?)]}.…—–%>=", ""]
 SPACES = [*" \n\t\v\f\x1c\x1f\x85\xa0\u1680\u2009\u2028\u3000", "  ", "\r\n"]
 CHUNKS = [
     "The", "end.", "don't", "can't've", "they’re", "cannot", "gonna", "U.S.A.", "e.g.", "10a.m.",
@@ -39,6 +41,14 @@ CORE = st.lists(st.sampled_from(CORES), min_size=1, max_size=4).flatmap(
 )
 ENDS = st.sampled_from(["", "", "'s", "’s", "'S"])
 SHAPE = st.tuples(AFFIX, AFFIX, CORE, ENDS, AFFIX, AFFIX, AFFIX).map("".join)
+PIECES = [
+    *CORES, *AFFIXES, "..", "...", "……", "—", "——", "--", "---", "~", "+", "-", "*", "^", "/", "<", "§", "¬", "|", "`",
+    "@", "s", "'s", "'S", "’s", "°", "°C", "K", "F", "km", "m/s", "km²", "µg", "кг", "€", "£", "US$", "C$", "A$", "S$",
+    "₿", "0", "1", "23", "٣", "²", "a", "B", "é", "É", "ß", "я", "Я", "ω", "中", "あ", "가", "ª", "º", "©", "☃", "🙂",
+    "\u0301", "http://", "https://", "é://", "a+b://", "www.", "org", "example.org", "a_b.co.uk", ".com", ":8080",
+    ":123456", "?q=1", "#x", "me@", "10.0.0.1", "93.184.216.34", "x.Y", "1.5.2",
+]  # fmt: skip
+PEELED = st.lists(st.sampled_from(PIECES), min_size=1, max_size=7).map("".join)
 
 
 def spelled(words: Words, row: int) -> list[tuple[int, int]]:
@@ -63,8 +73,15 @@ def test_words_are_datatroves(text: str) -> None:
     assert found == [(word_hash(word), len(word)) for word in expected(text)]
 
 
-@given(chunk=SHAPE)
-def test_plain_chunks_are_split_as_spacy_splits_them(chunk: str) -> None:
+@settings(max_examples=1000)
+@given(chunk=SHAPE | PEELED)
+@example(chunk="a" * MAX_CHARACTERS + ",")
+@example(chunk="a-" * MAX_CHARACTERS)
+@example(chunk="." * MAX_CHARACTERS)
+@example(chunk="a" * 63 + "." + "b" * 62)
+@example(chunk="a." + "b" * 64)
+@example(chunk="a" * 65 + ".bc")
+def test_chunks_are_split_as_spacy_splits_them(chunk: str) -> None:
     found = spelled(words_of(pa.array([chunk])), 0)
     assert found == [(word_hash(word), len(word)) for word in expected(chunk)]
 
@@ -127,6 +144,22 @@ def test_the_table_is_emptied_at_its_bound_without_changing_a_word(texts: list[s
         patch.setattr(chunks, "MAX_CHUNKS", bound)
         bounded = words_of(column)
     assert [spelled(bounded, row) for row in range(len(texts))] == [spelled(whole, row) for row in range(len(texts))]
+
+
+@given(chunks_=st.lists(SHAPE | PEELED, max_size=9))
+def test_rules_that_are_not_known_are_left_to_spacy(chunks_: list[str]) -> None:
+    column = pa.array([" ".join(chunks_)])
+    known = spelled(words_of(column), 0)
+    table = chunks.chunks()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "rules", table.rules._replace(marks=np.zeros(0, np.uint16)))
+        assert spelled(words_of(column), 0) == known
+
+
+def test_the_rules_of_the_spacy_that_is_installed_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(spacy_rules({"a": 1}).marks) == END
+    monkeypatch.setattr(rules, "DIGEST", "of another version")
+    assert len(spacy_rules({"a": 1}).marks) == 0
 
 
 def test_no_letter_is_left_out() -> None:
