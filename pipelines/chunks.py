@@ -1,70 +1,33 @@
-"""What a chunk of text, the run between two whitespaces, splits into: learnt from spaCy once, looked up ever after.
+"""What a chunk of text, the run between two whitespaces, splits into where peel.py does not know: looked up.
 
-spaCy's English rules split each chunk by itself. The table holds one entry per chunk that peel.py does not know or that
-has a special case in it: its 64-bit hash and where its words begin, one bit a byte, or a place in a list for chunks of
-more than 63 bytes.
+The table holds one entry per such chunk, as english.py splits it: its 64-bit hash and where its words begin, one bit a
+byte, or a place in a list for chunks of more than 63 bytes.
 """
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache, partial
-from typing import Any
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.english import english
 from gpts_data.pipelines.hashes import U0, U1, begin, mix
-from gpts_data.pipelines.rules import spacy_rules
 from gpts_data.pipelines.tables import insert, slot_of
 
 # 16 bytes a slot, at most half used: 32 MB a process when full. The table is emptied then: English has a long tail of
 # chunks, and the common ones come back within a few documents.
 MAX_CHUNKS = 1_000_000
 _LONG = 64  # bytes; bit 0 of a mask is always set, so a clear one tells a place in the list
-_BETWEEN = " zq "
 _SEED = np.uint64(0xC4)
-_LONGEST_SUFFIX = 6  # characters; of spaCy's own the longest has 5, but for ".." and more points
-
-
-@contextmanager
-def _without(name: str) -> Iterator[None]:
-    """To import something that can do without a module, without it."""
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment] # the import system's own sign for "not to be had"
-    try:
-        yield
-    finally:
-        del sys.modules[name]
-
-
-def _last(search: Callable[[str, int], re.Match[str] | None], chunk: str) -> re.Match[str] | None:
-    """spaCy's suffix of a chunk, looked for where it can be: every rule ends with "$", yet is tried from the start."""
-    return search(chunk, 0 if chunk.endswith("..") else max(0, len(chunk) - _LONGEST_SUFFIX))
 
 
 class Chunks:
-    """The table, and spaCy to fill it."""
+    """The table."""
 
     def __init__(self) -> None:
-        with _without("torch"):  # thinc imports it for models that nobody here runs: 1.2 s and 200 MB a process
-            import spacy
-
-        blank: Any = spacy.blank
-        self._nlp = blank("en")
-        self._nlp.vocab.lex_attr_getters = {}  # of each new word 20 properties that no word depends on: half the time
-        # Every prefix rule begins with "^", yet `search` tries it at each character: a tenth of the time.
-        tokenizer = self._nlp.tokenizer
-        tokenizer.prefix_search = tokenizer.prefix_search.__self__.match
-        tokenizer.suffix_search = partial(_last, tokenizer.suffix_search)
-        tokenizer(_BETWEEN.strip())  # what is first seen inside a memory zone is worked out each time
-        self.rules = spacy_rules({chunk: len(words) for chunk, words in tokenizer.rules.items()})
         self.clear()
 
     def clear(self) -> None:
@@ -74,28 +37,13 @@ class Chunks:
         """Of long chunks: how many words, then where each begins."""
         self.used = 0
 
-    def _split(self, chunks: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of each chunk how many words, and of each word how many characters.
-
-        All chunks are one document, with a word between them that no rule of spaCy knows, so that nothing is joined
-        across: 19 us a chunk where a document of its own takes 32.
-        """
-        with self._nlp.memory_zone():
-            document = self._nlp.tokenizer(_BETWEEN.join(chunks))
-            lengths, spaced = document.to_array(["LENGTH", "SPACY"]).astype(np.int64).T
-        ends = np.append(np.flatnonzero(spaced), len(spaced) - 1) + 1  # of the chunks and the words between them
-        counts = np.diff(ends, prepend=0)
-        between = np.zeros(len(counts), dtype=np.bool_)
-        between[1::2] = True
-        return counts[~between], lengths[~np.repeat(between, counts)]
-
     def learn(self, chunks: Sequence[bytes]) -> None:
         """Put chunks that are not in the table into it."""
         if self.used + len(chunks) > MAX_CHUNKS:
             self.clear()
-        texts = [chunk.decode() for chunk in chunks]
-        counts, lengths = self._split(texts)
-        widths = _widths("".join(texts), lengths)
+        words = [english().words(chunk.decode()) for chunk in chunks]
+        counts = np.array([len(of_one) for of_one in words])
+        widths = np.array([len(word.encode()) for of_one in words for word in of_one])
         keys, masks, long = _entries(np.frombuffer(b"".join(chunks), np.uint8), widths, counts, len(self.long))
         self.long = np.concatenate([self.long, long])
         self._insert(keys, masks)
@@ -116,14 +64,6 @@ class Chunks:
 def chunks() -> Chunks:
     """The table of this process. It changes nothing but the time that a text takes."""
     return Chunks()
-
-
-def _widths(text: str, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bytes of the words of these many characters that a text consists of."""
-    letters = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    each = 1 + (letters >= 0x80) + (letters >= 0x800) + (letters >= 0x10000)
-    ends = np.concatenate([[0], np.cumsum(each, dtype=np.int64)])[np.cumsum(lengths)]
-    return np.diff(ends, prepend=0)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -12,6 +12,9 @@ PREFIX, SUFFIX, ALPHA, LOWER, UPPER, QUOTE, BEFORE_POINT, ICON, CURRENCY, HOST =
 """Marks, the bits of a character: alone a prefix; alone a suffix; spaCy's letters, of which the uncased are LOWER and
 UPPER; quotes; what lets a point behind it go; symbols; money, which goes behind a digit; a letter of a host's name."""
 
+END = 0x10000
+"""No character from here on has marks; chunks with one are left to english.py."""
+
 CODE, MARKS, AT, TAIL = range(4)
 """Of a character: its code point, its marks, its first byte. TAIL is room for peel.py."""
 

@@ -24,6 +24,7 @@ from gpts_data.pipelines.hashes import U0, U1, mix, skip_spaces, space_width, sp
 from gpts_data.pipelines.marks import MAX_CHARACTERS, room_for_chunk
 from gpts_data.pipelines.peel import ends_letters, rule_words
 from gpts_data.pipelines.polynomial import BASE, POWERS, inverse_powers
+from gpts_data.pipelines.rules import rules
 from gpts_data.pipelines.tables import in_set
 
 UNSAFE = "IS_ALPHA"  # words.py says why
@@ -56,7 +57,7 @@ def words_of(texts: pa.Array) -> Words:
     rows, unknown = np.empty((size + len(texts) + 1, 4), np.uint64), np.empty((1 + size // 2, 4), np.int64)
     starts, counts = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
     at, missing = _split(
-        data, offsets, characters(), table.rules, table.keys, table.masks, table.long, unknown, starts, counts, rows
+        data, offsets, characters(), rules(), table.keys, table.masks, table.long, unknown, starts, counts, rows
     )
     if missing:
         unknown = unknown[:missing]
@@ -133,7 +134,7 @@ def _short_words(  # type: ignore[no-untyped-def]
             power *= BASE
             i += 1
         width = i - start
-        if width == 0 or width >= POWERS or len(rules.marks) == 0:
+        if width == 0 or width >= POWERS:
             return start, at, before
         suffix = i < stop and not ASCII_SPACES[data[i]]
         alone = i + 1 >= stop or ASCII_SPACES[data[i + 1]]

@@ -44,7 +44,7 @@ def test_the_wheel_is_complete(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for layer in LAYERS:
         for path in (ROOT / layer).rglob("*"):
-            if path.suffix in (".py", ".toml", ".parquet", ".md", ".typed"):
+            if path.suffix in (".py", ".toml", ".json", ".parquet", ".md", ".typed"):
                 assert f"gpts_data/{path.relative_to(ROOT).as_posix()}" in names
     strangers = {name for name in names if not name.startswith(("gpts_data/", "gpts_data-"))}
     assert not strangers

@@ -1,0 +1,41 @@
+"""The rules are spaCy's, and what is done with them is what spaCy does."""
+
+from __future__ import annotations
+
+import spacy
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gpts_data.pipelines.english import RULES, english
+from gpts_data.pipelines.wording import UNSAFE
+from tests.pipelines.pieces import ANY, CHUNKS, PEELED, SHAPE
+from tests.pipelines.spacy_rules import written
+
+SPACY = spacy.blank("en").tokenizer
+CASES = st.lists(st.sampled_from(sorted(english().special)) | PEELED, min_size=1, max_size=4).map("".join)
+
+
+def test_the_file_is_what_the_spacy_of_the_constraints_says() -> None:
+    assert RULES.read_text() == written(), "python -m tests.pipelines.spacy_rules"
+
+
+@settings(max_examples=1000)
+@given(text=CASES | SHAPE | ANY | st.sampled_from(CHUNKS))
+@example(text="(don't)")
+@example(text="...cannot...")
+@example(text=":):):)")
+@example(text="x:)y(:z")
+@example(text="(" * 300 + "cannot" + "." * 300)
+@example(text='{"a":"b.c@d","e":1},' * 50)
+@example(text="me:you@example.org:80/x")
+@example(text="http://me@you@example.org")
+@example(text="http://@example.org")
+def test_words_are_spacys(text: str) -> None:
+    for chunk in text.replace(UNSAFE, "").split():  # words.py says why
+        assert english().words(chunk) == [token.text for token in SPACY(chunk)]
+
+
+def test_special_cases_alone_and_beside_others() -> None:
+    for case in english().special:
+        for chunk in (case, f"({case}),", f"{case}{case}", f"a{case}", f"{case}."):
+            assert english().words(chunk) == [token.text for token in SPACY(chunk)]
