@@ -36,7 +36,7 @@ DRAWS = 1000
 INTERVAL = (2.5, 97.5)
 ASSEMBLED = 50e6  # tokens a second of cut and assemble (benchmarks/README.md)
 LEARNT = 25e6  # bytes of sample a second
-START_SECONDS = 3.0  # of a process: imports, spaCy, compiled kernels
+START_SECONDS = 2.5  # of a process: imports, compiled kernels, tables; a build of 7 MB takes that long
 SPARE = 2.0  # text looked at, as a multiple of what a build reads where nothing is dropped
 LOOKED_AT = 4  # units whose fetched bytes are counted
 
@@ -115,13 +115,20 @@ def estimate(
         _refuse_short(recipe, rates)
         estimates = [_source(recipe, i, seen, rates[i], access) for i, seen in enumerate(found)]
     cpu = sum(one.read_bytes * rate.seconds for one, rate in zip(estimates, rates, strict=True))
-    cpu += sum(recipe.windows) * recipe.window / ASSEMBLED + (0 if given else recipe.tokenizer.sample / LEARNT)
+    cpu += sum(recipe.windows) * recipe.window / ASSEMBLED + (0 if given else _learning(recipe, rates))
     once = sum(min(one.tokens, one.available_tokens) for one in estimates)
     wanted, disk = needs(recipe, workers, once), disk_by_stage(recipe, once)
     return Estimate(
         sum(recipe.windows), dict(zip(recipe.names, estimates, strict=True)), sum(disk.values()), disk,
         wanted.memory_bytes, wanted.index_bytes, cpu + START_SECONDS * workers, cpu / workers + START_SECONDS, workers,
     )  # fmt: skip
+
+
+def _learning(recipe: Recipe, rates: Sequence[_Rate]) -> float:
+    """Seconds to clean the tokenizer's sample, which comes from the sources by weight, and to learn from it."""
+    weights = np.array([source.weight for source in recipe.source], dtype=np.float64)
+    cleaning = sum(rate.seconds / rate.left * share for rate, share in zip(rates, weights / weights.sum(), strict=True))
+    return recipe.tokenizer.sample * (cleaning + 1 / LEARNT)
 
 
 class _Rate:
@@ -140,6 +147,7 @@ class _Rate:
         self.duplicates = float(repeats.mean()) if len(repeats) else 0.0
         once = int(counts[~repeats].sum())
         self.kept = len(counts) / max(read, 1)
+        self.left = kept_bytes / max(seen.sample_bytes, 1)
         self._of_kept = once / kept_bytes * (1 - recipe.validation.fraction)
         self.available = self._available(lambda draws: draws)
         self._counts = np.split(counts.astype(np.float64), np.cumsum([piece.kept for piece in seen.pieces])[:-1])
@@ -181,7 +189,8 @@ class _Rate:
     def _processor(self, seen: Survey) -> float:
         """Without the first piece, in which this process loads what it needs."""
         pieces = seen.pieces[1:] or seen.pieces
-        return sum(piece.seconds for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
+        cleaning = sum(piece.cleaning for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
+        return cleaning + sum(piece.reading for piece in pieces) / max(sum(piece.came_bytes for piece in pieces), 1)
 
 
 def _survey(recipe: Recipe, number: int, folder: Path, access: Access, progress: Progress) -> Survey:

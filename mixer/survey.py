@@ -44,10 +44,14 @@ class Piece:
     keys: list[NDArray[np.uint64]] = field(default_factory=list)
     runs: list[tuple[int, int]] = field(default_factory=list)
     """Of each RUN of its documents the bytes read, and kept."""
+    cleaning: float = 0.0
+    """Seconds of this process' processor for cleaning and signing what was taken."""
+    reading: float = 0.0
+    """And for reading all that was passed."""
+    came_bytes: int = 0
+    """Of text, of all documents passed on the way, taken or not."""
     passed_bytes: int = 0
-    """Of text, of all documents passed on the way, taken or not; 0 when the part was not read to its end."""
-    seconds: float = 0.0
-    """Of this process' processor: reading, cleaning, signing."""
+    """The same, of a part that was read to its end; else 0."""
 
     @property
     def text_bytes(self) -> int:
@@ -171,8 +175,8 @@ def spread(units: Sequence[Unit], most: int) -> list[Unit]:
 
 def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, access: Access) -> Piece:
     piece = Piece(unit)
-    began = time.process_time()
     for batch in _every(source, piece, step, access):
+        began = time.process_time()
         sound, _ = separate(batch)
         piece.read += batch.num_rows
         cleaned, reasons = cleaner(recipe.cleaning(source)).clean(sound)
@@ -180,7 +184,7 @@ def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, access: 
         if cleaned.num_rows:
             piece.texts.append(cleaned.column("text"))
             piece.keys.append(signer(recipe.dedup).sign(cleaned))
-    piece.seconds = time.process_time() - began
+        piece.cleaning += time.process_time() - began
     return piece
 
 
@@ -196,12 +200,14 @@ def _runs(texts: pa.Array, kept: pa.Array, is_kept: pa.Array) -> list[tuple[int,
 
 def _every(source: RecipeSource, piece: Piece, step: int, access: Access) -> Iterator[pa.RecordBatch]:
     """Every so many-th document, until a sample's worth was passed: what cannot be split may be gigabytes."""
-    passed = text = 0
+    passed, began = 0, time.process_time()
     for batch in read(source, piece.part, access):
+        piece.reading += time.process_time() - began
         rows = np.arange(-passed % step, batch.num_rows, step)
         passed += batch.num_rows
-        text += int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
+        piece.came_bytes += int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
         yield batch.take(pa.array(rows))
-        if text > SAMPLE:
+        if piece.came_bytes > SAMPLE:
             return
-    piece.passed_bytes = text
+        began = time.process_time()
+    piece.passed_bytes = piece.came_bytes
