@@ -103,6 +103,8 @@ def write_report(mix: Mix, html: Path, run: Path | None) -> None:
     from gpts_data.validation.page import page
     from gpts_data.validation.report import report
 
+    if str(html) == "-":
+        raise UsageError("--html -: a report goes into a file, not to the terminal; give its name")
     target = html.resolve()  # through a link: what it leads to is written, the link stays
     if target.exists() and not target.is_file():
         raise UsageError(f"--html {html}: is no file; choose the name of one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,12 @@ def fail_unless_learned(result: dict[str, Any]) -> None:
         sys.exit(VerificationError.exit_code)
 
 
+def need_training() -> None:
+    """Raise `UsageError` when what a run needs is not installed."""
+    if missing := [name for name in ("torch", "safetensors") if find_spec(name) is None]:
+        raise UsageError(f"training needs {missing[0]}: pip install 'gpts-data[train]'")
+
+
 def train(
     folder: Path, run: Path, show: Any, *, steps: int | None = None, recipe_schedule: bool = False,
     decay: Shape = "1-sqrt", micro_batch: int | None = None, validate_every: int = 0,
@@ -85,13 +92,11 @@ def train(
     """
     # Threads that wait asleep: with another job on two cores, waiting awake makes a step four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        from gpts_data.validation.smoke import smoke_train as run_training
-        from gpts_data.validation.trainer import Schedule, published
-    except ModuleNotFoundError as error:
-        raise UsageError(f"training needs {error.name}: pip install 'gpts-data[train]'") from error
+    need_training()
     from gpts_data.mixer.mix import open_mix
     from gpts_data.validation.plausible import implausible
+    from gpts_data.validation.smoke import smoke_train as run_training
+    from gpts_data.validation.trainer import Schedule, published
 
     mix = open_mix(folder)
     if problems := implausible(mix):

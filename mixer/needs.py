@@ -6,7 +6,8 @@ Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` at 300k an
 - a document's row in its table takes 36 to 64 bytes, zstd, and 8 in the index beside it;
 - the process that reads from the hub peaks at 61 MB, with the bytes that are ahead;
 - a process that does all by itself peaks at 425 MB, at 532 with 120 MB of text in one source and a shard of 49; a dask
-  worker at 385 to 484 MB (numba, Arrow, datatrove); the process that holds the cluster at 275 MB; learning a tokenizer takes 1.1 bytes a byte of sample (23 to 124 MB);
+  worker at 385 to 484 MB (numba, Arrow, datatrove); the process that holds the cluster at 275 MB; learning a tokenizer
+  takes 1.1 bytes a byte of sample (23 to 124 MB);
 - dedup (`python -m benchmarks.index`, a tenth of the documents repeated): a range of keys is searched in 208 MB, the
   walk takes 36 bytes a document at 10 million, most of them pages of mapped files, 29 a document on the disk;
 - open files: 13 with one process, for 1 shard and for 59; with 2 workers 46 in the process that holds the cluster, with

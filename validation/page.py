@@ -51,6 +51,7 @@ ins { background: var(--added); text-decoration: none; } del { background: var(-
   font-size: .9rem; } .document:nth-child(even) { background: var(--card); }
 @media (max-width: 40rem) { table { font-size: .74rem; width: 100%; } th, td { padding-right: .25rem; }
   th, td:first-child { white-space: normal; overflow-wrap: break-word; } .part { min-width: 3rem; } }
+.text, .document { unicode-bidi: plaintext; } /* each paragraph runs as its own letters do */
 code { font-size: .85em; background: var(--card); padding: .05em .3em; border-radius: .2em; white-space: pre-wrap; }
 """
 

@@ -151,14 +151,21 @@ def test_the_shell_completes(typed: str, completed: list[str]) -> None:
 def test_what_cannot_be_a_report_is_refused(mix: Mix, tmp_path: Path) -> None:
     fifo, link = tmp_path / "fifo", tmp_path / "link.html"
     os.mkfifo(fifo)
-    for target in (fifo, mix.path / "report.html"):
+    for target in ("-", fifo, mix.path / "report.html"):
         refused = run("inspect", mix.path, "--html", target)
-        assert refused.exit_code == 2 and "choose" in refused.stderr
+        assert refused.exit_code == 2 and ("choose" in refused.stderr or "give its name" in refused.stderr)
     assert fifo.is_fifo() and not (mix.path / "report.html").exists()
     link.symlink_to(tmp_path / "real.html")
     assert run("inspect", mix.path, "--html", link).exit_code == 0
     assert link.is_symlink() and (tmp_path / "real.html").read_text().startswith("<!doctype html>")
     assert run("inspect", mix.path, "--run", tmp_path).exit_code == 2
+
+
+def test_the_demo_says_at_once_that_it_cannot_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpts_data.cli.train.find_spec", lambda name: None)
+    refused = run("demo", "--out", tmp_path / "demo")
+    assert refused.exit_code == 2 and "training needs torch: pip install 'gpts-data[train]'" in refused.stderr
+    assert not (tmp_path / "demo").exists()
 
 
 def test_no_name_is_markup_or_cut(write_recipe: WriteRecipe, tmp_path: Path) -> None:
