@@ -126,9 +126,9 @@ def estimate(
 
 def _learning(recipe: Recipe, rates: Sequence[_Rate]) -> float:
     """Seconds to clean the tokenizer's sample, which comes from the sources by weight, and to learn from it."""
-    weights = np.array([source.weight for source in recipe.source], dtype=np.float64)
-    cleaning = sum(rate.seconds / rate.left * share for rate, share in zip(rates, weights / weights.sum(), strict=True))
-    return recipe.tokenizer.sample * (cleaning + 1 / LEARNT)
+    weights = [source.weight for source in recipe.source]
+    cleaning = sum(rate.seconds / rate.left * weight for rate, weight in zip(rates, weights, strict=True))
+    return recipe.tokenizer.sample * (cleaning / sum(weights) + 1 / LEARNT)
 
 
 class _Rate:
