@@ -164,11 +164,11 @@ def test_memory(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(machine, "available_memory", lambda: machine.Memory(available, "container"))
         return memory(needs(recipe, workers), workers)
 
-    assert found(2_500_000_000, 2).ok
-    four = found(2_500_000_000, 4)
-    assert not four.ok and four.found == "2.5 GB available in this container" and "4 workers" in four.wanted
+    assert found(2_000_000_000, 2).ok
+    four = found(2_000_000_000, 4)
+    assert not four.ok and four.found == "2.0 GB available in this container" and "4 workers" in four.wanted
     assert four.advice.startswith("use --workers 3, ")
-    assert found(2_500_000_000, 3).ok
+    assert found(2_000_000_000, 3).ok
     assert found(10_000_000, 1).advice.startswith("lower --tokens")
 
 
