@@ -95,7 +95,7 @@ def _is_limit(pair: Any) -> bool:
 
 @lru_cache(maxsize=8)
 def cleaner(clean: Clean) -> Cleaner:
-    """The cleaner of these settings, kept for the life of the process: loading spaCy's rules takes half a second."""
+    """The cleaner of these settings, kept for the life of the process: datatrove alone takes 0.2 s to import."""
     return Cleaner(clean)
 
 

@@ -1,9 +1,9 @@
 """The words of one chunk, the run between two whitespaces, by the rules of spaCy's English tokenizer.
 
 spaCy takes prefixes and suffixes off until none is left, then asks whether the rest is a URL, then cuts it at infixes.
-Its rules are regular expressions; here they are bits of a table by character (rules.py) and a few lines each. What the
-lines do not know is left to spaCy: its special cases ("Mr.", ":)"; the caller sees to those), addresses of mail and of
-machines, characters beyond U+FFFF, and chunks of more than MAX_CHARACTERS.
+Its rules are regular expressions; here they are marks of characters (marks.py) and a few lines each. Left to english.py
+are special cases ("Mr.", ":)"; the caller sees to those), addresses of mail and of machines, characters beyond U+FFFF
+and chunks of more than MAX_CHARACTERS: 1% of the different chunks of English text.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _A, _C, _S, _U = (ord(c) for c in "ACSU")
 
 @numba.njit(cache=True, nogil=True)
 def rule_words(data, i, stop, marks, units, chars, cuts):  # type: ignore[no-untyped-def]
-    """Where the words of the chunk data[i:stop] begin into `cuts`, and where it ends; their number, 0 if it is spaCy's.
+    """Where the words of the chunk data[i:stop] begin into `cuts`, and where it ends; their number.
 
-    `marks`, `units`: of `Rules`. `cuts` needs room for one more than the chunk has characters.
+    0 words if english.py must say. `marks`, `units`: of `Rules`. `cuts` needs room for one more than the chunk has characters.
     """
     last = read_chunk(data, i, stop, marks, chars)
     first = words = tails = 0
@@ -65,11 +65,7 @@ def rule_words(data, i, stop, marks, units, chars, cuts):  # type: ignore[no-unt
         url = is_url(chars, first, last)
         if url < 0:
             return 0
-        if url:
-            cuts[words] = chars[first, AT]
-            words += 1
-        else:
-            words = _cut(chars, first, last, cuts, words)
+        words = _cut(chars, first, last, cuts, words, url == 1)
     for k in range(tails):
         cuts[words + k] = chars[tails - 1 - k, TAIL]
     words += tails
@@ -174,10 +170,10 @@ def _unit(chars, first, last, data, units):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _cut(chars, first, last, cuts, words):  # type: ignore[no-untyped-def]
-    """Cut the rest at its infixes into `cuts`; the number of words so far."""
+def _cut(chars, first, last, cuts, words, whole):  # type: ignore[no-untyped-def]
+    """Cut the rest at its infixes into `cuts`, unless it stays whole; the number of words so far."""
     start = k = first
-    while k < last:
+    while k < last and not whole:
         width = _infix(chars, first, last, k)
         if width and k > first:
             if k > start:
