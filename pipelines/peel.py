@@ -45,7 +45,7 @@ _A, _C, _S, _U = (ord(c) for c in "ACSU")
 def rule_words(data, i, stop, marks, units, chars, cuts):  # type: ignore[no-untyped-def]
     """Where the words of the chunk data[i:stop] begin into `cuts`, and where it ends; their number.
 
-    0 words if english.py must say. `marks`, `units`: of `Rules`. `cuts` needs room for one more than the chunk has characters.
+    0 words if english.py must say. `marks`, `units`: of `Rules`. `cuts` has room for a word a character, and one more.
     """
     last = read_chunk(data, i, stop, marks, chars)
     first = words = tails = 0
