@@ -54,7 +54,8 @@ def words_of(texts: pa.Array) -> Words:
         data, offsets = spans(pc.replace_substring(texts, UNSAFE, ""))
     table = chunks()
     size = int(offsets[-1] - offsets[0])  # room for a word a byte: the pages of what is not used are never touched
-    rows, unknown = np.empty((size + len(texts) + 1, 4), np.uint64), np.empty((1 + size // 2, 4), np.int64)
+    rows = np.empty((size + len(texts) + 1, 4), np.uint64)
+    unknown = np.empty((1 + (size + len(texts)) // 2, 4), np.int64)  # chunks: a space between any two of one text
     starts, counts = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
     at, missing = _split(
         data, offsets, characters(), rules(), table.keys, table.masks, table.long, unknown, starts, counts, rows

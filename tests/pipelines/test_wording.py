@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +80,15 @@ def test_the_word_that_breaks_spacy_is_never_there(text: str) -> None:
     without = words_of(pa.array([text.replace(UNSAFE, "")]))
     for _ in range(3):
         assert spelled(words_of(pa.array([text])), 0) == spelled(without, 0)
+
+
+@pytest.mark.parametrize("chunk", ["@", "🙂", "don't"])
+def test_texts_of_one_chunk_that_nobody_knows_yet(chunk: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is room for all of them: they are more than half as many as the bytes."""
+    monkeypatch.setattr("gpts_data.pipelines.wording.chunks", cache(chunks.Chunks))
+    words = words_of(pa.array([chunk] * 5000))
+    assert words.counts.tolist() == [len(expected(chunk))] * 5000
+    assert spelled(words, 4999) == [(word_hash(word), len(word)) for word in expected(chunk)]
 
 
 @given(texts=st.lists(PROSE, max_size=8), bound=st.integers(1, 9))
