@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo check test docs format clean
+KERNELS := pipelines tokenizer mixer
+
+.PHONY: demo check test stale docs format clean
 
 demo: $(READY)  ## build, verify and train on the bundled sample
 	$(BIN)/gpts-data demo --out demo
@@ -16,7 +18,10 @@ check: $(READY)  ## ruff and mypy strict
 	$(BIN)/pip install -q --no-deps --no-build-isolation --target build/types .
 	MYPYPATH=build/types $(BIN)/mypy -p gpts_data
 
-test: $(READY)  ## the whole test suite: much of it waits, for stalled hubs and frozen workers
+stale:  ## compiled kernels older than the newest source: numba looks at a kernel's own file, not at those it calls
+	@newest=$$(ls -t $(KERNELS:%=%/*.py) | head -1); find $(KERNELS) -name '*.nb[ic]' ! -newer $$newest -delete
+
+test: $(READY) stale  ## the whole test suite: much of it waits, for stalled hubs and frozen workers
 	$(BIN)/pytest -n 3 --dist loadfile
 
 docs: $(READY)  ## the site, from docs/ into site/

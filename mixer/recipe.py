@@ -111,7 +111,8 @@ def load_recipe(path: Path, tokens: int | None = None) -> Recipe:
     try:
         content = tomllib.loads(path.read_text())
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise RecipeError(f"{path}: no such recipe; expected a TOML file or the name of a preset") from error
+        found = "is a folder" if path.is_dir() else "no such recipe"
+        raise RecipeError(f"{path}: {found}; expected a TOML file or the name of a preset") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
     recipe: Recipe = parse(Recipe, content, "")

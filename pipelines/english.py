@@ -19,7 +19,7 @@ from pathlib import Path
 RULES = Path(__file__).with_name("english.json")
 
 
-_NEAR = 8  # characters: no suffix is longer than 5, but points in a row, and no rule looks more than 2 behind itself
+NEAR = 8  # characters: no suffix is longer than 5, but points in a row, and no rule looks more than 2 behind itself
 
 
 class English:
@@ -82,7 +82,7 @@ class English:
         near = last
         while near > start and text[near - 1] == ".":
             near -= 1
-        near = max(start, near - _NEAR)
+        near = max(start, near - NEAR)
         suffix = self._suffix.search(text[near:last])
         return start, near + suffix.start() if suffix else last
 
@@ -121,9 +121,13 @@ class English:
             if i not in seen and j - 1 not in seen:
                 chosen[i] = j
             seen.update(range(i, j))
-        for i in sorted(chosen, reverse=True):
-            words = words[:i] + self._parts[tuple(words[i : chosen[i]])] + words[chosen[i] :]
-        return words
+        joined: list[str] = []
+        i = 0
+        while i < len(words):
+            j = chosen.get(i, i + 1)
+            joined += self._parts[tuple(words[i:j])] if i in chosen else words[i:j]
+            i = j
+        return joined
 
 
 @lru_cache(maxsize=1)

@@ -32,7 +32,7 @@ from gpts_data.pipelines.polynomial import hash_word
 from gpts_data.pipelines.tables import in_set
 from gpts_data.pipelines.urls import is_url
 
-_LONGEST_UNIT = 8  # characters
+LONGEST_UNIT = 5  # characters
 
 _DOLLAR, _QUOTE, _STAR, _PLUS, _COMMA, _MINUS, _POINT, _SLASH, _COLON, _LESS, _EQUAL, _MORE, _CARET, _TILDE = (
     ord(c) for c in "$'*+,-./:<=>^~"
@@ -162,7 +162,7 @@ def _last_points(chars, first, last):  # type: ignore[no-untyped-def]
 def _unit(chars, first, last, data, units):  # type: ignore[no-untyped-def]
     """Characters of the unit of measure behind a digit."""
     k = last
-    while k > first and last - k <= _LONGEST_UNIT and not digit(chars[k - 1, CODE]):
+    while k > first and last - k <= LONGEST_UNIT and not digit(chars[k - 1, CODE]):
         k -= 1
     if k in (first, last) or not digit(chars[k - 1, CODE]):
         return 0

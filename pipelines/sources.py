@@ -139,12 +139,13 @@ def local_files(source: Source, folder: Path) -> list[str]:
 
 def _match(source: Source, pattern: str, folder: Path) -> list[str]:
     """The files of one glob. Their links are not followed: a hub cache's lead to files without a suffix."""
-    found = (os.path.normpath(folder / match) for match in glob.glob(pattern, root_dir=folder, recursive=True))
+    found = [os.path.normpath(folder / match) for match in glob.glob(pattern, root_dir=folder, recursive=True)]
     matches = sorted(path for path in found if os.path.isfile(path))
     if not matches:
+        what = "only folders" if found else "nothing"
         raise RecipeError(
-            f"{source.kind} {source.name!r}: files = {pattern!r} matches nothing under {folder}; "
-            "globs are relative to the recipe's folder"
+            f"{source.kind} {source.name!r}: files = {pattern!r} matches {what} under {folder}; "
+            "globs are of files, such as text/*.parquet, and relative to the recipe's folder"
         )
     return matches
 

@@ -56,7 +56,7 @@ def _host(chars, first, last):  # type: ignore[no-untyped-def]
             if not 1 <= k - start <= 64 or not marked(chars, start, HOST) or not marked(chars, k - 1, HOST):
                 return 0
             start, points = k + 1, points + 1
-        elif not digit(chars[k, CODE]):
+        elif chars[k, CODE] < 0x80 and not digit(chars[k, CODE]):  # beyond may be digits of another alphabet
             numeric = False
         k += 1
     if numeric and points == 3:

@@ -75,6 +75,7 @@ def marks() -> NDArray[np.int64]:
         HOST: HOSTS,
     }.items():
         found[[match.start() for match in re.finditer(expression, EVERY)]] |= mark
+    assert EnglishDefaults.suffixes[BEHIND_POINT].startswith("(?<=[0-9a-z")
     points = re.finditer(EnglishDefaults.suffixes[BEHIND_POINT], "".join(c + "." for c in EVERY))
     found[[match.start() // 2 for match in points]] |= BEFORE_POINT
     return found

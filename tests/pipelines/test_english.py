@@ -6,7 +6,8 @@ import spacy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gpts_data.pipelines.english import RULES, english
+from gpts_data.pipelines.english import NEAR, RULES, english
+from gpts_data.pipelines.peel import LONGEST_UNIT
 from gpts_data.pipelines.wording import UNSAFE
 from tests.pipelines.pieces import ANY, CHUNKS, PEELED, SHAPE
 from tests.pipelines.spacy_rules import written
@@ -17,6 +18,11 @@ CASES = st.lists(st.sampled_from(sorted(english().special)) | PEELED, min_size=1
 
 def test_the_file_is_what_the_spacy_of_the_constraints_says() -> None:
     assert RULES.read_text() == written(), "python -m tests.pipelines.spacy_rules"
+
+
+def test_no_unit_is_longer_than_where_suffixes_are_looked_for() -> None:
+    longest = max(map(len, english().units))
+    assert longest == LONGEST_UNIT and longest + 2 <= NEAR, "and a rule looks at two characters before"
 
 
 @settings(max_examples=1000)
@@ -30,6 +36,7 @@ def test_the_file_is_what_the_spacy_of_the_constraints_says() -> None:
 @example(text="me:you@example.org:80/x")
 @example(text="http://me@you@example.org")
 @example(text="http://@example.org")
+@example(text="—" * 300)
 def test_words_are_spacys(text: str) -> None:
     for chunk in text.replace(UNSAFE, "").split():  # words.py says why
         assert english().words(chunk) == [token.text for token in SPACY(chunk)]

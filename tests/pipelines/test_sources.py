@@ -69,7 +69,7 @@ def test_files_come_in_the_order_of_the_globs_and_once(home: Path) -> None:
 
 def test_a_folder_that_matches_is_no_file(home: Path) -> None:
     assert names(home, "data/*") == ["a.jsonl", "b.parquet"]
-    with pytest.raises(RecipeError, match="matches nothing"):
+    with pytest.raises(RecipeError, match="matches only folders"):
         listed(home, "data/dee*")
 
 

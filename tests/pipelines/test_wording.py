@@ -51,6 +51,8 @@ def test_words_are_datatroves(text: str) -> None:
 @example(chunk="a" * 63 + "." + "b" * 62)
 @example(chunk="a." + "b" * 64)
 @example(chunk="a" * 65 + ".bc")
+@example(chunk="1٣.1.2.4/a-b")
+@example(chunk="http://1.2٣.3.4/a-b")
 def test_chunks_are_split_as_spacy_splits_them(chunk: str) -> None:
     found = spelled(words_of(pa.array([chunk])), 0)
     assert found == [(word_hash(word), len(word)) for word in expected(chunk)]
