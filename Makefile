@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-KERNELS := pipelines tokenizer mixer
+KERNELS := pipelines tokenizer mixer  # the folders that hold any
 
 .PHONY: demo check test stale docs format clean
 

@@ -104,7 +104,7 @@ def write_report(mix: Mix, html: Path, run: Path | None) -> None:
     from gpts_data.validation.report import report
 
     if str(html) == "-":
-        raise UsageError("--html -: a report goes into a file, not to the terminal; give its name")
+        raise UsageError("--html -: a report does not go to the terminal; choose the name of a file")
     target = html.resolve()  # through a link: what it leads to is written, the link stays
     if target.exists() and not target.is_file():
         raise UsageError(f"--html {html}: is no file; choose the name of one")

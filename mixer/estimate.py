@@ -190,7 +190,7 @@ class _Rate:
         """Without the first piece, in which this process loads what it needs."""
         pieces = seen.pieces[1:] or seen.pieces
         cleaning = sum(piece.cleaning for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
-        return cleaning + sum(piece.reading for piece in pieces) / max(sum(piece.came_bytes for piece in pieces), 1)
+        return cleaning + sum(piece.reading for piece in pieces) / max(sum(piece.passed_bytes for piece in pieces), 1)
 
 
 def _survey(recipe: Recipe, number: int, folder: Path, access: Access, progress: Progress) -> Survey:

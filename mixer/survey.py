@@ -48,10 +48,10 @@ class Piece:
     """Seconds of this process' processor for cleaning and signing what was taken."""
     reading: float = 0.0
     """And for reading all that was passed."""
-    came_bytes: int = 0
-    """Of text, of all documents passed on the way, taken or not."""
     passed_bytes: int = 0
-    """The same, of a part that was read to its end; else 0."""
+    """Of text, of all documents passed on the way, taken or not."""
+    whole: bool = False
+    """Whether the part was read to its end."""
 
     @property
     def text_bytes(self) -> int:
@@ -96,7 +96,8 @@ class Survey:
     def stretch(self) -> float:
         """Bytes of text for each that a unit of lines is thought to have, as far as pieces were read whole: its bytes
         are those of all fields, or a guess from compressed ones. Those of parquet are the column's own."""
-        whole = [piece for piece in self.pieces if piece.passed_bytes and not piece.part.file.name.endswith(".parquet")]
+        lines = [piece for piece in self.pieces if not piece.part.file.name.endswith(".parquet")]
+        whole = [piece for piece in lines if piece.whole and piece.passed_bytes]
         return sum(p.passed_bytes for p in whole) / sum(p.part.text_bytes for p in whole) if whole else 1.0
 
     @property
@@ -205,9 +206,9 @@ def _every(source: RecipeSource, piece: Piece, step: int, access: Access) -> Ite
         piece.reading += time.process_time() - began
         rows = np.arange(-passed % step, batch.num_rows, step)
         passed += batch.num_rows
-        piece.came_bytes += int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
+        piece.passed_bytes += int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
         yield batch.take(pa.array(rows))
-        if piece.came_bytes > SAMPLE:
+        if piece.passed_bytes > SAMPLE:
             return
         began = time.process_time()
-    piece.passed_bytes = piece.came_bytes
+    piece.whole = True

@@ -17,8 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 
 RULES = Path(__file__).with_name("english.json")
-
-
 NEAR = 8  # characters: no suffix is longer than 5, but points in a row, and no rule looks more than 2 behind itself
 
 

@@ -32,11 +32,11 @@ class Rules(NamedTuple):
 @lru_cache(maxsize=1)
 def rules() -> Rules:
     """The tables, made once per process."""
-    special, marks = english().special, np.zeros(END, np.uint16)
-    for first, last, bits in english().marks:
+    language, marks = english(), np.zeros(END, np.uint16)
+    for first, last, bits in language.marks:
         marks[first : last + 1] = bits
-    divided = (chunk for chunk, words in special.items() if len(words) > 1)
-    return Rules(marks, _hashes(english().units), _hashes(special), _hashes(divided), max(map(len, special)))
+    divided = (chunk for chunk, words in language.special.items() if len(words) > 1)
+    return Rules(marks, _hashes(language.units), _hashes(language.special), _hashes(divided), language.longest)
 
 
 def _hashes(words: Iterable[str]) -> NDArray[np.uint64]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.characters import ALPHA, ASCII_SPACES, SOUND, characters, decode
 from gpts_data.pipelines.chunks import chunk_words, chunks
 from gpts_data.pipelines.hashes import U0, U1, mix, skip_spaces, space_width, spans
-from gpts_data.pipelines.marks import MAX_CHARACTERS, room_for_chunk
+from gpts_data.pipelines.marks import room_for_chunk
 from gpts_data.pipelines.peel import ends_letters, rule_words
 from gpts_data.pipelines.polynomial import BASE, POWERS, inverse_powers
 from gpts_data.pipelines.rules import rules
@@ -77,7 +77,7 @@ def _split(  # type: ignore[no-untyped-def]
     longest = at = missing = 0
     for row in range(len(counts)):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    cuts, chars = np.empty(max(longest, MAX_CHARACTERS) + 2, dtype=np.int64), room_for_chunk()
+    cuts, chars = np.empty(longest + 1, dtype=np.int64), room_for_chunk()
     for row in range(len(counts)):
         rows[at, SUM], rows[at, INVERSE], rows[at, LENGTH] = U0, U1, U0
         starts[row] = at

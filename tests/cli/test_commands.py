@@ -153,7 +153,7 @@ def test_what_cannot_be_a_report_is_refused(mix: Mix, tmp_path: Path) -> None:
     os.mkfifo(fifo)
     for target in ("-", fifo, mix.path / "report.html"):
         refused = run("inspect", mix.path, "--html", target)
-        assert refused.exit_code == 2 and ("choose" in refused.stderr or "give its name" in refused.stderr)
+        assert refused.exit_code == 2 and "choose" in refused.stderr
     assert fifo.is_fifo() and not (mix.path / "report.html").exists()
     link.symlink_to(tmp_path / "real.html")
     assert run("inspect", mix.path, "--html", link).exit_code == 0

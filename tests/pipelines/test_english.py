@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import spacy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from spacy.lang import char_classes
 
 from gpts_data.pipelines.english import NEAR, RULES, english
 from gpts_data.pipelines.peel import LONGEST_UNIT
@@ -23,6 +25,14 @@ def test_the_file_is_what_the_spacy_of_the_constraints_says() -> None:
 def test_no_unit_is_longer_than_where_suffixes_are_looked_for() -> None:
     longest = max(map(len, english().units))
     assert longest == LONGEST_UNIT and longest + 2 <= NEAR, "and a rule looks at two characters before"
+
+
+@pytest.mark.parametrize("kind", ["UNITS", "CURRENCY", "PUNCT", "LIST_QUOTES"])
+def test_every_suffix_is_found_where_it_is_looked_for(kind: str) -> None:
+    rules = getattr(char_classes, kind)
+    for rule in rules.split("|") if isinstance(rules, str) else rules:
+        chunk = "ox47" + rule.replace("\\", "")
+        assert english().words(chunk) == [token.text for token in SPACY(chunk)]
 
 
 @settings(max_examples=1000)
