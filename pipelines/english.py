@@ -5,7 +5,8 @@ decides which documents are in a mix, and spaCy changed that between 3.8.7 and 3
 0.9 s and 100 MB in every process.
 
 Chunks stand alone here. spaCy looks for special cases across spaces too, to no effect but that one beside such a run
-stays cut: of ": ):a" it makes four words, here "):" is one. No text of the corpus has that.
+stays cut: of ") :(You" it makes four words, here ":(" is one. Of 24,199 documents of books and web pages one has such a
+place, one word in 6,936.
 """
 
 from __future__ import annotations
