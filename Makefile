@@ -19,7 +19,7 @@ check: $(READY)  ## ruff and mypy strict
 	MYPYPATH=build/types $(BIN)/mypy -p gpts_data
 
 stale:  ## compiled kernels older than the newest source: numba looks at a kernel's own file, not at those it calls
-	@newest=$$(ls -t $(KERNELS:%=%/*.py) | head -1); find $(KERNELS) -name '*.nb[ic]' ! -newer $$newest -delete
+	@newest=$$(find $(KERNELS) -name '*.py' -printf '%T@ %p\n' | sort -rn | head -1 | cut -d" " -f2); find $(KERNELS) -name '*.nb[ic]' ! -newer $$newest -delete
 
 test: $(READY) stale  ## the whole test suite: much of it waits, for stalled hubs and frozen workers
 	$(BIN)/pytest -n 3 --dist loadfile

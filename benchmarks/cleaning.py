@@ -81,9 +81,9 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 def _ours(folder: Path, every: int, rounds: int) -> Any:
-    from gpts_data.pipelines.filters import Clean, cleaner
-    from gpts_data.pipelines.twins import FastFineWebQuality, FastGopherQuality, FastGopherRepetition
-    from gpts_data.pipelines.wording import words_of
+    from gpts_data.pipelines.filters.cleaner import Clean, cleaner
+    from gpts_data.pipelines.filters.fast_filters import FastFineWebQuality, FastGopherQuality, FastGopherRepetition
+    from gpts_data.pipelines.words.word_arrays import words_of
 
     batches = list(_texts(folder))
     chain = cleaner(Clean(FILTERS))
@@ -129,16 +129,17 @@ def _datatrove(folder: Path, every: int, rounds: int) -> Any:
 
 def _prepare(folder: Path, every: int, rounds: int) -> Any:
     from gpts_data.mixer.prepare import Prepare, prepare
-    from gpts_data.pipelines.filters import Clean, cleaner
-    from gpts_data.pipelines.signatures import Dedup, signer
-    from gpts_data.pipelines.sources import Source, list_files, read, split
+    from gpts_data.pipelines.dedup.signatures import Dedup, signer
+    from gpts_data.pipelines.filters.cleaner import Clean, cleaner
+    from gpts_data.pipelines.readers.reader import list_files, read, split_units
+    from gpts_data.pipelines.readers.source import Source
     from gpts_data.tokenizer import artifact
     from gpts_data.tokenizer.encode import encoder
     from gpts_data.tokenizer.learn import learn
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     source = Source("corpus", 1, files=(f"{folder.resolve()}/**/*.parquet",))
-    units = [unit for file in list_files(source, folder).files for unit in split(source, file, 64_000_000)]
+    units = [unit for file in list_files(source, folder).files for unit in split_units(source, file, 64_000_000)]
     batches = [batch for unit in units for batch in read(source, unit)]
     size = sum(len(text.encode()) for batch in batches for text in batch.column("text").to_pylist())
     with tempfile.TemporaryDirectory() as temporary:

@@ -27,12 +27,12 @@ from datatrove.data import Document
 from datatrove.pipeline.decont.n_grams import NGramsDecontConfig, NGramsDecontFilter
 from datatrove.utils.text import ngrams, simplify_text
 
-from gpts_data.pipelines.benchmarks import Benchmark, list_benchmark, read_items
-from gpts_data.pipelines.decontaminate import Decontaminate, finder, index, origins
-from gpts_data.pipelines.hashes import spans
-from gpts_data.pipelines.letters import letters
-from gpts_data.pipelines.ngrams import LEAST, _count, _words
-from gpts_data.pipelines.remote import Access
+from gpts_data.pipelines.decontaminate.benchmarks import Benchmark, list_benchmark, read_items
+from gpts_data.pipelines.decontaminate.index import Decontaminate, finder, index, origins
+from gpts_data.pipelines.decontaminate.ngram_matcher import LEAST, _count, _words
+from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.text.hashing import spans
+from gpts_data.pipelines.text.normalization import letters
 
 WANTED = Decontaminate(
     (

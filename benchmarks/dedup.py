@@ -34,11 +34,11 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from benchmarks.truth import N_GRAM, Truth, ngrams
-from gpts_data.pipelines.dedup import FIRST_DUPLICATE, decide
-from gpts_data.pipelines.hashes import spans
-from gpts_data.pipelines.letters import letters
-from gpts_data.pipelines.minhash import hash_bands
-from gpts_data.pipelines.signatures import FIRST_BAND, Dedup, signer
+from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, decide
+from gpts_data.pipelines.dedup.minhash import hash_bands
+from gpts_data.pipelines.dedup.signatures import FIRST_BAND, Dedup, signer
+from gpts_data.pipelines.text.hashing import spans
+from gpts_data.pipelines.text.normalization import letters
 
 SAMPLE = Path(__file__).parents[1] / "cli" / "presets" / "sample"
 EDITS = (0.01, 0.02, 0.05, 0.1)

@@ -100,7 +100,7 @@ def write(n: int, folder: Path, rng: np.random.Generator) -> tuple[list[Path], i
 
 def walk(index: object, n: int, n_units: int) -> None:
     from gpts_data.mixer.index import Index
-    from gpts_data.pipelines.dedup import Kept
+    from gpts_data.pipelines.dedup.greedy import Kept
 
     assert isinstance(index, Index)
     kept = Kept(index.n_groups, COLUMNS)

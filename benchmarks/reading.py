@@ -25,18 +25,19 @@ from pathlib import Path
 import click
 
 from tests.conftest import prose
-from tests.hub import Hub
-from tests.hub_data import write
+from tests.support.datasets import write
+from tests.support.hub import Hub
 
 IMPORTS = """
 import datasets
 from pathlib import Path
-from gpts_data.pipelines.sources import Source, list_files, read, split
+from gpts_data.pipelines.readers.reader import list_files, read, split_units
+from gpts_data.pipelines.readers.source import Source
 """
 OURS = """
 source = Source("x", 1, id="id", url="url", **{where!r})
 for file in list_files(source, Path("/")).files:
-    for unit in split(source, file, 64_000_000):
+    for unit in split_units(source, file, 64_000_000):
         for batch in read(source, unit):
             n += batch.num_rows
             size += pc.sum(pc.binary_length(batch.column("text"))).as_py()

@@ -33,7 +33,7 @@ from gpts_data.mixer.decide import Decided
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.prepare import UNIT
 from gpts_data.mixer.recipe import parse_quantity
-from gpts_data.pipelines.dedup import FIRST_DUPLICATE, TRAIN
+from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, TRAIN
 
 UNIT_TOKENS = 18_000_000
 DROPPED = 0.1

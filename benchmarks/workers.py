@@ -32,7 +32,7 @@ from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.execute import open_engine
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.cluster import Cluster, cluster
+from tests.support.cluster import Cluster, cluster
 
 BETWEEN = (0.5, 3.0)  # seconds between two blows
 PATIENCE = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2s", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1000"}

@@ -48,7 +48,7 @@ def train_tokenizer(
     Example: gpts-data train-tokenizer --recipe sample --out tokenizer
     """
     from gpts_data.mixer.learn import train_alone
-    from gpts_data.pipelines.patience import Patience
+    from gpts_data.pipelines.hub.retry import Patience
 
     wanted, folder = open_recipe(recipe, None)
     with progress() as show:
@@ -104,7 +104,7 @@ def build_mix(
     Example: gpts-data build-mix --recipe sample --tokens 1M --out mix --workers 2
     """
     from gpts_data.mixer.build import build
-    from gpts_data.pipelines.patience import Patience
+    from gpts_data.pipelines.hub.retry import Patience
 
     wanted, folder = open_recipe(recipe, tokens)
     wanted = wanted if keep_dropped is None else replace(wanted, keep_dropped=keep_dropped)

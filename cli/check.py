@@ -98,8 +98,8 @@ def inspect(folder: Path, window: int | None, html: Path | None, run: Path | Non
 
 
 def write_report(mix: Mix, html: Path, run: Path | None) -> None:
-    from gpts_data.pipelines.files import write_bytes
-    from gpts_data.pipelines.places import is_inside
+    from gpts_data.pipelines.storage.atomic_files import write_bytes
+    from gpts_data.pipelines.storage.paths import is_inside
     from gpts_data.validation.page import page
     from gpts_data.validation.report import report
 

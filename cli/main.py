@@ -34,7 +34,7 @@ class Commands(click.Group):
             click.echo(f"gpts-data: {error}", err=True)
             sys.exit(error.exit_code)
         except Exception as error:
-            from gpts_data.pipelines.places import is_store_error, told
+            from gpts_data.pipelines.storage.paths import is_store_error, told
 
             # A file that cannot be read; what cannot be written says so itself. A closed pipe is click's to handle.
             unreadable = isinstance(error, OSError) and not isinstance(error, BrokenPipeError)

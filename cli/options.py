@@ -50,7 +50,7 @@ class Place(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if "://" not in str(value):
             return super().convert(value, param, ctx)
-        from gpts_data.pipelines.places import place
+        from gpts_data.pipelines.storage.paths import place
 
         return place(str(value))
 

@@ -39,7 +39,7 @@ def plan(recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, 
     Example: gpts-data plan --recipe sample --tokens 1M --workers 2
     """
     from gpts_data.mixer.estimate import estimate
-    from gpts_data.pipelines.patience import Patience
+    from gpts_data.pipelines.hub.retry import Patience
 
     wanted, folder = open_recipe(recipe, tokens)
     with progress() as showing:

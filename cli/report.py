@@ -32,8 +32,8 @@ def tokenizer_report(
     from gpts_data.cli.tables import show_tokenizer
     from gpts_data.mixer.fit import fit
     from gpts_data.pipelines.errors import UsageError
-    from gpts_data.pipelines.files import write_bytes
-    from gpts_data.pipelines.patience import Patience
+    from gpts_data.pipelines.hub.retry import Patience
+    from gpts_data.pipelines.storage.atomic_files import write_bytes
     from gpts_data.tokenizer.picture import KINDS, draw_report
 
     if picture and picture.suffix[1:] not in KINDS:

@@ -16,10 +16,10 @@ import click
 from gpts_data.cli.main import CONTEXT, cli
 from gpts_data.mixer.recipe import Recipe, RecipeSource, Validation
 from gpts_data.pipelines import errors
-from gpts_data.pipelines.benchmarks import Benchmark
-from gpts_data.pipelines.decontaminate import Decontaminate
-from gpts_data.pipelines.filters import Clean
-from gpts_data.pipelines.signatures import Dedup, MinHash
+from gpts_data.pipelines.decontaminate.benchmarks import Benchmark
+from gpts_data.pipelines.decontaminate.index import Decontaminate
+from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
+from gpts_data.pipelines.filters.cleaner import Clean
 from gpts_data.tokenizer.train import Training
 from gpts_data.validation import api
 

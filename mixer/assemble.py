@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from gpts_data.mixer.cut import write_npy
 from gpts_data.mixer.mix import read_windows
 from gpts_data.mixer.schedule import Schedule
-from gpts_data.pipelines.files import committed, written
-from gpts_data.pipelines.places import load_npy, read_all
-from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.atomic_files import committed, written
+from gpts_data.pipelines.storage.paths import load_npy, read_all
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 SIDECAR = np.dtype([("source", "u1"), ("window", "<u4")])
 

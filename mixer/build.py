@@ -31,10 +31,10 @@ from gpts_data.mixer.space import room_to_begin, room_to_cut, told
 from gpts_data.mixer.workplace import abandon, clean_up, locked, sweep
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError, UsageError
 from gpts_data.pipelines.execute import Engine, open_engine
-from gpts_data.pipelines.files import json_digest, write_bytes
-from gpts_data.pipelines.patience import Patience
-from gpts_data.pipelines.places import is_inside
-from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.storage.atomic_files import json_digest, write_bytes
+from gpts_data.pipelines.storage.paths import is_inside
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import Choice

@@ -11,8 +11,8 @@ import numpy as np
 from gpts_data.mixer.decide import Decided
 from gpts_data.mixer.plan import Plan, listing_facts
 from gpts_data.mixer.prepare import unit_batches
-from gpts_data.pipelines.decontaminate import index, origins, owners
-from gpts_data.pipelines.dedup import EXCLUDED
+from gpts_data.pipelines.decontaminate.index import index, origins, owners
+from gpts_data.pipelines.dedup.greedy import EXCLUDED
 
 NAMED = 20  # contaminated documents in the manifest
 

@@ -23,9 +23,9 @@ from gpts_data.mixer.decide import Decided
 from gpts_data.mixer.ids import SUFFIX, index_ids
 from gpts_data.mixer.permutation import Passes
 from gpts_data.mixer.prepare import batch_ids, unit_batches
-from gpts_data.pipelines.dedup import HELD_OUT, TRAIN
-from gpts_data.pipelines.files import committed, written
-from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
+from gpts_data.pipelines.storage.atomic_files import committed, written
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 SLOTS = np.dtype([("slot", "<u4"), ("window", "<u4")])
 ROWS_AT_ONCE = 4096  # 4 MB of windows of 512

@@ -18,11 +18,11 @@ from gpts_data.mixer.index import Index, index
 from gpts_data.mixer.prepare import Columns, document_columns
 from gpts_data.mixer.similar import SimilarTexts
 from gpts_data.mixer.texts import Texts
-from gpts_data.pipelines.decontaminate import Guard
-from gpts_data.pipelines.dedup import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, Kept
+from gpts_data.pipelines.decontaminate.index import Guard
+from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, Kept
+from gpts_data.pipelines.dedup.signatures import REASONS, Dedup
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.places import read_all
-from gpts_data.pipelines.signatures import REASONS, Dedup
+from gpts_data.pipelines.storage.paths import read_all
 from gpts_data.tokenizer.encode import Encoder
 
 OVER_BUDGET_REASON = "over_budget"  # read beyond the last document that the source's budget needed

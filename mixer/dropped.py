@@ -18,9 +18,9 @@ from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.prepare import Prepare, document_columns
 from gpts_data.mixer.shown import Shown, load_shown
 from gpts_data.mixer.texts import Texts
-from gpts_data.pipelines.dedup import EXCLUDED, FIRST_DUPLICATE
-from gpts_data.pipelines.files import write_bytes
-from gpts_data.pipelines.signatures import REASONS
+from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE
+from gpts_data.pipelines.dedup.signatures import REASONS
+from gpts_data.pipelines.storage.atomic_files import write_bytes
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import Encoder, encoder
 

@@ -24,9 +24,10 @@ from gpts_data.mixer.recipe import Recipe, RecipeSource
 from gpts_data.mixer.rounds import FIRST_RATE, MARGIN
 from gpts_data.mixer.survey import Survey, survey
 from gpts_data.pipelines.errors import ShortSourceError
-from gpts_data.pipelines.patience import Patience
-from gpts_data.pipelines.remote import Access
-from gpts_data.pipelines.sources import Unit, check_columns, fetched, list_files
+from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.readers.reader import check_columns, fetched, list_files
+from gpts_data.pipelines.readers.source import Unit
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.foreign import check_foreign

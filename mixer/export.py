@@ -21,8 +21,8 @@ from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.splits import count, validation
 from gpts_data.mixer.workplace import held, sweep
 from gpts_data.pipelines.errors import ForeignFolderError, UsageError
-from gpts_data.pipelines.files import committed, file_digest, link, storage_errors, write_json
-from gpts_data.pipelines.places import is_inside, is_remote
+from gpts_data.pipelines.storage.atomic_files import committed, file_digest, link, storage_errors, write_json
+from gpts_data.pipelines.storage.paths import is_inside, is_remote
 
 NAME = "export.json"
 WORK = ".export"

@@ -11,9 +11,9 @@ from typing import Any
 from gpts_data.mixer.learn import Progress
 from gpts_data.mixer.recipe import Recipe
 from gpts_data.pipelines.execute import InProcess
-from gpts_data.pipelines.patience import Patience
-from gpts_data.pipelines.remote import Access
-from gpts_data.pipelines.sources import list_files
+from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.readers.reader import list_files
 from gpts_data.tokenizer.foreign import check_foreign
 from gpts_data.tokenizer.report import report
 from gpts_data.tokenizer.train import plan_pieces, sample_texts

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.hashes import hash_strings
-from gpts_data.pipelines.places import load_npy
+from gpts_data.pipelines.storage.paths import load_npy
+from gpts_data.pipelines.text.hashing import hash_strings
 
 SUFFIX = ".ids.npy"
 SEED = 0x1D

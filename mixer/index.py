@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.dedup import Shared, find_shared
+from gpts_data.pipelines.dedup.greedy import Shared, find_shared
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.files import committed, json_digest, write_json
-from gpts_data.pipelines.places import brought, place, reading, remove
-from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.atomic_files import committed, json_digest, write_json
+from gpts_data.pipelines.storage.paths import brought, place, reading, remove
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 RANGE_KEYS = 4_000_000  # of all runs: 32 bytes each while they are sorted, some 130 MB a worker
 RUN_KEYS = 1_000_000  # a unit of many documents has several sorted batches

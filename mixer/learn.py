@@ -11,9 +11,9 @@ from gpts_data.mixer.recipe import Recipe, check
 from gpts_data.mixer.workplace import abandon, clean_up, locked, sweep
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.execute import Engine, open_engine
-from gpts_data.pipelines.files import json_digest
-from gpts_data.pipelines.patience import Patience
-from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.storage.atomic_files import json_digest
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer.train import plan_pieces, train
 
 RECEIPT = "training.json"

@@ -15,8 +15,8 @@ from typing import Any
 
 from gpts_data.pipelines.environment import libraries
 from gpts_data.pipelines.errors import LockedError, UsageError, VerificationError
-from gpts_data.pipelines.files import json_digest, pretty_json, write_json
-from gpts_data.pipelines.places import create, is_remote, store_errors
+from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, write_json
+from gpts_data.pipelines.storage.paths import create, is_remote, store_errors
 
 FORMAT = "gpts-data mix"
 FORMAT_VERSION = 1

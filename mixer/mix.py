@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.manifest import read_manifest
 from gpts_data.mixer.permutation import Passes
-from gpts_data.pipelines.places import is_remote, place, read_range, store_errors
+from gpts_data.pipelines.storage.paths import is_remote, place, read_range, store_errors
 
 
 @dataclass(frozen=True)

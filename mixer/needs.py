@@ -23,7 +23,7 @@ from gpts_data.mixer.cut import SLOTS
 from gpts_data.mixer.index import RANGE_KEYS
 from gpts_data.mixer.recipe import Recipe
 from gpts_data.mixer.rounds import FIRST_RATE, MARGIN
-from gpts_data.pipelines.spool import SPOOL_BYTES
+from gpts_data.pipelines.readers.verified_file import SPOOL_BYTES
 
 TOKENS_PER_DOCUMENT = 700  # short for prose, so that documents are not too few: the sample has 1,288
 BYTES_PER_TOKEN = 3.4  # of text, at 4,096 entries

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix
 from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.pipelines.places import is_remote
+from gpts_data.pipelines.storage.paths import is_remote
 
 
 class Order:

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.recipe import Recipe, RecipeSource, resolved
-from gpts_data.pipelines import decontaminate
-from gpts_data.pipelines.benchmarks import list_benchmark
-from gpts_data.pipelines.decompress import COMPRESSED
+from gpts_data.pipelines.decontaminate import index
+from gpts_data.pipelines.decontaminate.benchmarks import list_benchmark
+from gpts_data.pipelines.dedup.signatures import VERSION
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
-from gpts_data.pipelines.files import json_digest, write_json
-from gpts_data.pipelines.patience import Patience
-from gpts_data.pipelines.places import from_anywhere, is_remote
-from gpts_data.pipelines.remote import Access
-from gpts_data.pipelines.signatures import VERSION
-from gpts_data.pipelines.sources import Listing, Unit, check_columns, list_files, split
+from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.readers.compression import COMPRESSED
+from gpts_data.pipelines.readers.reader import check_columns, list_files, split_units
+from gpts_data.pipelines.readers.source import Listing, Unit
+from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
+from gpts_data.pipelines.storage.paths import from_anywhere, is_remote
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import Choice
 
@@ -90,7 +91,7 @@ class Plan:
         wanted = self.recipe.decontaminate
         columns = [benchmark.columns for benchmark in wanted.benchmark] if wanted else []
         ngram = wanted.ngram if wanted else 0
-        return json_digest([decontaminate.VERSION, ngram, columns, self.facts()["benchmarks"]])
+        return json_digest([index.VERSION, ngram, columns, self.facts()["benchmarks"]])
 
     @property
     def index(self) -> Path | None:
@@ -203,7 +204,9 @@ def refuse_hopeless(plan: Plan) -> None:
             continue  # how much text a compressed file holds is known once it is read
         needed = windows * plan.recipe.window
         found = sum(
-            unit.text_bytes for file in listing.files for unit in split(source, file, plan.recipe.unit, plan.access)
+            unit.text_bytes
+            for file in listing.files
+            for unit in split_units(source, file, plan.recipe.unit, plan.access)
         )
         if found * source.max_epochs < needed:
             raise too_short(source, needed, f"{found:,} bytes of text in all its files", -(-needed // max(found, 1)))

@@ -21,16 +21,17 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.index import run_writer
 from gpts_data.mixer.shown import Shown
-from gpts_data.pipelines.decontaminate import finder
-from gpts_data.pipelines.faults import damage, separate
-from gpts_data.pipelines.files import committed, written
-from gpts_data.pipelines.filters import Clean, cleaner
-from gpts_data.pipelines.hashes import hash_strings
-from gpts_data.pipelines.places import reading
-from gpts_data.pipelines.receipts import read_receipt, write_receipt
-from gpts_data.pipelines.remote import Access
-from gpts_data.pipelines.signatures import Dedup, signer
-from gpts_data.pipelines.sources import Source, Unit, read
+from gpts_data.pipelines.decontaminate.index import finder
+from gpts_data.pipelines.dedup.signatures import Dedup, signer
+from gpts_data.pipelines.filters.cleaner import Clean, cleaner
+from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.readers.damage import damage, separate
+from gpts_data.pipelines.readers.reader import read
+from gpts_data.pipelines.readers.source import Source, Unit
+from gpts_data.pipelines.storage.atomic_files import committed, written
+from gpts_data.pipelines.storage.paths import reading
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.text.hashing import hash_strings
 from gpts_data.tokenizer.encode import Choice, Encoder, encoder
 from gpts_data.tokenizer.proof import Proof
 

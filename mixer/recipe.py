@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from gpts_data.mixer.budget import budget
-from gpts_data.pipelines.decontaminate import Decontaminate, check_decontaminate
+from gpts_data.pipelines.decontaminate.index import Decontaminate, check_decontaminate
+from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.errors import RecipeError
-from gpts_data.pipelines.filters import Clean, check_clean
-from gpts_data.pipelines.signatures import Dedup
-from gpts_data.pipelines.sources import Source
+from gpts_data.pipelines.filters.cleaner import Clean, check_clean
+from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.train import Training
 

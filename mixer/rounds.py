@@ -13,10 +13,11 @@ from typing import Any
 from gpts_data.mixer.decide import Decided, PreparedUnit, decide, survivors
 from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.prepare import Benchmarks, Prepare, prepare
-from gpts_data.pipelines.decontaminate import Guard
+from gpts_data.pipelines.decontaminate.index import Guard
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.receipts import read_receipt
-from gpts_data.pipelines.sources import Unit, refuse_damage, split
+from gpts_data.pipelines.readers.reader import refuse_damage, split_units
+from gpts_data.pipelines.readers.source import Unit
+from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import encoder
 
@@ -78,7 +79,7 @@ class Supply:
 
     def _all_units(self, files: Any) -> Iterator[Unit]:
         for file in files:
-            yield from split(self.source, file, self.plan.recipe.unit, self.plan.access)
+            yield from split_units(self.source, file, self.plan.recipe.unit, self.plan.access)
 
     def _task(self, unit: Unit) -> Prepare:
         key = self.plan.unit_key(self.source, unit, self.tokenizer)

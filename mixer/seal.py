@@ -21,8 +21,8 @@ from gpts_data.mixer.plan import Plan, listing_facts
 from gpts_data.mixer.prepare import NAMED
 from gpts_data.mixer.recipe import resolved
 from gpts_data.mixer.rounds import Supply
-from gpts_data.pipelines.dedup import HELD_OUT
-from gpts_data.pipelines.files import file_digest, write_bytes, write_json
+from gpts_data.pipelines.dedup.greedy import HELD_OUT
+from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
 from gpts_data.tokenizer.artifact import Artifact
 
 CARD = "README.md"

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gpts_data.pipelines.files import write_bytes
-from gpts_data.pipelines.hashes import hash_strings
+from gpts_data.pipelines.storage.atomic_files import write_bytes
+from gpts_data.pipelines.text.hashing import hash_strings
 
 CHARACTERS = 4000  # of a text that are shown
 

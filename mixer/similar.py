@@ -9,9 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.mixer.texts import Texts
-from gpts_data.pipelines.hashes import spans
-from gpts_data.pipelines.letters import letters
-from gpts_data.pipelines.shingles import hash_ngrams, hash_words
+from gpts_data.pipelines.text.hashing import spans
+from gpts_data.pipelines.text.normalization import letters
+from gpts_data.pipelines.text.shingles import hash_ngrams, hash_words
 
 REMEMBERED = 256  # documents whose n-grams are kept: a template's first page is asked about again and again
 

@@ -15,9 +15,9 @@ from gpts_data.mixer.assemble import Shard
 from gpts_data.mixer.cut import Cut
 from gpts_data.mixer.needs import ID_BYTES, disk_bytes
 from gpts_data.mixer.plan import Plan
-from gpts_data.pipelines.disk import free_bytes, used_bytes
 from gpts_data.pipelines.errors import StorageError
-from gpts_data.pipelines.places import is_remote
+from gpts_data.pipelines.storage.disk import free_bytes, used_bytes
+from gpts_data.pipelines.storage.paths import is_remote
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix, map_windows
 from gpts_data.pipelines.errors import VerificationError
-from gpts_data.pipelines.places import load_npy
+from gpts_data.pipelines.storage.paths import load_npy
 
 CHUNK = 8192  # windows: 8 MB of ids at 512 a window
 

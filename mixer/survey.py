@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.learn import Progress
 from gpts_data.mixer.recipe import Recipe, RecipeSource
-from gpts_data.pipelines.dedup import FIRST_DUPLICATE, decide
-from gpts_data.pipelines.faults import separate
-from gpts_data.pipelines.filters import cleaner
-from gpts_data.pipelines.remote import Access
-from gpts_data.pipelines.signatures import signer
-from gpts_data.pipelines.sources import Listing, Unit, read, split
+from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, decide
+from gpts_data.pipelines.dedup.signatures import signer
+from gpts_data.pipelines.filters.cleaner import cleaner
+from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.readers.damage import separate
+from gpts_data.pipelines.readers.reader import read, split_units
+from gpts_data.pipelines.readers.source import Listing, Unit
 
 PIECES = 32
 BEYOND = 16
@@ -150,9 +151,9 @@ def survey(
     for file in listing.files:
         if source.dataset and found >= enough:
             break
-        taken = split(source, file, recipe.unit, access)
+        taken = split_units(source, file, recipe.unit, access)
         units += taken
-        parts += split(source, file, min(recipe.unit, PART), access)
+        parts += split_units(source, file, min(recipe.unit, PART), access)
         found += sum(unit.text_bytes for unit in taken)
         looked += file.size
     rest = sum(file.size for file in listing.files) - looked

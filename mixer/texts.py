@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.places import reading
+from gpts_data.pipelines.storage.paths import reading
 from gpts_data.tokenizer.encode import Encoder
 
 OPEN = 64  # units that stay mapped

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.places import load_npy, reading
+from gpts_data.pipelines.storage.paths import load_npy, reading
 from gpts_data.tokenizer.encode import Encoder
 
 

@@ -19,7 +19,7 @@ from gpts_data.mixer.ids import find_rows
 from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.trace import positions_of
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.places import reading
+from gpts_data.pipelines.storage.paths import reading
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gpts_data.mixer.lease import leased
 from gpts_data.mixer.plan import UNITS, Plan
 from gpts_data.pipelines.errors import LockedError
-from gpts_data.pipelines.files import TEMPORARY_SUFFIX, storage_errors
-from gpts_data.pipelines.places import is_remote, remove
+from gpts_data.pipelines.storage.atomic_files import TEMPORARY_SUFFIX, storage_errors
+from gpts_data.pipelines.storage.lease import leased
+from gpts_data.pipelines.storage.paths import is_remote, remove
 
 
 @contextmanager

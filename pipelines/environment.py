@@ -61,7 +61,7 @@ def environment() -> dict[str, str]:
 def code_digest() -> str:
     """sha256, hex, over the source files of this package: two checkouts of one version differ."""
     digest, root = hashlib.sha256(), Path(__file__).parent.parent
-    for path in sorted(path for package in PACKAGES for path in (root / package).glob("*.py")):
+    for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 

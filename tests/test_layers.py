@@ -27,12 +27,12 @@ ROOMS = {
     "fastokens": ("tokenizer/fast.py",),
     "numba": ("pipelines/", "tokenizer/", "mixer/"),
     "psutil": ("validation/machine.py",),
-    "upath": ("pipelines/places.py",),
+    "upath": ("pipelines/storage/paths.py",),
     "packaging": ("validation/installed.py",),
 }
 HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens",
          "lm_eval", "s3fs", "upath"}  # fmt: skip
-MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
+MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
@@ -47,7 +47,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_go_one_way(path: Path) -> None:
     name = path.relative_to(ROOT).as_posix()
-    allowed = LAYERS[: LAYERS.index(path.parent.name) + 1]
+    allowed = LAYERS[: LAYERS.index(name.partition("/")[0]) + 1]
     for line, module in imports(path):
         parts = module.split(".")
         if parts[0] == "gpts_data":

@@ -16,11 +16,11 @@ import pytest
 
 from gpts_data.mixer.decide import CONTAMINATED_REASON, OVER_BUDGET_REASON
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.faults import NUL, NULL, OVERSIZED
-from gpts_data.pipelines.filters import EMPTY, TOO_LONG, TOO_SHORT
-from gpts_data.pipelines.quality import FINEWEB_REASONS, GOPHER_REASONS
-from gpts_data.pipelines.signatures import REASONS
-from tests.store import serve, weed
+from gpts_data.pipelines.dedup.signatures import REASONS
+from gpts_data.pipelines.filters.cleaner import EMPTY, TOO_LONG, TOO_SHORT
+from gpts_data.pipelines.filters.quality_rules import FINEWEB_REASONS, GOPHER_REASONS
+from gpts_data.pipelines.readers.damage import NUL, NULL, OVERSIZED
+from tests.support.store import serve, weed
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.files import file_digest, write_bytes, write_json
+from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
 from gpts_data.tokenizer.listing import rank_file, vocabulary
 
 END_OF_TEXT = "<|endoftext|>"

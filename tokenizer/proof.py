@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError
-from gpts_data.pipelines.hashes import hash_strings
+from gpts_data.pipelines.text.hashing import hash_strings
 from gpts_data.tokenizer.encode import Encoder
 
 ONE_IN = 4000  # bytes of text

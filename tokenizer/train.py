@@ -19,13 +19,14 @@ import pyarrow as pa
 
 from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.faults import separate
-from gpts_data.pipelines.files import committed, json_digest, written
-from gpts_data.pipelines.filters import Clean, cleaner
-from gpts_data.pipelines.places import reading
-from gpts_data.pipelines.receipts import read_receipt, write_receipt
-from gpts_data.pipelines.remote import Access
-from gpts_data.pipelines.sources import Listing, Source, Unit, read, split
+from gpts_data.pipelines.filters.cleaner import Clean, cleaner
+from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.readers.damage import separate
+from gpts_data.pipelines.readers.reader import read, split_units
+from gpts_data.pipelines.readers.source import Listing, Source, Unit
+from gpts_data.pipelines.storage.atomic_files import committed, json_digest, written
+from gpts_data.pipelines.storage.paths import reading
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.learn import learn
@@ -85,7 +86,9 @@ def plan_pieces(
     total = sum(Fraction(str(source.weight)) for source, _, _ in sources)
     pieces = []
     for source, listing, clean in sources:
-        units = [unit for file in spread(listing.files) for unit in spread(split(source, file, unit_bytes, access))]
+        units = [
+            unit for file in spread(listing.files) for unit in spread(split_units(source, file, unit_bytes, access))
+        ]
         units = spread(units)
         quota = int(training.sample * Fraction(str(source.weight)) / total / max(len(units), 1))
         for number, unit in enumerate(units):

@@ -7,23 +7,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gpts_data.mixer.recipe import Recipe
-from gpts_data.pipelines import probe
 from gpts_data.pipelines.errors import RecipeError
-from gpts_data.pipelines.probe import Probe, Seen
-from gpts_data.pipelines.sources import Source, local_files
+from gpts_data.pipelines.hub import reachability
+from gpts_data.pipelines.hub.reachability import Probe, Seen
+from gpts_data.pipelines.readers.reader import local_files
+from gpts_data.pipelines.readers.source import Source
 from gpts_data.validation.checks import Check, check
 
 HUB = "hub "
 """Begins the name of every check that only the hub can fail."""
 
 _ADVICE = {
-    probe.GATED: "ask for access on the dataset's page, then log in: hf auth login",
-    probe.MISSING: "check dataset = in the recipe; if it is private, log in: hf auth login",
-    probe.NO_REVISION: "check revision = in the recipe",
-    probe.REFUSED: "log in again: hf auth login; or unset HF_TOKEN",
-    probe.FORBIDDEN: "give your token the right to read this dataset, in its settings on the hub",
-    probe.BAD_NAME: "check dataset = in the recipe, expected owner/name",
-    probe.SILENT: "check the network, the proxy and HF_ENDPOINT, then run doctor again",
+    reachability.GATED: "ask for access on the dataset's page, then log in: hf auth login",
+    reachability.MISSING: "check dataset = in the recipe; if it is private, log in: hf auth login",
+    reachability.NO_REVISION: "check revision = in the recipe",
+    reachability.REFUSED: "log in again: hf auth login; or unset HF_TOKEN",
+    reachability.FORBIDDEN: "give your token the right to read this dataset, in its settings on the hub",
+    reachability.BAD_NAME: "check dataset = in the recipe, expected owner/name",
+    reachability.SILENT: "check the network, the proxy and HF_ENDPOINT, then run doctor again",
 }
 _OFFLINE = "unset HF_HUB_OFFLINE, then run doctor again"
 
@@ -49,14 +50,14 @@ def _files(source: Source, folder: Path) -> Check:
     return check(name, not closed, found, wanted, "give yourself the right to read it: chmod u+r")
 
 
-def hub(recipe: Recipe, seconds: float = probe.SECONDS) -> Iterator[Check]:
+def hub(recipe: Recipe, seconds: float = reachability.SECONDS) -> Iterator[Check]:
     """One check a hub dataset and one for the token; none for a recipe without hub sources."""
     benchmarks = recipe.decontaminate.benchmark if recipe.decontaminate else ()
     named = [*((s.dataset, s.revision) for s in recipe.source), *((b.dataset, b.revision) for b in benchmarks)]
     datasets = list(dict.fromkeys((dataset, revision) for dataset, revision in named if dataset))
     if not datasets:
         return
-    found = probe.probe(datasets, seconds)
+    found = reachability.probe(datasets, seconds)
     yield from (_dataset(seen, seconds) for seen in found.seen)
     yield _token(found)
 
@@ -70,8 +71,10 @@ def _dataset(seen: Seen, seconds: float) -> Check:
 def _token(found: Probe) -> Check:
     """A token is needed only where a dataset asked for one; it is named by where it comes from, never shown."""
     reasons = {seen.reason for seen in found.seen}
-    refused = probe.REFUSED in reasons
-    missed = found.token_from == "" and bool(reasons & {probe.GATED, probe.REFUSED, probe.FORBIDDEN})
+    refused = reachability.REFUSED in reasons
+    missed = found.token_from == "" and bool(
+        reasons & {reachability.GATED, reachability.REFUSED, reachability.FORBIDDEN}
+    )
     where = {"": "no", None: "not known, the hub's client did not say"}.get(found.token_from)
     shown = (where or f"yes, from {found.token_from}") + (", refused by the hub" if refused and not where else "")
     wanted = "for gated and private datasets only"

@@ -26,7 +26,7 @@ from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.recipe import Recipe, check, load_recipe
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.execute import open_engine
-from gpts_data.pipelines.places import place
+from gpts_data.pipelines.storage.paths import place
 from gpts_data.validation.verify import Problem
 from gpts_data.validation.verify import verify as problems_of
 

@@ -18,7 +18,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from gpts_data.pipelines.errors import DataError
-from gpts_data.pipelines.files import TEMPORARY_SUFFIX, bring_in, storage_errors, sync_folder, write_bytes, write_json
+from gpts_data.pipelines.storage.atomic_files import (
+    TEMPORARY_SUFFIX,
+    bring_in,
+    storage_errors,
+    sync_folder,
+    write_bytes,
+    write_json,
+)
 from gpts_data.validation.trainer import Trainer
 
 FOLDER = "checkpoints"

@@ -12,16 +12,16 @@ from gpts_data.mixer.manifest import NAME, read_manifest
 from gpts_data.mixer.needs import Needs, needs
 from gpts_data.mixer.plan import WORK, difference, read_plan
 from gpts_data.mixer.recipe import Recipe, resolved
-from gpts_data.pipelines import probe
-from gpts_data.pipelines.disk import existing, free_bytes, refuses, used_bytes
 from gpts_data.pipelines.errors import ForeignFolderError, VerificationError
-from gpts_data.pipelines.places import is_remote, unreachable
+from gpts_data.pipelines.hub import reachability
+from gpts_data.pipelines.storage.disk import existing, free_bytes, refuses, used_bytes
+from gpts_data.pipelines.storage.paths import is_remote, unreachable
 from gpts_data.validation import access, installed, machine
 from gpts_data.validation.checks import Check, check, size
 
 
 def examine(
-    recipe: Recipe, folder: Path, out: Path, workers: int = 1, *, seconds: float = probe.SECONDS
+    recipe: Recipe, folder: Path, out: Path, workers: int = 1, *, seconds: float = reachability.SECONDS
 ) -> list[Check]:
     """All checks of a build of `recipe` in `out`; `folder` is the recipe's, `seconds` what the hub has to answer in.
 

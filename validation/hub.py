@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
-from gpts_data.pipelines.files import pretty_json, write_bytes
+from gpts_data.pipelines.storage.atomic_files import pretty_json, write_bytes
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.artifact import load as load_tokenizer
 from gpts_data.validation.model import GPTS, GPTSConfig

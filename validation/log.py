@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gpts_data.pipelines.errors import DataError
-from gpts_data.pipelines.files import storage_errors, write_bytes
+from gpts_data.pipelines.storage.atomic_files import storage_errors, write_bytes
 
 NAME = "log.jsonl"
 

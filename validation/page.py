@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpts_data.mixer.decide import OVER_BUDGET_REASON
-from gpts_data.pipelines.signatures import REASONS as DUPLICATES
+from gpts_data.pipelines.dedup.signatures import REASONS as DUPLICATES
 from gpts_data.validation.inspect import Window, inspect
 from gpts_data.validation.plots import colour, lengths, losses, shares
 from gpts_data.validation.report import Part, Report

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.mix import Mix
-from gpts_data.pipelines.places import load_npy
+from gpts_data.pipelines.storage.paths import load_npy
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.verify import Problem
 

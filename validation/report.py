@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.trace import find_document, sidecar
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.places import reading
+from gpts_data.pipelines.storage.paths import reading
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.listing import byte_characters
 from gpts_data.validation.inspect import Window, decode_window

@@ -23,8 +23,8 @@ import torch
 
 from gpts_data.mixer.mix import Mix
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
-from gpts_data.pipelines.files import storage_errors, write_bytes, write_json
-from gpts_data.pipelines.places import is_inside
+from gpts_data.pipelines.storage.atomic_files import storage_errors, write_bytes, write_json
+from gpts_data.pipelines.storage.paths import is_inside
 from gpts_data.validation.checkpoint import drop_checkpoints, load_checkpoint, save_checkpoint, weights
 from gpts_data.validation.curves import draw_curves
 from gpts_data.validation.device import model_flops_utilization, processes

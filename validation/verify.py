@@ -24,8 +24,8 @@ from gpts_data.mixer.schedule import find_schedule
 from gpts_data.mixer.trace import sidecar
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.execute import Engine, InProcess
-from gpts_data.pipelines.files import file_digest
-from gpts_data.pipelines.places import from_anywhere, names_below, reading
+from gpts_data.pipelines.storage.atomic_files import file_digest
+from gpts_data.pipelines.storage.paths import from_anywhere, names_below, reading
 
 Progress = Callable[[str, int, int], None]
 OF_THE_HUB = re.compile(r"\.gitattributes$|\.cache/huggingface/|\.git/")

@@ -15,7 +15,7 @@ import pytest
 
 from gpts_data.mixer.mix import Mix
 from gpts_data.pipelines.errors import SourceUnavailableError
-from tests.cluster import Cluster, cluster
+from tests.support.cluster import Cluster, cluster
 
 IMPORTS = {"PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)}  # from any folder
 PROGRAM = "from gpts_data.cli.main import cli; cli()"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.hub import Handler, Hub
+from tests.support.hub import Handler, Hub
 
 CANARY = "hf_" + "QXJZVKWQZJXVKQWZXJVKQZWXJVKQZW"
 MAIN = "from gpts_data.cli.main import cli; cli(prog_name='gpts-data')"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tests.hub import Hub
-from tests.hub_data import QUESTION, preset, run
+from tests.support.datasets import QUESTION, preset, run
+from tests.support.hub import Hub
 
 MAIN = "from gpts_data.cli.main import cli; cli()"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from gpts_data.pipelines.errors import SourceUnavailableError, redact
-from tests import faults
-from tests.hub import Hub
-from tests.hub_data import rows, write
+from tests.support import faults
+from tests.support.datasets import rows, write
+from tests.support.hub import Hub
 
 CANARY = "hf_CanaryCanaryCanaryCanaryCanary00"
 RECIPE = """

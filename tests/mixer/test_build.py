@@ -21,9 +21,9 @@ from gpts_data.mixer.build import build
 from gpts_data.mixer.learn import train_alone
 from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, LockedError, RecipeError
-from gpts_data.pipelines.faults import DAMAGE
-from gpts_data.pipelines.signatures import Dedup, MinHash
+from gpts_data.pipelines.readers.damage import DAMAGE
 from gpts_data.tokenizer.encode import Encoder
 from tests.conftest import WriteRecipe
 
@@ -291,7 +291,7 @@ def test_dying_at_every_twelfth_commit(
         if count >= 12:
             raise Died
 
-    monkeypatch.setattr("gpts_data.pipelines.files.os.replace", dying)
+    monkeypatch.setattr("gpts_data.pipelines.storage.atomic_files.os.replace", dying)
     runs = 0
     for _ in range(200):
         runs, count = runs + 1, 0

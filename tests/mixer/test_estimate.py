@@ -19,10 +19,10 @@ from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.mixer.survey import RUN, _runs, spread
 from gpts_data.pipelines.errors import ShortSourceError
-from gpts_data.pipelines.sources import SourceFile, Unit
-from tests.hub import Hub
-from tests.hub_data import rows, write
-from tests.prose import documents as prose
+from gpts_data.pipelines.readers.source import SourceFile, Unit
+from tests.support.datasets import rows, write
+from tests.support.hub import Hub
+from tests.support.prose import documents as prose
 
 PROGRAM = "from gpts_data.cli.main import cli; cli()"
 

@@ -23,7 +23,7 @@ from gpts_data.mixer.export import FORMATS, Exported, export
 from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.splits import Rows, begins
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError, VerificationError
-from gpts_data.pipelines.files import file_digest
+from gpts_data.pipelines.storage.atomic_files import file_digest
 
 
 def training(mix: Mix) -> np.ndarray:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer import index as indexing
 from gpts_data.mixer.index import index, ranges, run_writer, search
-from gpts_data.pipelines.dedup import Shared, find_shared
+from gpts_data.pipelines.dedup.greedy import Shared, find_shared
 from gpts_data.pipelines.execute import InProcess
 
 COLUMNS = 3

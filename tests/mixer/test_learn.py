@@ -51,7 +51,7 @@ def test_dying_at_each_commit(
                 raise Died
 
         with monkeypatch.context() as patch:
-            patch.setattr("gpts_data.pipelines.files.os.replace", dying)
+            patch.setattr("gpts_data.pipelines.storage.atomic_files.os.replace", dying)
             try:
                 trained(recipe_file, tmp_path / str(n))
                 break

@@ -17,14 +17,15 @@ PREPARE = """
 import sys
 from pathlib import Path
 from gpts_data.mixer.prepare import Prepare, prepare
-from gpts_data.pipelines.filters import Clean
-from gpts_data.pipelines.signatures import Dedup
-from gpts_data.pipelines.sources import Source, list_files, split
+from gpts_data.pipelines.filters.cleaner import Clean
+from gpts_data.pipelines.dedup.signatures import Dedup
+from gpts_data.pipelines.readers.reader import list_files, split_units
+from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import load
 
 folder, tokenizer = Path(sys.argv[1]), load(Path(sys.argv[2]))
 source = Source("web", 1, files=("*.jsonl",))
-(unit,) = split(source, list_files(source, folder).files[0], 10**9)
+(unit,) = split_units(source, list_files(source, folder).files[0], 10**9)
 dedup = Dedup(minhash=None)
 prepare(Prepare(source, unit, Clean(), dedup, tokenizer.folder, tokenizer.digest, "k", folder / "u.arrow"))
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])  # ru_maxrss would count the parent's

@@ -11,7 +11,7 @@ from gpts_data.cli.options import open_recipe
 from gpts_data.mixer import build as building
 from gpts_data.mixer.needs import INDEX_DOCUMENT_BYTES, TOKENS_PER_DOCUMENT, needs, open_files
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.signatures import Dedup
+from gpts_data.pipelines.dedup.signatures import Dedup
 
 
 def test_the_preset() -> None:

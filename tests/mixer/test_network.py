@@ -15,9 +15,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests import faults
-from tests.hub import Handler, Hub
-from tests.hub_data import rows, write
+from tests.support import faults
+from tests.support.datasets import rows, write
+from tests.support.hub import Handler, Hub
 
 RECIPE = """
 name = "networked"
@@ -43,7 +43,7 @@ import sys
 from pathlib import Path
 from gpts_data.mixer.build import build
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.patience import Patience
+from gpts_data.pipelines.hub.retry import Patience
 if __name__ == "__main__":
     patience = Patience(budget=float(sys.argv[3]), stall=1, first_wait=0.02, longest_wait=0.2)
     recipe = load_recipe(Path("recipe.toml"))

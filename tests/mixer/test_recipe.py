@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpts_data.mixer.recipe import load_recipe, parse_bytes, parse_quantity
+from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
 from gpts_data.pipelines.errors import RecipeError
-from gpts_data.pipelines.signatures import Dedup, MinHash
 from gpts_data.validation.api import PRESETS
 
 SOURCE = "[[source]]\nname = 'a'\nweight = 1\nfiles = 'x'\n"

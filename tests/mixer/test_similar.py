@@ -13,12 +13,13 @@ from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.prepare import Prepare, prepare
 from gpts_data.mixer.similar import SimilarTexts, jaccard, ngrams_of
 from gpts_data.mixer.texts import Texts
-from gpts_data.pipelines.filters import Clean
-from gpts_data.pipelines.signatures import Dedup
-from gpts_data.pipelines.sources import Source, list_files, split
+from gpts_data.pipelines.dedup.signatures import Dedup
+from gpts_data.pipelines.filters.cleaner import Clean
+from gpts_data.pipelines.readers.reader import list_files, split_units
+from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import load
 from gpts_data.tokenizer.encode import encoder
-from tests.pipelines import plain
+from tests.support import plain_kernels as plain
 
 NUMBERS = st.sets(st.integers(0, 30))
 
@@ -43,7 +44,7 @@ def test_texts_come_back_from_their_units(mix: Mix, tmp_path: Path) -> None:
     coder = encoder(tokenizer.folder, tokenizer.digest)
     found, first = Texts(coder), 0
     for file in list_files(source, tmp_path).files:
-        (unit,) = split(source, file, 10**9)
+        (unit,) = split_units(source, file, 10**9)
         path = tmp_path / f"{file.name}.arrow"
         prepare(Prepare(source, unit, Clean(), Dedup(minhash=None), tokenizer.folder, tokenizer.digest, "k", path))
         found.add(path, first)

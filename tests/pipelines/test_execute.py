@@ -20,10 +20,11 @@ from gpts_data.pipelines import execute
 from gpts_data.pipelines.environment import environment
 from gpts_data.pipelines.errors import DataError, GptsDataError, RecipeError, SourceUnavailableError, UsageError
 from gpts_data.pipelines.execute import Engine, open_engine
-from gpts_data.pipelines.files import json_digest
-from gpts_data.pipelines.filters import Clean, check_clean
-from gpts_data.pipelines.sources import SourceFile, open_file
-from tests.cluster import cluster
+from gpts_data.pipelines.filters.cleaner import Clean, check_clean
+from gpts_data.pipelines.readers.reader import open_file
+from gpts_data.pipelines.readers.source import SourceFile
+from gpts_data.pipelines.storage.atomic_files import json_digest
+from tests.support.cluster import cluster
 
 # Tasks are functions of the package and builtins, since a worker cannot import the tests.
 TASKS = [{"number": n, "text": "é" * n} for n in range(40)]

@@ -22,8 +22,9 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import InProcess
-from gpts_data.pipelines.filters import Clean, Cleaner
-from gpts_data.pipelines.sources import Listing, Source, SourceFile, list_files, read
+from gpts_data.pipelines.filters.cleaner import Clean, Cleaner
+from gpts_data.pipelines.readers.reader import list_files, read
+from gpts_data.pipelines.readers.source import Listing, Source, SourceFile
 from gpts_data.tokenizer.learn import learn
 from gpts_data.tokenizer.train import MAX_DOCUMENT, MAX_PIECES, Piece, Training, draw, plan_pieces, spread, train
 from tests.conftest import prose

@@ -13,8 +13,8 @@ from gpts_data.mixer.mix import Mix
 from gpts_data.mixer.needs import needs
 from gpts_data.mixer.plan import freeze, make_plan
 from gpts_data.mixer.recipe import Recipe, RecipeSource, load_recipe
-from gpts_data.pipelines import probe
-from gpts_data.pipelines.probe import Probe, Seen
+from gpts_data.pipelines.hub import reachability
+from gpts_data.pipelines.hub.reachability import Probe, Seen
 from gpts_data.validation import access, machine
 from gpts_data.validation.checks import Check, size
 from gpts_data.validation.doctor import disk, examine, libraries, memory, open_files, output
@@ -82,18 +82,24 @@ def test_files_that_cannot_be_read(recipe: Recipe, recipe_file: Path, monkeypatc
 
 def of_hub(found: Probe, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[Check]:
     sources = [RecipeSource(f"s{i}", 1, dataset=seen.dataset) for i, seen in enumerate(found.seen)]
-    monkeypatch.setattr(probe, "probe", lambda datasets, seconds: found)
+    monkeypatch.setattr(reachability, "probe", lambda datasets, seconds: found)
     return list(access.hub(replace(recipe, source=tuple(sources))))
 
 
 def test_no_hub_source_no_question(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "probe", None)
+    monkeypatch.setattr(reachability, "probe", None)
     assert list(access.hub(recipe)) == []
 
 
 REASONS = (
-    probe.GATED, probe.MISSING, probe.NO_REVISION, probe.REFUSED, probe.FORBIDDEN, probe.BAD_NAME, probe.SILENT,
-)  # fmt: skip
+    reachability.GATED,
+    reachability.MISSING,
+    reachability.NO_REVISION,
+    reachability.REFUSED,
+    reachability.FORBIDDEN,
+    reachability.BAD_NAME,
+    reachability.SILENT,
+)
 
 
 @pytest.mark.parametrize("reason", REASONS)
@@ -112,10 +118,10 @@ def test_a_dataset_that_cannot_be_seen(reason: str, recipe: Recipe, monkeypatch:
     [
         ("", "", True, "no"),
         ("HF_TOKEN", "", True, "yes, from HF_TOKEN"),
-        ("the client's token file", probe.GATED, True, "yes, from the client's token file"),
-        ("", probe.GATED, False, "no"),
-        ("HF_TOKEN", probe.REFUSED, False, "yes, from HF_TOKEN, refused by the hub"),
-        (None, probe.SILENT, True, "not known, the hub's client did not say"),
+        ("the client's token file", reachability.GATED, True, "yes, from the client's token file"),
+        ("", reachability.GATED, False, "no"),
+        ("HF_TOKEN", reachability.REFUSED, False, "yes, from HF_TOKEN, refused by the hub"),
+        (None, reachability.SILENT, True, "not known, the hub's client did not say"),
     ],
 )
 def test_the_token(

@@ -16,7 +16,7 @@ from gpts_data.mixer.build import build
 from gpts_data.mixer.manifest import read_manifest, write_manifest
 from gpts_data.mixer.mix import Mix, map_windows, open_mix
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.files import file_digest
+from gpts_data.pipelines.storage.atomic_files import file_digest
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.plausible import implausible, next_id_entropy
 from gpts_data.validation.verify import verify

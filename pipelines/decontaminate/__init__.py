@@ -1,0 +1,1 @@
+"""Finding and dropping documents that contain benchmark questions."""

@@ -1,0 +1,1 @@
+"""Exact, URL and near-duplicate removal over document signatures."""

@@ -1,0 +1,1 @@
+"""Readers of source files: files into units, units into batches of documents."""

@@ -1,0 +1,116 @@
+"""Whole files checked against their sha256 before a byte of them is used: `integrity = "sha256"`.
+
+A flipped bit in a streamed parquet page is text like any other: of 40 flips, snappy noticed 2 and zstd 1. The hub
+lists the sha256 of every large file; to compare, the file must be here. Hub files are fetched into a spool of bounded
+size in the output folder, once for all workers; local files are read once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from filelock import FileLock
+
+from gpts_data.pipelines.errors import DataError, SourceUnavailableError
+from gpts_data.pipelines.hub.client import name_of
+from gpts_data.pipelines.hub.remote_file import BLOCK, Access, RemoteFile
+from gpts_data.pipelines.storage.atomic_files import bring_in, storage_errors
+
+if TYPE_CHECKING:
+    from gpts_data.pipelines.readers.source import SourceFile
+
+log = logging.getLogger("gpts_data")
+SPOOL_BYTES = 20 << 30  # files of 2 GB, as FineWeb-Edu has them: those in use by eight workers, and the next
+FETCHES = 3  # a flip on the way heals by itself, a file that is another one does not
+
+
+def open_checked(file: SourceFile, access: Access) -> IO[bytes]:
+    """A local stream of the file's content, whose sha256 is the listed one.
+
+    Raises `SourceUnavailableError` when what the hub serves is not what it lists, `DataError` when a local file has
+    changed since the plan.
+    """
+    if file.location.startswith("hf://"):
+        return _spooled(file, replace(access, keep=False))
+    stat = os.stat(file.location) if os.path.exists(file.location) else None
+    found = _digest(file.location, stat.st_size, stat.st_mtime_ns) if stat else "no file"
+    if found != file.sha256:
+        raise DataError(
+            f"{file.location}: found sha256 {found}, expected {file.sha256} as when the build began; "
+            "put the file back, or build into a new folder"
+        )
+    return open(file.location, "rb")
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: str, size: int, changed: int) -> str:
+    """Once per process and state of the file, not once per unit."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _spooled(file: SourceFile, access: Access) -> IO[bytes]:
+    if access.folder is None or file.sha256 is None:
+        raise ValueError(f"{file.name}: a spool folder and a sha256 are needed")
+    path = access.folder / "files" / file.sha256
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # of the workers of a machine one fetches, the others wait for it
+            while True:
+                with suppress(FileNotFoundError):  # not fetched yet, or gone again: another worker made room
+                    os.utime(path)
+                    return open(path, "rb")
+                with FileLock(path.parent.with_suffix(".lock")):
+                    _make_room(path.parent, file.size)
+                _fetch(file, path, access)
+
+
+def _fetch(file: SourceFile, path: Path, access: Access) -> None:
+    part = path.with_suffix(".part")
+    for _ in range(FETCHES):
+        found = _append(file, part, access)
+        if found == file.sha256:
+            bring_in(part, path)
+            return
+        part.unlink()
+        log.warning("%s: fetched with sha256 %s, expected %s; fetching it again", file.name, found, file.sha256)
+    raise SourceUnavailableError(
+        f"{name_of(file.location)}: {FETCHES} times fetched, the sha256 was never the one the hub lists, "
+        f"{file.sha256}; check the proxy or mirror, then run the same command again"
+    )
+
+
+def _append(file: SourceFile, part: Path, access: Access) -> str:
+    """Fetch what is missing of a file; what a killed build left of it counts. Returns the sha256 of the whole."""
+    digest = hashlib.sha256()
+    with open(part, "a+b") as out, RemoteFile(file.location, file.size, Access(None, access.patience)) as remote:
+        out.seek(0)
+        while block := out.read(BLOCK):
+            digest.update(block)
+        done = out.tell()
+        remote.expect_blocks(done, file.size)
+        remote.seek(done)
+        while block := remote.read(BLOCK):
+            digest.update(block)
+            out.write(block)
+        out.flush()
+        os.fsync(out.fileno())
+    return digest.hexdigest()
+
+
+def _make_room(folder: Path, size: int) -> None:
+    """Remove the files used longest ago until `size` more fit; whoever has one open keeps it until done."""
+    files = sorted((path for path in folder.iterdir() if not path.suffix), key=lambda path: path.stat().st_mtime)
+    total = sum(path.stat().st_size for path in files)
+    for path in files:
+        if total + size <= SPOOL_BYTES:
+            return
+        total -= path.stat().st_size
+        path.unlink()

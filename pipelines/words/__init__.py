@@ -1,0 +1,1 @@
+"""Splitting English text into the words that spaCy would find, without spaCy."""

@@ -1,0 +1,112 @@
+"""Remote files: a seekable stream of exactly the file's bytes, fetched once, ahead of need, in bounded memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpts_data.pipelines.hub import remote_file
+from gpts_data.pipelines.hub.remote_file import Access, RemoteFile
+from tests.support.datasets import used_here
+from tests.support.hub import Hub
+
+SIZE = 400_000
+CONTENT = random.Random(1).randbytes(SIZE)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with Hub(tmp_path_factory.mktemp("hub")) as hub, used_here(hub, tmp_path_factory.mktemp("home")):
+        (hub.folder("acme/bytes") / "a.jsonl").write_bytes(CONTENT)
+        yield hub
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_file, "BLOCK", 10_000)
+    monkeypatch.setattr(remote_file, "AHEAD", 35_000)
+
+
+def opened(hub: Hub, access: Access = Access()) -> RemoteFile:
+    return RemoteFile(f"hf://datasets/acme/bytes@{hub.heads['acme/bytes']}/a.jsonl", SIZE, access)
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["seek", "read"]), st.integers(0, SIZE), st.integers(0, 30_000)), max_size=8)
+
+
+@given(STEPS, st.one_of(st.none(), st.tuples(st.integers(0, SIZE - 1), st.integers(1, SIZE))))
+@settings(max_examples=40)
+def test_like_a_file_in_memory(hub: Hub, steps: list[tuple[str, int, int]], block: tuple[int, int] | None) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remote_file, "BLOCK", 10_000)
+        ours, theirs = opened(hub), io.BytesIO(CONTENT)
+        if block:
+            ours.expect_blocks(block[0], min(block[0] + block[1], SIZE))
+        for what, place, n in steps:
+            if what == "seek":
+                assert ours.seek(place) == theirs.seek(place)
+            else:
+                assert ours.read(n) == theirs.read(n)
+        assert ours.seek(-5, os.SEEK_END) == theirs.seek(-5, os.SEEK_END)
+        assert ours.read() == theirs.read()
+        ours.close()
+
+
+def test_expected_blocks_are_fetched_once_and_ahead(hub: Hub, small: None) -> None:
+    before = hub.total()
+    with io.BufferedReader(opened(hub), 1000) as file:
+        file.raw.expect_blocks(0, SIZE)  # type: ignore[attr-defined]
+        read = b"".join(iter(lambda: file.read(777), b""))
+    assert read == CONTENT
+    assert hub.total() - before == SIZE
+
+
+def test_no_more_is_asked_for_than_may_be_held(hub: Hub, small: None) -> None:
+    asked = len(hub.requests)
+    with opened(hub) as file:
+        file.expect_blocks(0, SIZE)
+        file.read(1)
+        waiting = [coming for coming in file._coming if coming.ticket is not None]
+        assert sum(coming.stop - coming.start for coming in waiting) <= remote_file.AHEAD
+        assert sum(map(len, file._held.values())) == remote_file.BLOCK
+    assert len(hub.requests) - asked <= 1 + remote_file.AHEAD // remote_file.BLOCK
+
+
+def test_what_is_kept_is_not_fetched_again(hub: Hub, small: None, tmp_path: Path) -> None:
+    with opened(hub, Access(tmp_path, keep=True)) as file:
+        file.expect_blocks(25_000, 60_000)
+        file.seek(25_000)
+        assert file.read(20_000) == CONTENT[25_000:45_000]
+    before = len(hub.requests)
+    with opened(hub, Access(tmp_path)) as file:
+        file.expect_blocks(20_000, 50_000)
+        file.seek(20_000)
+        assert file.read(30_000) == CONTENT[20_000:50_000]
+    assert len(hub.requests) == before
+
+
+def test_a_kept_range_that_is_too_short_is_fetched_again(hub: Hub, small: None, tmp_path: Path) -> None:
+    access = Access(tmp_path, keep=True)
+    for _ in range(2):
+        with opened(hub, access) as file:
+            file.expect_blocks(0, 30_000)
+            assert file.read(30_000) == CONTENT[:30_000]
+        for path in (tmp_path / "ranges").iterdir():
+            path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_more_than_was_expected_may_be_read(hub: Hub, small: None) -> None:
+    with opened(hub) as file:
+        file.expect([(0, 10_000), (12_000, 20_000)])
+        file.hold(1)
+        assert file.read(13_000) == CONTENT[:13_000]
+        file.hold(1)  # the range has been taken already
+        file.seek(12_000)
+        assert file.read(8000) == CONTENT[12_000:20_000]

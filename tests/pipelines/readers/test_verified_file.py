@@ -1,0 +1,159 @@
+"""The spool: not a byte of a file is used before its sha256 is the listed one."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from gpts_data.pipelines.errors import DataError, SourceUnavailableError
+from gpts_data.pipelines.hub.range_fetcher import courier
+from gpts_data.pipelines.hub.remote_file import Access, RemoteFile
+from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.readers import verified_file
+from gpts_data.pipelines.readers.source import SourceFile
+from gpts_data.pipelines.readers.verified_file import open_checked
+from tests.support import faults
+from tests.support.datasets import used_here
+from tests.support.hub import Hub
+
+CONTENTS = {f"{i}.parquet": random.Random(i).randbytes(20_000) for i in range(4)}
+FAST = Patience(budget=60, stall=1, first_wait=0.01, longest_wait=0.1)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with Hub(tmp_path_factory.mktemp("hub")) as hub, used_here(hub, tmp_path_factory.mktemp("home")):
+        for name, content in CONTENTS.items():
+            (hub.folder("acme/bytes") / name).write_bytes(content)
+        yield hub
+
+
+@pytest.fixture(autouse=True)
+def _no_fault(hub: Hub) -> Iterator[None]:
+    yield
+    hub.fault = None
+
+
+def listed(hub: Hub, name: str) -> SourceFile:
+    content = CONTENTS[name]
+    url = f"hf://datasets/acme/bytes@{hub.heads['acme/bytes']}/{name}"
+    return SourceFile(name, url, len(content), sha256(content).hexdigest())
+
+
+def test_fetched_once_for_all(hub: Hub, tmp_path: Path) -> None:
+    before = len(hub.requests)
+    for _ in range(3):
+        with open_checked(listed(hub, "0.parquet"), Access(tmp_path, FAST)) as file:
+            assert file.read() == CONTENTS["0.parquet"]
+    assert len(hub.requests) - before == 1
+
+
+def test_workers_of_a_machine_fetch_once(hub: Hub, tmp_path: Path) -> None:
+    hub.fault = faults.drip(200_000)
+    before = hub.total()
+
+    def work() -> None:
+        with open_checked(listed(hub, "0.parquet"), Access(tmp_path, FAST)) as file:
+            assert file.read() == CONTENTS["0.parquet"]
+        courier().close()
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert hub.total() - before == len(CONTENTS["0.parquet"])
+
+
+@pytest.mark.parametrize("bit", random.Random(0).sample(range(8 * 20_000), int(os.environ.get("FLIPS", "25"))))
+def test_a_flipped_bit_is_found_and_fetched_again(hub: Hub, tmp_path: Path, bit: int) -> None:
+    """FLIPS=1000 for more of them."""
+    hub.fault = faults.times(1, faults.flip(bit))
+    before = len(hub.requests)
+    with open_checked(listed(hub, "1.parquet"), Access(tmp_path, FAST)) as file:
+        assert file.read() == CONTENTS["1.parquet"]
+    assert len(hub.requests) - before == 2
+
+
+def test_a_file_that_is_another_is_refused(hub: Hub, tmp_path: Path) -> None:
+    hub.fault = faults.flip(77)
+    with pytest.raises(SourceUnavailableError, match=r"1\.parquet: 3 times fetched, the sha256 was never"):
+        open_checked(listed(hub, "1.parquet"), Access(tmp_path, FAST))
+    assert [path.suffix for path in (tmp_path / "files").iterdir()] == [".lock"]
+
+
+def test_what_a_killed_build_left_counts(hub: Hub, tmp_path: Path) -> None:
+    wanted = listed(hub, "2.parquet")
+    part = tmp_path / "files" / f"{wanted.sha256}.part"
+    part.parent.mkdir()
+    part.write_bytes(CONTENTS["2.parquet"][:15_000])
+    before = hub.total()
+    with open_checked(wanted, Access(tmp_path, FAST)) as file:
+        assert file.read() == CONTENTS["2.parquet"]
+    assert hub.total() - before <= 20_000
+
+
+def test_room_is_bounded_and_open_files_stay_whole(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verified_file, "SPOOL_BYTES", 45_000)
+    files = [open_checked(listed(hub, name), Access(tmp_path, FAST)) for name in CONTENTS]
+    there = [path for path in (tmp_path / "files").iterdir() if not path.suffix]
+    assert sum(path.stat().st_size for path in there) <= 45_000
+    for file, content in zip(files, CONTENTS.values(), strict=True):
+        assert file.read() == content
+        file.close()
+
+
+def test_workers_that_make_room_for_each_other(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is room for two of four files; three workers open all of them again and again."""
+    monkeypatch.setattr(verified_file, "SPOOL_BYTES", 45_000)
+    wrong: list[object] = []
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        try:
+            for _ in range(30):
+                name = rng.choice(list(CONTENTS))
+                with open_checked(listed(hub, name), Access(tmp_path, FAST)) as file:
+                    assert file.read() == CONTENTS[name]
+        except BaseException as error:
+            wrong.append(error)
+        courier().close()
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_what_is_kept_of_streaming_is_not_used(hub: Hub, tmp_path: Path) -> None:
+    """A damaged range, kept by another source over the same file."""
+    wanted = listed(hub, "3.parquet")
+    with RemoteFile(wanted.location, wanted.size, Access(tmp_path, FAST, keep=True)) as streamed:
+        hub.fault = faults.flip(5)
+        streamed.expect_blocks(0, wanted.size)
+        assert streamed.read() != CONTENTS["3.parquet"]
+    hub.fault = None
+    with open_checked(wanted, Access(tmp_path, FAST)) as file:
+        assert file.read() == CONTENTS["3.parquet"]
+
+
+def test_a_local_file_that_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"as planned")
+    file = SourceFile("a.parquet", str(path), 10, sha256(b"as planned").hexdigest())
+    with open_checked(file, Access()) as opened:
+        assert opened.read() == b"as planned"
+    path.write_bytes(b"as changed")
+    with pytest.raises(DataError, match="put the file back"):
+        open_checked(file, Access())
+    path.unlink()
+    with pytest.raises(DataError, match="found sha256 no file"):
+        open_checked(file, Access())

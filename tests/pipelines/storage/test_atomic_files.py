@@ -1,0 +1,121 @@
+"""A file is whole or absent; a refusal of the disk says so; JSON has one spelling."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpts_data.pipelines.errors import GptsDataError, StorageError
+from gpts_data.pipelines.storage import atomic_files
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+class Stop(BaseException):
+    """What no handler of ours knows, as KeyboardInterrupt is."""
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "unit.bin"
+    with atomic_files.committed(path) as file:
+        file.write(b"half")
+        file.flush()
+        assert not path.exists()
+        file.write(b" and half")
+    assert path.read_bytes() == b"half and half"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), Stop(), OSError(errno.EINVAL, "not of the disk")])
+def test_a_block_that_raises_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), atomic_files.committed(tmp_path / "unit.bin") as file:
+        file.write(b"half")
+        raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_block_that_raises_leaves_the_older_file(tmp_path: Path) -> None:
+    atomic_files.write_bytes(tmp_path / "unit.bin", b"older")
+    with pytest.raises(ValueError), atomic_files.committed(tmp_path / "unit.bin") as file:
+        file.write(b"newer")
+        raise ValueError
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("unit.bin", b"older")]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_a_write_is_a_storage_error(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "unit.bin"
+    message = rf"cannot write {path}.*the same command again"
+    with pytest.raises(StorageError, match=message) as raised, atomic_files.committed(path) as file:
+        file.write(b"half")
+        raise OSError(number, os.strerror(number))
+    assert raised.value.exit_code == 5
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_disk_that_fills_at_the_end_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(StorageError):
+        atomic_files.write_bytes(tmp_path / "unit.bin", b"all of it")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_really_full_device() -> None:
+    with pytest.raises(StorageError, match="No space left"), atomic_files.storage_errors(Path("/dev/full")):
+        Path("/dev/full").write_bytes(b"x" * 100_000)
+
+
+def test_errors_of_ours_pass_through(tmp_path: Path) -> None:
+    with pytest.raises(GptsDataError, match="mine"), atomic_files.committed(tmp_path / "unit.bin"):
+        raise GptsDataError("mine")
+
+
+def shuffled(value: Any) -> Any:
+    """The same value with the keys of every object in the other order."""
+    if isinstance(value, dict):
+        return {key: shuffled(value[key]) for key in reversed(value)}
+    return [shuffled(item) for item in value] if isinstance(value, list) else value
+
+
+@given(PLAIN)
+def test_json_has_one_spelling_and_reads_back(value: Any) -> None:
+    assert atomic_files.pretty_json(shuffled(value)) == atomic_files.pretty_json(value)
+    assert atomic_files.json_digest(shuffled(value)) == atomic_files.json_digest(value)
+    assert json.loads(atomic_files.pretty_json(value)) == value
+
+
+def test_the_spelling(tmp_path: Path) -> None:
+    atomic_files.write_json(tmp_path / "a.json", {"b": [1, "é"], "a": None})
+    assert (tmp_path / "a.json").read_text("utf-8") == '{\n  "a": null,\n  "b": [\n    1,\n    "é"\n  ]\n}\n'
+    assert atomic_files.json_digest({"b": 1, "a": "é"}) == hashlib.sha256('{"a":"é","b":1}'.encode()).hexdigest()
+
+
+def test_what_is_no_json_is_refused() -> None:
+    with pytest.raises(ValueError):
+        atomic_files.pretty_json(float("nan"))
+    with pytest.raises(ValueError):
+        atomic_files.json_digest(float("inf"))
+
+
+def test_a_file_digest_is_its_sha256(tmp_path: Path) -> None:
+    content = os.urandom(3 * (1 << 20) + 1)
+    atomic_files.write_bytes(tmp_path / "a", content)
+    assert atomic_files.file_digest(tmp_path / "a") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,45 @@
+"""A receipt means done, for these inputs and no others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+
+
+def test_no_receipt_is_not_done(tmp_path: Path) -> None:
+    assert read_receipt(tmp_path / "unit.json", "key") is None
+
+
+def test_the_receipt_of_the_same_inputs_comes_back(tmp_path: Path) -> None:
+    written = write_receipt(tmp_path / "work" / "unit.json", "key", tokens=3, dropped={"short": 1}, name="é")
+    assert written == {"key": "key", "tokens": 3, "dropped": {"short": 1}, "name": "é"}
+    assert read_receipt(tmp_path / "work" / "unit.json", "key") == written
+
+
+def test_a_receipt_of_other_inputs_counts_as_absent_until_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "unit.json"
+    write_receipt(path, "old", tokens=1)
+    assert read_receipt(path, "new") is None
+    write_receipt(path, "new", tokens=2)
+    assert read_receipt(path, "old") is None
+    assert read_receipt(path, "new") == {"key": "new", "tokens": 2}
+
+
+def test_killed_while_writing_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_receipt(tmp_path / "unit.json", "key")
+    assert read_receipt(tmp_path / "unit.json", "key") is None
+
+
+def test_the_same_facts_are_the_same_bytes(tmp_path: Path) -> None:
+    write_receipt(tmp_path / "a.json", "key", tokens=1, bytes=2)
+    write_receipt(tmp_path / "b.json", "key", bytes=2, tokens=1)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
