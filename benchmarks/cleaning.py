@@ -7,8 +7,8 @@ as a build does: once in a process that never saw a text (its table of chunks is
 rounds. datatrove judges every 8th document (1: all; it does some 0.2 MB/s), the three filters of FineWeb in a row as
 its own pipeline runs them, and verdict and reason are compared document by document, for each filter alone too.
 
-PREPARE: the same documents through `mixer.prepare` with those filters, 14 x 8 MinHash and a tokenizer trained on every
-16th document, units of 64 MB, in a fresh process and again; then each of its stages by itself.
+PREPARE: the same documents through `mixer.stages.prepare` with those filters, 14 x 8 MinHash and a tokenizer trained on
+every 16th document, units of 64 MB, in a fresh process and again; then each of its stages by itself.
 """
 
 from __future__ import annotations
@@ -128,14 +128,14 @@ def _datatrove(folder: Path, every: int, rounds: int) -> Any:
 
 
 def _prepare(folder: Path, every: int, rounds: int) -> Any:
-    from gpts_data.mixer.prepare import Prepare, prepare
+    from gpts_data.mixer.stages.prepare import Prepare, prepare
     from gpts_data.pipelines.dedup.signatures import Dedup, signer
     from gpts_data.pipelines.filters.cleaner import Clean, cleaner
     from gpts_data.pipelines.readers.reader import list_files, read, split_units
     from gpts_data.pipelines.readers.source import Source
     from gpts_data.tokenizer import artifact
+    from gpts_data.tokenizer.bpe import learn
     from gpts_data.tokenizer.encode import encoder
-    from gpts_data.tokenizer.learn import learn
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     source = Source("corpus", 1, files=(f"{folder.resolve()}/**/*.parquet",))

@@ -24,11 +24,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpts_data.mixer.export import export
-from gpts_data.mixer.mix import Mix, open_mix
-from gpts_data.validation.device import autocast, processes
-from gpts_data.validation.model import GPTS, GPTSConfig
-from gpts_data.validation.trainer import CLIP, Schedule, Trainer, adamw
+from gpts_data.mixer.export.export import export
+from gpts_data.mixer.format.mix import Mix, open_mix
+from gpts_data.validation.model.model import GPTS, GPTSConfig
+from gpts_data.validation.training.device import autocast, processes
+from gpts_data.validation.training.lr_schedule import Schedule
+from gpts_data.validation.training.trainer import CLIP, Trainer, adamw
 
 Step = Callable[[], object]
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.cli.options import Quantity
-from gpts_data.mixer.index import Range, search
+from gpts_data.mixer.stages.dedup_index import Range, search
 
 UNIT = 13_000
 COLUMNS = 17
@@ -48,7 +48,7 @@ def main(documents: tuple[int, ...], workers: tuple[int, ...], only: int | None)
 
 
 def measure(n: int, workers: int) -> dict[str, float]:
-    from gpts_data.mixer.index import Index, ranges
+    from gpts_data.mixer.stages.dedup_index import Index, ranges
     from gpts_data.pipelines.execute import open_engine
 
     rng = np.random.default_rng(1)
@@ -76,7 +76,7 @@ def grown(task: Range) -> int:
 
 
 def write(n: int, folder: Path, rng: np.random.Generator) -> tuple[list[Path], int]:
-    from gpts_data.mixer.index import run_writer
+    from gpts_data.mixer.stages.dedup_index import run_writer
 
     runs: list[Path] = []
     first: NDArray[np.uint64] | None = None
@@ -99,7 +99,7 @@ def write(n: int, folder: Path, rng: np.random.Generator) -> tuple[list[Path], i
 
 
 def walk(index: object, n: int, n_units: int) -> None:
-    from gpts_data.mixer.index import Index
+    from gpts_data.mixer.stages.dedup_index import Index
     from gpts_data.pipelines.dedup.greedy import Kept
 
     assert isinstance(index, Index)

@@ -72,7 +72,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.mix import Mix
 from gpts_data.validation.loader import Batches, Loader, Windows
 home = Path({home!r})
 mix = Mix(home / 'mix', json.loads((home / 'mix/manifest.json').read_text()))
@@ -136,8 +136,8 @@ def make(home: Path, windows: int) -> None:
 
 def prepare(home: Path) -> list[str]:
     """The exports that the readers here need; the readers that can run."""
-    from gpts_data.mixer.export import export
-    from gpts_data.mixer.mix import Mix
+    from gpts_data.mixer.export.export import export
+    from gpts_data.mixer.format.mix import Mix
 
     mix = Mix(home / "mix", json.loads((home / "mix/manifest.json").read_text()))
     needs = {MDS: "streaming", LITDATA: "litdata"}

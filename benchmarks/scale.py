@@ -26,13 +26,13 @@ import numpy as np
 import pyarrow as pa
 
 from gpts_data.cli.options import open_recipe
-from gpts_data.mixer.assemble import assemble
 from gpts_data.mixer.build import _cuts, _shards
-from gpts_data.mixer.cut import cut
-from gpts_data.mixer.decide import Decided
 from gpts_data.mixer.plan import Plan
-from gpts_data.mixer.prepare import UNIT
 from gpts_data.mixer.recipe import parse_quantity
+from gpts_data.mixer.stages.assemble import assemble
+from gpts_data.mixer.stages.cut import cut
+from gpts_data.mixer.stages.dedup import Decided
+from gpts_data.mixer.stages.prepare import UNIT
 from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, TRAIN
 
 UNIT_TOKENS = 18_000_000

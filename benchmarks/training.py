@@ -30,7 +30,7 @@ if hasattr(os, "sched_setaffinity"):
 os.environ["RAYON_NUM_THREADS"] = "1"
 import pyarrow as pa
 from gpts_data.tokenizer.pretokenizer import blank
-from gpts_data.tokenizer.listing import byte_characters
+from gpts_data.tokenizer.vocabulary_files import byte_characters
 pattern = {pattern!r}
 source = pa.ipc.open_file(pa.memory_map({data!r}))
 def batches():
@@ -66,7 +66,7 @@ def train():
 merges = of_json
 """
 OURS = """
-from gpts_data.tokenizer.learn import learn, learn_by_counting
+from gpts_data.tokenizer.bpe import learn, learn_by_counting
 learn_by_counting([["compiled code is loaded"]], 300)
 class Sample:
     __iter__ = lambda self: batches()

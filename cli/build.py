@@ -47,7 +47,7 @@ def train_tokenizer(
 
     Example: gpts-data train-tokenizer --recipe sample --out tokenizer
     """
-    from gpts_data.mixer.learn import train_alone
+    from gpts_data.mixer.train_tokenizer import train_alone
     from gpts_data.pipelines.hub.retry import Patience
 
     wanted, folder = open_recipe(recipe, None)
@@ -127,7 +127,7 @@ def build_mix(
 
 def _show_built(out: Path, built: Built, as_json: bool) -> None:
     from gpts_data.cli.tables import show_mix
-    from gpts_data.mixer.mix import Mix
+    from gpts_data.mixer.format.mix import Mix
     from gpts_data.validation.inspect import inspect
 
     facts = inspect(Mix(out, built.manifest))

@@ -24,7 +24,7 @@ from gpts_data.cli.progress import progress
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError, VerificationError
 
 if TYPE_CHECKING:
-    from gpts_data.mixer.mix import Mix
+    from gpts_data.mixer.format.mix import Mix
 
 
 @click.command()
@@ -40,8 +40,8 @@ def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bo
 
     Example: gpts-data doctor --recipe sample --tokens 1M --out mix --workers 2
     """
-    from gpts_data.validation.access import of_hub
-    from gpts_data.validation.doctor import examine
+    from gpts_data.validation.doctor.doctor import examine
+    from gpts_data.validation.doctor.sources import of_hub
 
     wanted, folder = open_recipe(recipe, tokens)
     checks = examine(wanted, folder, out, workers)
@@ -73,7 +73,7 @@ def inspect(folder: Path, window: int | None, html: Path | None, run: Path | Non
     Example: gpts-data inspect mix --html report.html
     """
     from gpts_data.cli.tables import show_mix
-    from gpts_data.mixer.mix import open_mix
+    from gpts_data.mixer.format.mix import open_mix
     from gpts_data.validation.inspect import decode_window
     from gpts_data.validation.inspect import inspect as facts_of
 
@@ -100,8 +100,8 @@ def inspect(folder: Path, window: int | None, html: Path | None, run: Path | Non
 def write_report(mix: Mix, html: Path, run: Path | None) -> None:
     from gpts_data.pipelines.storage.atomic_files import write_bytes
     from gpts_data.pipelines.storage.paths import is_inside
-    from gpts_data.validation.page import page
-    from gpts_data.validation.report import report
+    from gpts_data.validation.report.collect import report
+    from gpts_data.validation.report.page import page
 
     if str(html) == "-":
         raise UsageError("--html -: a report does not go to the terminal; choose the name of a file")
@@ -132,7 +132,7 @@ def trace(
 
     Example: gpts-data trace mix --token 1000
     """
-    from gpts_data.mixer.mix import open_mix
+    from gpts_data.mixer.format.mix import open_mix
 
     given = [token is not None, window is not None, shard is not None, document is not None]
     if given.count(True) != 1 or (shard is None) != (row is None):
@@ -146,8 +146,8 @@ def trace(
 
 
 def _show_origin(mix: Mix, token: int | None, shard: int | None, row: int | None, as_json: bool) -> None:
-    from gpts_data.mixer.trace import token_number
-    from gpts_data.mixer.trace import trace as origin_of
+    from gpts_data.mixer.format.trace import trace as origin_of
+    from gpts_data.mixer.format.training_order import token_number
 
     number = token if token is not None else token_number(mix, shard or 0, row or 0)
     origin = asdict(origin_of(mix, number))
@@ -161,7 +161,7 @@ def _show_origin(mix: Mix, token: int | None, shard: int | None, row: int | None
 
 
 def _show_whereabouts(mix: Mix, document: str, as_json: bool) -> None:
-    from gpts_data.mixer.whereabouts import find
+    from gpts_data.mixer.format.find_document import find
 
     found = find(mix, document)
     if as_json:

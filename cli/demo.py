@@ -25,7 +25,7 @@ def demo(out: Path, as_json: bool) -> None:
     from gpts_data.cli.tables import show_mix, show_training
     from gpts_data.cli.train import fail_unless_learned, need_training, train
     from gpts_data.mixer.build import build
-    from gpts_data.mixer.mix import Mix
+    from gpts_data.mixer.format.mix import Mix
     from gpts_data.pipelines.errors import VerificationError
     from gpts_data.validation.inspect import inspect
     from gpts_data.validation.verify import verify

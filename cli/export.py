@@ -28,8 +28,8 @@ def export(folder: Path, name: str, out: Path, as_json: bool) -> None:
 
     Example: gpts-data export mix --format nanogpt --out mix-nanogpt
     """
-    from gpts_data.mixer.export import export as write
-    from gpts_data.mixer.mix import open_mix
+    from gpts_data.mixer.export.export import export as write
+    from gpts_data.mixer.format.mix import open_mix
 
     with progress() as show:
         done = write(open_mix(folder), name, out, show)

@@ -14,7 +14,7 @@ from gpts_data.cli.export import export
 from gpts_data.cli.models import evaluate, export_model
 from gpts_data.cli.options import verbosity_options
 from gpts_data.cli.plan import plan
-from gpts_data.cli.report import tokenizer_report
+from gpts_data.cli.tokenizer_report import tokenizer_report
 from gpts_data.cli.train import smoke_train
 from gpts_data.pipelines.errors import GptsDataError, StorageError
 

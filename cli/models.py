@@ -9,7 +9,7 @@ import click
 
 from gpts_data.cli.options import json_option, print_json
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.validation.published import TASKS
+from gpts_data.validation.published_scores import TASKS
 
 run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 
@@ -24,7 +24,7 @@ def export_model(run: Path, out: Path | None, as_json: bool) -> None:
     Example: gpts-data export-model mix-run --out gpt-s
     """
     try:
-        from gpts_data.validation.hub import export_model as export
+        from gpts_data.validation.model.export import export_model as export
     except ModuleNotFoundError as error:
         raise UsageError(f"an export needs {error.name}: pip install 'gpts-data[train]'") from error
 

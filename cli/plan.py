@@ -20,7 +20,7 @@ from gpts_data.cli.options import (
 from gpts_data.cli.progress import progress
 
 if TYPE_CHECKING:
-    from gpts_data.mixer.estimate import Estimate
+    from gpts_data.mixer.planning.estimate import Estimate
     from gpts_data.mixer.recipe import Recipe
 
 
@@ -38,7 +38,7 @@ def plan(recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, 
 
     Example: gpts-data plan --recipe sample --tokens 1M --workers 2
     """
-    from gpts_data.mixer.estimate import estimate
+    from gpts_data.mixer.planning.estimate import estimate
     from gpts_data.pipelines.hub.retry import Patience
 
     wanted, folder = open_recipe(recipe, tokens)
@@ -58,7 +58,7 @@ def show(wanted: Recipe, found: Estimate) -> None:
     from rich.console import Console
 
     from gpts_data.cli.tables import new_table, print_table
-    from gpts_data.validation.checks import size
+    from gpts_data.validation.doctor.check import size
 
     columns = ("source", "tokens", "available", "95% between", "of it used", "download")
     most_epochs = {source.name: source.max_epochs for source in wanted.source}

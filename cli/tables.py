@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gpts_data.validation.checks import Check
+    from gpts_data.validation.doctor.check import Check
 
 COLUMNS = 79
 
@@ -84,7 +84,7 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
 
 def show_scores(name: str, found: dict[str, Any]) -> None:
     """Percent right, of this model and of the published ones; chance below."""
-    from gpts_data.validation.published import CHANCE, PUBLISHED, TASKS
+    from gpts_data.validation.published_scores import CHANCE, PUBLISHED, TASKS
 
     scores = found["scores"]
     table = new_table("zero-shot, percent right", ("", *TASKS, "average"))

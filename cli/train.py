@@ -16,8 +16,8 @@ from gpts_data.cli.progress import progress
 from gpts_data.pipelines.errors import UsageError, VerificationError
 
 if TYPE_CHECKING:
-    from gpts_data.validation.log import Line
-    from gpts_data.validation.schedule import Shape
+    from gpts_data.validation.training.log import Line
+    from gpts_data.validation.training.lr_schedule import Shape
 
 
 STEPS = 200
@@ -93,10 +93,10 @@ def train(
     # Threads that wait asleep: with another job on two cores, waiting awake makes a step four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     need_training()
-    from gpts_data.mixer.mix import open_mix
-    from gpts_data.validation.plausible import implausible
-    from gpts_data.validation.smoke import smoke_train as run_training
-    from gpts_data.validation.trainer import Schedule, published
+    from gpts_data.mixer.format.mix import open_mix
+    from gpts_data.validation.training.data_checks import implausible
+    from gpts_data.validation.training.lr_schedule import Schedule, published
+    from gpts_data.validation.training.smoke import smoke_train as run_training
 
     mix = open_mix(folder)
     if problems := implausible(mix):

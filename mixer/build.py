@@ -14,31 +14,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpts_data.mixer.assemble import Shard, assemble
-from gpts_data.mixer.budget import whole_weights
-from gpts_data.mixer.contamination import index_benchmarks
-from gpts_data.mixer.cut import Cut, HoldOut, cut, hold_out
-from gpts_data.mixer.decide import Decided
-from gpts_data.mixer.learn import Progress, train_tokenizer
-from gpts_data.mixer.manifest import NAME, read_manifest
-from gpts_data.mixer.permutation import Passes
+from gpts_data.mixer.format.manifest import NAME, read_manifest
 from gpts_data.mixer.plan import WORK, Plan, difference, freeze, make_plan, refuse_hopeless
+from gpts_data.mixer.planning.resources import room_to_begin, room_to_cut, told
 from gpts_data.mixer.recipe import Recipe, resolved
-from gpts_data.mixer.rounds import fill
-from gpts_data.mixer.schedule import find_schedule
-from gpts_data.mixer.seal import seal
-from gpts_data.mixer.space import room_to_begin, room_to_cut, told
-from gpts_data.mixer.workplace import abandon, clean_up, locked, sweep
+from gpts_data.mixer.schedule.budget import whole_weights
+from gpts_data.mixer.schedule.permutation import Passes
+from gpts_data.mixer.schedule.source_order import find_schedule
+from gpts_data.mixer.stages.assemble import Shard, assemble
+from gpts_data.mixer.stages.contamination import index_benchmarks
+from gpts_data.mixer.stages.cut import Cut, HoldOut, cut, hold_out
+from gpts_data.mixer.stages.dedup import Decided
+from gpts_data.mixer.stages.finalize import seal
+from gpts_data.mixer.stages.rounds import fill
+from gpts_data.mixer.train_tokenizer import train_tokenizer
+from gpts_data.mixer.workspace import abandon, clean_up, locked
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError, UsageError
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import json_digest, write_bytes
+from gpts_data.pipelines.storage.lock import sweep
 from gpts_data.pipelines.storage.paths import is_inside
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import Choice
-from gpts_data.tokenizer.foreign import check_foreign
+from gpts_data.tokenizer.untrusted import check_foreign
 
 log = logging.getLogger("gpts_data")
 

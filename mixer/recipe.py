@@ -1,8 +1,8 @@
 """The recipe: a TOML file as frozen dataclasses, checked before any work.
 
 Each table is the dataclass beside the code it drives: `[tokenizer]` is tokenizer.train.Training, `[[source]]` is
-pipelines.sources.Source, `[clean]` pipelines.filters.Clean, `[dedup]` pipelines.signatures.Dedup,
-`[decontaminate]` pipelines.decontaminate.Decontaminate.
+pipelines.readers.source.Source, `[clean]` pipelines.filters.cleaner.Clean, `[dedup]` pipelines.dedup.signatures.Dedup,
+`[decontaminate]` pipelines.decontaminate.index.Decontaminate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dat
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from gpts_data.mixer.budget import budget
+from gpts_data.mixer.schedule.budget import budget
 from gpts_data.pipelines.decontaminate.index import Decontaminate, check_decontaminate
 from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.errors import RecipeError

@@ -16,7 +16,7 @@ import zstandard
 from hypothesis import settings
 
 from gpts_data.mixer.build import build
-from gpts_data.mixer.mix import Mix, open_mix
+from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))  # of each property; 5000 for a campaign

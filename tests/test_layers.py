@@ -16,7 +16,7 @@ ROOMS = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "torch": ("validation/",),
-    "transformers": ("validation/modeling_gpts.py", "validation/evaluate.py"),
+    "transformers": ("validation/model/modeling_gpts.py", "validation/evaluate.py"),
     "lm_eval": ("validation/evaluate.py",),
     "dask": ("pipelines/execute.py",),
     "distributed": ("pipelines/execute.py",),
@@ -24,11 +24,11 @@ ROOMS = {
     "datasets": ("pipelines/",),
     "huggingface_hub": ("pipelines/",),
     "tokenizers": ("tokenizer/",),
-    "fastokens": ("tokenizer/fast.py",),
+    "fastokens": ("tokenizer/fastokens_encoder.py",),
     "numba": ("pipelines/", "tokenizer/", "mixer/"),
-    "psutil": ("validation/machine.py",),
+    "psutil": ("validation/doctor/machine.py",),
     "upath": ("pipelines/storage/paths.py",),
-    "packaging": ("validation/installed.py",),
+    "packaging": ("validation/doctor/packages.py",),
 }
 HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens",
          "lm_eval", "s3fs", "upath"}  # fmt: skip

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from gpts_data.mixer.decide import CONTAMINATED_REASON, OVER_BUDGET_REASON
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, OVER_BUDGET_REASON
 from gpts_data.pipelines.dedup.signatures import REASONS
 from gpts_data.pipelines.filters.cleaner import EMPTY, TOO_LONG, TOO_SHORT
 from gpts_data.pipelines.filters.quality_rules import FINEWEB_REASONS, GOPHER_REASONS

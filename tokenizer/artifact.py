@@ -10,7 +10,7 @@ from typing import Any
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
-from gpts_data.tokenizer.listing import rank_file, vocabulary
+from gpts_data.tokenizer.vocabulary_files import rank_file, vocabulary
 
 END_OF_TEXT = "<|endoftext|>"
 FILES = (

@@ -2,8 +2,8 @@
 
     Arrow strings ── 64 at a time ── fastokens, or tokenizers where that fails ── uint32 ── checked ── uint16, ends
 
-Both give the same ids (tokenizer.proof checks it in every build), so which one it was is no part of what the bytes of
-a mix are a function of.
+Both give the same ids (tokenizer.parity_check checks it in every build), so which one it was is no part of what the
+bytes of a mix are a function of.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer.artifact import load
-from gpts_data.tokenizer.fast import load_fast
+from gpts_data.tokenizer.fastokens_encoder import load_fast
 
 Choice = Literal["fast", "tokenizers"]
 AT_ONCE = 64  # texts: what tokenizers holds of 1,000 would be hundreds of MB, and fastokens is slower with more too

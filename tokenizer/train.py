@@ -29,7 +29,7 @@ from gpts_data.pipelines.storage.paths import reading
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
-from gpts_data.tokenizer.learn import learn
+from gpts_data.tokenizer.bpe import learn
 
 Item = TypeVar("Item")
 Progress = Callable[[int, int], object]  # bytes of the sample drawn, and wanted

@@ -21,8 +21,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from gpts_data.mixer.build import Built, build
-from gpts_data.mixer.estimate import Estimate, SourceEstimate, estimate
-from gpts_data.mixer.mix import Mix, open_mix
+from gpts_data.mixer.format.mix import Mix, open_mix
+from gpts_data.mixer.planning.estimate import Estimate, SourceEstimate, estimate
 from gpts_data.mixer.recipe import Recipe, check, load_recipe
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.execute import open_engine
@@ -43,7 +43,7 @@ Progress = Callable[..., object]
 def plan(
     recipe: str | Path | Recipe, *, tokens: int | None = None, workers: int = 1, tokenizer: str | Path | None = None
 ) -> Estimate:
-    """What a build would read, need and take; see `mixer.estimate`. Writes nothing."""
+    """What a build would read, need and take; see `mixer.planning.estimate`. Writes nothing."""
     wanted, folder = find_recipe(recipe, tokens)
     return estimate(wanted, folder, workers=workers, tokenizer=place(tokenizer) if tokenizer else None)
 

@@ -25,10 +25,10 @@ from lm_eval.tasks import TaskManager
 from transformers import PreTrainedTokenizerFast
 
 from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.validation.hub import export_model
-from gpts_data.validation.model_card import CODE
-from gpts_data.validation.modeling_gpts import GPTSForCausalLM
-from gpts_data.validation.published import TASKS
+from gpts_data.validation.model.export import export_model
+from gpts_data.validation.model.model_card import CODE
+from gpts_data.validation.model.modeling_gpts import GPTSForCausalLM
+from gpts_data.validation.published_scores import TASKS
 
 METRICS = {"hellaswag": "acc_norm", "arc_easy": "acc_norm", "piqa": "acc_norm", "arithmark": "acc", "blimp": "acc"}
 FILES = {  # in a folder of data, the first match

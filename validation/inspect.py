@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gpts_data.mixer.mix import Mix
-from gpts_data.mixer.trace import locate, sidecar
+from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.format.training_order import locate, sidecar
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
 

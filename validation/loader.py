@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from gpts_data.mixer.mix import Mix
-from gpts_data.mixer.order import Order
+from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.format.training_order import Order
 from gpts_data.pipelines.errors import UsageError
 
 

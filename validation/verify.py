@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from gpts_data.mixer.budget import share, whole_weights
-from gpts_data.mixer.decide import CONTAMINATED_REASON
-from gpts_data.mixer.manifest import NAME
-from gpts_data.mixer.mix import Mix, open_mix
-from gpts_data.mixer.schedule import find_schedule
-from gpts_data.mixer.trace import sidecar
+from gpts_data.mixer.format.manifest import NAME
+from gpts_data.mixer.format.mix import Mix, open_mix
+from gpts_data.mixer.format.training_order import sidecar
+from gpts_data.mixer.schedule.budget import share, whole_weights
+from gpts_data.mixer.schedule.source_order import find_schedule
+from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.execute import Engine, InProcess
 from gpts_data.pipelines.storage.atomic_files import file_digest

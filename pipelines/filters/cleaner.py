@@ -1,8 +1,8 @@
 """Cleaning: batches of documents in, the kept ones out, every dropped one counted under one reason.
 
 The filters are datatrove's, by name, with their published thresholds; a reason is datatrove's slug. Where there is a
-twin of the same verdicts (twins.py) it runs, else datatrove's own block. Whatever a filter does to a text (C4 removes
-lines) is in the batch that comes out.
+twin of the same verdicts (fast_filters.py) it runs, else datatrove's own block. Whatever a filter does to a text (C4
+removes lines) is in the batch that comes out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """datatrove's quality filters with the same names of parameters, reasons and verdicts, a hundred times sooner.
 
 Each is a subclass of datatrove's block, so it stands in a datatrove pipeline as that does; it judges a batch of
-documents at once with kernels (repetition.py, quality.py) over arrays of words (wording.py). What the kernels do not
-know, another language or a stop string of two characters, goes through datatrove's own code.
+documents at once with kernels (repetition_rules.py, quality_rules.py) over arrays of words (word_arrays.py). What the
+kernels do not know, another language or a stop string of two characters, goes through datatrove's own code.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """JSON lines: plain, .zst or .gz. A unit of a plain file holds the lines that begin inside its byte range.
 
-A line that is no document is a row with a fault (faults.py). Where a compressed file breaks, one row with a fault
+A line that is no document is a row with a fault (damage.py). Where a compressed file breaks, one row with a fault
 stands for all that follows: nobody can know how much that is.
 """
 

@@ -117,7 +117,7 @@ def read(source: Source, unit: Unit, access: Access = Access()) -> Iterator[pa.R
 
     Columns, all strings: `text` (null where there is a fault), `id` and `url` (null where absent), `place`: where the
     document stands, `<file>:<row group>:<row>` or `<file>:<byte>`, stable under a pinned revision; `fault`: why it
-    cannot be used (faults.py), null for a sound one.
+    cannot be used (damage.py), null for a sound one.
 
     Raises `DataError` naming the place when the unit alone holds more damage than the source may lose,
     `SourceUnavailableError` when the hub or the disk does not give it.

@@ -40,7 +40,7 @@ class Source:
     max_document_bytes: int = MAX_DOCUMENT_BYTES
     """A longer document (of UTF-8) is dropped."""
     max_damaged: int = 0
-    """Documents that damage may cost in a whole build before it is refused (`pipelines.faults.DAMAGE`)."""
+    """Documents that damage may cost in a whole build before it is refused (`pipelines.readers.damage.DAMAGE`)."""
     at_least: Mapping[str, float] = field(default_factory=dict)
     """The least of the source's own scores that a document must have, by column: `{ int_score = 3 }`."""
 

@@ -2,7 +2,7 @@
 
 The only place that renames a file into being. Commit protocol: temporary file in the same folder, fsync, rename, fsync
 of the folder (open + write + rename alone is not crash-safe, and the rename lasts only once its folder is synced). In a
-store (places.py) an upload is all of that: it is written beside the worker, then put there whole.
+store (paths.py) an upload is all of that: it is written beside the worker, then put there whole.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import StorageError
 from gpts_data.pipelines.storage.paths import is_remote, store_errors, upload
@@ -130,3 +134,13 @@ def file_digest(path: Path) -> str:
     """sha256, hex, of a file's bytes."""
     with store_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_npy(path: Path, array: NDArray[Any]) -> dict[str, Any]:
+    """A .npy file; returns its size and sha256. Not by np.save into the file: that writes through C's buffers and
+    swallows a disk's refusal of the last of them (numpy 2.4), so that a full disk leaves a short file and no error."""
+    content = BytesIO()
+    np.save(content, array, allow_pickle=False)
+    with committed(path) as file:
+        file.write(content.getbuffer())
+        return written(file)

@@ -1,7 +1,7 @@
 """Words and their n-grams as 64-bit hashes, from UTF-8.
 
-A word is what lies between separators (letters.py). A run of digits counts as one 0, as with datatrove; a point or
-comma between two digits belongs to the number, so 1,234,567.8 is one word.
+A word is what lies between separators (normalization.py). A run of digits counts as one 0, as with datatrove; a point
+or comma between two digits belongs to the number, so 1,234,567.8 is one word.
 
 An n-gram is a polynomial in its words' hashes, so their order counts, and rolls on with two multiplications whatever
 n is.

@@ -1,9 +1,9 @@
 """The words of one chunk, the run between two whitespaces, by the rules of spaCy's English tokenizer.
 
 spaCy takes prefixes and suffixes off until none is left, then asks whether the rest is a URL, then cuts it at infixes.
-Its rules are regular expressions; here they are marks of characters (marks.py) and a few lines each. Left to english.py
-are special cases ("Mr.", ":)"; the caller sees to those), addresses of mail and of machines, characters beyond U+FFFF
-and chunks of more than MAX_CHARACTERS: 1% of the different chunks of English text.
+Its rules are regular expressions; here they are marks of characters (char_flags.py) and a few lines each. Left to
+spacy_rules.py are special cases ("Mr.", ":)"; the caller sees to those), addresses of mail and of machines, characters
+beyond U+FFFF and chunks of more than MAX_CHARACTERS: 1% of the different chunks of English text.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ _A, _C, _S, _U = (ord(c) for c in "ACSU")
 def rule_words(data, i, stop, marks, units, chars, cuts):  # type: ignore[no-untyped-def]
     """Where the words of the chunk data[i:stop] begin into `cuts`, and where it ends; their number.
 
-    0 words if english.py must say. `marks`, `units`: of `Rules`. `cuts` has room for a word a character, and one more.
+    0 words if spacy_rules.py must say. `marks`, `units`: of `Rules`. `cuts` has room for a word a character, and one
+    more.
     """
     last = read_chunk(data, i, stop, marks, chars)
     first = words = tails = 0

@@ -13,10 +13,10 @@ PREFIX, SUFFIX, ALPHA, LOWER, UPPER, QUOTE, BEFORE_POINT, ICON, CURRENCY, HOST =
 UPPER; quotes; what lets a point behind it go; symbols; money, which goes behind a digit; a letter of a host's name."""
 
 END = 0x10000
-"""No character from here on has marks; chunks with one are left to english.py."""
+"""No character from here on has marks; chunks with one are left to spacy_rules.py."""
 
 CODE, MARKS, AT, TAIL = range(4)
-"""Of a character: its code point, its marks, its first byte. TAIL is room for peel.py."""
+"""Of a character: its code point, its marks, its first byte. TAIL is room for affixes.py."""
 
 
 @numba.njit(cache=True, nogil=True)

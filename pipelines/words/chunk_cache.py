@@ -1,7 +1,7 @@
-"""What a chunk of text, the run between two whitespaces, splits into where peel.py does not know: looked up.
+"""What a chunk of text, the run between two whitespaces, splits into where affixes.py does not know: looked up.
 
-The table holds one entry per such chunk, as english.py splits it: its 64-bit hash and where its words begin, one bit a
-byte, or a place in a list for chunks of more than 63 bytes.
+The table holds one entry per such chunk, as spacy_rules.py splits it: its 64-bit hash and where its words begin, one
+bit a byte, or a place in a list for chunks of more than 63 bytes.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class English:
         self.units: list[str] = rules["units"]
         """Of measure: words of their own behind a digit."""
         self.marks: list[tuple[int, int, int]] = rules["marks"]
-        """Characters in a row with the same marks (marks.py): the first, the last, their marks."""
+        """Characters in a row with the same marks (char_flags.py): the first, the last, their marks."""
         cut = {case: words for case, words in self.special.items() if self._is_cut(case)}
         self._parts = {tuple(self._peel(case, self._never)): words for case, words in cut.items()}
         self._most = max(map(len, self._parts))
@@ -147,10 +147,10 @@ class Rules(NamedTuple):
     """Marks of characters, and tables of hashes for `in_set`."""
 
     marks: NDArray[np.uint16]
-    """The bits of marks.py: shape (END,)."""
+    """The bits of char_flags.py: shape (END,)."""
     units: NDArray[np.uint64]
     special: NDArray[np.uint64]
-    """Special cases: a chunk with a run of words that is one of them as a string is for english.py."""
+    """Special cases: a chunk with a run of words that is one of them as a string is for spacy_rules.py."""
     divided: NDArray[np.uint64]
     """Those that are more than one word ("cannot"): what a single word must not be."""
     longest: int

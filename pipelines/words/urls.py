@@ -1,7 +1,7 @@
 """Whether a chunk is a URL to spaCy, by the expression that it has for them, `URL_PATTERN`.
 
 An optional protocol, a host of at least two parts, the last of lower-case letters, an optional port and path. What has
-"@" in it or numbers for a host is left to english.py.
+"@" in it or numbers for a host is left to spacy_rules.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _HASH, _PLUS, _MINUS, _POINT, _SLASH, _COLON, _QUESTION, _AT_SIGN, _UNDERSCORE =
 
 @numba.njit(cache=True, nogil=True)
 def is_url(chars, first, last):  # type: ignore[no-untyped-def]
-    """1 for a URL, which stays whole, 0 for none, -1 if english.py must say."""
+    """1 for a URL, which stays whole, 0 for none, -1 if spacy_rules.py must say."""
     points = 0
     for k in range(first, last):
         if chars[k, CODE] == _AT_SIGN:  # a name before a host, or anything else
@@ -32,7 +32,7 @@ def is_url(chars, first, last):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _protocol(chars, first, last):  # type: ignore[no-untyped-def]
-    """What lies behind "https://" or the like; `first` if there is none, -1 if english.py must say."""
+    """What lies behind "https://" or the like; `first` if there is none, -1 if spacy_rules.py must say."""
     k, known = first, True
     while k + 2 < last and chars[k, CODE] != _COLON:
         code = chars[k, CODE]
@@ -71,7 +71,7 @@ def _host(chars, first, last):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _path(chars, k, last):  # type: ignore[no-untyped-def]
-    """1 if behind a host is nothing but a port and a path, -1 if english.py must say."""
+    """1 if behind a host is nothing but a port and a path, -1 if spacy_rules.py must say."""
     if k < last and chars[k, CODE] == _COLON:
         start = k + 1
         k = start

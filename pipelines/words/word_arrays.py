@@ -5,7 +5,7 @@ One row a word, so that any run of words has its hash and its length by subtract
 - SUM, the polynomial sum of (byte + 1) * B^position over the bytes of all words before, modulo 2^64;
 - INVERSE, B^-position: the hash of words i..j as one string is (SUM[j] - SUM[i]) * INVERSE[i];
 - LENGTH, the characters of all words before;
-- KINDS, the bits of characters.py that occur in this word.
+- KINDS, the bits of char_classes.py that occur in this word.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gpts_data.pipelines.words.char_flags import room_for_chunk
 from gpts_data.pipelines.words.chunk_cache import chunk_words, chunks
 from gpts_data.pipelines.words.spacy_rules import rules
 
-UNSAFE = "IS_ALPHA"  # words.py says why
+UNSAFE = "IS_ALPHA"  # datatrove_tokenizer.py says why
 
 SUM, INVERSE, LENGTH, KINDS = range(4)
 BEGIN, END, ROW, POWER = range(4)  # of an unknown chunk: its bytes, its row, B^position there

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import SourceUnavailableError
 from tests.support.cluster import Cluster, cluster
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gpts_data.cli.main import cli
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.mix import Mix
 from tests.conftest import WriteRecipe
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from gpts_data.cli.main import cli
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.mix import Mix
 
 pytest.importorskip("torch")
 
@@ -23,8 +23,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two narrow layers and one thread: the command is what is tested, and 300 steps take two seconds."""
     import torch
 
-    from gpts_data.validation import smoke
-    from gpts_data.validation.model import GPTSConfig
+    from gpts_data.validation.model.model import GPTSConfig
+    from gpts_data.validation.training import smoke
 
     monkeypatch.setattr(smoke, "GPTSConfig", lambda: GPTSConfig(width=64, layers=2, heads=2, kv_heads=1, ffn=128))
     threads = torch.get_num_threads()

@@ -18,9 +18,9 @@ import pytest
 import zstandard
 
 from gpts_data.mixer.build import build
-from gpts_data.mixer.learn import train_alone
-from gpts_data.mixer.mix import Mix, open_mix
+from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.mixer.train_tokenizer import train_alone
 from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, LockedError, RecipeError
 from gpts_data.pipelines.readers.damage import DAMAGE
@@ -76,7 +76,7 @@ def test_streams_are_the_documents_of_the_source(mix: Mix, home: Path) -> None:
 def test_any_size_of_the_buffer_gives_the_same_bytes(
     mix: Mix, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    monkeypatch.setattr("gpts_data.mixer.cut.ROWS_AT_ONCE", rows)
+    monkeypatch.setattr("gpts_data.mixer.stages.cut.ROWS_AT_ONCE", rows)
     build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
     assert files_of(tmp_path / "mix") == files_of(mix.path)
 

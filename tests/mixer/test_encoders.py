@@ -11,15 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from gpts_data.mixer.build import build
-from gpts_data.mixer.mix import Mix, open_mix
-from gpts_data.mixer.prepare import Prepare, prepare
+from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.mixer.stages.prepare import Prepare, prepare
 from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.pipelines.filters.cleaner import Clean
 from gpts_data.pipelines.readers.reader import list_files, split_units
 from gpts_data.pipelines.readers.source import Source
-from gpts_data.tokenizer import encode, fast
+from gpts_data.tokenizer import encode, fastokens_encoder
 from gpts_data.tokenizer.artifact import load
 from gpts_data.tokenizer.encode import Encoder
 from tests.conftest import WriteRecipe
@@ -42,7 +42,7 @@ class Sloppy:
     def ids(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         parts = [self._reference.one(text) for text in texts]
         parts = [
-            part if text in fast.TRAPS or len(text) < 400 else part[::-1]
+            part if text in fastokens_encoder.TRAPS or len(text) < 400 else part[::-1]
             for text, part in zip(texts, parts, strict=True)
         ]
         return np.array(sum(parts, []), np.uint32), np.array([len(part) for part in parts], np.uint32)
@@ -50,7 +50,7 @@ class Sloppy:
 
 @pytest.fixture
 def sloppy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "Fast", Sloppy)
+    monkeypatch.setattr(fastokens_encoder, "Fast", Sloppy)
     encode.encoder.cache_clear()
 
 

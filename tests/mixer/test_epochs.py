@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from gpts_data.mixer.build import build
-from gpts_data.mixer.mix import Mix, open_mix
+from gpts_data.mixer.format.mix import Mix, open_mix
+from gpts_data.mixer.format.trace import trace
+from gpts_data.mixer.format.training_order import locate
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.mixer.trace import locate, trace
 from gpts_data.pipelines.errors import RecipeError, ShortSourceError
 from gpts_data.validation.verify import verify
 from tests.conftest import WriteRecipe

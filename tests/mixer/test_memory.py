@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.mix import Mix
 from tests.conftest import prose
 
 PREPARE = """
 import sys
 from pathlib import Path
-from gpts_data.mixer.prepare import Prepare, prepare
+from gpts_data.mixer.stages.prepare import Prepare, prepare
 from gpts_data.pipelines.filters.cleaner import Clean
 from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.readers.reader import list_files, split_units

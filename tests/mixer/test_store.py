@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 
 from gpts_data.mixer.build import build
-from gpts_data.mixer.manifest import NAME
-from gpts_data.mixer.mix import Mix, open_mix
-from gpts_data.mixer.order import Order
+from gpts_data.mixer.format.find_document import find
+from gpts_data.mixer.format.manifest import NAME
+from gpts_data.mixer.format.mix import Mix, open_mix
+from gpts_data.mixer.format.trace import trace
+from gpts_data.mixer.format.training_order import Order
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.mixer.trace import trace
-from gpts_data.mixer.whereabouts import find
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError
 from gpts_data.pipelines.storage.lease import leased
 from gpts_data.pipelines.storage.paths import create, names_below, place
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
-from gpts_data.validation.doctor import examine
+from gpts_data.validation.doctor.doctor import examine
 from gpts_data.validation.verify import verify
 from tests.support.store import serve, weed
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from gpts_data.mixer import prepare
 from gpts_data.mixer.build import Built, build
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.mixer.stages import prepare
 from gpts_data.pipelines.errors import LockedError, ShortSourceError, UsageError
 from tests.conftest import WriteRecipe
 

@@ -6,7 +6,7 @@
         hub.commit("acme/toy")                          # main moves on; the old commit stays what it was
 
 A commit is a folder, `<root>/<owner>/<name>/<sha>/`. Not served: xet (so all bytes go over plain HTTP), uploads, the
-dataset viewer. A test's `fault` sees every request first and may answer, delay or drop it; faults.py has the usual.
+dataset viewer. A test's `fault` sees every request first and may answer, delay or drop it; damage.py has the usual.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.artifact import END_OF_TEXT, FILES, Artifact, load, save
+from gpts_data.tokenizer.bpe import learn
 from gpts_data.tokenizer.encode import Encoder
-from gpts_data.tokenizer.learn import learn
 from tests.conftest import prose
 
 USER = "<|user|>"

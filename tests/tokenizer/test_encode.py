@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.tokenizer import artifact, fast
+from gpts_data.tokenizer import artifact, fastokens_encoder
 from gpts_data.tokenizer.artifact import END_OF_TEXT, load
+from gpts_data.tokenizer.bpe import learn
 from gpts_data.tokenizer.encode import AT_ONCE, Encoder, encoder
-from gpts_data.tokenizer.learn import learn
 from tests.conftest import prose
 
 USER = "<|user|>"
@@ -138,7 +138,7 @@ def test_tokenizers_alone_gives_the_same(coder: Encoder, folder: Path) -> None:
     other = Encoder(folder, "tokenizers")
     assert other.is_reference
     assert other.name.startswith("tokenizers ")
-    texts = [*corpus()[:70], "", END_OF_TEXT, *fast.TRAPS]
+    texts = [*corpus()[:70], "", END_OF_TEXT, *fastokens_encoder.TRAPS]
     assert [part.tolist() for part in other.encode(texts)] == [part.tolist() for part in coder.encode(texts)]
 
 
@@ -188,10 +188,10 @@ def test_without_fastokens_tokenizers_does_it(coder: Encoder, folder: Path, monk
 def test_a_kind_fastokens_gets_wrong_or_cannot_load_is_left_to_tokenizers(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast.Fast, "ids", lambda *_: (np.zeros(1, np.uint32), np.ones(1, np.uint32)))
+    monkeypatch.setattr(fastokens_encoder.Fast, "ids", lambda *_: (np.zeros(1, np.uint32), np.ones(1, np.uint32)))
     assert Encoder(folder).is_reference
     monkeypatch.undo()
-    monkeypatch.setattr(fast, "Fast", lambda _: 1 / 0)
+    monkeypatch.setattr(fastokens_encoder, "Fast", lambda _: 1 / 0)
     assert Encoder(folder).is_reference
 
 
@@ -222,7 +222,7 @@ def test_any_kind_gives_the_ids_of_tokenizers(folder: Path, tmp_path: Path, norm
     tokenizer.normalizer = normalizer
     (tmp_path / "tokenizer.json").write_text(tokenizer.to_str())
     coder = Encoder(tmp_path)
-    for text in (*fast.TRAPS, "A cafe\u0301 ANAGRAM", *corpus()[:5]):
+    for text in (*fastokens_encoder.TRAPS, "A cafe\u0301 ANAGRAM", *corpus()[:5]):
         assert coder.encode([text])[0][:-1].tolist() == coder.reference.one(text)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
-from gpts_data.tokenizer.learn import learn
+from gpts_data.tokenizer.bpe import learn
 from gpts_data.tokenizer.pretokenizer import PATTERN, blank
 from tests.conftest import prose
 

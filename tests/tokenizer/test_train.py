@@ -25,7 +25,7 @@ from gpts_data.pipelines.execute import InProcess
 from gpts_data.pipelines.filters.cleaner import Clean, Cleaner
 from gpts_data.pipelines.readers.reader import list_files, read
 from gpts_data.pipelines.readers.source import Listing, Source, SourceFile
-from gpts_data.tokenizer.learn import learn
+from gpts_data.tokenizer.bpe import learn
 from gpts_data.tokenizer.train import MAX_DOCUMENT, MAX_PIECES, Piece, Training, draw, plan_pieces, spread, train
 from tests.conftest import prose
 
@@ -35,7 +35,7 @@ Sources = list[tuple[Source, Listing, Clean]]
 
 LEARN = """
 import hashlib, random, sys
-from gpts_data.tokenizer.learn import learn
+from gpts_data.tokenizer.bpe import learn
 rng = random.Random(5)
 words = ["".join(rng.choices("abcdefgh", k=rng.randint(2, 7))) for _ in range(400)]
 texts = [[" ".join(rng.choices(words, k=60)) for _ in range(50)] for _ in range(20)]

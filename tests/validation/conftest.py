@@ -21,6 +21,6 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def patterned(tmp_path: Path):  # type: ignore[no-untyped-def]
-    from tests.validation.runs import write_patterned
+    from tests.support.runs import write_patterned
 
     return write_patterned(tmp_path / "mix")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import RecipeError, UsageError
 from gpts_data.validation.api import build_mix, find_recipe, open_mix, plan, verify

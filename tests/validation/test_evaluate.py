@@ -18,13 +18,13 @@ from lm_eval.api.instance import Instance  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 
 from gpts_data.cli.main import cli  # noqa: E402
-from gpts_data.mixer.mix import Mix  # noqa: E402
+from gpts_data.mixer.format.mix import Mix  # noqa: E402
 from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
 from gpts_data.validation.evaluate import evaluate, open_model  # noqa: E402
-from gpts_data.validation.hub import export_model  # noqa: E402
-from gpts_data.validation.model import GPTS, GPTSConfig  # noqa: E402
-from gpts_data.validation.smoke import smoke_train  # noqa: E402
-from gpts_data.validation.trainer import Schedule  # noqa: E402
+from gpts_data.validation.model.export import export_model  # noqa: E402
+from gpts_data.validation.model.model import GPTS, GPTSConfig  # noqa: E402
+from gpts_data.validation.training.lr_schedule import Schedule  # noqa: E402
+from gpts_data.validation.training.smoke import smoke_train  # noqa: E402
 from tests.conftest import SYLLABLES  # noqa: E402
 
 N = 20  # questions of each benchmark, of each of two paradigms

@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("torch")
 
 from gpts_data.mixer.build import build
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.validation.model import GPTSConfig
-from gpts_data.validation.smoke import smoke_train
-from gpts_data.validation.trainer import Schedule
+from gpts_data.validation.model.model import GPTSConfig
+from gpts_data.validation.training.lr_schedule import Schedule
+from gpts_data.validation.training.smoke import smoke_train
 from gpts_data.validation.verify import verify
 
 TINY = GPTSConfig(width=32, layers=2, heads=4, kv_heads=2, head_dim=8, ffn=64)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.validation.inspect import decode_window, inspect
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 from torch.utils.data import DataLoader  # noqa: E402
 
-from gpts_data.mixer.mix import Mix  # noqa: E402
-from gpts_data.mixer.order import Order  # noqa: E402
-from gpts_data.mixer.splits import begins  # noqa: E402
+from gpts_data.mixer.export.window_files import begins  # noqa: E402
+from gpts_data.mixer.format.mix import Mix  # noqa: E402
+from gpts_data.mixer.format.training_order import Order  # noqa: E402
 from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
 from gpts_data.validation.loader import (  # noqa: E402
     Batches,
@@ -26,7 +26,7 @@ from gpts_data.validation.loader import (  # noqa: E402
     document_numbers,
     document_starts,
 )
-from tests.validation.test_entropy import WINDOW, write_mix  # noqa: E402
+from tests.validation.training.test_metrics import WINDOW, write_mix  # noqa: E402
 
 SIZES = (5, 1, 10, 3)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpts_data.mixer.manifest import write_manifest
-from gpts_data.mixer.mix import Mix
+from gpts_data.mixer.format.manifest import write_manifest
+from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import file_digest
 from gpts_data.validation.verify import verify

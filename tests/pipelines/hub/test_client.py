@@ -225,7 +225,7 @@ def plans(recipe: str, outs: list[str]) -> list[Any]:
     """What a build into each folder would read; the folders are half-built from then on."""
     from pathlib import Path
 
-    from gpts_data.mixer.manifest import NAME
+    from gpts_data.mixer.format.manifest import NAME
     from gpts_data.mixer.plan import freeze, make_plan
     from gpts_data.mixer.recipe import load_recipe
 

@@ -48,7 +48,7 @@ def test_every_suffix_is_found_where_it_is_looked_for(kind: str) -> None:
 @example(text="http://@example.org")
 @example(text="—" * 300)
 def test_words_are_spacys(text: str) -> None:
-    for chunk in text.replace(UNSAFE, "").split():  # words.py says why
+    for chunk in text.replace(UNSAFE, "").split():  # datatrove_tokenizer.py says why
         assert english().words(chunk) == [token.text for token in SPACY(chunk)]
 
 

@@ -1,0 +1,1 @@
+"""Writing a mix in the formats of other trainers."""

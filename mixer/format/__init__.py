@@ -1,0 +1,1 @@
+"""The mix folder: each of its files is written and read here."""

@@ -1,0 +1,97 @@
+"""croissant.json: the mix described for machines (MLCommons Croissant 1.0), readable by `mlcroissant`.
+
+Every shard and table is named with its sha256; the document tables are a record set. Shards are plain ids, which
+Croissant has no reader for: they are files here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gpts_data.mixer.format.dataset_card import licenses
+
+NAME = "croissant.json"
+_TERMS = (
+    "citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes isLiveDataset "
+    "jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source "
+    "subField transform"
+)
+CONTEXT: dict[str, Any] = {
+    "@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/", "dct": "http://purl.org/dc/terms/",
+    "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
+    "conformsTo": "dct:conformsTo", "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "examples": {"@id": "cr:examples", "@type": "@json"},
+    **{term: f"cr:{term}" for term in _TERMS.split()},
+}  # fmt: skip
+FORMATS = {
+    ".bin": "application/octet-stream", ".npy": "application/octet-stream", ".parquet": "application/x-parquet",
+    ".json": "application/json", ".jsonl": "application/jsonlines", ".md": "text/markdown", ".txt": "text/plain",
+}  # fmt: skip
+COLUMNS = {
+    "id": ("sc:Text", "The document's id in its source."),
+    "url": ("sc:Text", "Where it was found."),
+    "unit": ("sc:Text", "The part of the source it was read from."),
+    "start": ("sc:Integer", "Its first token in the source's stream."),
+    "tokens": ("sc:Integer", "Its tokens, end-of-text included."),
+}
+
+
+def croissant(content: dict[str, Any], files: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The JSON-LD of a mix; `content` is its manifest so far, `files` all that is described (file, bytes, sha256)."""
+    recipe = content["recipe"]
+    sources = [source["name"] for source in recipe["source"]]
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": recipe["name"],
+        "description": (
+            f"{content['tokens']:,} tokens in {content['windows']:,} windows of {recipe['window']} uint16 ids, a mix "
+            f"of {', '.join(sources)}; README.md tells of it, manifest.json of every byte."
+        ),
+        "version": "1.0.0",
+        **({"license": names} if (names := licenses(recipe)) else {}),
+        "distribution": [_object(file) for file in files] + _file_sets(sources, files),
+        "recordSet": [_records(name) for name in sources if _tables(name, files)],
+    }
+
+
+def _object(file: dict[str, Any]) -> dict[str, Any]:
+    suffix = "." + file["file"].rpartition(".")[2]
+    return {
+        "@type": "cr:FileObject", "@id": file["file"], "name": file["file"], "contentUrl": file["file"],
+        "contentSize": f"{file['bytes']} B", "sha256": file["sha256"],
+        "encodingFormat": FORMATS.get(suffix, "application/octet-stream"),
+    }  # fmt: skip
+
+
+def _tables(source: str, files: Sequence[dict[str, Any]]) -> list[str]:
+    names = (file["file"] for file in files)
+    return [name for name in names if name.startswith(f"documents/{source}/") and name.endswith(".parquet")]
+
+
+def _file_sets(sources: Sequence[str], files: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "@type": "cr:FileSet", "@id": f"documents-{name}", "name": f"documents-{name}",
+            "encodingFormat": FORMATS[".parquet"], "includes": f"documents/{name}/*.parquet",
+        }
+        for name in sources
+        if _tables(name, files)
+    ]  # fmt: skip
+
+
+def _records(source: str) -> dict[str, Any]:
+    name = f"{source}-documents"
+    return {
+        "@type": "cr:RecordSet", "@id": name, "name": name,
+        "description": f"The documents of {source}, in the order of its stream.",
+        "field": [
+            {
+                "@type": "cr:Field", "@id": f"{name}/{column}", "name": column, "description": text, "dataType": kind,
+                "source": {"fileSet": {"@id": f"documents-{source}"}, "extract": {"column": column}},
+            }
+            for column, (kind, text) in COLUMNS.items()
+        ],
+    }  # fmt: skip

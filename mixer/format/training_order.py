@@ -1,0 +1,97 @@
+"""The training order by position, across shards and epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpts_data.mixer.format.mix import Mix
+from gpts_data.pipelines.errors import DataError, UsageError
+from gpts_data.pipelines.storage.paths import is_remote, load_npy
+
+
+class Order:
+    """Reads windows of a mix by position. Shards are mapped when first touched: 25B tokens are 373 maps, no memory.
+
+    Raises `UsageError` for a mix without windows; reading, `DataError` for a shard of the wrong size.
+    """
+
+    def __init__(self, mix: Mix) -> None:
+        if not mix.windows:
+            raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
+        self.mix = mix
+        self._ends = np.cumsum([shard["windows"] for shard in mix.manifest["shards"]])
+        self._shards: dict[int, NDArray[np.uint16]] = {}
+
+    def read(self, start: int, count: int, step: int = 1) -> NDArray[np.int64]:
+        """Windows start, start + step, ...: int64, shape (count, window), the caller's own.
+
+        Behind the last window the first follows again, so position p is window p modulo the mix's windows.
+        """
+        pieces: list[NDArray[np.int64]] = []
+        while count > 0:
+            shard, row = self._locate(start % self.mix.windows)
+            pieces.append(shard[row : row + count * step : step].astype(np.int64))
+            start, count = start + len(pieces[-1]) * step, count - len(pieces[-1])
+        if len(pieces) == 1:  # all but the batch at the end of a shard: nothing is copied twice
+            return pieces[0]
+        return np.concatenate([np.empty((0, self.mix.window), np.int64), *pieces])
+
+    def _locate(self, position: int) -> tuple[NDArray[np.uint16], int]:
+        """The shard that holds a position, and its row there."""
+        number = int(np.searchsorted(self._ends, position, side="right"))
+        if number not in self._shards:
+            if is_remote(self.mix.path):
+                self._shards.clear()  # there it is whole in memory, 134 MB
+            self._shards[number] = self._open(number)
+        shard = self._shards[number]
+        return shard, position - int(self._ends[number]) + len(shard)
+
+    def _open(self, number: int) -> NDArray[np.uint16]:
+        path, expected = self.mix.shards[number], self.mix.manifest["shards"][number]["windows"]
+        if (size := path.stat().st_size) != expected * self.mix.window * 2:
+            raise DataError(
+                f"{path}: {size:,} bytes, expected {expected * self.mix.window * 2:,}; "
+                f"run gpts-data verify {self.mix.path}"
+            )
+        return np.asarray(self.mix.shard(number))  # a slice of a memmap costs 3 times one of an array
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_shards": {}}  # a pickled memory map is a copy of its file
+
+
+def token_number(mix: Mix, shard: int, row: int) -> int:
+    """The number in the training order of the first token of a shard's row. Raises `UsageError`."""
+    shards = mix.manifest["shards"]
+    if not 0 <= shard < len(shards):
+        raise UsageError(f"shard {shard}: the mix has shards 0 to {len(shards) - 1}")
+    if not 0 <= row < shards[shard]["windows"]:
+        raise UsageError(f"row {row:,}: shard {shard} has rows 0 to {shards[shard]['windows'] - 1:,}")
+    return int((sum(s["windows"] for s in shards[:shard]) + row) * mix.window)
+
+
+def locate(mix: Mix, position: int) -> tuple[int, int]:
+    """Shard and row of a position of the training order."""
+    ends = np.cumsum([shard["windows"] for shard in mix.manifest["shards"]])
+    shard = int(np.searchsorted(ends, position, side="right"))
+    return shard, position - (int(ends[shard - 1]) if shard else 0)
+
+
+def sidecar(mix: Mix, shard: int) -> NDArray[Any]:
+    """The sidecar of a shard: source number and window number of each row; memory-mapped."""
+    return load_npy(mix.shards[shard].with_suffix(".windows.npy"))
+
+
+def positions_of(mix: Mix, source: int, slots: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Where in the training order a source's slots are: int64, shape (len(slots),). Reads one sidecar a shard."""
+    shards = mix.manifest["shards"]
+    before = np.cumsum([0, *(shard["sources"][mix.sources[source]] for shard in shards)])
+    starts = np.cumsum([0, *(shard["windows"] for shard in shards)])
+    which = np.searchsorted(before, slots, side="right") - 1
+    found = np.empty(len(slots), np.int64)
+    for shard in np.unique(which).tolist():
+        mine = np.flatnonzero(sidecar(mix, shard)["source"] == source)
+        found[which == shard] = starts[shard] + mine[slots[which == shard] - before[shard]]
+    return found

@@ -1,0 +1,181 @@
+"""PREPARE(unit): read, clean, sign, encode. A pure function of recipe, tokenizer and unit; text is never stored.
+
+A unit file is Arrow IPC, one record batch per batch of documents, so it is written and mapped back piece by piece:
+`id`, `url` strings; `draw` uint64, the hash of the id that decides on validation; `matches` list of uint32, the n-grams
+of benchmarks that it has; `tokens` uint32; `ids` list of uint16, end-of-text included. Beside it the keys that dedup
+compares (dedup_index.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gpts_data.mixer.stages.dedup_index import run_writer
+from gpts_data.mixer.stages.dropped_samples import Shown
+from gpts_data.pipelines.decontaminate.index import finder
+from gpts_data.pipelines.dedup.signatures import Dedup, signer
+from gpts_data.pipelines.filters.cleaner import Clean, cleaner
+from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.readers.damage import damage, separate
+from gpts_data.pipelines.readers.reader import read
+from gpts_data.pipelines.readers.source import Source, Unit
+from gpts_data.pipelines.storage.atomic_files import committed, written
+from gpts_data.pipelines.storage.paths import reading
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.text.hashing import hash_strings
+from gpts_data.tokenizer.encode import Choice, Encoder, encoder
+from gpts_data.tokenizer.parity_check import Proof
+
+UNIT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("draw", pa.uint64()),
+        ("matches", pa.list_(pa.uint32())),
+        ("tokens", pa.uint32()),
+        ("ids", pa.list_(pa.uint16())),
+    ]
+)
+NAMED = 20  # damaged documents that are named, of each unit and in the manifest
+DRAW_SEED = 0x5EED  # of the validation draw; the same documents are held out under every recipe seed
+
+
+Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]
+"""Of all documents of a unit: tokens, draws, matches."""
+
+
+@dataclass(frozen=True)
+class Benchmarks:
+    """What documents are searched for: the folder of the n-grams, and how many words they have."""
+
+    folder: Path
+    ngram: int
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """One task: `path` is the unit file to write, its receipt beside it."""
+
+    source: Source
+    unit: Unit
+    clean: Clean
+    dedup: Dedup
+    tokenizer: Path
+    tokenizer_digest: str
+    key: str
+    path: Path
+    access: Access = Access()
+    encoder: Choice = "fast"
+    benchmarks: Benchmarks | None = None
+    keep_dropped: int = 0
+
+    @property
+    def receipt(self) -> Path:
+        return self.path.with_suffix(".json")
+
+    @property
+    def shown(self) -> Path:
+        """Some of the documents that were dropped."""
+        return self.path.with_suffix(".dropped.jsonl")
+
+    @property
+    def run(self) -> Path:
+        return self.path.with_suffix(".keys.arrow")
+
+    def accepts(self, receipt: dict[str, Any]) -> bool:
+        """Whether the encoder of a unit that is there will do: who asks for `tokenizers` may distrust the other."""
+        return self.encoder == "fast" or str(receipt["encoder"]).startswith(self.encoder)
+
+
+def prepare(task: Prepare) -> dict[str, Any]:
+    """Write the unit file unless its receipt is there. Returns the receipt: counts, drops by reason, bytes, sha256."""
+    receipt = read_receipt(task.receipt, task.key)
+    if receipt and task.accepts(receipt):
+        return receipt
+    task.receipt.unlink(missing_ok=True)  # of another encoder's: it must not outlive its unit
+    coder = encoder(task.tokenizer, task.tokenizer_digest, task.encoder)
+    proof = Proof(coder, f"source {task.source.name!r}, unit {task.unit.name}")
+    n_read = n_kept = n_tokens = 0
+    damaged: list[str] = []
+    dropped: Counter[str] = Counter()
+    shown = Shown(task.keep_dropped)
+    with committed(task.path) as file, run_writer(task.run) as run:
+        with pa.ipc.new_file(file, UNIT) as writer:
+            for batch in read(task.source, task.unit, task.access):
+                damaged += damage(batch)
+                sound, faults = separate(batch)
+                cleaned, reasons = cleaner(task.clean).clean(sound)
+                shown.add_batch(sound, reasons, task.unit.name, DRAW_SEED)
+                n_read += batch.num_rows
+                n_kept += cleaned.num_rows
+                dropped += faults + Counter(reasons.drop_null().to_pylist())
+                if cleaned.num_rows:
+                    run.add(signer(task.dedup).sign(cleaned))
+                    encoded = _encode(cleaned, task, coder, proof)
+                    n_tokens += len(encoded.column("ids").values)
+                    writer.write_batch(encoded)
+        facts = written(file)
+    if task.keep_dropped:
+        shown.save(task.shown)
+    return write_receipt(
+        task.receipt, task.key, source=task.source.name, unit=task.unit.name, read=n_read, kept=n_kept,
+        dropped=dict(dropped), damaged=damaged[:NAMED], n_damaged=len(damaged), tokens=n_tokens,
+        keys=run.n_keys, **facts, encoder=coder.name, proven={"documents": proof.documents, "bytes": proof.text_bytes},
+    )  # fmt: skip
+
+
+def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: Proof) -> pa.RecordBatch:
+    ids, lengths = coder.encode(batch.column("text"))
+    names = pc.coalesce(batch.column("id"), batch.column("place"))
+    proof.check(names, batch.column("text"), ids, lengths)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.RecordBatch.from_arrays(
+        [
+            names,
+            batch.column("url"),
+            pa.array(hash_strings(names, DRAW_SEED)),
+            _matches(batch, task.benchmarks),
+            pa.array(lengths),
+            pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),
+        ],
+        schema=UNIT,
+    )
+
+
+def _matches(batch: pa.RecordBatch, benchmarks: Benchmarks | None) -> pa.ListArray:
+    if benchmarks is None:
+        return pa.ListArray.from_arrays(pa.array([0] * (batch.num_rows + 1), pa.int32()), pa.array([], pa.uint32()))
+    return finder(benchmarks.folder, benchmarks.ngram).find(batch.column("text"))
+
+
+def unit_batches(path: Path, columns: Sequence[str] = tuple(UNIT.names)) -> Iterator[pa.RecordBatch]:
+    """The record batches of a unit file, with these columns in the file's order; no other is read."""
+    options = pa.ipc.IpcReadOptions(included_fields=[UNIT.get_field_index(name) for name in columns])
+    with reading(path) as source, pa.ipc.open_file(source, options=options) as reader:
+        for i in range(reader.num_record_batches):
+            yield reader.get_batch(i)
+
+
+def document_columns(path: Path) -> Columns:
+    """Of all documents of a unit: tokens, draws, matches."""
+    columns = "tokens", "draw", "matches"
+    empty = pa.RecordBatch.from_pylist([], schema=UNIT)
+    batches = [batch.select(columns) for batch in (empty, *unit_batches(path, columns))]
+    table = pa.Table.from_batches(batches).combine_chunks()
+    tokens, draws, matches = (table.column(name) for name in columns)
+    return tokens.to_numpy(), draws.to_numpy(), matches.chunk(0) if matches.num_chunks else empty.column("matches")
+
+
+def batch_ids(batch: pa.RecordBatch, chosen: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """The ids of the chosen documents one after the other: uint16."""
+    ids: NDArray[np.uint16] = batch.column("ids").flatten().to_numpy()
+    return ids[np.repeat(chosen, batch.column("tokens").to_numpy())]

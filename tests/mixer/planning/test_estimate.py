@@ -1,0 +1,173 @@
+"""What `plan` says is what a build then does, within what a sample can tell."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.planning.estimate import estimate
+from gpts_data.mixer.planning.source_sample import RUN, _runs, spread
+from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.errors import ShortSourceError
+from gpts_data.pipelines.readers.source import SourceFile, Unit
+from tests.support.datasets import rows, write
+from tests.support.hub import Hub
+from tests.support.prose import documents as prose
+
+PROGRAM = "from gpts_data.cli.main import cli; cli()"
+
+
+def test_it_agrees_with_the_build(mix: Mix, recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file)
+    found = estimate(recipe, recipe_file.parent, tokenizer=mix.tokenizer)
+    assert found.windows == mix.windows
+    for name, one in found.sources.items():
+        facts, fall = mix.manifest["sources"][name], mix.manifest["waterfall"][name]
+        assert (one.windows, one.tokens) == (facts["windows"], facts["tokens"])
+        assert one.read_documents == pytest.approx(fall["read"], rel=0.15, abs=3)
+        assert one.documents_estimate == pytest.approx(facts["documents"], rel=0.15, abs=3)
+        assert one.available_interval[0] <= one.available_tokens <= one.available_interval[1]
+        assert one.download_bytes == one.requests == 0  # files of one's own
+    assert found.disk_bytes == sum(found.disk.values())
+
+
+def test_it_is_the_same_twice(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file)
+    one, other = (asdict(estimate(recipe, recipe_file.parent)) for _ in range(2))
+    assert one["sources"] == other["sources"]
+
+
+def test_what_cannot_be_is_refused_with_what_would_do(recipe_file: Path) -> None:
+    said = r"'{}' is too short.*an estimated .* after cleaning and dedup.*lower --tokens.*max_epochs"
+    with pytest.raises(ShortSourceError) as short:
+        estimate(load_recipe(recipe_file, 1_000_000), recipe_file.parent)
+    for name, line in zip(("web", "books", "notes"), str(short.value).splitlines(), strict=True):
+        assert re.search(said.format(name), line)
+    with pytest.raises(ShortSourceError) as hopeless:
+        estimate(load_recipe(recipe_file, 100_000_000), recipe_file.parent)
+    assert "max_epochs" not in str(hopeless.value)  # so many repeats teach nothing
+
+
+def test_repeats_take_no_room(recipe_file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_file, 1_000_000)
+    repeated = replace(recipe, source=tuple(replace(source, max_epochs=40) for source in recipe.source))
+    found = estimate(repeated, recipe_file.parent)
+    assert found.disk["units"] < 5 * sum(one.available_tokens for one in found.sources.values())
+    assert found.disk["mix"] > 2 * 1_000_000
+
+
+def test_a_file_that_compresses_well_is_not_taken_for_a_short_one(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"text": f"{n} " + "the same words over and over, " * 40}) + "\n" for n in range(300))
+    (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(lines.encode()))
+    (tmp_path / "r.toml").write_text(SINGLE)
+    one = estimate(load_recipe(tmp_path / "r.toml"), tmp_path).sources["a"]
+    assert one.read_bytes == pytest.approx(len(lines), rel=0.1)
+    assert one.available_tokens > one.tokens
+
+
+SINGLE = """
+name = "single"
+tokens = "5k"
+window = 64
+[tokenizer]
+vocab_size = 300
+sample = "20kB"
+[[source]]
+name = "a"
+weight = 1
+files = "a.jsonl.zst"
+[clean]
+filters = []
+[dedup]
+minhash = false
+"""
+RECIPE = """
+name = "hub"
+tokens = "60k"
+window = 64
+unit = "40kB"
+[tokenizer]
+vocab_size = 400
+sample = "30kB"
+[[source]]
+name = "web"
+weight = 1
+dataset = "acme/web"
+"""
+
+
+def test_of_a_hub_source_the_columns_in_use_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    with Hub(tmp_path / "hub") as hub:
+        for part in range(2):
+            write(hub.folder("acme/web") / f"train-{part}.parquet", rows(f"web-{part}", 600), 64, group=50)
+        command = [sys.executable, "-c", PROGRAM, "plan", "--recipe", "recipe.toml", "--json"]
+        done = subprocess.run(command, cwd=tmp_path, env=hub.env(tmp_path / "hf"), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        whole = 0
+        for path in hub.folder("acme/web").glob("*.parquet"):
+            metadata = pq.read_metadata(path)
+            text = metadata.schema.names.index("text")
+            groups = (metadata.row_group(i).column(text) for i in range(metadata.num_row_groups))
+            whole += sum(chunk.total_compressed_size for chunk in groups)
+    one = found["sources"]["web"]
+    share = one["read_bytes"] / (one["available_tokens"] / one["tokens"] * one["read_bytes"])
+    assert 0 < one["download_bytes"] <= whole and one["requests"] > 0
+    assert one["download_bytes"] == pytest.approx(whole * min(share, 1), rel=0.5)
+
+
+def test_parts_are_evenly_spread() -> None:
+    file = SourceFile("a", "a", 1, None)
+    units = [Unit(file, i, i + 1, 1) for i in range(1000)]
+    chosen = [unit.start for unit in spread(units, 32)]
+    assert len(chosen) == 32 and chosen[0] == 15 and chosen[-1] == 984
+    assert spread(units[:5], 32) == units[:5] and spread([], 32) == []
+
+
+def test_files_that_a_small_build_would_not_reach_are_looked_at_too(tmp_path: Path) -> None:
+    """The first file is dropped whole, the second kept: what there is does not depend on how much is asked for."""
+    texts = prose("beyond", 200_000)
+    for name, n in (("a", 0), ("b", 1)):
+        rows = [{"text": text if n else text[:40]} for text in texts]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "r.toml").write_text(
+        SINGLE.replace("a.jsonl.zst", "*.jsonl").replace("filters = []", "min_characters = 100")
+    )
+    small, large = (estimate(load_recipe(tmp_path / "r.toml", n), tmp_path).sources["a"] for n in (1_000, 20_000))
+    assert small.available_tokens == pytest.approx(large.available_tokens, rel=0.2)
+    assert small.available_interval[0] <= large.available_tokens <= small.available_interval[1]
+
+
+def test_what_a_filter_takes_out_of_a_text_is_not_kept() -> None:
+    texts, kept = pa.array(["a line.\nanother", "dropped", *["kept"] * RUN]), pa.array(["a line.", *["kept"] * RUN])
+    is_kept = pa.array([True, False, *[True] * RUN])
+    assert _runs(texts, kept, is_kept) == [(15 + 7 + 4 * (RUN - 2), 7 + 4 * (RUN - 2)), (8, 8)]
+    assert _runs(pa.array([], pa.string()), pa.array([], pa.string()), pa.array([], pa.bool_())) == []
+
+
+def test_other_fields_of_a_line_are_no_text(tmp_path: Path) -> None:
+    texts = prose("fields", 300_000)
+    rows = [{"text": text, "html": "x" * 9 * len(text)} for text in texts]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "a.jsonl"))
+    one = estimate(load_recipe(tmp_path / "r.toml", 20_000), tmp_path).sources["a"]
+    assert one.available_tokens < sum(map(len, texts))  # a token is a byte or more
+
+
+def test_a_source_shorter_than_a_window_is_short_however_often_it_may_be_repeated(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in prose("few", 4000)))
+    recipe = SINGLE.replace("a.jsonl.zst", "a.jsonl").replace("window = 64", "window = 9000").replace("5k", "9k")
+    (tmp_path / "r.toml").write_text(recipe.replace("[clean]", "max_epochs = 1000\n[clean]"))
+    with pytest.raises(ShortSourceError, match="too short"):
+        estimate(load_recipe(tmp_path / "r.toml"), tmp_path)

@@ -1,0 +1,46 @@
+"""The estimates against real builds: never too low, and not far too high."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpts_data.cli.options import open_recipe
+from gpts_data.mixer import build as building
+from gpts_data.mixer.planning.resources import INDEX_DOCUMENT_BYTES, TOKENS_PER_DOCUMENT, needs, open_files
+from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.dedup.signatures import Dedup
+
+
+def test_the_preset() -> None:
+    recipe, _ = open_recipe("gpt-s-5m", None)
+    one, four = needs(recipe), needs(recipe, 4)
+    assert 175e9 < one.disk_bytes < 195e9
+    assert one.documents == pytest.approx(25e9 / TOKENS_PER_DOCUMENT, rel=1e-6)
+    assert one.index_bytes == one.documents * INDEX_DOCUMENT_BYTES < 1.5e9
+    assert one.memory_bytes < 4e9
+    assert one.memory_bytes > one.index_bytes + one.process_bytes
+    assert four.memory_bytes - one.memory_bytes > 3 * one.process_bytes
+    assert four.disk_bytes == one.disk_bytes and four.index_bytes == one.index_bytes
+
+
+def test_disk_covers_a_build_and_not_much_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real prose, of which a small build reads a unit of each source however little of it is needed."""
+    recipe, folder = open_recipe("sample", 300_000)
+    recipe = replace(recipe, tokenizer=replace(recipe.tokenizer, vocab_size=1000, sample=300_000))
+    monkeypatch.setattr(building, "clean_up", lambda plan: None)
+    building.build(recipe, folder, tmp_path / "mix")
+    data = (path for path in (tmp_path / "mix").rglob("*") if path.suffix in (".arrow", ".bin", ".npy", ".parquet"))
+    found = sum(path.stat().st_size for path in data)
+    assert found < needs(recipe).disk_bytes < 2 * found
+
+
+def test_without_dedup_there_is_next_to_no_index(recipe_file: Path) -> None:
+    recipe = replace(load_recipe(recipe_file), dedup=Dedup(exact=False, url=False, minhash=None))
+    assert needs(recipe).index_bytes == needs(replace(recipe, tokens=10**12)).index_bytes == 0
+
+
+def test_open_files_grow_with_workers_only() -> None:
+    assert open_files(1) < open_files(2) < open_files(64) < 2048

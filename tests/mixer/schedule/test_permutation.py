@@ -1,0 +1,69 @@
+"""The shuffle is a bijection that can be undone, and differs by seed and by name."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpts_data.mixer.schedule.permutation import Passes, Permutation
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5000), st.integers(0, 2**64), st.text(max_size=8))
+def test_it_is_a_bijection_and_inverse_undoes_it(size: int, seed: int, name: str) -> None:
+    order = Permutation(size, seed, name)
+    numbers = np.arange(size)
+    moved = order.forward(numbers)
+    assert sorted(moved.tolist()) == numbers.tolist()
+    assert (order.inverse(moved) == numbers).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 2**32), st.lists(st.integers(0, 2**32), min_size=1, max_size=50))
+def test_large_domains_without_memory(size: int, numbers: list[int]) -> None:
+    order = Permutation(size, 1, "web")
+    inside = np.array([number % size for number in numbers])
+    moved = order.forward(inside)
+    assert ((moved >= 0) & (moved < size)).all()
+    assert (order.inverse(moved) == inside).all()
+
+
+def test_seed_and_name_matter() -> None:
+    numbers = np.arange(1000)
+    orders = [Permutation(1000, seed, name).forward(numbers).tolist() for seed in (1, 2) for name in ("a", "b")]
+    assert len({tuple(order) for order in orders}) == 4
+
+
+def test_neighbours_are_spread() -> None:
+    """Shuffled, not shifted: positions of neighbouring windows are uncorrelated."""
+    moved = Permutation(20_000, 3, "web").forward(np.arange(20_000))
+    assert abs(np.corrcoef(moved[:-1], moved[1:])[0, 1]) < 0.03
+    assert abs(np.corrcoef(moved, np.arange(20_000))[0, 1]) < 0.03
+
+
+def test_the_order_itself_is_fixed() -> None:
+    """Written out: a change of rounds or mixing would change every mix."""
+    assert Permutation(10, 20260, "fineweb-edu").forward(np.arange(10)).tolist() == [5, 0, 6, 8, 9, 2, 4, 1, 7, 3]
+
+
+@given(st.integers(1, 300), st.integers(1, 2000), st.integers(0, 9))
+def test_passes_fill_every_slot_and_each_holds_every_window_once(windows: int, slots: int, seed: int) -> None:
+    windows = min(windows, slots)
+    order = Passes(slots, windows, seed, "web")
+    places, found = order.places(np.arange(windows))
+    assert sorted(places.tolist()) == list(range(slots))
+    at = order.at(np.arange(slots))
+    assert (at[places] == found).all()
+    for start in range(0, slots, windows):
+        some = at[start : start + windows]
+        assert len(set(some.tolist())) == len(some)
+    assert (at[order.first(np.arange(windows))] == np.arange(windows)).all()
+
+
+def test_one_pass_is_the_permutation_and_each_further_one_another() -> None:
+    order, numbers = Passes(3000, 1000, 7, "web"), np.arange(1000)
+    assert (Passes(1000, 1000, 7, "web").at(numbers) == Permutation(1000, 7, "web").inverse(numbers)).all()
+    passes = order.at(np.arange(3000)).reshape(3, 1000).tolist()
+    assert passes[0] == Permutation(1000, 7, "web").inverse(numbers).tolist()
+    assert len({tuple(one) for one in passes}) == 3

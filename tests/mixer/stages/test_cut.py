@@ -1,0 +1,42 @@
+"""What is cut is written whole, or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpts_data.pipelines.storage.atomic_files import write_npy
+
+CHILD = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from gpts_data.pipelines.storage.atomic_files import write_npy
+from gpts_data.pipelines.errors import StorageError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    write_npy(Path(sys.argv[1]), np.arange(20))
+except StorageError as error:
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+@pytest.mark.parametrize("limit", [0, 100, 128, 200, 287])
+def test_an_array_that_finds_no_room_is_an_error(tmp_path: Path, limit: int) -> None:
+    """128 bytes of header and 160 of numbers: a file of fewer must not come into being."""
+    done = subprocess.run([sys.executable, "-c", CHILD, str(tmp_path / "a.npy"), str(limit)], check=False)
+    assert done.returncode == 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_comes_back(tmp_path: Path) -> None:
+    array = np.array([(1, 2), (3, 4)], dtype=[("slot", "<u4"), ("window", "<u4")])
+    write_npy(tmp_path / "a.npy", array)
+    assert (np.load(tmp_path / "a.npy", mmap_mode="r") == array).all()

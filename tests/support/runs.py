@@ -1,0 +1,67 @@
+"""A mix of a pattern that two small layers learn in seconds, and runs on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpts_data.mixer.format.mix import Mix
+from gpts_data.validation.model.model import GPTSConfig
+from gpts_data.validation.training.lr_schedule import Schedule
+from gpts_data.validation.training.smoke import SmokeResult, smoke_train
+
+WINDOW = 32
+ENTRIES = ["<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz", "Ġa", "the", "Ġ", "Ã", "ing"]  # 32: lengths 0, 1, 2, 3
+LENGTHS = [0, *[1] * 26, 2, 3, 1, 1, 3]
+TINY = GPTSConfig(width=32, layers=2, heads=2, kv_heads=1, head_dim=16, ffn=64)
+
+
+def pattern(n_windows: int, seed: int) -> np.ndarray:
+    """Rows that step through the 32 ids by 5, each from its own start: all are as frequent, and one says the next."""
+    starts = np.random.default_rng(seed).integers(32, size=(n_windows, 1))
+    return ((starts + 5 * np.arange(WINDOW)) % 32).astype("<u2")
+
+
+def write_patterned(folder: Path) -> Mix:
+    """300 windows in two shards; of two sources one has held-out windows. The manifest has no digests."""
+    for name in ("shards", "validation", "tokenizer"):
+        (folder / name).mkdir(parents=True)
+    windows = pattern(300, seed=0)
+    shards = []
+    for number, part in enumerate((windows[:200], windows[200:])):
+        (folder / f"shards/train-{number:05}.bin").write_bytes(part.tobytes())
+        shards.append({"file": f"shards/train-{number:05}.bin", "windows": len(part)})
+    (folder / "validation/web.bin").write_bytes(pattern(7, seed=1).tobytes())
+    (folder / "validation/books.bin").write_bytes(b"")
+    tokenizer = {
+        "added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": True}],
+        "model": {"vocab": {entry: number for number, entry in enumerate(ENTRIES)}},
+    }
+    (folder / "tokenizer/tokenizer.json").write_text(json.dumps(tokenizer))
+    manifest = {
+        "windows": 300,
+        "recipe": {"window": WINDOW, "source": [{"name": "web"}, {"name": "books"}]},
+        "tokenizer": {"vocab_size": 32, "eos_id": 0},
+        "shards": shards,
+        "root_digest": "d" * 64,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return Mix(folder, manifest)
+
+
+def run(mix: Mix, out: Path, steps: int = 60, batch: int = 8, **options: Any) -> SmokeResult:
+    return smoke_train(mix, out, Schedule(steps, batch), **{"device": "cpu", "micro": 8, "config": TINY, **options})
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    """The run's lines, without what the clock says."""
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert all(line.pop("tokens_per_second") > 0 for line in lines)
+    return lines
+
+
+def losses(out: Path) -> list[float]:
+    return [line["loss"] for line in log(out)]

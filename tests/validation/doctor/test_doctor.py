@@ -1,0 +1,192 @@
+"""Every check of the doctor, passing and failing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from gpts_data.mixer.format.manifest import NAME
+from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.plan import freeze, make_plan
+from gpts_data.mixer.planning.resources import needs
+from gpts_data.mixer.recipe import Recipe, RecipeSource, load_recipe
+from gpts_data.pipelines.hub import reachability
+from gpts_data.pipelines.hub.reachability import Probe, Seen
+from gpts_data.validation.doctor import machine, sources
+from gpts_data.validation.doctor.check import Check, size
+from gpts_data.validation.doctor.doctor import disk, examine, libraries, memory, open_files, output
+
+
+@pytest.fixture
+def recipe(recipe_file: Path) -> Recipe:
+    return load_recipe(recipe_file)
+
+
+def test_a_local_build_that_can_be_done(recipe: Recipe, recipe_file: Path, tmp_path: Path) -> None:
+    checks = examine(recipe, recipe_file.parent, tmp_path / "mix", 2)
+    names = [check.name for check in checks if check.name not in ("python", "libraries")]
+    assert names == ["files web", "files books", "files notes", "output", "disk", "memory", "open files"]
+    assert all(check.ok and not check.advice for check in checks if check.name in names)
+    assert list(tmp_path.iterdir()) == []
+
+
+def distribution(folder: Path, python: str, *requirements: str) -> None:
+    """An installed package `toy` without any code."""
+    info = folder / "toy-1.0.dist-info"
+    info.mkdir()
+    lines = ["Metadata-Version: 2.4", "Name: toy", "Version: 1.0", f"Requires-Python: {python}"]
+    (info / "METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {line}" for line in requirements), ""]))
+
+
+def test_versions_as_declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution(tmp_path, ">=3.11", "numpy>=2.0", "click", "nowhere; extra == 'train'", "gone; python_version < '3'")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [(check.ok, check.advice) for check in libraries("toy")] == [(True, ""), (True, "")]
+    assert [check.found for check in libraries("toy")][1] == "all 2"
+
+
+def test_versions_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution(tmp_path, "<3", "numpy>=99", "nowhere-at-all>=1", "click")
+    monkeypatch.syspath_prepend(tmp_path)
+    python, found = libraries("toy")
+    assert not python.ok and python.wanted == "<3" and "Python <3" in python.advice
+    assert not found.ok
+    assert found.found == f"numpy {metadata.version('numpy')}, nowhere-at-all missing"
+    assert found.advice == "pip install 'numpy>=99' 'nowhere-at-all>=1'"
+
+
+def test_a_package_that_is_not_installed() -> None:
+    (check,) = libraries("nowhere-at-all")
+    assert not check.ok and check.advice == "pip install nowhere-at-all"
+
+
+def test_files_that_are_not_there(recipe: Recipe, recipe_file: Path) -> None:
+    web, books, notes = sources.files(recipe, recipe_file.parent)
+    assert (web.found, books.found, notes.found) == ("2 files", "1 file", "1 file")
+    lost = replace(recipe, source=(replace(recipe.source[0], files=("corpus/wb/*.parquet",)), *recipe.source[1:]))
+    web, *others = sources.files(lost, recipe_file.parent)
+    assert not web.ok and web.found == "nothing matches corpus/wb/*.parquet"
+    assert str(recipe_file.parent) in web.advice
+    assert all(check.ok for check in others)
+
+
+def test_files_that_cannot_be_read(recipe: Recipe, recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the answer of the system: for root, as tests often run, every file is readable."""
+    monkeypatch.setattr(sources.os, "access", lambda path, mode: not path.endswith("part-1.parquet"))
+    web, *_ = sources.files(recipe, recipe_file.parent)
+    assert not web.ok and "1 not readable" in web.found and "part-1.parquet" in web.found
+
+
+def of_hub(found: Probe, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[Check]:
+    sources = [RecipeSource(f"s{i}", 1, dataset=seen.dataset) for i, seen in enumerate(found.seen)]
+    monkeypatch.setattr(reachability, "probe", lambda datasets, seconds: found)
+    return list(sources.hub(replace(recipe, source=tuple(sources))))
+
+
+def test_no_hub_source_no_question(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reachability, "probe", None)
+    assert list(sources.hub(recipe)) == []
+
+
+REASONS = (
+    reachability.GATED,
+    reachability.MISSING,
+    reachability.NO_REVISION,
+    reachability.REFUSED,
+    reachability.FORBIDDEN,
+    reachability.BAD_NAME,
+    reachability.SILENT,
+)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_dataset_that_cannot_be_seen(reason: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = (Seen("a/open"), Seen("a/other", reason, "HTTP 4xx"))
+    first, second, _ = checks = of_hub(Probe(seen, "HF_TOKEN"), recipe, monkeypatch)
+    assert first == Check("hub a/open", True, "seen", "seen within 10 s")
+    assert not second.ok and second.found == f"{reason} (HTTP 4xx)" and second.advice
+    assert sources.of_hub(checks)
+    assert not sources.of_hub([*checks, Check("disk", False, "", "")])
+    assert not sources.of_hub([Check("disk", True, "", "")])
+
+
+@pytest.mark.parametrize(
+    ("where", "reason", "ok", "found"),
+    [
+        ("", "", True, "no"),
+        ("HF_TOKEN", "", True, "yes, from HF_TOKEN"),
+        ("the client's token file", reachability.GATED, True, "yes, from the client's token file"),
+        ("", reachability.GATED, False, "no"),
+        ("HF_TOKEN", reachability.REFUSED, False, "yes, from HF_TOKEN, refused by the hub"),
+        (None, reachability.SILENT, True, "not known, the hub's client did not say"),
+    ],
+)
+def test_the_token(
+    where: str | None, reason: str, ok: bool, found: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, token = of_hub(Probe((Seen("a/b", reason),), where), recipe, monkeypatch)
+    assert (token.name, token.ok, token.found) == ("hub token", ok, found)
+
+
+def test_output_of_every_kind(recipe: Recipe, recipe_file: Path, mix: Mix, tmp_path: Path) -> None:
+    def found(out: Path, wanted: Recipe = recipe) -> tuple[bool, str]:
+        check = output(wanted, out)
+        assert check.ok is (not check.advice)
+        return check.ok, check.found.removeprefix(f"{out}: ")
+
+    assert found(tmp_path / "not/there") == (True, "absent")
+    assert found(tmp_path) == (True, "empty")
+    assert found(mix.path) == (True, "a finished mix")
+    assert found(mix.path, replace(recipe, seed=9)) == (False, "a finished mix, seed: 1 before, 9 now differs")
+    freeze(make_plan(recipe, recipe_file.parent, tmp_path / "half", None, NAME))
+    assert found(tmp_path / "half") == (True, "half-built")
+    assert not found(tmp_path / "half", replace(recipe, tokens=30_000))[0]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/thesis.tex").write_text("")
+    assert "is not empty and has no manifest.json (found thesis.tex)" in found(tmp_path / "other")[1]
+    assert found(tmp_path / "other/thesis.tex/mix") == (False, "Not a directory")
+    (tmp_path / "other" / NAME).write_text("{")
+    assert not found(tmp_path / "other")[0]
+
+
+def test_disk(recipe: Recipe, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = needs(recipe)
+    monkeypatch.setattr("gpts_data.validation.doctor.doctor.free_bytes", lambda path: wanted.disk_bytes - 1000)
+    short = disk(wanted, tmp_path / "mix")
+    assert not short.ok and short.advice.startswith("free 1,000 bytes there") and str(tmp_path) in short.found
+    (tmp_path / "mix/.build").mkdir(parents=True)
+    (tmp_path / "mix/.build/half").write_bytes(bytes(1000))
+    assert disk(wanted, tmp_path / "mix").ok, "what is written already counts"
+    monkeypatch.setattr("gpts_data.validation.doctor.doctor.free_bytes", lambda path: 0)
+    assert not disk(wanted, tmp_path / "mix").ok
+    assert disk(wanted, mix.path).ok
+
+
+def test_memory(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(available: int, workers: int) -> Check:
+        monkeypatch.setattr(machine, "available_memory", lambda: machine.Memory(available, "container"))
+        return memory(needs(recipe, workers), workers)
+
+    assert found(2_000_000_000, 2).ok
+    four = found(2_000_000_000, 4)
+    assert not four.ok and four.found == "2.0 GB available in this container" and "4 workers" in four.wanted
+    assert four.advice.startswith("use --workers 3, ")
+    assert found(2_000_000_000, 3).ok
+    assert found(10_000_000, 1).advice.startswith("lower --tokens")
+
+
+def test_open_files(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, workers, ok in ((1024, 4, True), (100, 4, False), (100, 1, True), (None, 64, True)):
+        monkeypatch.setattr(machine, "open_file_limit", lambda limit=limit: limit)
+        check = open_files(needs(recipe, workers))
+        assert check.ok is ok
+        assert check.advice == ("" if ok else "ulimit -n 1024")
+
+
+def test_sizes() -> None:
+    assert [size(n) for n in (0, 999_999, 1_000_000, 178_100_000_000, 2 * 10**12)] == [
+        "0 bytes", "999,999 bytes", "1.0 MB", "178.1 GB", "2.0 TB",
+    ]  # fmt: skip

@@ -1,0 +1,218 @@
+"""An exported folder is the trained model: the same logits and loss, and generation that the cache does not change."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+safetensors = pytest.importorskip("safetensors.torch")
+
+from click.testing import CliRunner  # noqa: E402
+
+from gpts_data.cli.main import cli  # noqa: E402
+from gpts_data.mixer.format.mix import Mix  # noqa: E402
+from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError  # noqa: E402
+from gpts_data.validation.model.export import export_model  # noqa: E402
+from gpts_data.validation.model.model import GPTS, GPTSConfig  # noqa: E402
+from gpts_data.validation.training.lr_schedule import Schedule  # noqa: E402
+from gpts_data.validation.training.smoke import smoke_train  # noqa: E402
+
+TINY = GPTSConfig(width=32, layers=2, heads=4, kv_heads=2, head_dim=8, ffn=64)
+GREEDY = {"max_new_tokens": 30, "do_sample": False, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
+CARD = {"max_new_tokens": 30, "do_sample": True, "temperature": 0.8, "top_p": 0.95, "repetition_penalty": 1.1,
+        "no_repeat_ngram_size": 4}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One thread, as in test_model.py; and transformers' copies of the code go into a folder of this test's."""
+    from transformers import dynamic_module_utils
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def run(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose weights are far from the initial ones, so that attention attends and no two logits are near."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    smoke_train(mix, out, Schedule(steps=1, batch=2), device="cpu", config=TINY)
+    weights = safetensors.load_file(out / "model.safetensors")
+    torch.manual_seed(0)
+    for weight in weights.values():
+        torch.nn.init.normal_(weight, mean=1.0 if weight.dim() == 1 else 0.0, std=0.2)
+    safetensors.save_file(weights, out / "model.safetensors")
+    return out
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exports") / "gpt-s"
+    export_model(run, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def ours(run: Path) -> GPTS:
+    model = GPTS(GPTSConfig(**json.loads((run / "config.json").read_text())))
+    model.load_state_dict(safetensors.load_file(run / "model.safetensors"))
+    return model
+
+
+@pytest.fixture(scope="module")
+def theirs(exported: Path) -> Any:
+    return load(exported)
+
+
+def load(folder: Path, **options: Any) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, **options)
+
+
+def some_ids(*shape: int) -> Any:
+    return torch.randint(1, 400, shape, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_usage_of_the_card_runs_alone_and_offline(exported: Path, tmp_path: Path) -> None:
+    """In a process of its own, in the folder, without this package."""
+    code = re.search(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.S)
+    assert code is not None
+    check = "import sys; assert not [name for name in sys.modules if name.startswith('gpts_data')]; print(model.dtype)"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code[1]}\n{check}"],
+        cwd=exported, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("The water cycle begins")
+    assert done.stdout.endswith("torch.bfloat16\n")
+
+
+@torch.no_grad()
+def test_logits_and_loss_are_those_of_the_trained_model(ours: GPTS, theirs: Any) -> None:
+    ids = some_ids(3, 64)
+    out = theirs(ids, labels=ids)
+    assert torch.equal(out.logits, ours(ids))
+    assert out.loss.item() == pytest.approx(ours.loss(ids).item(), rel=1e-6)
+    assert torch.equal(theirs(ids, attention_mask=torch.ones_like(ids), use_cache=False).logits, out.logits)
+    assert theirs(ids, return_dict=False)[0].shape == (3, 64, 400)
+    assert sum(weight.numel() for weight in theirs.parameters()) == ours.parameter_count()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pieces", [[1] * 20, [7, 1, 12], [19, 1]])
+def test_logits_with_the_cache_are_those_without(theirs: Any, pieces: list[int]) -> None:
+    ids, cache, found = some_ids(2, 20), None, []
+    for piece in ids.split(pieces, dim=1):
+        out = theirs(piece, past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+        found.append(out.logits)
+    torch.testing.assert_close(torch.cat(found, 1), theirs(ids, use_cache=False).logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", [GREEDY, CARD, {**GREEDY, "num_beams": 3}, {**GREEDY, "max_new_tokens": 90}])
+def test_generation_with_the_cache_is_that_without(theirs: Any, how: dict[str, Any]) -> None:
+    """The last one goes on beyond the context of 64."""
+    ids = some_ids(2, 9)
+    made = []
+    for use_cache in (True, False):
+        torch.manual_seed(5)
+        mask = torch.ones_like(ids)
+        made.append(theirs.generate(ids, attention_mask=mask, use_cache=use_cache, **how))
+    assert torch.equal(*made)
+    assert made[0].shape[1] > 9
+
+
+@torch.no_grad()
+def test_padding_on_either_side_changes_nothing(theirs: Any) -> None:
+    ids = some_ids(1, 10)
+    alone = theirs(ids).logits
+    for pad, own in (((4, 0), slice(4, None)), ((0, 4), slice(0, 10))):
+        padded = torch.nn.functional.pad(ids, pad)
+        mask = torch.nn.functional.pad(torch.ones_like(ids), pad)
+        both = torch.cat((padded, some_ids(1, 14)))
+        logits = theirs(both, attention_mask=torch.cat((mask, torch.ones(1, 14, dtype=torch.long)))).logits
+        assert logits.isfinite().all()
+        torch.testing.assert_close(logits[:1, own], alone, rtol=1e-4, atol=1e-5)
+    padded = torch.nn.functional.pad(ids, (4, 0))
+    mask = torch.nn.functional.pad(torch.ones_like(ids), (4, 0))
+    made = theirs.generate(padded, attention_mask=mask, **GREEDY)[:, 4:]
+    assert torch.equal(made, theirs.generate(ids, attention_mask=torch.ones_like(ids), **GREEDY))
+
+
+@torch.no_grad()
+def test_bfloat16_is_near(exported: Path, theirs: Any) -> None:
+    half, ids = load(exported, dtype=torch.bfloat16), some_ids(2, 64)
+    found, expected = half(ids).logits, theirs(ids).logits
+    assert found.dtype == torch.bfloat16
+    assert (found.float() - expected).abs().mean() < 0.03 * expected.std()  # bfloat16 keeps 8 bits
+
+
+@torch.no_grad()
+def test_saved_and_loaded_again_or_made_anew(theirs: Any, tmp_path: Path) -> None:
+    ids = some_ids(2, 64)
+    theirs.save_pretrained(tmp_path / "again")
+    assert torch.equal(load(tmp_path / "again")(ids).logits, theirs(ids).logits)
+    fresh = transformers.AutoModelForCausalLM.from_config(theirs.config, trust_remote_code=True)
+    assert fresh.model.norm.weight.eq(1).all()
+    assert fresh.model.layers[0].mlp.down_proj.weight.std().item() == pytest.approx(0.02 / 4**0.5, rel=0.1)
+
+
+def test_its_gradients_are_those_of_the_trained_model(ours: GPTS, theirs: Any) -> None:
+    ids = some_ids(2, 64)
+    theirs(ids, labels=ids).loss.backward()
+    ours.loss(ids).backward()
+    for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_the_folder(run: Path, exported: Path, mix: Mix, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["export-model", str(run), "--out", str(tmp_path / "b"), "--json"])
+    assert done.exit_code == 0
+    facts = json.loads(done.stdout)
+    assert facts["mix_root_digest"] == mix.manifest["root_digest"]
+    assert facts["files"] == sorted(path.name for path in exported.iterdir())
+    for path in exported.iterdir():
+        assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
+    card = (exported / "README.md").read_text()
+    assert mix.manifest["root_digest"] in card and mix.manifest["tokenizer"]["digest"] in card
+    assert all(f"| {name} (files)" in card for name in mix.sources)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(exported, trust_remote_code=True)
+    assert tokenizer.eos_token_id == mix.eos_id == load(exported).config.eos_token_id
+    assert export_model(run, exported)["files"] == facts["files"]  # over an earlier export
+
+
+def test_what_cannot_be_exported(run: Path, mix: Mix, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no result.json there; expected a finished run: gpts-data smoke-train"):
+        export_model(mix.path, tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/diary.txt").write_text("dear diary")
+    with pytest.raises(ForeignFolderError, match="holds something else"):
+        export_model(run, tmp_path / "mine")
+    with pytest.raises(ForeignFolderError, match="a file; expected a folder"):
+        export_model(run, tmp_path / "mine/diary.txt")
+
+
+@pytest.mark.parametrize("edit", [{"layers": 3}, {"width": 64}, {"depth": 1}, {"vocab_size": 401}])
+def test_weights_that_do_not_fit(run: Path, tmp_path: Path, edit: dict[str, int]) -> None:
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    sizes = json.loads((run / "config.json").read_text())
+    (tmp_path / "run/config.json").write_text(json.dumps({**sizes, **edit}))
+    with pytest.raises(DataError, match="do not fit"):
+        export_model(tmp_path / "run", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,218 @@
+"""GPT-S against a slow reference written from the formulas, and what must hold exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gpts_data.validation.model import model as module  # noqa: E402
+from gpts_data.validation.model.model import GPTS, GPTSConfig  # noqa: E402
+
+SMALL = GPTSConfig(vocab_size=50, width=24, layers=2, heads=6, kv_heads=2, head_dim=8, ffn=40, context=32)
+Weights = dict[str, np.ndarray]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """These matrices are too small to share; two threads on a busy machine (load 4) took 78 s for 0.8 s of work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def random_model(config: GPTSConfig) -> GPTS:
+    """Far from the initial weights: attention that attends, and norms that are not all ones."""
+    torch.manual_seed(0)
+    model = GPTS(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, mean=1.0 if parameter.dim() == 1 else 0.0, std=0.2)
+    return model
+
+
+# The reference: float64, one position, one head and one pair at a time.
+
+
+def naive_logits(ids: list[int], weights: Weights, config: GPTSConfig) -> np.ndarray:
+    """(T,) ids -> (T, V) logits."""
+    embedding = weights["embed_tokens.weight"]
+    stream = [embedding[i].copy() for i in ids]
+    for number in range(config.layers):
+        layer = {
+            name.removeprefix(f"layers.{number}."): weight
+            for name, weight in weights.items()
+            if name.startswith(f"layers.{number}.")
+        }
+        normed = [naive_norm(x, layer["input_layernorm.weight"], config) for x in stream]
+        for x, update in zip(stream, naive_attention(normed, layer, config), strict=True):
+            x += update
+        for x in stream:
+            x += naive_swiglu(naive_norm(x, layer["post_attention_layernorm.weight"], config), layer)
+    return np.array([embedding @ naive_norm(x, weights["norm.weight"], config) for x in stream])
+
+
+def naive_norm(x: np.ndarray, weight: np.ndarray, config: GPTSConfig) -> np.ndarray:
+    return x / math.sqrt(sum(a * a for a in x) / len(x) + config.norm_eps) * weight
+
+
+def naive_swiglu(x: np.ndarray, layer: Weights) -> np.ndarray:
+    gate, up = layer["mlp.gate_proj.weight"] @ x, layer["mlp.up_proj.weight"] @ x
+    return layer["mlp.down_proj.weight"] @ np.array([g / (1 + math.exp(-g)) * u for g, u in zip(gate, up, strict=True)])
+
+
+def naive_rope(x: np.ndarray, position: int, theta: float) -> np.ndarray:
+    """Pair i is (x[i], x[i + D/2]), a plane turned by position / theta^(2i/D)."""
+    turned, half = x.copy(), len(x) // 2
+    for i in range(half):
+        angle = position * theta ** (-2 * i / len(x))
+        turned[i] = x[i] * math.cos(angle) - x[i + half] * math.sin(angle)
+        turned[i + half] = x[i] * math.sin(angle) + x[i + half] * math.cos(angle)
+    return turned
+
+
+def naive_attention(normed: list[np.ndarray], layer: Weights, config: GPTSConfig) -> list[np.ndarray]:
+    dim, group = config.head_dim, config.heads // config.kv_heads
+    outputs = []
+    for t in range(len(normed)):
+        heads = []
+        for head in range(config.heads):
+            own, shared = slice(head * dim, (head + 1) * dim), slice(head // group * dim, (head // group + 1) * dim)
+            query = naive_rope(layer["self_attn.q_proj.weight"][own] @ normed[t], t, config.rope_theta)
+            keys = [naive_rope(layer["self_attn.k_proj.weight"][shared] @ normed[j], j, config.rope_theta)
+                    for j in range(t + 1)]  # fmt: skip
+            values = [layer["self_attn.v_proj.weight"][shared] @ normed[j] for j in range(t + 1)]
+            scores = np.array([math.exp(query @ key / math.sqrt(dim)) for key in keys])
+            y = sum(share * value for share, value in zip(scores / scores.sum(), values, strict=True))
+            u = values[t] / max(math.sqrt(values[t] @ values[t]), 1e-6)
+            heads.append(y - (y @ u) * u)
+        outputs.append(layer["self_attn.o_proj.weight"] @ np.concatenate(heads))
+    return outputs
+
+
+@pytest.mark.parametrize(("config", "length"), [(SMALL, 12), (replace(SMALL, kv_heads=6), 5), (GPTSConfig(), 6)])
+def test_equals_the_naive_reference(config: GPTSConfig, length: int) -> None:
+    model = random_model(config)
+    if config == GPTSConfig():  # wide sums: 0.2 would give logits in the hundreds, where float32 ends before 1e-5
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(0.2 if parameter.dim() == 2 else 1.0)
+    ids = torch.randint(config.vocab_size, (2, length))
+    weights = {name: weight.double().numpy() for name, weight in model.state_dict().items()}
+    with torch.no_grad():
+        found = model(ids).numpy()
+    for row, expected in zip(found, (naive_logits(line, weights, config) for line in ids.tolist()), strict=True):
+        np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-5)
+        assert expected.std() > 0.1  # else the comparison would show nothing
+
+
+def test_without_exclusion_it_is_transformers_llama(monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.setattr(module, "exclude", lambda mixed, value: mixed)
+    model = random_model(SMALL)
+    config = transformers.LlamaConfig(
+        vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=8,
+        intermediate_size=40, max_position_embeddings=32, rms_norm_eps=1e-6, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 2500.0},
+    )  # fmt: skip
+    llama = transformers.LlamaForCausalLM(config).eval()
+    llama.model.load_state_dict(model.state_dict())
+    ids = torch.randint(50, (2, 32))
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids), llama(ids).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_parameters() -> None:
+    model = GPTS(GPTSConfig())
+    assert model.parameter_count() == 5_158_464
+    assert sum(weight.numel() for weight in model.state_dict().values()) == 5_158_464  # no buffer is saved
+    assert not [name for name, _ in model.named_parameters() if "bias" in name]
+
+
+def test_initial_weights() -> None:
+    torch.manual_seed(0)
+    layer = GPTS(GPTSConfig()).layers[0]
+    assert layer.self_attn.q_proj.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert layer.self_attn.o_proj.weight.std().item() == pytest.approx(0.02 / 18**0.5, rel=0.02)
+    assert layer.mlp.down_proj.weight.std().item() == pytest.approx(0.02 / 18**0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("length", [32, 17])
+def test_no_logit_sees_the_future(length: int) -> None:
+    model = random_model(SMALL)
+    ids = torch.randint(50, (2, length))
+    with torch.no_grad():
+        before = model(ids)
+        for t in (1, 5, length - 1):
+            changed = ids.clone()
+            changed[:, t] = (ids[:, t] + 1) % 50
+            after = model(changed)
+            assert torch.equal(before[:, :t], after[:, :t])
+            assert not torch.equal(before[:, t:], after[:, t:])
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_attention_is_orthogonal_to_the_own_value_and_zero_at_position_0(autocast: bool) -> None:
+    attention = random_model(GPTSConfig(layers=1)).layers[0].self_attn
+    seen = {}
+    attention.v_proj.register_forward_hook(lambda _module, _inputs, out: seen.update(value=out))
+    attention.o_proj.register_forward_pre_hook(lambda _module, inputs: seen.update(heads=inputs[0]))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        cos, sin = module.rotation(torch.arange(512), 32, 2500.0)
+        attention(torch.randn(2, 512, 192), cos, sin)
+    assert seen["heads"].dtype == (torch.bfloat16 if autocast else torch.float32)
+    heads = seen["heads"].float().view(2, 512, 6, 32)
+    value = seen["value"].float().view(2, 512, 2, 32).repeat_interleave(3, dim=2)  # head h has KV head h // 3
+    assert torch.equal(heads[:, 0], torch.zeros(2, 6, 32))
+    along = (heads * torch.nn.functional.normalize(value, dim=-1)).sum(-1).abs().max()
+    assert along < value.norm(dim=-1).max() * (1e-2 if autocast else 1e-6)  # bfloat16 keeps 8 bits of the result
+
+
+def test_exclusion_of_a_zero_value_is_no_exclusion() -> None:
+    mixed = torch.randn(1, 6, 3, 8)
+    assert torch.equal(module.exclude(mixed, torch.zeros(1, 2, 3, 8)), mixed)
+
+
+def test_initial_loss_is_that_of_a_guess() -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        loss = GPTS(GPTSConfig()).loss(torch.randint(4096, (4, 512)))
+    assert loss.item() == pytest.approx(math.log(4096), abs=0.05)
+
+
+def test_loss_is_the_mean_over_the_next_tokens() -> None:
+    model = random_model(SMALL)
+    ids = torch.randint(50, (3, 9))
+    with torch.no_grad():
+        shares = model(ids).double().log_softmax(-1)
+        nats = [-shares[b, t, ids[b, t + 1]].item() for b in range(3) for t in range(8)]
+        assert model.loss(ids).item() == pytest.approx(sum(nats) / len(nats), rel=1e-5)
+
+
+def test_overfits_one_batch() -> None:
+    torch.manual_seed(0)
+    model = GPTS(replace(SMALL, width=48, ffn=96))
+    ids = torch.randint(50, (4, 32))
+    ids[:, 0] = torch.arange(4)  # rows that begin alike could not be told apart
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(300):
+        loss = model.loss(ids)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss.item() < 0.1:
+            return
+    pytest.fail(f"the loss is still {loss.item():.3f}")
+
+
+def test_compiles_as_one_graph() -> None:
+    model = random_model(SMALL)
+    ids = torch.randint(50, (2, 16))
+    compiled = torch.compile(model.loss, backend="eager", fullgraph=True)
+    assert compiled(ids).item() == pytest.approx(model.loss(ids).item(), rel=1e-6)

@@ -1,0 +1,207 @@
+"""One trainer: micro-batches and processes change nothing, and a run that was killed ends as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+safetensors = pytest.importorskip("safetensors.torch")
+
+from gpts_data.mixer.format.mix import Mix  # noqa: E402
+from gpts_data.mixer.format.training_order import Order  # noqa: E402
+from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError  # noqa: E402
+from gpts_data.validation.model.model import GPTS  # noqa: E402
+from gpts_data.validation.training.device import Processes  # noqa: E402
+from gpts_data.validation.training.lr_schedule import Schedule, published  # noqa: E402
+from gpts_data.validation.training.trainer import Trainer  # noqa: E402
+from tests.support.runs import TINY, WINDOW, log, losses, run  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+ROOT = Path(__file__).parent.parent.parent
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from gpts_data.mixer.format.mix import Mix
+from tests.support.runs import run
+folder, out, steps, micro = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+mix = Mix(folder, json.loads((folder / "manifest.json").read_text()))
+result = run(mix, out, steps, micro=micro, checkpoint_seconds=0, validate_every=7)
+print(f"processes {result.processes}\\n", end="")  # one write: two processes share the pipe
+"""
+FILES = ("model.safetensors", "config.json", "run.json", "curves.svg")
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after(step: int):  # type: ignore[no-untyped-def]
+    """As a kill between two steps: the line is in the log, the checkpoint not yet written."""
+
+    def progress(line, *_: object) -> None:  # type: ignore[no-untyped-def]
+        if line.step == step:
+            raise Stopped
+
+    return progress
+
+
+def environment() -> dict[str, str]:
+    paths = [str(ROOT), *(path for path in sys.path if path)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+
+
+def same_run(one: Path, other: Path) -> None:
+    assert log(one) == log(other)  # losses to the bit
+    for name in FILES:
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+    results = [json.loads((run / "result.json").read_text()) for run in (one, other)]
+    assert all(result.pop("tokens_per_second") > 0 for result in results)
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(("stops", "seconds"), [((1, 2, 13, 29), 0), ((17,), 1e9)])
+def test_stopped_and_gone_on_is_one_run(patterned: Mix, tmp_path: Path, stops: tuple[int, ...], seconds: float) -> None:
+    """With a checkpoint behind every step, and with none at all."""
+    run(patterned, tmp_path / "whole", 30, validate_every=7)
+    for stop in stops:
+        with pytest.raises(Stopped):
+            run(patterned, tmp_path / "parts", 30, validate_every=7, checkpoint_seconds=seconds,
+                progress=stop_after(stop))  # fmt: skip
+    folders = [path.name for path in (tmp_path / "parts").glob("checkpoints/*")]
+    assert folders == ([] if seconds else ["step-00000028"])
+    steps: list[int] = []
+    run(patterned, tmp_path / "parts", 30, validate_every=7, progress=lambda line, *_: steps.append(line.step))
+    assert steps[0] == (1 if seconds else 29)
+    same_run(tmp_path / "whole", tmp_path / "parts")
+    assert not (tmp_path / "parts/checkpoints").exists()
+
+
+def test_killed_and_gone_on_is_one_run(patterned: Mix, tmp_path: Path) -> None:
+    run(patterned, tmp_path / "whole", 80, validate_every=7)
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", SCRIPT, str(patterned.path), str(out), "80", "8"]
+    process = subprocess.Popen(command, env=environment(), cwd=tmp_path)
+    while process.poll() is None and not ((out / "log.jsonl").exists() and len(log_lines(out)) > 20):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (out / "result.json").exists()
+    steps: list[int] = []
+    run(patterned, out, 80, validate_every=7, progress=lambda line, *_: steps.append(line.step))
+    assert steps[0] > 15
+    same_run(tmp_path / "whole", out)
+
+
+def log_lines(out: Path) -> list[bytes]:
+    return (out / "log.jsonl").read_bytes().splitlines()
+
+
+def test_two_processes_train_as_one(patterned: Mix, tmp_path: Path) -> None:
+    """By torchrun, gloo on CPUs; two passes a process, so that gradients are exchanged with the last one only."""
+    run(patterned, tmp_path / "one", 20, validate_every=7)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = [str(tmp_path / "script.py"), str(patterned.path), str(tmp_path / "two"), "20", "2"]
+    done = subprocess.run(
+        [*torchrun, *arguments], env=environment(), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["processes 2"] * 2
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+    assert json.loads((tmp_path / "two/result.json").read_text())["tokens"] == 20 * 8 * WINDOW
+
+
+@pytest.mark.parametrize("micro", [1, 3, 4])
+def test_micro_batches_add_up(patterned: Mix, tmp_path: Path, micro: int) -> None:
+    """3 does not divide 8: passes of 2."""
+    run(patterned, tmp_path / "whole", 10)
+    run(patterned, tmp_path / "parts", 10, micro=micro)
+    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+
+
+def test_validated_every_so_often_and_at_the_end(patterned: Mix, tmp_path: Path) -> None:
+    result = run(patterned, tmp_path / "run", 20, validate_every=8)
+    bits = {line["step"]: line["validation_bits_per_byte"] for line in log(tmp_path / "run")
+            if "validation_bits_per_byte" in line}  # fmt: skip
+    assert list(bits) == [8, 16, 20]
+    assert bits[20] == result.validation_bits_per_byte
+    assert bits[8]["web"] > bits[20]["web"] and bits[8]["books"] is None
+    run(patterned, tmp_path / "blind", 20)
+    assert losses(tmp_path / "blind") == losses(tmp_path / "run")  # to look changes nothing
+
+
+def test_a_finished_run_is_only_read(patterned: Mix, tmp_path: Path) -> None:
+    first = run(patterned, tmp_path / "run", 5)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    assert run(patterned, tmp_path / "run", 5) == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
+def test_another_run_does_not_go_into_the_folder(patterned: Mix, tmp_path: Path) -> None:
+    run(patterned, tmp_path / "run", 5)
+    with pytest.raises(ForeignFolderError, match="another run: seed 0, not 1; choose another folder with --out"):
+        run(patterned, tmp_path / "run", 5, seed=1)
+    with pytest.raises(ForeignFolderError, match="another run: schedule .*'steps': 5.*, not .*'steps': 6"):
+        run(patterned, tmp_path / "run", 6)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("a year of work")
+    with pytest.raises(ForeignFolderError, match="holds something else"):
+        run(patterned, tmp_path / "mine", 5)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "place.json", "log.jsonl"])
+def test_a_damaged_checkpoint(patterned: Mix, tmp_path: Path, name: str) -> None:
+    with pytest.raises(Stopped):
+        run(patterned, tmp_path / "run", 30, checkpoint_seconds=0, progress=stop_after(9))
+    (path,) = (tmp_path / "run").rglob(name)
+    path.write_bytes(path.read_bytes()[:100] if name != "place.json" else b"{}")
+    with pytest.raises(DataError, match="to begin anew"):
+        run(patterned, tmp_path / "run", 30)
+
+
+def test_the_published_schedule(patterned: Mix) -> None:
+    preset = Mix(Path("preset"), {"windows": 48_828_125, "recipe": {"window": 512}})
+    assert published(preset) == Schedule(95_367, 512, "1-sqrt")
+    assert published(preset, 10, "linear") == Schedule(10, 512, "linear")
+    rates = Schedule(95_367, 512)
+    assert (rates.rate(0), rates.rate(1_499), rates.rate(66_756)) == (2.5e-3 / 1500, 2.5e-3, 2.5e-3)
+    assert 0 < rates.rate(95_366) < 1e-7
+    assert published(Mix(Path("other"), {"windows": 10_000, "recipe": {"window": 384}})) == Schedule(14, 682)
+    with pytest.raises(UsageError, match="300 windows, an update of the published recipe wants 8,192"):
+        published(patterned)
+
+
+def test_an_update_takes_the_windows_of_its_step(patterned: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step k of processes 0 and 1 together: windows 8 k .. 8 k + 8, each once."""
+    seen: list[np.ndarray] = []
+    read = Order.read
+    monkeypatch.setattr(Order, "read", lambda *at: seen.append(read(*at)) or read(*at))
+    model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
+    trainers = [Trainer(model, patterned, Schedule(9, 8), Processes(0, 1, torch.device("cpu")), micro=2)]
+    for rank in range(2):
+        part = Trainer(model, patterned, Schedule(9, 8), Processes(0, 1, torch.device("cpu")), micro=2)
+        part.at, part.passes = Processes(rank, 2, torch.device("cpu")), 2
+        trainers.append(part)
+    for trainer in trainers:
+        trainer.step = 3
+        trainer._gradients()
+    windows = np.concatenate([patterned.shard(0), patterned.shard(1)])[24:32]
+    assert np.array_equal(np.concatenate(seen[:4]), windows) and np.array_equal(np.concatenate(seen[4:]), windows)
+
+
+def test_a_batch_that_processes_cannot_share(patterned: Mix) -> None:
+    model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
+    with pytest.raises(UsageError, match="a batch of 8 windows for 3 processes"):
+        Trainer(model, patterned, Schedule(9, 8), Processes(0, 3, torch.device("cpu")), micro=2)

@@ -1,0 +1,1 @@
+"""Checks that this machine can do a build before it begins."""

@@ -1,0 +1,1 @@
+"""The GPT-S model and its export as a transformers model."""

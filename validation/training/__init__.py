@@ -1,0 +1,1 @@
+"""The bundled GPT-S trainer."""
