@@ -44,10 +44,14 @@ def main(folder: Path, every: int, rounds: int, only: str | None) -> None:
         print(json.dumps({"ours": _ours, "datatrove": _datatrove, "prepare": _prepare}[only](folder, every, rounds)))
         return
     ours, theirs, whole = (_fresh(folder, every, rounds, part) for part in ("ours", "datatrove", "prepare"))
-    print(f"{platform.machine()}, Python {platform.python_version()}, datatrove {version('datatrove')}, "
-          f"spacy {version('spacy')}, numba {version('numba')}")  # fmt: skip
-    print(f"{ours['documents']:,} documents, {ours['bytes'] / 1e6:.1f} MB; datatrove {theirs['documents']:,}, "
-          f"{theirs['bytes'] / 1e6:.1f} MB\n")  # fmt: skip
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, datatrove {version('datatrove')}, "
+        f"spacy {version('spacy')}, numba {version('numba')}"
+    )
+    print(
+        f"{ours['documents']:,} documents, {ours['bytes'] / 1e6:.1f} MB; datatrove {theirs['documents']:,}, "
+        f"{theirs['bytes'] / 1e6:.1f} MB\n"
+    )
     chain = theirs["bytes"] / theirs["seconds"]["chain"] / 1e6
     print(f"| the three filters in a row | MB/s | x datatrove |\n|---|---:|---:|\n| datatrove | {chain:.2f} | 1 |")
     for name in ("first pass", "again"):

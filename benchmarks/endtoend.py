@@ -116,8 +116,9 @@ def write_recipe(folder: Path, n_bytes: int) -> None:
     recipe = folder / "recipe.toml"
     recipe.write_text(RECIPE.format(tokens=n_bytes * 9 // 10))
     ours("train-tokenizer", "--recipe", str(recipe), "--out", str(folder / "tokenizer"))
-    refused = ours("build-mix", "--recipe", str(recipe), "--tokenizer", str(folder / "tokenizer"), "--out",
-                   str(folder / "probe"))  # fmt: skip
+    refused = ours(
+        "build-mix", "--recipe", str(recipe), "--tokenizer", str(folder / "tokenizer"), "--out", str(folder / "probe")
+    )
     found = FOUND.search(refused.stderr)
     if found is None:
         raise click.ClickException(f"no count of tokens in: {refused.stderr[-300:]}")
@@ -137,16 +138,39 @@ def timed(name: str, folder: Path, workers: int, libraries: Path | None, dolma: 
     command = [sys.executable, "-m", "benchmarks.endtoend", str(folder), f"--workers={workers}", f"--row={name}"]
     if name == "gpts-data":
         command = [
-            *PROGRAM, "build-mix", "--recipe", str(folder / "recipe.toml"), "--tokenizer", str(folder / "tokenizer"),
-            "--out", str(folder / "gpts-data-out"), "--workers", str(workers),
-        ]  # fmt: skip
+            *PROGRAM,
+            "build-mix",
+            "--recipe",
+            str(folder / "recipe.toml"),
+            "--tokenizer",
+            str(folder / "tokenizer"),
+            "--out",
+            str(folder / "gpts-data-out"),
+            "--workers",
+            str(workers),
+        ]
     if name == "dolma":
         files = [str(path) for path in sorted((folder / "lines").iterdir())]
         command = [
-            str(dolma), "-m", "dolma.cli", "tokens", "--documents", *files, "--destination", str(folder / "dolma-out"),
-            "--tokenizer.name_or_path", str(older(folder)), "--tokenizer.eos_token_id", "0",
-            "--tokenizer.pad_token_id", "0", "--processes", str(workers), "--dtype", "uint16",
-        ]  # fmt: skip
+            str(dolma),
+            "-m",
+            "dolma.cli",
+            "tokens",
+            "--documents",
+            *files,
+            "--destination",
+            str(folder / "dolma-out"),
+            "--tokenizer.name_or_path",
+            str(older(folder)),
+            "--tokenizer.eos_token_id",
+            "0",
+            "--tokenizer.pad_token_id",
+            "0",
+            "--processes",
+            str(workers),
+            "--dtype",
+            "uint16",
+        ]
     paths = [str(libraries)] * bool(libraries) + [os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "HF_HUB_OFFLINE": "1"}
     began = time.perf_counter()
@@ -197,10 +221,15 @@ def run_datatrove(folder: Path, workers: int) -> None:
         "minhash buckets": (buckets, [MinhashDedupBuckets(signatures, pairs, config=config)]),
         "minhash cluster": (1, [MinhashDedupCluster(pairs, removed, config=config)]),
         "minhash filter": (FILES, [JsonlReader(clean), MinhashDedupFilter(removed), JsonlWriter(kept)]),
-        "tokenize": (FILES, [JsonlReader(kept), DocumentTokenizer(tokens, tokenizer, str(out / "local"),
-                             eos_token="<|endoftext|>", seed=1)]),
+        "tokenize": (
+            FILES,
+            [
+                JsonlReader(kept),
+                DocumentTokenizer(tokens, tokenizer, str(out / "local"), eos_token="<|endoftext|>", seed=1),
+            ],
+        ),
         "merge": (1, [DocumentTokenizerMerger(tokens, str(out / "merged"), "merged", seed=1)]),
-    }  # fmt: skip
+    }
     for name, (tasks, pipeline) in stages.items():
         began = time.perf_counter()
         logs = str(out / "logs" / name)
@@ -221,8 +250,9 @@ def run_datasets(folder: Path, workers: int) -> None:
         ids = [*tokenizer.encode(example["text"], add_special_tokens=False).ids, end]
         return {"ids": ids, "len": len(ids)}
 
-    data = load_dataset("parquet", data_files=str(folder / "text" / "*.parquet"), split="train",
-                        cache_dir=str(folder / "cache"))  # fmt: skip
+    data = load_dataset(
+        "parquet", data_files=str(folder / "text" / "*.parquet"), split="train", cache_dir=str(folder / "cache")
+    )
     tokenized = data.map(process, remove_columns=data.column_names, num_proc=workers if workers > 1 else None)
     out = folder / "datasets-out"
     out.mkdir()

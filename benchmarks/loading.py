@@ -128,9 +128,14 @@ def make(home: Path, windows: int) -> None:
         shards.append({"file": f"shards/train-{len(shards):05}.bin", "windows": size})
         rng.integers(0, 4096, (size, WINDOW), "<u2").tofile(home / "mix" / str(shards[-1]["file"]))
     manifest = {
-        "root_digest": "0" * 64, "windows": windows, "shards": shards, "files": [], "sources": {},
-        "tokenizer": {"vocab_size": 4096, "eos_id": 0}, "recipe": {"window": WINDOW, "source": []},
-    }  # fmt: skip
+        "root_digest": "0" * 64,
+        "windows": windows,
+        "shards": shards,
+        "files": [],
+        "sources": {},
+        "tokenizer": {"vocab_size": 4096, "eos_id": 0},
+        "recipe": {"window": WINDOW, "source": []},
+    }
     (home / "mix/manifest.json").write_text(json.dumps(manifest))
 
 

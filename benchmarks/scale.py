@@ -107,10 +107,13 @@ def _write_unit(path: Path, lengths: np.ndarray, rng: np.random.Generator) -> No
             offsets = pa.array(np.concatenate([[0], np.cumsum(some)]).astype(np.int32))
             empty = pa.ListArray.from_arrays(pa.array([0] * (len(some) + 1), pa.int32()), pa.array([], pa.uint32()))
             columns = [
-                pa.array(names), pa.array([f"https://example.org/{name}" for name in names]),
-                pa.array(rng.integers(0, 2**63, len(some), dtype=np.uint64)), empty,
-                pa.array(some), pa.ListArray.from_arrays(offsets, ids),
-            ]  # fmt: skip
+                pa.array(names),
+                pa.array([f"https://example.org/{name}" for name in names]),
+                pa.array(rng.integers(0, 2**63, len(some), dtype=np.uint64)),
+                empty,
+                pa.array(some),
+                pa.ListArray.from_arrays(offsets, ids),
+            ]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=UNIT))
 
 

@@ -60,9 +60,11 @@ def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bo
 @mix_argument
 @click.option("--window", type=int, metavar="N", help="Show window N of the training order, decoded.")
 @click.option(
-    "--html", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    "--html",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
     help="Write a report to look at: one file, no network.",
-)  # fmt: skip
+)
 @click.option(
     "--run", metavar="RUN", type=click.Path(path_type=Path), help="With --html: a run of smoke-train over it."
 )
@@ -125,9 +127,14 @@ def write_report(mix: Mix, html: Path, run: Path | None) -> None:
 @click.option("--document", metavar="ID", help="The other way: which windows a document is in.")
 @json_option
 def trace(
-    folder: Path, token: int | None, window: int | None, shard: int | None, row: int | None, document: str | None,
+    folder: Path,
+    token: int | None,
+    window: int | None,
+    shard: int | None,
+    row: int | None,
+    document: str | None,
     as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Tell where a token came from: source, document, url, unit, offset, text; or where a document went.
 
     Example: gpts-data trace mix --token 1000

@@ -15,9 +15,12 @@ NAMES = ("nanogpt", "llmc", "datatrove", "megatron", "parquet", "mds")  # of FOR
 @click.command()
 @mix_argument
 @click.option(
-    "--format", "name", required=True, type=click.Choice(NAMES),
+    "--format",
+    "name",
+    required=True,
+    type=click.Choice(NAMES),
     help="nanoGPT, llm.c, datatrove (nanotron), Megatron, parquet (datasets), MDS (MosaicML streaming).",
-)  # fmt: skip
+)
 @click.option("--out", required=True, metavar="PATH", type=click.Path(path_type=Path), help="The export's folder.")
 @json_option
 def export(folder: Path, name: str, out: Path, as_json: bool) -> None:

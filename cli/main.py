@@ -61,9 +61,20 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    demo, plan, doctor, train_tokenizer, tokenizer_report, build_mix, inspect, trace, verify, export, smoke_train,
-    export_model, evaluate,
-)  # fmt: skip
+    demo,
+    plan,
+    doctor,
+    train_tokenizer,
+    tokenizer_report,
+    build_mix,
+    inspect,
+    trace,
+    verify,
+    export,
+    smoke_train,
+    export_model,
+    evaluate,
+)
 for command in COMMANDS:
     command.params += verbosity_options()
     cli.add_command(command)

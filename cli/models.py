@@ -41,9 +41,11 @@ def export_model(run: Path, out: Path | None, as_json: bool) -> None:
 @run_argument
 @click.option("--tasks", default=",".join(TASKS), show_default=True, metavar="A,B", help="Some of them.")
 @click.option(
-    "--data", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Questions from files: NAME_SPLIT*.jsonl.gz.  [default: from the hub]",
-)  # fmt: skip
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of each task, for a quick look.")
 @json_option
 def evaluate(run: Path, tasks: str, data: Path | None, limit: int | None, as_json: bool) -> None:

@@ -57,9 +57,12 @@ class Place(click.Path):
 
 def recipe_option(command: Command) -> Command:
     return click.option(
-        "--recipe", default="gpt-s-5m", show_default=True, metavar="NAME|FILE",
+        "--recipe",
+        default="gpt-s-5m",
+        show_default=True,
+        metavar="NAME|FILE",
         help="A preset (gpt-s-5m, sample) or a TOML file.",
-    )(command)  # fmt: skip
+    )(command)
 
 
 def workers_options(command: Command) -> Command:
@@ -69,16 +72,23 @@ def workers_options(command: Command) -> Command:
 
 def workers_option(command: Command) -> Command:
     return click.option(
-        "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+        "--workers",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
         help="Processes on this machine; the result does not depend on it.",
-    )(command)  # fmt: skip
+    )(command)
 
 
 def patience_option(command: Command) -> Command:
     return click.option(
-        "--patience", type=Duration(), default="1h", show_default=True, metavar="TIME",
+        "--patience",
+        type=Duration(),
+        default="1h",
+        show_default=True,
+        metavar="TIME",
         help="How long a source that does not answer is asked again before giving up (exit 4, resumable).",
-    )(command)  # fmt: skip
+    )(command)
 
 
 def json_option(command: Command) -> Command:

@@ -44,9 +44,13 @@ def plan(recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, 
     wanted, folder = open_recipe(recipe, tokens)
     with progress() as showing:
         found = estimate(
-            wanted, folder, workers=workers, tokenizer=tokenizer, progress=showing,
+            wanted,
+            folder,
+            workers=workers,
+            tokenizer=tokenizer,
+            progress=showing,
             patience=Patience(patience, stall=min(patience, Patience.stall)),
-        )  # fmt: skip
+        )
     if as_json:
         print_json(found)
     else:
@@ -66,22 +70,28 @@ def show(wanted: Recipe, found: Estimate) -> None:
     for source, one in found.sources.items():
         low, high = one.available_interval
         sources.add_row(
-            source, _short(one.tokens), _short(one.available_tokens), f"{_short(low)}, {_short(high)}",
-            f"{one.epochs:.0%}", size(one.download_bytes),
-        )  # fmt: skip
+            source,
+            _short(one.tokens),
+            _short(one.available_tokens),
+            f"{_short(low)}, {_short(high)}",
+            f"{one.epochs:.0%}",
+            size(one.download_bytes),
+        )
     console = Console()
     print_table(sources)
     stages = ", ".join(f"{stage} {size(n)}" for stage, n in found.disk.items() if n)
     for what, value in (
         ("to read", ", ".join(f"{key} {size(one.read_bytes)}" for key, one in found.sources.items())),
         ("in the mix", ", ".join(f"{key} {one.documents_estimate:,} documents" for key, one in found.sources.items())),
-        ("dropped", ", ".join(f"{key} {_dropped(one.kept_share, one.duplicate_share)}" for key, one in
-                              found.sources.items())),
+        (
+            "dropped",
+            ", ".join(f"{key} {_dropped(one.kept_share, one.duplicate_share)}" for key, one in found.sources.items()),
+        ),
         ("requests", f"{sum(one.requests for one in found.sources.values()):,} to the hub"),
         ("disk", f"{size(found.disk_bytes)} at the peak: {stages}"),
         ("memory", f"{size(found.memory_bytes)}, {size(found.dedup_bytes)} of it for dedup"),
         ("processor", f"{_time(found.cpu_seconds)} in all; {_time(found.seconds)} with {found.workers} worker(s)"),
-    ):  # fmt: skip
+    ):
         console.print(f" {what:<10} {value}", highlight=False, soft_wrap=True)
     for source, one in found.sources.items():
         if one.epochs > most_epochs[source]:

@@ -23,9 +23,14 @@ def show_mix(facts: dict[str, Any]) -> None:
     )
     for name, source in facts["sources"].items():
         mix.add_row(
-            name, f"{source['wanted']:.2%}", f"{source['share']:.3%}", f"{source['windows']:,}",
-            f"{source['tokens']:,}", f"{source['documents']:,}", f"{source['validation']['documents']:,}",
-        )  # fmt: skip
+            name,
+            f"{source['wanted']:.2%}",
+            f"{source['share']:.3%}",
+            f"{source['windows']:,}",
+            f"{source['tokens']:,}",
+            f"{source['documents']:,}",
+            f"{source['validation']['documents']:,}",
+        )
     console = Console()
     print_table(mix)
     for name, source in facts["sources"].items():
@@ -48,9 +53,12 @@ def show_training(result: dict[str, Any]) -> None:
         ("", "loss before", "loss after", "unigram entropy", "tokens/s"),
     )
     table.add_row(
-        "nats a token", f"{result['first_loss']:.3f}", f"{result['last_loss']:.3f}",
-        f"{result['unigram_entropy']:.3f}", f"{result['tokens_per_second']:,.0f}",
-    )  # fmt: skip
+        "nats a token",
+        f"{result['first_loss']:.3f}",
+        f"{result['last_loss']:.3f}",
+        f"{result['unigram_entropy']:.3f}",
+        f"{result['tokens_per_second']:,.0f}",
+    )
     console = Console()
     print_table(table)
     for name, bits in result["validation_bits_per_byte"].items():

@@ -14,9 +14,12 @@ from gpts_data.cli.progress import progress
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @recipe_option
 @click.option(
-    "--beside", metavar="DIR", type=click.Path(path_type=Path), multiple=True,
+    "--beside",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    multiple=True,
     help="Another tokenizer, such as a local copy of GPT-2's, for its row in the table.",
-)  # fmt: skip
+)
 @click.option(
     "--picture", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Draw it, too: .svg, .png, .pdf."
 )

@@ -33,17 +33,25 @@ NAMED = 3  # files at most in one message
 @click.option("--out", metavar="RUN", type=click.Path(path_type=Path), help="Where the run goes.  [default: DIR-run]")
 @click.option("--recipe-schedule", is_flag=True, help="Train as GPT-S-5M was: 262,144 tokens an update.")
 @click.option(
-    "--decay", type=click.Choice(("1-sqrt", "linear")), default="1-sqrt", show_default=True,
+    "--decay",
+    type=click.Choice(("1-sqrt", "linear")),
+    default="1-sqrt",
+    show_default=True,
     help="How the rate falls in the last 30% of the steps.",
-)  # fmt: skip
+)
 @click.option(
-    "--micro-batch", type=click.IntRange(min=1), metavar="N",
+    "--micro-batch",
+    type=click.IntRange(min=1),
+    metavar="N",
     help="At most N windows in one pass through the model.  [default: 128 on a GPU, else 4]",
-)  # fmt: skip
+)
 @click.option(
-    "--validate-every", type=click.IntRange(min=0), default=0, metavar="N",
+    "--validate-every",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
     help="Bits per byte of held-out text every N steps.  [default: after the last]",
-)  # fmt: skip
+)
 @json_option
 def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -> None:
     """Train GPT-S for a few minutes on a mix; fails when the mix is not fit for it, or the model does not learn.
@@ -83,9 +91,16 @@ def need_training() -> None:
 
 
 def train(
-    folder: Path, run: Path, show: Any, *, steps: int | None = None, recipe_schedule: bool = False,
-    decay: Shape = "1-sqrt", micro_batch: int | None = None, validate_every: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    run: Path,
+    show: Any,
+    *,
+    steps: int | None = None,
+    recipe_schedule: bool = False,
+    decay: Shape = "1-sqrt",
+    micro_batch: int | None = None,
+    validate_every: int = 0,
+) -> dict[str, Any]:
     """smoke_train as plain values, on data that were looked at first.
 
     Raises `UsageError` when torch is not installed, `VerificationError` when the data cannot be learnt from.

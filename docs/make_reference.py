@@ -24,10 +24,16 @@ from gpts_data.tokenizer.train import Training
 from gpts_data.validation import api
 
 TABLES: dict[str, Any] = {
-    "(top)": Recipe, "[[source]]": RecipeSource, "[tokenizer]": Training, "[clean], [source.clean]": Clean,
-    "[dedup]": Dedup, "dedup.minhash": MinHash, "[decontaminate]": Decontaminate,
-    "[[decontaminate.benchmark]]": Benchmark, "[validation]": Validation,
-}  # fmt: skip
+    "(top)": Recipe,
+    "[[source]]": RecipeSource,
+    "[tokenizer]": Training,
+    "[clean], [source.clean]": Clean,
+    "[dedup]": Dedup,
+    "dedup.minhash": MinHash,
+    "[decontaminate]": Decontaminate,
+    "[[decontaminate.benchmark]]": Benchmark,
+    "[validation]": Validation,
+}
 BAR = r"\|"  # in a cell of a table
 
 
@@ -111,8 +117,11 @@ def methods(kind: type) -> Iterator[tuple[str, str]]:
 def _call(name: str, function: Any, between: str = ", ") -> str:
     """`name(a: int, b: str = ...) -> str`, without the quotes that annotations are kept in."""
     signature = inspect.signature(function)
-    taken = [p.replace(default=...) if callable(p.default) and p.default is not p.empty else p
-             for p in signature.parameters.values() if p.name != "self"]  # fmt: skip
+    taken = [
+        p.replace(default=...) if callable(p.default) and p.default is not p.empty else p
+        for p in signature.parameters.values()
+        if p.name != "self"
+    ]
     parts = [str(p).replace("Ellipsis", "...") for p in taken]
     keywords = next((i for i, p in enumerate(taken) if p.kind is p.KEYWORD_ONLY), None)
     if keywords is not None:

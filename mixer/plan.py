@@ -106,11 +106,24 @@ class Plan:
         """What a prepared unit is a function of: nothing of the mix, so another mix can use it too."""
         revision = self.listings[self.recipe.source.index(source)].revision
         return json_digest(
-            [FORMAT, VERSION, source.columns, source.id, source.url, source.max_document_bytes, source.at_least,
-             asdict(self.recipe.cleaning(source)), asdict(self.recipe.dedup), self.recipe.keep_dropped,
-             self.index_key() if self.index else None, tokenizer.digest,
-             unit.name, unit.file.size, unit.file.sha256 or revision]
-        )  # fmt: skip
+            [
+                FORMAT,
+                VERSION,
+                source.columns,
+                source.id,
+                source.url,
+                source.max_document_bytes,
+                source.at_least,
+                asdict(self.recipe.cleaning(source)),
+                asdict(self.recipe.dedup),
+                self.recipe.keep_dropped,
+                self.index_key() if self.index else None,
+                tokenizer.digest,
+                unit.name,
+                unit.file.size,
+                unit.file.sha256 or revision,
+            ]
+        )
 
 
 def listing_facts(listing: Listing) -> dict[str, Any]:
@@ -121,9 +134,15 @@ def listing_facts(listing: Listing) -> dict[str, Any]:
 
 
 def make_plan(
-    recipe: Recipe, recipe_folder: Path, folder: Path, given: Artifact | None, finished: str,
-    patience: Patience = Patience(), encoder: Choice = "fast", keep_units: Path | None = None,
-) -> Plan:  # fmt: skip
+    recipe: Recipe,
+    recipe_folder: Path,
+    folder: Path,
+    given: Artifact | None,
+    finished: str,
+    patience: Patience = Patience(),
+    encoder: Choice = "fast",
+    keep_units: Path | None = None,
+) -> Plan:
     """List the sources and check their columns; on a half-built folder, its own plan again.
 
     `finished` is the file whose presence means that the folder is done. Raises `RecipeError`, and `ForeignFolderError`

@@ -205,9 +205,7 @@ def parse_bytes(text: str | int | float) -> int:
     return parse_quantity(text, _BYTE_UNITS)
 
 
-_QUANTITIES = {
-    "tokens": parse_quantity, "sample": parse_bytes, "unit": parse_bytes, "max_document_bytes": parse_bytes
-}  # fmt: skip
+_QUANTITIES = {"tokens": parse_quantity, "sample": parse_bytes, "unit": parse_bytes, "max_document_bytes": parse_bytes}
 
 
 def parse(kind: Any, table: Mapping[str, Any], where: str) -> Any:

@@ -22,9 +22,13 @@ SAMPLE = 16_000_000  # bytes at most: 2 MB held out, where 10 MB more or less tr
 
 
 def fit(
-    folder: Path, recipe: Recipe, recipe_folder: Path, beside: Sequence[Path] = (), patience: Patience = Patience(),
+    folder: Path,
+    recipe: Recipe,
+    recipe_folder: Path,
+    beside: Sequence[Path] = (),
+    patience: Patience = Patience(),
     progress: Progress = lambda *_: None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The report of the tokenizer in `folder`, or of that in the mix `folder`, on a sample of the recipe's sources.
 
     Raises `UsageError` when there is no tokenizer, `DataError` when a source is too small to hold some text out.

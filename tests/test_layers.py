@@ -30,8 +30,20 @@ ROOMS = {
     "upath": ("pipelines/storage/paths.py",),
     "packaging": ("validation/doctor/packages.py",),
 }
-HEAVY = {"torch", "datasets", "dask", "distributed", "datatrove", "spacy", "transformers", "tokenizers", "fastokens",
-         "lm_eval", "s3fs", "upath"}  # fmt: skip
+HEAVY = {
+    "torch",
+    "datasets",
+    "dask",
+    "distributed",
+    "datatrove",
+    "spacy",
+    "transformers",
+    "tokenizers",
+    "fastokens",
+    "lm_eval",
+    "s3fs",
+    "upath",
+}
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 
 

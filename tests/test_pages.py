@@ -74,8 +74,19 @@ def test_the_recipes_shown_are_recipes(page: Path, tmp_path: Path) -> None:
 
 def test_every_reason_is_explained() -> None:
     text = (DOCS / "cleaning.md").read_text()
-    for reason in (*GOPHER_REASONS, *FINEWEB_REASONS, *REASONS, OVER_BUDGET_REASON, CONTAMINATED_REASON, NULL, NUL,
-                   OVERSIZED, EMPTY, TOO_SHORT, TOO_LONG):  # fmt: skip
+    for reason in (
+        *GOPHER_REASONS,
+        *FINEWEB_REASONS,
+        *REASONS,
+        OVER_BUDGET_REASON,
+        CONTAMINATED_REASON,
+        NULL,
+        NUL,
+        OVERSIZED,
+        EMPTY,
+        TOO_SHORT,
+        TOO_LONG,
+    ):
         assert f"`{reason}`" in text, reason
 
 

@@ -13,9 +13,7 @@ from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, w
 from gpts_data.tokenizer.vocabulary_files import rank_file, vocabulary
 
 END_OF_TEXT = "<|endoftext|>"
-FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.tiktoken", "vocabulary.txt"
-)  # fmt: skip
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.tiktoken", "vocabulary.txt")
 MAX_VOCABULARY = 1 << 16  # ids are stored as uint16
 
 

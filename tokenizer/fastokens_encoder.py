@@ -19,12 +19,26 @@ NAME = "fastokens"
 THREADS = "FASTOKENS_BPE_THREADS"  # read once, at the first text; RAYON_NUM_THREADS means nothing to it
 _PLANES = [chr(plane << 16 | low) for plane in range(17) for low in (0x21, 0x301, 0x4E00, 0xF600, 0xFFFD)]
 TRAPS = (
-    "", "\0", "a\0\0b", "  \t \n x  ", "\r\n\r\n \n", "don't DON'T we'll 'S 'ſ", "1234567890 １２３ ½Ⅷ",
-    "e\u0301 \u0301x \u200d", "naïve ﬁ Ǆ ß İ", "漢字かな 한국어", "\ufeff\ufffe\uffff", "<|", "endoftext|>",
-    " " * 300, "ab" * 300, "!?" * 300,
+    "",
+    "\0",
+    "a\0\0b",
+    "  \t \n x  ",
+    "\r\n\r\n \n",
+    "don't DON'T we'll 'S 'ſ",
+    "1234567890 １２３ ½Ⅷ",
+    "e\u0301 \u0301x \u200d",
+    "naïve ﬁ Ǆ ß İ",
+    "漢字かな 한국어",
+    "\ufeff\ufffe\uffff",
+    "<|",
+    "endoftext|>",
+    " " * 300,
+    "ab" * 300,
+    "!?" * 300,
     "The quick brown fox; jumps_over 12 lazy-dogs.\n\tif (x >= 10) { return y; }\n",
-    "".join(_PLANES), " ".join(_PLANES),
-)  # fmt: skip
+    "".join(_PLANES),
+    " ".join(_PLANES),
+)
 
 Ids = Callable[[str], list[int]]
 

@@ -125,9 +125,13 @@ def draw(piece: Piece) -> dict[str, Any]:
 
 
 def train(
-    pieces: Sequence[Piece], training: Training, context: int, engine: Engine, folder: Path,
+    pieces: Sequence[Piece],
+    training: Training,
+    context: int,
+    engine: Engine,
+    folder: Path,
     progress: Progress = lambda *_: None,
-) -> Trained:  # fmt: skip
+) -> Trained:
     """Draw the sample, learn the merges and write the artifact into `folder`.
 
     Raises `ShortSourceError` when the sample is too small for the vocabulary.

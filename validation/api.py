@@ -31,8 +31,17 @@ from gpts_data.validation.verify import Problem
 from gpts_data.validation.verify import verify as problems_of
 
 __all__ = [
-    "Built", "Estimate", "Mix", "Problem", "Recipe", "SourceEstimate", "build_mix", "open_mix", "plan", "verify",
-]  # fmt: skip
+    "Built",
+    "Estimate",
+    "Mix",
+    "Problem",
+    "Recipe",
+    "SourceEstimate",
+    "build_mix",
+    "open_mix",
+    "plan",
+    "verify",
+]
 
 PRESETS = Path(str(files("gpts_data.cli"))) / "presets"
 
@@ -49,10 +58,17 @@ def plan(
 
 
 def build_mix(
-    recipe: str | Path | Recipe, out: str | Path, *, tokens: int | None = None, tokenizer: str | Path | None = None,
-    workers: int = 1, scheduler: str | None = None, keep_units: str | Path | None = None,
-    keep_dropped: int | None = None, progress: Progress = lambda *_: None,
-) -> Built:  # fmt: skip
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    *,
+    tokens: int | None = None,
+    tokenizer: str | Path | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    keep_units: str | Path | None = None,
+    keep_dropped: int | None = None,
+    progress: Progress = lambda *_: None,
+) -> Built:
     """Build a mix, or go on with one; a finished one is left as it is. The bytes do not depend on workers or scheduler.
 
     `Built.manifest` is the manifest, `Built.fresh` whether anything was done.
@@ -60,14 +76,18 @@ def build_mix(
     wanted, folder = find_recipe(recipe, tokens)
     wanted = wanted if keep_dropped is None else replace(wanted, keep_dropped=keep_dropped)
     return build(
-        wanted, folder, place(out), tokenizer=place(tokenizer) if tokenizer else None, workers=workers,
-        scheduler=scheduler, keep_units=place(keep_units) if keep_units else None, progress=progress,
-    )  # fmt: skip
+        wanted,
+        folder,
+        place(out),
+        tokenizer=place(tokenizer) if tokenizer else None,
+        workers=workers,
+        scheduler=scheduler,
+        keep_units=place(keep_units) if keep_units else None,
+        progress=progress,
+    )
 
 
-def verify(
-    path: str | Path, *, quick: bool = False, workers: int = 1, scheduler: str | None = None
-) -> list[Problem]:  # fmt: skip
+def verify(path: str | Path, *, quick: bool = False, workers: int = 1, scheduler: str | None = None) -> list[Problem]:
     """What is not as the manifest says; empty when the mix is whole. `quick` compares names and sizes only."""
     with open_engine(workers, scheduler) as engine:
         return problems_of(place(path), quick=quick, engine=engine)

@@ -70,9 +70,14 @@ class Evaluation:
 
 
 def evaluate(
-    run: Path, tasks: Sequence[str] = TASKS, *, data: Path | None = None, limit: int | None = None,
-    device: str | None = None, batch_size: int = 32,
-) -> Evaluation:  # fmt: skip
+    run: Path,
+    tasks: Sequence[str] = TASKS,
+    *,
+    data: Path | None = None,
+    limit: int | None = None,
+    device: str | None = None,
+    batch_size: int = 32,
+) -> Evaluation:
     """Score a run or an exported model, zero-shot. `limit`: only the first questions of each task (BLiMP: paradigm).
 
     bfloat16 on a GPU, as on the card, float32 on a CPU. Raises `UsageError` for unknown tasks and missing files.

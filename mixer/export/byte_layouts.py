@@ -133,10 +133,15 @@ def _mds_columns(rows: Rows) -> bytes:
 def _mds_facts(rows: Rows) -> dict[str, Any]:
     """What shard and index both say. A fixed shape needs no length before each sample."""
     return {
-        "column_encodings": [f"ndarray:uint16:{rows.size}"], "column_names": ["tokens"],
-        "column_sizes": [rows.size * 2], "compression": None, "format": "mds", "hashes": [], "size_limit": None,
+        "column_encodings": [f"ndarray:uint16:{rows.size}"],
+        "column_names": ["tokens"],
+        "column_sizes": [rows.size * 2],
+        "compression": None,
+        "format": "mds",
+        "hashes": [],
+        "size_limit": None,
         "version": 2,
-    }  # fmt: skip
+    }
 
 
 def mds_entry(rows: Rows, name: str) -> dict[str, Any]:

@@ -101,11 +101,14 @@ def parquet(mix: Mix) -> list[Piece]:
     """
     splits = (("train", train(mix)), ("validation", validation(mix)))
     return [
-        Piece(f"data/{name}-{i:05}-of-{len(split):05}.parquet", rows.windows,
-              partial(byte_layouts.parquet, rows=rows, names=mix.sources, eos_id=mix.eos_id))
+        Piece(
+            f"data/{name}-{i:05}-of-{len(split):05}.parquet",
+            rows.windows,
+            partial(byte_layouts.parquet, rows=rows, names=mix.sources, eos_id=mix.eos_id),
+        )
         for name, split in splits
         for i, rows in enumerate(split)
-    ]  # fmt: skip
+    ]
 
 
 def mds(mix: Mix) -> list[Piece]:
@@ -126,8 +129,13 @@ def mds(mix: Mix) -> list[Piece]:
 
 
 FORMATS: dict[str, Callable[[Mix], list[Piece]]] = {
-    "nanogpt": nanogpt, "llmc": llmc, "datatrove": datatrove, "megatron": megatron, "parquet": parquet, "mds": mds,
-}  # fmt: skip
+    "nanogpt": nanogpt,
+    "llmc": llmc,
+    "datatrove": datatrove,
+    "megatron": megatron,
+    "parquet": parquet,
+    "mds": mds,
+}
 
 
 def _tokenizer(mix: Mix) -> list[Path]:

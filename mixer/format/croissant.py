@@ -18,16 +18,27 @@ _TERMS = (
     "subField transform"
 )
 CONTEXT: dict[str, Any] = {
-    "@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/", "dct": "http://purl.org/dc/terms/",
-    "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
-    "conformsTo": "dct:conformsTo", "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "examples": {"@id": "cr:examples", "@type": "@json"},
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "dct": "http://purl.org/dc/terms/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
     **{term: f"cr:{term}" for term in _TERMS.split()},
-}  # fmt: skip
+}
 FORMATS = {
-    ".bin": "application/octet-stream", ".npy": "application/octet-stream", ".parquet": "application/x-parquet",
-    ".json": "application/json", ".jsonl": "application/jsonlines", ".md": "text/markdown", ".txt": "text/plain",
-}  # fmt: skip
+    ".bin": "application/octet-stream",
+    ".npy": "application/octet-stream",
+    ".parquet": "application/x-parquet",
+    ".json": "application/json",
+    ".jsonl": "application/jsonlines",
+    ".md": "text/markdown",
+    ".txt": "text/plain",
+}
 COLUMNS = {
     "id": ("sc:Text", "The document's id in its source."),
     "url": ("sc:Text", "Where it was found."),
@@ -60,10 +71,14 @@ def croissant(content: dict[str, Any], files: Sequence[dict[str, Any]]) -> dict[
 def _object(file: dict[str, Any]) -> dict[str, Any]:
     suffix = "." + file["file"].rpartition(".")[2]
     return {
-        "@type": "cr:FileObject", "@id": file["file"], "name": file["file"], "contentUrl": file["file"],
-        "contentSize": f"{file['bytes']} B", "sha256": file["sha256"],
+        "@type": "cr:FileObject",
+        "@id": file["file"],
+        "name": file["file"],
+        "contentUrl": file["file"],
+        "contentSize": f"{file['bytes']} B",
+        "sha256": file["sha256"],
         "encodingFormat": FORMATS.get(suffix, "application/octet-stream"),
-    }  # fmt: skip
+    }
 
 
 def _tables(source: str, files: Sequence[dict[str, Any]]) -> list[str]:
@@ -74,24 +89,33 @@ def _tables(source: str, files: Sequence[dict[str, Any]]) -> list[str]:
 def _file_sets(sources: Sequence[str], files: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
-            "@type": "cr:FileSet", "@id": f"documents-{name}", "name": f"documents-{name}",
-            "encodingFormat": FORMATS[".parquet"], "includes": f"documents/{name}/*.parquet",
+            "@type": "cr:FileSet",
+            "@id": f"documents-{name}",
+            "name": f"documents-{name}",
+            "encodingFormat": FORMATS[".parquet"],
+            "includes": f"documents/{name}/*.parquet",
         }
         for name in sources
         if _tables(name, files)
-    ]  # fmt: skip
+    ]
 
 
 def _records(source: str) -> dict[str, Any]:
     name = f"{source}-documents"
     return {
-        "@type": "cr:RecordSet", "@id": name, "name": name,
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
         "description": f"The documents of {source}, in the order of its stream.",
         "field": [
             {
-                "@type": "cr:Field", "@id": f"{name}/{column}", "name": column, "description": text, "dataType": kind,
+                "@type": "cr:Field",
+                "@id": f"{name}/{column}",
+                "name": column,
+                "description": text,
+                "dataType": kind,
                 "source": {"fileSet": {"@id": f"documents-{source}"}, "extract": {"column": column}},
             }
             for column, (kind, text) in COLUMNS.items()
         ],
-    }  # fmt: skip
+    }

@@ -92,9 +92,15 @@ def _whereabouts(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> 
     number = mix.sources.index(source)
     places = () if held_out else tuple(_places(mix, number, row["start"], row["start"] + row["tokens"]))
     return Whereabouts(
-        source, row["id"], row["url"], row["unit"], mix.manifest["sources"][source]["revision"], row["tokens"],
-        held_out, places,
-    )  # fmt: skip
+        source,
+        row["id"],
+        row["url"],
+        row["unit"],
+        mix.manifest["sources"][source]["revision"],
+        row["tokens"],
+        held_out,
+        places,
+    )
 
 
 def _places(mix: Mix, source: int, start: int, stop: int) -> Iterator[Place]:

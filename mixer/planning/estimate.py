@@ -99,9 +99,14 @@ class Estimate:
 
 
 def estimate(
-    recipe: Recipe, recipe_folder: Path, *, workers: int = 1, tokenizer: Path | None = None,
-    patience: Patience = Patience(), progress: Progress = lambda *_: None,
-) -> Estimate:  # fmt: skip
+    recipe: Recipe,
+    recipe_folder: Path,
+    *,
+    workers: int = 1,
+    tokenizer: Path | None = None,
+    patience: Patience = Patience(),
+    progress: Progress = lambda *_: None,
+) -> Estimate:
     """What building `recipe` would take. Reads footers and a sample of each source; writes nothing.
 
     Raises `ShortSourceError` when sources cannot fill their shares even at the upper ends of their intervals, with what
@@ -120,9 +125,16 @@ def estimate(
     once = sum(min(one.tokens, one.available_tokens) for one in estimates)
     wanted, disk = needs(recipe, workers, once), disk_by_stage(recipe, once)
     return Estimate(
-        sum(recipe.windows), dict(zip(recipe.names, estimates, strict=True)), sum(disk.values()), disk,
-        wanted.memory_bytes, wanted.index_bytes, cpu + START_SECONDS * workers, cpu / workers + START_SECONDS, workers,
-    )  # fmt: skip
+        sum(recipe.windows),
+        dict(zip(recipe.names, estimates, strict=True)),
+        sum(disk.values()),
+        disk,
+        wanted.memory_bytes,
+        wanted.index_bytes,
+        cpu + START_SECONDS * workers,
+        cpu / workers + START_SECONDS,
+        workers,
+    )
 
 
 def _learning(recipe: Recipe, rates: Sequence[_Rate]) -> float:
@@ -234,10 +246,20 @@ def _source(recipe: Recipe, number: int, seen: Survey, rate: _Rate, access: Acce
     fetch = [fetched(source, unit, access) for unit in units[:LOOKED_AT]]
     scale = len(units) / max(len(fetch), 1)
     return SourceEstimate(
-        windows, tokens, rate.documents(units, tokens), available, interval, tokens / max(available, 1), len(units),
-        read_bytes, round(read), rate.kept, rate.duplicates, round(sum(b for b, _ in fetch) * scale),
+        windows,
+        tokens,
+        rate.documents(units, tokens),
+        available,
+        interval,
+        tokens / max(available, 1),
+        len(units),
+        read_bytes,
+        round(read),
+        rate.kept,
+        rate.duplicates,
+        round(sum(b for b, _ in fetch) * scale),
         round(sum(n for _, n in fetch) * scale),
-    )  # fmt: skip
+    )
 
 
 def _taken(seen: Survey, needed: int, rate: _Rate) -> list[Unit]:

@@ -103,9 +103,12 @@ def disk_by_stage(recipe: Recipe, text_tokens: int | None = None) -> dict[str, i
     shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
     mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out + documents * INDEX_DOCUMENT_BYTES
     return {
-        "sample": recipe.tokenizer.sample, "hub files": int(_kept(recipe)), "units": int(_unit_files(recipe, once)),
-        "cut": int(cut), "mix": int(mix),
-    }  # fmt: skip
+        "sample": recipe.tokenizer.sample,
+        "hub files": int(_kept(recipe)),
+        "units": int(_unit_files(recipe, once)),
+        "cut": int(cut),
+        "mix": int(mix),
+    }
 
 
 def _text_tokens(recipe: Recipe, text_tokens: int | None) -> int:

@@ -86,8 +86,10 @@ class Survey:
         """Bytes of text, and the pieces that speak for them: of what a build would read, of the rest."""
         if self.near == len(self.pieces):
             return [(self.text_bytes, range(self.near))]
-        return [(self.near_bytes, range(self.near)),
-                (self.text_bytes - self.near_bytes, range(self.near, len(self.pieces)))]  # fmt: skip
+        return [
+            (self.near_bytes, range(self.near)),
+            (self.text_bytes - self.near_bytes, range(self.near, len(self.pieces))),
+        ]
 
     @property
     def text_bytes(self) -> int:

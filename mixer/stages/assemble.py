@@ -51,15 +51,23 @@ def assemble(task: Shard) -> dict[str, Any]:
         file.write(tokens.data)
         facts = written(file)
     return write_receipt(
-        task.receipt, task.key, windows=len(order), **facts, sidecar=write_npy(task.sidecar, sidecar),
-        sources=np.bincount(order, minlength=len(task.cuts)).tolist(), highest_id=int(tokens.max()),
-    )  # fmt: skip
+        task.receipt,
+        task.key,
+        windows=len(order),
+        **facts,
+        sidecar=write_npy(task.sidecar, sidecar),
+        sources=np.bincount(order, minlength=len(task.cuts)).tolist(),
+        highest_id=int(tokens.max()),
+    )
 
 
 def _gather(
-    cuts: Sequence[Path], first_slot: int, positions: NDArray[np.integer],
-    tokens: NDArray[np.uint16], sidecar: NDArray[Any],
-) -> None:  # fmt: skip
+    cuts: Sequence[Path],
+    first_slot: int,
+    positions: NDArray[np.integer],
+    tokens: NDArray[np.uint16],
+    sidecar: NDArray[Any],
+) -> None:
     """Put a source's slots `first_slot..first_slot + len(positions)` where they belong; each cut file gives one run."""
 
     def read(path: Path) -> tuple[NDArray[Any], NDArray[np.uint16]]:

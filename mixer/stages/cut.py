@@ -87,9 +87,13 @@ def hold_out(task: HoldOut) -> dict[str, Any]:
         facts = written(file)
     table = _documents(task.parts, HELD_OUT, None)
     return write_receipt(
-        task.receipt, task.key, windows=n_windows, tokens=len(tokens), **facts,
+        task.receipt,
+        task.key,
+        windows=n_windows,
+        tokens=len(tokens),
+        **facts,
         documents=_write_documents(task.documents, table),
-    )  # fmt: skip
+    )
 
 
 def surviving_ids(part: Decided, code: int) -> Iterator[NDArray[np.uint16]]:
@@ -150,6 +154,8 @@ def _write_documents(path: Path, table: pa.Table) -> dict[str, Any]:
         facts = written(file)
     index = write_npy(path.with_suffix(SUFFIX), index_ids(table.column("id")))
     return {
-        "documents": table.num_rows, "start": table.column("start")[0].as_py(),
-        "index": index, **facts,
-    }  # fmt: skip
+        "documents": table.num_rows,
+        "start": table.column("start")[0].as_py(),
+        "index": index,
+        **facts,
+    }

@@ -67,9 +67,15 @@ class PreparedUnit:
 
 
 def decide(
-    sources: Sequence[Sequence[PreparedUnit]], dedup: Dedup, needed: Sequence[int], fraction: float, guard: Guard,
-    coder: Encoder, folder: Path, engine: Engine,
-) -> list[list[Decided]]:  # fmt: skip
+    sources: Sequence[Sequence[PreparedUnit]],
+    dedup: Dedup,
+    needed: Sequence[int],
+    fraction: float,
+    guard: Guard,
+    coder: Encoder,
+    folder: Path,
+    engine: Engine,
+) -> list[list[Decided]]:
     """Judge all documents prepared so far. `needed`: training tokens per source; `fraction`: held out for validation;
     `guard`: a new one, that has seen nothing; `coder`: of the units' ids; `folder`: for the index."""
     units = [unit for source in sources for unit in source]

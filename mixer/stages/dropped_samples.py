@@ -70,6 +70,8 @@ def load_shown(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _document(row: pa.RecordBatch, unit: str) -> dict[str, Any]:
     (values,) = row.to_pylist()
     return {
-        "id": values["place"] if values["id"] is None else values["id"], "url": values["url"], "unit": unit,
+        "id": values["place"] if values["id"] is None else values["id"],
+        "url": values["url"],
+        "unit": unit,
         "text": Shown.cut(values["text"]),
-    }  # fmt: skip
+    }

@@ -86,9 +86,19 @@ class Supply:
         path = self.plan.units / self.source.name / f"{key[:32]}.arrow"
         clean, dedup = self.plan.recipe.cleaning(self.source), self.plan.recipe.dedup
         return Prepare(
-            self.source, unit, clean, dedup, self.tokenizer.folder, self.tokenizer.digest, key, path, self.plan.access,
-            self.plan.encoder, self._benchmarks, self.plan.recipe.keep_dropped,
-        )  # fmt: skip
+            self.source,
+            unit,
+            clean,
+            dedup,
+            self.tokenizer.folder,
+            self.tokenizer.digest,
+            key,
+            path,
+            self.plan.access,
+            self.plan.encoder,
+            self._benchmarks,
+            self.plan.recipe.keep_dropped,
+        )
 
 
 def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tuple[list[Supply], list[list[Decided]]]:

@@ -98,10 +98,13 @@ def _texts(wanted: Decontaminate, listings: Sequence[Listing], access: Access) -
         for item in read_items(benchmark, listing, access):
             rows += [(number, item.place, text) for text in item.texts or [None]]  # type: ignore[list-item]
     numbers, items, texts = zip(*rows, strict=True) if rows else ((), (), ())
-    return pa.table({
-        "benchmark": pa.array(numbers, pa.uint32()), "item": pa.array(items, pa.string()),
-        "text": pa.array(texts, pa.large_string()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "benchmark": pa.array(numbers, pa.uint32()),
+            "item": pa.array(items, pa.string()),
+            "text": pa.array(texts, pa.large_string()),
+        }
+    )
 
 
 def _facts(wanted: Decontaminate, texts: pa.Table, ngrams: Ngrams) -> dict[str, Any]:

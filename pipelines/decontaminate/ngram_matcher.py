@@ -46,9 +46,12 @@ def cut(texts: pa.Array, n: int) -> Ngrams:
     buffers = spans(texts)
     room = int(_count(*buffers, letters(True), n))
     found = Ngrams(
-        np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32),
+        np.empty(room, np.uint64),
+        np.empty(room, np.uint64),
+        np.empty(room, np.uint32),
+        np.empty(room, np.uint32),
         np.empty(room, np.uint8),
-    )  # fmt: skip
+    )
     _cut(*buffers, letters(True), n, found.hashes, found.anchors, found.texts, found.starts, found.lengths)
     hashes, first = np.unique(found.hashes, return_index=True)  # the first of equal ones
     return Ngrams(hashes, found.anchors[first], found.texts[first], found.starts[first], found.lengths[first])

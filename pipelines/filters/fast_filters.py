@@ -67,9 +67,15 @@ class FastGopherRepetition(Twin, GopherRepetitionFilter):  # type: ignore[misc]
         fractions = [self.dup_para_frac, self.dup_para_char_frac, self.dup_line_frac, self.dup_line_char_frac]
         length = pc.utf8_length(texts).to_numpy().astype(np.int64)
         return judge_repetition(  # type: ignore[no-any-return]
-            *spans(texts), length, words.rows, words.starts, words.counts,
-            np.array([_most(limit) for limit in fractions]), *_pairs(self.top_n_grams), *_pairs(self.dup_n_grams),
-        )  # fmt: skip
+            *spans(texts),
+            length,
+            words.rows,
+            words.starts,
+            words.counts,
+            np.array([_most(limit) for limit in fractions]),
+            *_pairs(self.top_n_grams),
+            *_pairs(self.dup_n_grams),
+        )
 
 
 class FastGopherQuality(Twin, GopherQualityFilter):  # type: ignore[misc]
@@ -83,10 +89,19 @@ class FastGopherQuality(Twin, GopherQualityFilter):  # type: ignore[misc]
     def _limits(self) -> NDArray[np.float64]:
         symbols = _most(self.max_symbol_word_ratio)
         return np.array(
-            [_least(self.min_doc_words), _most(self.max_doc_words), _least(self.min_avg_word_length),
-             _most(self.max_avg_word_length), symbols, symbols, _most(self.max_bullet_lines_ratio),
-             _most(self.max_ellipsis_lines_ratio), _least(self.max_non_alpha_words_ratio), _least(self.min_stop_words)]
-        )  # fmt: skip
+            [
+                _least(self.min_doc_words),
+                _most(self.max_doc_words),
+                _least(self.min_avg_word_length),
+                _most(self.max_avg_word_length),
+                symbols,
+                symbols,
+                _most(self.max_bullet_lines_ratio),
+                _most(self.max_ellipsis_lines_ratio),
+                _least(self.max_non_alpha_words_ratio),
+                _least(self.min_stop_words),
+            ]
+        )
 
     @cached_property
     def _stop_words(self) -> NDArray[np.uint64]:
@@ -116,10 +131,16 @@ class FastFineWebQuality(Twin, FineWebQualityFilter):  # type: ignore[misc]
     def codes(self, texts: pa.Array, words: Words) -> NDArray[np.int64]:
         batch: Spans = spans(texts)
         return judge_fineweb(  # type: ignore[no-any-return]
-            *batch, words.counts, self._stop_characters, float(self.line_punct_thr), bool(self.line_punct_exclude_zero),
-            float(self.short_line_threshold), int(self.short_line_length), float(self.char_duplicates_ratio),
+            *batch,
+            words.counts,
+            self._stop_characters,
+            float(self.line_punct_thr),
+            bool(self.line_punct_exclude_zero),
+            float(self.short_line_threshold),
+            int(self.short_line_length),
+            float(self.char_duplicates_ratio),
             float(self.new_line_ratio),
-        )  # fmt: skip
+        )
 
 
 def _most(limit: float | None) -> float:

@@ -12,10 +12,17 @@ from gpts_data.pipelines.text.hashing import U0, skip_spaces, strip_end
 from gpts_data.pipelines.words.word_arrays import KINDS, LENGTH, hash_run
 
 GOPHER_REASONS = (
-    "gopher_short_doc", "gopher_long_doc", "gopher_below_avg_threshold", "gopher_above_avg_threshold",
-    "gopher_too_many_hashes", "gopher_too_many_ellipsis", "gopher_too_many_bullets", "gopher_too_many_end_ellipsis",
-    "gopher_below_alpha_threshold", "gopher_enough_stop_words",
-)  # fmt: skip
+    "gopher_short_doc",
+    "gopher_long_doc",
+    "gopher_below_avg_threshold",
+    "gopher_above_avg_threshold",
+    "gopher_too_many_hashes",
+    "gopher_too_many_ellipsis",
+    "gopher_too_many_bullets",
+    "gopher_too_many_end_ellipsis",
+    "gopher_below_alpha_threshold",
+    "gopher_enough_stop_words",
+)
 FINEWEB_REASONS = ("line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio")
 
 _HASH, _DOT, _DASH = ord("#"), ord("."), ord("-")

@@ -192,8 +192,7 @@ def _hub_errors(what: str) -> Iterator[None]:
             f"{what}: the hub has no such revision; if it once had, the dataset's history was rewritten, and a build "
             "begun at that commit cannot go on: use a new --out"
         ) from error
-    except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError,
-            FileNotFoundError) as error:  # fmt: skip
+    except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError, FileNotFoundError) as error:
         if passing := _passing(error):
             raise _unavailable(what, passing) from error
         raise RecipeError(

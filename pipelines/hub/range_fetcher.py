@@ -76,9 +76,14 @@ class Courier:
             self._open.pop(wanted.ticket, None)
 
     def list_files(
-        self, dataset: str, config: str | None, split: str, revision: str | None, patience: Patience,
+        self,
+        dataset: str,
+        config: str | None,
+        split: str,
+        revision: str | None,
+        patience: Patience,
         patterns: tuple[str, ...] = (),
-    ) -> Listed:  # fmt: skip
+    ) -> Listed:
         """`hub.list_files`, in the child, as often as it takes."""
         return patiently(patience, lambda: self._listing((dataset, config, split, revision, patterns), patience))
 

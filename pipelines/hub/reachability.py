@@ -22,8 +22,14 @@ SECONDS = 10.0
 AT_ONCE = 16
 
 GATED, MISSING, NO_REVISION, REFUSED, FORBIDDEN, BAD_NAME, SILENT = (
-    "gated", "not found", "no such revision", "token refused", "forbidden", "no dataset id", "no answer",
-)  # fmt: skip
+    "gated",
+    "not found",
+    "no such revision",
+    "token refused",
+    "forbidden",
+    "no dataset id",
+    "no answer",
+)
 
 Dataset = tuple[str, str | None]
 """Id and revision (None: the newest)."""

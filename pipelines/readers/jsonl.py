@@ -38,9 +38,14 @@ def columns(file: IO[bytes], name: str) -> set[str]:
 
 
 def read(
-    file: IO[bytes], name: str, start: int, stop: int, names: Names,
-    max_document_bytes: int = damage.MAX_DOCUMENT_BYTES, at_least: Mapping[str, float] = NO_SCORES,
-) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    file: IO[bytes],
+    name: str,
+    start: int,
+    stop: int,
+    names: Names,
+    max_document_bytes: int = damage.MAX_DOCUMENT_BYTES,
+    at_least: Mapping[str, float] = NO_SCORES,
+) -> Iterator[pa.RecordBatch]:
     """Lines that begin in bytes `start..stop` as batches of text, id, url, place, fault (see `sources.read`).
 
     Places count bytes of the uncompressed file; a compressed file is read whole. A line that can hold no text of

@@ -185,9 +185,11 @@ def upload(file: Path, path: Path) -> None:
     refused = (PermissionError, FileNotFoundError)  # no bucket, no right: another attempt would not help
     with store_errors(path):
         for attempt in Retrying(
-            stop=stop_after_attempt(ATTEMPTS), wait=wait_random_exponential(max=LONGEST_WAIT),
-            retry=retry_if_not_exception_type(refused), reraise=True,
-        ):  # fmt: skip
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(max=LONGEST_WAIT),
+            retry=retry_if_not_exception_type(refused),
+            reraise=True,
+        ):
             with attempt:
                 _store(path).put_file(str(file), _name(path))
 

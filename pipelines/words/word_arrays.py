@@ -82,9 +82,22 @@ def _split(  # type: ignore[no-untyped-def]
         rows[at, SUM], rows[at, INVERSE], rows[at, LENGTH] = U0, U1, U0
         starts[row] = at
         at, missing = _split_text(
-            data, offsets[row], offsets[row + 1], kinds_of, powers, rules, keys, masks,
-            long, rows, at, chars, cuts, unknown, missing,
-        )  # fmt: skip
+            data,
+            offsets[row],
+            offsets[row + 1],
+            kinds_of,
+            powers,
+            rules,
+            keys,
+            masks,
+            long,
+            rows,
+            at,
+            chars,
+            cuts,
+            unknown,
+            missing,
+        )
         counts[row] = at - starts[row]
         at += 1
     return at, missing

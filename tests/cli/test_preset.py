@@ -22,8 +22,10 @@ def test_the_preset_from_its_three_datasets(tmp_path: Path) -> None:
         manifest = json.loads((tmp_path / "mix/manifest.json").read_text())
         sources, contamination = manifest["sources"], manifest["decontamination"]
         assert {name: facts["windows"] for name, facts in sources.items()} == {
-            "fineweb-edu": 2148, "cosmopedia-v2": 1172, "fineweb-hq": 586
-        }  # fmt: skip
+            "fineweb-edu": 2148,
+            "cosmopedia-v2": 1172,
+            "fineweb-hq": 586,
+        }
         listed = [*sources.values(), *contamination["benchmarks"].values()]
         assert {facts["revision"] for facts in listed} == set(hub.heads.values())
         found = {name: (b["items"], b["searched"]) for name, b in contamination["benchmarks"].items()}

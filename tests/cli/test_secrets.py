@@ -68,8 +68,12 @@ def test_no_secret_in_output_or_files(hub: Hub, tmp_path: Path, name: str) -> No
     for command in COMMANDS if name in ("expired", "redirected") else COMMANDS[:3]:
         done = subprocess.run(
             [sys.executable, "-c", "from gpts_data.cli.main import cli; cli()", "--debug", *command],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         said += done.stdout + done.stderr
     hub.fault = None
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -14,8 +14,15 @@ from gpts_data.mixer.format.mix import Mix
 
 pytest.importorskip("torch")
 
-KEYS = {"parameters", "steps", "first_loss", "last_loss", "unigram_entropy", "tokens_per_second",
-        "validation_bits_per_byte"}  # fmt: skip
+KEYS = {
+    "parameters",
+    "steps",
+    "first_loss",
+    "last_loss",
+    "unigram_entropy",
+    "tokens_per_second",
+    "validation_bits_per_byte",
+}
 
 
 @pytest.fixture(autouse=True)

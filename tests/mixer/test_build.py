@@ -200,8 +200,10 @@ def damage(home: Path, folder: Path) -> None:
     notes.write_bytes(notes.read_bytes() + zstandard.compress(b'{"text": "cut"}\n')[:-2])
 
 
-DAMAGED = (('files = "corpus/books.jsonl"', 'files = "corpus/books.jsonl"\nmax_damaged = 2'),
-           ('files = "corpus/notes.jsonl.zst"', 'files = "corpus/notes.jsonl.zst"\nmax_damaged = 1'))  # fmt: skip
+DAMAGED = (
+    ('files = "corpus/books.jsonl"', 'files = "corpus/books.jsonl"\nmax_damaged = 2'),
+    ('files = "corpus/notes.jsonl.zst"', 'files = "corpus/notes.jsonl.zst"\nmax_damaged = 1'),
+)
 
 
 def test_damage_within_the_budget_is_in_the_waterfall(home: Path, write_recipe: WriteRecipe, tmp_path: Path) -> None:

@@ -32,19 +32,31 @@ def serve(folder: Path) -> Iterator[dict[str, str]]:
     names = "master", "volume", "filer", "s3"
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     command = [
-        str(weed()), "server", "-s3", f"-s3.config={folder / 's3.json'}", f"-dir={folder}", "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=0", "-master.volumeSizeLimitMB=64",
+        str(weed()),
+        "server",
+        "-s3",
+        f"-s3.config={folder / 's3.json'}",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-volume.max=0",
+        "-master.volumeSizeLimitMB=64",
         *(f"-{name}.port={port}" for name, port in ports.items()),
-    ]  # fmt: skip
+    ]
     with open(folder / "log", "wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
     try:
         address = f"http://127.0.0.1:{ports['s3']}"
         _wait(address, server)
         yield {
-            "AWS_ACCESS_KEY_ID": KEYS["accessKey"], "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"],
-            "AWS_ENDPOINT_URL": address, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-        }  # fmt: skip
+            "AWS_ACCESS_KEY_ID": KEYS["accessKey"],
+            "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"],
+            "AWS_ENDPOINT_URL": address,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
     finally:
         server.kill()
         server.wait()

@@ -70,8 +70,9 @@ def test_a_sound_hub(hub: Hub) -> None:
     assert ask(hub, file(hub), method="HEAD").headers["Content-Length"] == "600001"
     assert hub.served == {f"acme/toy/{hub.heads['acme/toy']}/a b.parquet": 2 * len(BODY) - 5}
     assert [(r.method, r.range, r.authorized) for r in hub.requests[1::2]] == [
-        ("GET", "bytes=5-", False), ("HEAD", None, False)
-    ]  # fmt: skip
+        ("GET", "bytes=5-", False),
+        ("HEAD", None, False),
+    ]
     assert hub.faulty == 0
 
 

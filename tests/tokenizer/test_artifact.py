@@ -109,8 +109,15 @@ Content = dict[str, Any]
 
 
 def token(content: str, id_: int, special: bool) -> Content:
-    return {"id": id_, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-            "special": special}  # fmt: skip
+    return {
+        "id": id_,
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": special,
+    }
 
 
 def without_end(content: Content) -> None:

@@ -159,8 +159,14 @@ def test_truncation_and_padding_saved_with_a_tokenizer_are_ignored(
     coder: Encoder, folder: Path, tmp_path: Path
 ) -> None:
     truncation = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
-    padding = {"strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,
-               "pad_type_id": 0, "pad_token": END_OF_TEXT}  # fmt: skip
+    padding = {
+        "strategy": {"Fixed": 64},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": END_OF_TEXT,
+    }
     other = Encoder(changed(folder, tmp_path / "other", truncation=truncation, padding=padding))
     texts = ["", "a", "a longer text than both"]
     assert [part.tolist() for part in other.encode(texts)] == [part.tolist() for part in coder.encode(texts)]

@@ -33,8 +33,19 @@ def test_a_digit_is_a_piece_of_its_own(text: str) -> None:
 
 def test_where_words_newlines_and_indentation_are_cut() -> None:
     assert cuts("He isn't (here).\n\n  The 42 men") == [
-        "He", " isn", "'t", " (", "here", ").\n\n", " ", " The", " ", "4", "2", " men"
-    ]  # fmt: skip
+        "He",
+        " isn",
+        "'t",
+        " (",
+        "here",
+        ").\n\n",
+        " ",
+        " The",
+        " ",
+        "4",
+        "2",
+        " men",
+    ]
 
 
 def test_equal_numbers_are_equal_ids_whatever_is_before_them() -> None:

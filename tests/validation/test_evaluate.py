@@ -37,15 +37,23 @@ def words(number: int, count: int) -> str:
 
 
 HELLASWAG: Rows = [
-    {"activity_label": "Cooking [step]", "ctx_a": f"A {words(i, 6)}.", "ctx_b": f"then {words(i + 1, 3)}",
-     "endings": [words(i + 2 + k, 3 + (i + k) % 5) for k in range(4)], "label": i % 4}
+    {
+        "activity_label": "Cooking [step]",
+        "ctx_a": f"A {words(i, 6)}.",
+        "ctx_b": f"then {words(i + 1, 3)}",
+        "endings": [words(i + 2 + k, 3 + (i + k) % 5) for k in range(4)],
+        "label": i % 4,
+    }
     for i in range(N)
-]  # fmt: skip
+]
 ARC: Rows = [
-    {"question": f"Which {words(i, 5)}?", "answerKey": "ABCD"[i % 4],
-     "choices": {"text": [words(i + k, 2 + (i + k) % 4) for k in range(4)], "label": list("ABCD")}}
+    {
+        "question": f"Which {words(i, 5)}?",
+        "answerKey": "ABCD"[i % 4],
+        "choices": {"text": [words(i + k, 2 + (i + k) % 4) for k in range(4)], "label": list("ABCD")},
+    }
     for i in range(N)
-]  # fmt: skip
+]
 PIQA: Rows = [{"goal": words(i, 7), "sol1": words(i + 3, 6), "sol2": words(i + 4, 8), "label": i % 2} for i in range(N)]
 ARITHMARK: Rows = [  # as in the original's schema: whole numbers beside fractions
     {"expression": f"{i} + -{i + 3} =", "options": [2 * i, -i, 2.75 + i, -5.5 * i], "answer_index": i % 4}
@@ -62,9 +70,12 @@ BLIMP: Rows = [
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evals")
     for name, rows in (
-        ("hellaswag_validation_20", HELLASWAG), ("arc_easy_test", ARC), ("piqa_validation", PIQA),
-        ("arithmark_standin", ARITHMARK), ("blimp", BLIMP),
-    ):  # fmt: skip
+        ("hellaswag_validation_20", HELLASWAG),
+        ("arc_easy_test", ARC),
+        ("piqa_validation", PIQA),
+        ("arithmark_standin", ARITHMARK),
+        ("blimp", BLIMP),
+    ):
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl.gz").write_bytes(gzip.compress(lines.encode(), mtime=0))
     return folder
@@ -110,16 +121,28 @@ def by_hand(likelihood: Callable[[str, str], float]) -> dict[str, float]:
         return best(nats) == answer
 
     tasks = {
-        "hellaswag": [right(f"Cooking : {row['ctx_a']} {row['ctx_b'].capitalize()}", row["endings"], row["label"], True)
-                      for row in HELLASWAG],
-        "arc_easy": [right(f"Question: {row['question']}\nAnswer:", row["choices"]["text"],
-                           "ABCD".index(row["answerKey"]), True) for row in ARC],
-        "piqa": [right(f"Question: {row['goal']}\nAnswer:", [row["sol1"], row["sol2"]], row["label"], True)
-                 for row in PIQA],
-        "arithmark": [right(row["expression"], [str(option).removesuffix(".0") for option in row["options"]],
-                            row["answer_index"], False) for row in ARITHMARK],
+        "hellaswag": [
+            right(f"Cooking : {row['ctx_a']} {row['ctx_b'].capitalize()}", row["endings"], row["label"], True)
+            for row in HELLASWAG
+        ],
+        "arc_easy": [
+            right(f"Question: {row['question']}\nAnswer:", row["choices"]["text"], "ABCD".index(row["answerKey"]), True)
+            for row in ARC
+        ],
+        "piqa": [
+            right(f"Question: {row['goal']}\nAnswer:", [row["sol1"], row["sol2"]], row["label"], True) for row in PIQA
+        ],
+        "arithmark": [
+            right(
+                row["expression"],
+                [str(option).removesuffix(".0") for option in row["options"]],
+                row["answer_index"],
+                False,
+            )
+            for row in ARITHMARK
+        ],
         "blimp": [likelihood("", row["sentence_good"]) > likelihood("", row["sentence_bad"]) for row in BLIMP],
-    }  # fmt: skip
+    }
     return {name: 100 * sum(rights) / len(rights) for name, rights in tasks.items()}
 
 
@@ -127,8 +150,12 @@ def test_scores_are_those_by_hand(run: Path, data: Path, likelihood: Callable[[s
     found = evaluate(run, data=data, device="cpu")
     assert {name: score.score for name, score in found.scores.items()} == pytest.approx(by_hand(likelihood))
     assert {name: score.questions for name, score in found.scores.items()} == {
-        "hellaswag": N, "arc_easy": N, "piqa": N, "arithmark": N, "blimp": 2 * N,
-    }  # fmt: skip
+        "hellaswag": N,
+        "arc_easy": N,
+        "piqa": N,
+        "arithmark": N,
+        "blimp": 2 * N,
+    }
     assert found.average == pytest.approx(sum(score.score for score in found.scores.values()) / 5)
     assert found.mix_root_digest == json.loads((run / "mix.json").read_text())["root_digest"]
     assert (found.dtype, found.device) == ("float32", "cpu")

@@ -29,8 +29,12 @@ from gpts_data.validation.model.model_card import CODE, model_card
 
 HERE = Path(__file__).parent
 SAMPLING = {  # GPT-S-5M's card: greedy, so small a model soon repeats itself
-    "do_sample": True, "temperature": 0.8, "top_p": 0.95, "repetition_penalty": 1.1, "no_repeat_ngram_size": 4,
-}  # fmt: skip
+    "do_sample": True,
+    "temperature": 0.8,
+    "top_p": 0.95,
+    "repetition_penalty": 1.1,
+    "no_repeat_ngram_size": 4,
+}
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class GPTS(nn.Module):
 
     def forward(
         self, ids: Tensor, positions: Tensor | None = None, mask: Tensor | None = None, cache: Any = None
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """ids (B, T) int64 -> logits (B, T, V), float32 or bfloat16.
 
         To go on from earlier ids: `cache`, whose `update(keys, values, layer)` returns those of all S positions so far
@@ -123,7 +123,7 @@ class Attention(nn.Module):
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None = None, extend: Extend | None = None
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """(B, T, W) -> (B, T, W). RoPE turns queries and keys only; the exclusion sees the value as it entered."""
         query, key, value = (self._heads(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)

@@ -26,11 +26,20 @@ class GPTSConfig(PreTrainedConfig):  # type: ignore[misc]
     keys_to_ignore_at_inference = ("past_key_values",)
 
     def __init__(
-        self, vocab_size: int = 4096, hidden_size: int = 192, num_hidden_layers: int = 9, num_attention_heads: int = 6,
-        num_key_value_heads: int = 2, head_dim: int = 32, intermediate_size: int = 672,
-        max_position_embeddings: int = 512, rope_theta: float = 2500.0, rms_norm_eps: float = 1e-6,
-        use_cache: bool = True, **others: Any,
-    ) -> None:  # fmt: skip
+        self,
+        vocab_size: int = 4096,
+        hidden_size: int = 192,
+        num_hidden_layers: int = 9,
+        num_attention_heads: int = 6,
+        num_key_value_heads: int = 2,
+        head_dim: int = 32,
+        intermediate_size: int = 672,
+        max_position_embeddings: int = 512,
+        rope_theta: float = 2500.0,
+        rms_norm_eps: float = 1e-6,
+        use_cache: bool = True,
+        **others: Any,
+    ) -> None:
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
@@ -47,10 +56,17 @@ class GPTSConfig(PreTrainedConfig):  # type: ignore[misc]
     @property
     def sizes(self) -> Sizes:
         return Sizes(
-            self.vocab_size, self.hidden_size, self.num_hidden_layers, self.num_attention_heads,
-            self.num_key_value_heads, self.head_dim, self.intermediate_size, self.max_position_embeddings,
-            self.rope_theta, self.rms_norm_eps,
-        )  # fmt: skip
+            self.vocab_size,
+            self.hidden_size,
+            self.num_hidden_layers,
+            self.num_attention_heads,
+            self.num_key_value_heads,
+            self.head_dim,
+            self.intermediate_size,
+            self.max_position_embeddings,
+            self.rope_theta,
+            self.rms_norm_eps,
+        )
 
 
 class GPTSForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -72,10 +88,16 @@ class GPTSForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             module.init_weights()
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None,
-        past_key_values: Any = None, labels: Tensor | None = None, use_cache: bool | None = None,
-        return_dict: bool | None = None, **others: Any,
-    ) -> Any:  # fmt: skip
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        return_dict: bool | None = None,
+        **others: Any,
+    ) -> Any:
         """input_ids (B, T), behind those in the cache -> logits (B, T, V); the loss, given labels (B, T).
 
         attention_mask (B, S): 0 for padding, over the cache's positions too. Labels are the ids themselves, -100 where

@@ -12,9 +12,19 @@ from gpts_data.pipelines.figures import figure_bytes
 from gpts_data.validation.training.log import Line
 
 COLOURS = (
-    "#3b8ec9", "#e08a3c", "#5fae71", "#ad74c2", "#c9a227", "#d0607a", "#7f8c9a", "#2f9c95", "#8a6d3b", "#6f7fd8",
-    "#b8b13f", "#c77f9e",
-)  # fmt: skip
+    "#3b8ec9",
+    "#e08a3c",
+    "#5fae71",
+    "#ad74c2",
+    "#c9a227",
+    "#d0607a",
+    "#7f8c9a",
+    "#2f9c95",
+    "#8a6d3b",
+    "#6f7fd8",
+    "#b8b13f",
+    "#c77f9e",
+)
 NAME = 18  # characters of a source's name in a legend
 SIZE = (5.4, 2.2)  # inches: its letters are 7 px on a phone and 14 px where there is room
 _INK = "#010203"  # replaced by the page's own colour

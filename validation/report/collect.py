@@ -70,7 +70,9 @@ def report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
     frequency = np.bincount(ids.ravel(), minlength=mix.vocab_size)
     order = np.argsort(-frequency, kind="stable")
     return Report(
-        mix, positions, counts,
+        mix,
+        positions,
+        counts,
         [np.concatenate([np.empty(0, np.uint32), *_document_tokens(mix, name)]) for name in mix.sources],
         [_bytes_per_token(mix, i, widths, seed) for i in range(len(mix.sources))],
         [(entry(coder, int(id)), int(frequency[id])) for id in order[:ENTRIES] if frequency[id]],
@@ -79,7 +81,7 @@ def report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
         [_shown(mix, coder, position) for position in _spread(mix.windows, SHOWN, seed)],
         {name: _dropped(mix, name) for name in mix.sources},
         _run(mix, run) if run else None,
-    )  # fmt: skip
+    )
 
 
 def prefixes(mix: Mix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -86,7 +86,7 @@ def flops_per_token(config: GPTSConfig, parameters: int) -> float:
 
 def model_flops_utilization(
     config: GPTSConfig, parameters: int, tokens_per_second: float, at: Processes
-) -> float | None:  # fmt: skip
+) -> float | None:
     """FLOP/s that the model needs / FLOP/s that the devices could do; None for a device whose peak is not known."""
     name = torch.cuda.get_device_name(at.device) if at.device.type == "cuda" else ""
     peak = next((flops for part, flops in PEAKS.items() if part in name), None)

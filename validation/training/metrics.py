@@ -51,9 +51,7 @@ VALIDATION_WINDOWS = 64  # per source: some 33,000 tokens, about 10 s on two cor
 
 
 @torch.inference_mode()
-def bits_per_byte(
-    model: GPTS, mix: Mix, source: str, id_bytes: NDArray[np.int64], batch_size: int
-) -> float | None:  # fmt: skip
+def bits_per_byte(model: GPTS, mix: Mix, source: str, id_bytes: NDArray[np.int64], batch_size: int) -> float | None:
     """Nats over all targets of the source's held-out windows / ln 2 / bytes of the targets; None without any byte."""
     windows = mix.validation(source)[:VALIDATION_WINDOWS].astype(np.int64)
     n_bytes = int(id_bytes[windows[:, 1:]].sum())  # the first id of a window is never a target

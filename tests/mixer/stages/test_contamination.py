@@ -125,9 +125,13 @@ def test_the_account(clean: Mix) -> None:
     first = facts["documents"][0]
     item = QUIZ[10 % 6]
     assert first == {
-        "source": "web", "unit": first["unit"], "document": "web-10", "benchmark": "quiz", "item": "quiz.jsonl:4",
+        "source": "web",
+        "unit": first["unit"],
+        "document": "web-10",
+        "benchmark": "quiz",
+        "item": "quiz.jsonl:4",
         "ngram": f"{item['question']} {item['answers'][0]}".removesuffix("."),
-    }  # fmt: skip
+    }
     assert verify(clean.path) == []
     assert inspect(clean)["decontamination"] == facts
     for fall in clean.manifest["waterfall"].values():

@@ -175,5 +175,8 @@ def test_a_text_shorter_than_an_ngram_has_no_bands(bands: NDArray[np.uint64]) ->
 
 def test_reasons_are_one_per_named_column_and_one_for_the_bands() -> None:
     assert [REASONS[column] for column in (TEXT, ID, URL, FIRST_BAND)] == [
-        "exact_duplicate", "id_duplicate", "url_duplicate", "near_duplicate"
-    ]  # fmt: skip
+        "exact_duplicate",
+        "id_duplicate",
+        "url_duplicate",
+        "near_duplicate",
+    ]

@@ -63,7 +63,7 @@ DEFECTS: dict[str, Defect] = {
     "emoji": lambda rng, lines: [line.replace(" ", " 🙂 👩\u200d👧 ", 3) for line in lines],
     "IS_ALPHA": lambda rng, lines: [line.replace(" ", " IS_ALPHA ", 1) for line in lines],
     "windows": lambda rng, lines: [line + "\r" for line in lines],
-}  # fmt: skip
+}
 HANDWRITTEN = [
     "a",
     ".",
@@ -189,7 +189,7 @@ def test_a_text_that_c4_empties_is_dropped_as_empty(then: tuple[str, ...]) -> No
         ("fineweb_quality", {"line_punct_thr": 0.99}, "One line that ends.\nAnother does not", "line_punct_ratio"),
         ("c4", {"min_num_sentences": 3}, "One two three. Four five six.", "too_few_sentences"),
     ],
-)  # fmt: skip
+)
 def test_thresholds_are_honoured(name: str, threshold: dict[str, Any], text: str, reason: str) -> None:
     clean = Clean((name,), {name: threshold})
     check_clean(clean)

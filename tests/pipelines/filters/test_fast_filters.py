@@ -56,20 +56,29 @@ def test_repetition(text: str, limits: list[float | None], top: float, dup: floa
 @given(text=TEXT, limit=LIMIT, other=LIMIT, n=st.integers(0, 9))
 def test_quality(text: str, limit: float, other: float, n: int) -> None:
     settings = {
-        "min_doc_words": n, "max_symbol_word_ratio": limit, "max_bullet_lines_ratio": other,
+        "min_doc_words": n,
+        "max_symbol_word_ratio": limit,
+        "max_bullet_lines_ratio": other,
         "min_avg_word_length": n % 4,
-        "max_ellipsis_lines_ratio": limit, "max_non_alpha_words_ratio": other, "min_stop_words": n % 3,
-        "max_avg_word_length": n, "stop_words": ["the", "to", "a", "x", "…"],
-    }  # fmt: skip
+        "max_ellipsis_lines_ratio": limit,
+        "max_non_alpha_words_ratio": other,
+        "min_stop_words": n % 3,
+        "max_avg_word_length": n,
+        "stop_words": ["the", "to", "a", "x", "…"],
+    }
     assert fast(FastGopherQuality(**settings), [text]) == verdicts(GopherQualityFilter(**settings), [text])
 
 
 @given(text=TEXT, limit=LIMIT, other=LIMIT, n=st.integers(0, 30), exclude=st.booleans())
 def test_fineweb(text: str, limit: float, other: float, n: int, exclude: bool) -> None:
     settings = {
-        "line_punct_thr": limit, "line_punct_exclude_zero": exclude, "short_line_thr": other, "short_line_length": n,
-        "char_duplicates_ratio": limit, "new_line_ratio": other,
-    }  # fmt: skip
+        "line_punct_thr": limit,
+        "line_punct_exclude_zero": exclude,
+        "short_line_thr": other,
+        "short_line_length": n,
+        "char_duplicates_ratio": limit,
+        "new_line_ratio": other,
+    }
     assert fast(FastFineWebQuality(**settings), [text]) == verdicts(FineWebQualityFilter(**settings), [text])
 
 

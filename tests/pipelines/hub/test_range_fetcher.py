@@ -107,8 +107,9 @@ def test_redirects_expire_and_the_token_stays_home(hub: Hub, monkeypatch: pytest
     mine.close()
     new = hub.requests[asked:]
     assert {(bool(r.host and r.host.startswith("localhost")), r.authorized) for r in new} == {
-        (True, False), (False, True)
-    }  # fmt: skip
+        (True, False),
+        (False, True),
+    }
 
 
 def test_an_outage_is_waited_out(hub: Hub) -> None:

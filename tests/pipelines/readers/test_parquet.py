@@ -126,8 +126,12 @@ def test_an_id_may_be_a_number_and_null() -> None:
 def test_one_column_may_serve_twice() -> None:
     content = written(pa.table({"text": ["a"], "url": ["u"]}))
     assert read(content, 0, 1, ("text", "url", "url"))[0] == {
-        "text": "a", "id": "u", "url": "u", "place": "a.parquet:0:0", "fault": None
-    }  # fmt: skip
+        "text": "a",
+        "id": "u",
+        "url": "u",
+        "place": "a.parquet:0:0",
+        "fault": None,
+    }
 
 
 def test_columns_by_name() -> None:

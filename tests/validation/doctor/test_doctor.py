@@ -188,5 +188,9 @@ def test_open_files(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sizes() -> None:
     assert [size(n) for n in (0, 999_999, 1_000_000, 178_100_000_000, 2 * 10**12)] == [
-        "0 bytes", "999,999 bytes", "1.0 MB", "178.1 GB", "2.0 TB",
-    ]  # fmt: skip
+        "0 bytes",
+        "999,999 bytes",
+        "1.0 MB",
+        "178.1 GB",
+        "2.0 TB",
+    ]

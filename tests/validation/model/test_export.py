@@ -29,8 +29,14 @@ from gpts_data.validation.training.smoke import smoke_train  # noqa: E402
 
 TINY = GPTSConfig(width=32, layers=2, heads=4, kv_heads=2, head_dim=8, ffn=64)
 GREEDY = {"max_new_tokens": 30, "do_sample": False, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
-CARD = {"max_new_tokens": 30, "do_sample": True, "temperature": 0.8, "top_p": 0.95, "repetition_penalty": 1.1,
-        "no_repeat_ngram_size": 4}  # fmt: skip
+CARD = {
+    "max_new_tokens": 30,
+    "do_sample": True,
+    "temperature": 0.8,
+    "top_p": 0.95,
+    "repetition_penalty": 1.1,
+    "no_repeat_ngram_size": 4,
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -94,8 +100,12 @@ def test_the_usage_of_the_card_runs_alone_and_offline(exported: Path, tmp_path: 
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", f"{code[1]}\n{check}"],
-        cwd=exported, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=exported,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("The water cycle begins")
     assert done.stdout.endswith("torch.bfloat16\n")

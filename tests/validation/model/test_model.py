@@ -85,8 +85,10 @@ def naive_attention(normed: list[np.ndarray], layer: Weights, config: GPTSConfig
         for head in range(config.heads):
             own, shared = slice(head * dim, (head + 1) * dim), slice(head // group * dim, (head // group + 1) * dim)
             query = naive_rope(layer["self_attn.q_proj.weight"][own] @ normed[t], t, config.rope_theta)
-            keys = [naive_rope(layer["self_attn.k_proj.weight"][shared] @ normed[j], j, config.rope_theta)
-                    for j in range(t + 1)]  # fmt: skip
+            keys = [
+                naive_rope(layer["self_attn.k_proj.weight"][shared] @ normed[j], j, config.rope_theta)
+                for j in range(t + 1)
+            ]
             values = [layer["self_attn.v_proj.weight"][shared] @ normed[j] for j in range(t + 1)]
             scores = np.array([math.exp(query @ key / math.sqrt(dim)) for key in keys])
             y = sum(share * value for share, value in zip(scores / scores.sum(), values, strict=True))
@@ -117,10 +119,18 @@ def test_without_exclusion_it_is_transformers_llama(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "exclude", lambda mixed, value: mixed)
     model = random_model(SMALL)
     config = transformers.LlamaConfig(
-        vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=8,
-        intermediate_size=40, max_position_embeddings=32, rms_norm_eps=1e-6, tie_word_embeddings=True,
+        vocab_size=50,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=40,
+        max_position_embeddings=32,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
         rope_parameters={"rope_type": "default", "rope_theta": 2500.0},
-    )  # fmt: skip
+    )
     llama = transformers.LlamaForCausalLM(config).eval()
     llama.model.load_state_dict(model.state_dict())
     ids = torch.randint(50, (2, 32))

@@ -145,9 +145,14 @@ def test_a_run_is_shown_and_another_mix_s_refused(mix: Mix, hostile: Mix, tmp_pa
     lines = [Line(step, 6.0 - step, 1e-3, 64 * step, 1000.0) for step in (1, 2, 3)]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(asdict(line)) + "\n" for line in lines))
     result = {
-        "mix_root_digest": mix.manifest["root_digest"], "steps": 3, "parameters": 77, "first_loss": 5.0,
-        "last_loss": 3.0, "unigram_entropy": 4.5, "validation_bits_per_byte": {"web": 2.5, "books": None},
-    }  # fmt: skip
+        "mix_root_digest": mix.manifest["root_digest"],
+        "steps": 3,
+        "parameters": 77,
+        "first_loss": 5.0,
+        "last_loss": 3.0,
+        "unigram_entropy": 4.5,
+        "validation_bits_per_byte": {"web": 2.5, "books": None},
+    }
     (tmp_path / "result.json").write_text(json.dumps(result))
     text = page(report(mix, tmp_path))
     assert "77 parameters, 3 updates" in text and "<td>2.500</td>" in text
@@ -170,11 +175,21 @@ def test_in_a_browser_it_loads_and_fits_a_phone(hostile: Mix, tmp_path: Path) ->
     subprocess.run(command, check=True, capture_output=True)
     (tmp_path / "wrapper.html").write_text(WRAPPER)
     shown = subprocess.run(
-        [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
-         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
-         (tmp_path / "wrapper.html").as_uri()],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--allow-file-access-from-files",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            (tmp_path / "wrapper.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     found = re.search(r"<title>width (\d+) title (.*?)</title>", shown.stdout)
     assert found, shown.stderr
     assert int(found[1]) <= 390 and found[2].startswith("&lt;b&gt;bold")

@@ -153,9 +153,7 @@ def test_good_mixes_pass(mix: Mix) -> None:
     assert implausible(mix) == []
 
 
-def test_further_passes_of_a_short_source_are_no_repeats(
-    mix: Mix, write_recipe: WriteRecipe, tmp_path: Path
-) -> None:  # fmt: skip
+def test_further_passes_of_a_short_source_are_no_repeats(mix: Mix, write_recipe: WriteRecipe, tmp_path: Path) -> None:
     once = 'name = "notes"\nweight = 15'
     recipe = write_recipe(edit=((once, once.replace("15", "200\nmax_epochs = 4")),), tokens="120k")
     build(load_recipe(recipe), recipe.parent, tmp_path / "mix", tokenizer=mix.tokenizer)

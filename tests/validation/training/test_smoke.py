@@ -84,8 +84,10 @@ def test_losses_are_those_of_the_recipe_written_out(patterned: Mix, tmp_path: Pa
     model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
     matrices = [p for p in model.parameters() if p.dim() == 2]
     norms = [p for p in model.parameters() if p.dim() == 1]
-    optimizers = [torch.optim.AdamW(group, betas=(0.9, 0.95), weight_decay=decay, foreach=False, fused=False)
-                  for group, decay in ((matrices, 0.01), (norms, 0.0))]  # fmt: skip
+    optimizers = [
+        torch.optim.AdamW(group, betas=(0.9, 0.95), weight_decay=decay, foreach=False, fused=False)
+        for group, decay in ((matrices, 0.01), (norms, 0.0))
+    ]
     windows = np.concatenate([patterned.shard(0), patterned.shard(1)]).astype(np.int64)
     expected, clipped = [], 0
     for step in range(20):
@@ -110,9 +112,15 @@ def test_files(patterned: Mix, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run(patterned, out)
     assert sorted(path.name for path in out.iterdir()) == [
-        "config.json", "curves.svg", "log.jsonl", "mix.json", "model.safetensors", "result.json", "run.json",
+        "config.json",
+        "curves.svg",
+        "log.jsonl",
+        "mix.json",
+        "model.safetensors",
+        "result.json",
+        "run.json",
         "tokenizer",
-    ]  # fmt: skip
+    ]
     assert json.loads((out / "mix.json").read_text()) == patterned.manifest
     for path in patterned.tokenizer.iterdir():
         assert (out / "tokenizer" / path.name).read_bytes() == path.read_bytes()

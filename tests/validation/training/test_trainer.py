@@ -77,8 +77,14 @@ def test_stopped_and_gone_on_is_one_run(patterned: Mix, tmp_path: Path, stops: t
     run(patterned, tmp_path / "whole", 30, validate_every=7)
     for stop in stops:
         with pytest.raises(Stopped):
-            run(patterned, tmp_path / "parts", 30, validate_every=7, checkpoint_seconds=seconds,
-                progress=stop_after(stop))  # fmt: skip
+            run(
+                patterned,
+                tmp_path / "parts",
+                30,
+                validate_every=7,
+                checkpoint_seconds=seconds,
+                progress=stop_after(stop),
+            )
     folders = [path.name for path in (tmp_path / "parts").glob("checkpoints/*")]
     assert folders == ([] if seconds else ["step-00000028"])
     steps: list[int] = []
@@ -133,8 +139,11 @@ def test_micro_batches_add_up(patterned: Mix, tmp_path: Path, micro: int) -> Non
 
 def test_validated_every_so_often_and_at_the_end(patterned: Mix, tmp_path: Path) -> None:
     result = run(patterned, tmp_path / "run", 20, validate_every=8)
-    bits = {line["step"]: line["validation_bits_per_byte"] for line in log(tmp_path / "run")
-            if "validation_bits_per_byte" in line}  # fmt: skip
+    bits = {
+        line["step"]: line["validation_bits_per_byte"]
+        for line in log(tmp_path / "run")
+        if "validation_bits_per_byte" in line
+    }
     assert list(bits) == [8, 16, 20]
     assert bits[20] == result.validation_bits_per_byte
     assert bits[8]["web"] > bits[20]["web"] and bits[8]["books"] is None
