@@ -85,19 +85,19 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 def _ours(folder: Path, every: int, rounds: int) -> Any:
-    from gpts_data.pipelines.filters.cleaner import Clean, cleaner
+    from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
     from gpts_data.pipelines.filters.fast_filters import FastFineWebQuality, FastGopherQuality, FastGopherRepetition
-    from gpts_data.pipelines.words.word_arrays import words_of
+    from gpts_data.pipelines.words.word_arrays import split_words
 
     batches = list(_texts(folder))
-    chain = cleaner(Clean(FILTERS))
+    chain = get_cleaner(CleanConfig(FILTERS))
     chain.clean(pa.RecordBatch.from_arrays([pa.array(["Compile it, please. " * 50])], names=["text"]))
     seconds = {"first pass": _timed(lambda: [chain.clean(batch) for batch in batches])}
     seconds["again"] = min(_timed(lambda: [chain.clean(batch) for batch in batches]) for _ in range(rounds))
     twins = [FastGopherRepetition(), FastGopherQuality(), FastFineWebQuality()]
     verdicts: dict[str, list[str | None]] = {name: [] for name in FILTERS}
     for batch in batches:
-        words = words_of(batch.column("text"))
+        words = split_words(batch.column("text"))
         for name, twin in zip(FILTERS, twins, strict=True):
             codes = twin.codes(batch.column("text"), words).tolist()
             verdicts[name] += [twin.reasons[code - 1] if code else None for code in codes]
@@ -134,11 +134,11 @@ def _datatrove(folder: Path, every: int, rounds: int) -> Any:
 def _prepare(folder: Path, every: int, rounds: int) -> Any:
     from gpts_data.mixer.stages.prepare import Prepare, prepare
     from gpts_data.pipelines.dedup.signatures import Dedup, signer
-    from gpts_data.pipelines.filters.cleaner import Clean, cleaner
+    from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
     from gpts_data.pipelines.readers.reader import list_files, read, split_units
     from gpts_data.pipelines.readers.source import Source
     from gpts_data.tokenizer import artifact
-    from gpts_data.tokenizer.bpe import learn
+    from gpts_data.tokenizer.bpe import train_bpe
     from gpts_data.tokenizer.encode import encoder
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -149,8 +149,8 @@ def _prepare(folder: Path, every: int, rounds: int) -> Any:
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
         sample = (batch.column("text").to_pylist()[::16] for batch in batches)
-        made = artifact.save(learn(sample, 4096).to_str(), home / "tokenizer", 512)
-        clean, dedup = Clean(FILTERS), Dedup()
+        made = artifact.save(train_bpe(sample, 4096).to_str(), home / "tokenizer", 512)
+        clean, dedup = CleanConfig(FILTERS), Dedup()
 
         def whole(n: int) -> None:
             for k, unit in enumerate(units):
@@ -158,13 +158,13 @@ def _prepare(folder: Path, every: int, rounds: int) -> Any:
                 prepare(Prepare(source, unit, clean, dedup, made.folder, made.digest, "key", path))
 
         coder = encoder(made.folder, made.digest)
-        signer(dedup).sign(cleaner(clean).clean(batches[0].slice(0, 2))[0])
+        signer(dedup).sign(get_cleaner(clean).clean(batches[0].slice(0, 2))[0])
         seconds = {"whole, first pass": _timed(lambda: whole(0))}
         seconds["whole, again"] = min(_timed(lambda n=n: whole(n + 1)) for n in range(rounds))  # type: ignore[misc]
-        kept = [cleaner(clean).clean(batch)[0] for batch in batches]
+        kept = [get_cleaner(clean).clean(batch)[0] for batch in batches]
         stages: dict[str, Callable[[], Any]] = {
             "read": lambda: [None for unit in units for _ in read(source, unit)],
-            "filter": lambda: [cleaner(clean).clean(batch) for batch in batches],
+            "filter": lambda: [get_cleaner(clean).clean(batch) for batch in batches],
             "sign": lambda: [signer(dedup).sign(batch) for batch in kept],
             "encode": lambda: [coder.encode(batch.column("text")) for batch in kept],
         }

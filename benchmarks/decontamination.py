@@ -29,10 +29,10 @@ from datatrove.utils.text import ngrams, simplify_text
 
 from gpts_data.pipelines.decontaminate.benchmarks import Benchmark, list_benchmark, read_items
 from gpts_data.pipelines.decontaminate.index import Decontaminate, finder, index, origins
-from gpts_data.pipelines.decontaminate.ngram_matcher import LEAST, _count, _words
-from gpts_data.pipelines.hub.remote_file import Access
-from gpts_data.pipelines.text.hashing import spans
-from gpts_data.pipelines.text.normalization import letters
+from gpts_data.pipelines.decontaminate.ngram_matcher import MIN_WORDS, _count, _words
+from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.text.hashing import string_buffers
+from gpts_data.pipelines.text.normalization import normalization_table
 
 WANTED = Decontaminate(
     (
@@ -99,10 +99,12 @@ def show_index(facts: dict[str, dict[str, int]]) -> None:
 def speeds(documents: Sequence[str], folder: Path, rounds: int) -> tuple[float, float]:
     """MB/s of hashing words alone, and of finding."""
     column = pa.array(documents, pa.large_string())
-    megabytes = len(spans(column)[0]) / 1e6
+    megabytes = len(string_buffers(column)[0]) / 1e6
     batches = [column.slice(i, 1000) for i in range(0, len(column), 1000)]
     found = finder(folder, WANTED.ngram)
-    words = best(lambda: [_count(*spans(batch), letters(True), WANTED.ngram) for batch in batches], rounds)
+    words = best(
+        lambda: [_count(*string_buffers(batch), normalization_table(True), WANTED.ngram) for batch in batches], rounds
+    )
     finding = best(lambda: [found.find(batch) for batch in batches], rounds)
     return megabytes / words, megabytes / finding
 
@@ -118,16 +120,16 @@ def main(corpus: Path, evals: Path, planted: int, rounds: int, peer_megabytes: i
     documents = [
         t for f in sorted(corpus.rglob("*.parquet")) for t in pq.read_table(f, columns=["text"])[0].to_pylist()
     ]
-    listings = [list_benchmark(benchmark, evals, Access()) for benchmark in WANTED.benchmark]
-    items = [read_items(b, listing, Access()) for b, listing in zip(WANTED.benchmark, listings, strict=True)]
-    texts = [text for of_one in items for item in of_one for text in item.texts if len(_words(text)) >= LEAST]
+    listings = [list_benchmark(benchmark, evals, FetchOptions()) for benchmark in WANTED.benchmark]
+    items = [read_items(b, listing, FetchOptions()) for b, listing in zip(WANTED.benchmark, listings, strict=True)]
+    texts = [text for of_one in items for item in of_one for text in item.texts if len(_words(text)) >= MIN_WORDS]
     long = [text for text in texts if len(_words(text)) >= WANTED.ngram]
     sets = [plant(documents, which, planted, alter) for alter in (False, True) for which in (texts, long)]
     some = random.Random(2).sample(documents, len(documents))
     few = some[: max(1, int(peer_megabytes * 1e6 / (sum(map(len, some)) / len(some))))]
     with tempfile.TemporaryDirectory() as place:
         folder, theirs = Path(place) / "ours", Path(place) / "theirs"
-        show_index(index(WANTED, listings, folder, "key", Access()))
+        show_index(index(WANTED, listings, folder, "key", FetchOptions()))
         words, finding = speeds(documents, folder, rounds)
         click.echo("\n| | MB/s | planted | of 13 words | altered | of 13 words | in the corpus |")
         click.echo(f"|---|---:|---:|---:|---:|---:|---:|\n| words | {words:,.0f} | | | | | |")

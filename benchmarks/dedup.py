@@ -37,8 +37,8 @@ from benchmarks.truth import N_GRAM, Truth, ngrams
 from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, decide
 from gpts_data.pipelines.dedup.minhash import hash_bands
 from gpts_data.pipelines.dedup.signatures import FIRST_BAND, Dedup, signer
-from gpts_data.pipelines.text.hashing import spans
-from gpts_data.pipelines.text.normalization import letters
+from gpts_data.pipelines.text.hashing import string_buffers
+from gpts_data.pipelines.text.normalization import normalization_table
 
 SAMPLE = Path(__file__).parents[1] / "cli" / "presets" / "sample"
 EDITS = (0.01, 0.02, 0.05, 0.1)
@@ -73,7 +73,9 @@ def our_draws(batch: pa.RecordBatch, seeds: range) -> Iterator[Keys]:
     for seed in seeds:
         keys = np.zeros((batch.num_rows, N_BANDS), np.uint64)
         functions = np.random.default_rng(seed).integers(0, 1 << 32, N_HASHES, dtype=np.uint32)
-        hash_bands(spans(batch["text"]), letters(), functions, N_GRAM, N_HASHES // N_BANDS, 0, keys)
+        hash_bands(
+            string_buffers(batch["text"]), normalization_table(), functions, N_GRAM, N_HASHES // N_BANDS, 0, keys
+        )
         yield keys
 
 
@@ -166,7 +168,7 @@ def judge(score: Score, keys: Keys, planted: Planted, truth: Truth) -> None:
     n = len(keys)
     verdicts = decide(keys, np.ones(n, np.uint32), np.zeros(n, np.bool_), n + 1)
     dropped = verdicts.codes >= FIRST_DUPLICATE
-    twins = dict(zip(np.flatnonzero(dropped).tolist(), verdicts.twins.tolist(), strict=True))
+    twins = dict(zip(np.flatnonzero(dropped).tolist(), verdicts.duplicate_of.tolist(), strict=True))
     for row in range(n):
         if truth.best(row) >= 0.8:
             score.repeats += 1

@@ -138,9 +138,9 @@ def _train(texts: list[str], name: str, folder: Path) -> None:
     from tokenizers import pre_tokenizers, trainers
 
     from gpts_data.tokenizer import artifact
-    from gpts_data.tokenizer.pretokenizer import blank
+    from gpts_data.tokenizer.pretokenizer import new_tokenizer
 
-    tokenizer = blank()
+    tokenizer = new_tokenizer()
     if name == "GPT-2":
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

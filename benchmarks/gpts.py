@@ -28,7 +28,7 @@ from gpts_data.mixer.export.export import export
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.validation.model.model import GPTS, GPTSConfig
 from gpts_data.validation.training.device import autocast, processes
-from gpts_data.validation.training.lr_schedule import Schedule
+from gpts_data.validation.training.lr_schedule import LearningRateSchedule
 from gpts_data.validation.training.trainer import CLIP, Trainer, adamw
 
 Step = Callable[[], object]
@@ -76,7 +76,9 @@ def main(folder: Path, updates: int, rounds: int, batch: int) -> None:
     mix = open_mix(folder)
     with tempfile.TemporaryDirectory() as work, processes() as at:
         sizes = GPTSConfig(vocab_size=mix.vocab_size, context=mix.window)
-        trainer = Trainer(GPTS(sizes), mix, Schedule(10**6, batch), at, micro=128 if at.device.type == "cuda" else 4)
+        trainer = Trainer(
+            GPTS(sizes), mix, LearningRateSchedule(10**6, batch), at, micro_batch=128 if at.device.type == "cuda" else 4
+        )
         steps: dict[str, Step] = {
             "gpts-data": trainer.update,
             "the same model, memmap": _loop(GPTS(sizes), _random(mix, batch), at.device),

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.cli.options import Quantity
-from gpts_data.mixer.stages.dedup_index import Range, search
+from gpts_data.mixer.stages.dedup_index import KeyRange, search
 
 UNIT = 13_000
 COLUMNS = 17
@@ -68,7 +68,7 @@ def measure(n: int, workers: int) -> dict[str, float]:
         return found | {"walk": time.perf_counter() - began, "walk_bytes": peak() - before}
 
 
-def grown(task: Range) -> int:
+def grown(task: KeyRange) -> int:
     """Search a range; bytes by which the peak of the process grew over what it had."""
     before = reset_peak()
     search(task)
@@ -100,16 +100,16 @@ def write(n: int, folder: Path, rng: np.random.Generator) -> tuple[list[Path], i
 
 def walk(index: object, n: int, n_units: int) -> None:
     from gpts_data.mixer.stages.dedup_index import Index
-    from gpts_data.pipelines.dedup.greedy import Kept
+    from gpts_data.pipelines.dedup.greedy import DedupState
 
     assert isinstance(index, Index)
-    kept = Kept(index.n_groups, COLUMNS)
+    kept = DedupState(index.n_groups, COLUMNS)
     codes = []  # what a build keeps of each document
     for number in range(n_units):
         size = min(UNIT, n - number * UNIT)
         nobody = np.zeros(size, dtype=np.bool_)
         verdicts = kept.decide(index.of(number), np.ones(size, np.uint32), nobody, nobody, n + 1)
-        codes.append((verdicts.codes, verdicts.twins))
+        codes.append((verdicts.codes, verdicts.duplicate_of))
 
 
 def reset_peak() -> int:

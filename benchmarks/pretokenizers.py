@@ -25,7 +25,7 @@ import click
 
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.encode import Encoder
-from gpts_data.tokenizer.pretokenizer import blank
+from gpts_data.tokenizer.pretokenizer import new_tokenizer
 
 WEIGHTS = {"fineweb-edu": 55, "cosmopedia-v2": 30, "FineWeb-HQ": 15}
 SHORT = r"'(?:[sdmt]|ll|ve|re)"
@@ -97,7 +97,7 @@ def _row(pattern: str, sample: Texts, held: Texts, sums: list[str], folder: Path
 def _train(pattern: str, sample: Texts, folder: Path) -> Encoder:
     from tokenizers import pre_tokenizers, trainers
 
-    tokenizer = blank(pattern)
+    tokenizer = new_tokenizer(pattern)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
         vocab_size=4096, special_tokens=[artifact.END_OF_TEXT], initial_alphabet=alphabet, show_progress=False

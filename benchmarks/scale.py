@@ -31,7 +31,7 @@ from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.recipe import parse_quantity
 from gpts_data.mixer.stages.assemble import assemble
 from gpts_data.mixer.stages.cut import cut
-from gpts_data.mixer.stages.dedup import Decided
+from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import UNIT
 from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, TRAIN
 
@@ -83,17 +83,17 @@ def _seconds(function: Callable[[Any], object], tasks: list[Any]) -> float:
     return time.perf_counter() - began
 
 
-def _units(folder: Path, needed: int) -> list[Decided]:
+def _units(folder: Path, needed: int) -> list[DedupedUnit]:
     """Unit files with as many surviving tokens as the source needs."""
     folder.mkdir(parents=True)
-    rng, units, start = np.random.default_rng(len(str(folder))), list[Decided](), 0
+    rng, units, start = np.random.default_rng(len(str(folder))), list[DedupedUnit](), 0
     while start < needed:
         lengths = np.clip(rng.lognormal(np.log(650), 0.9, UNIT_TOKENS // 970), 1, 20_000).astype(np.uint32)
         codes = np.where(rng.random(len(lengths)) < DROPPED, FIRST_DUPLICATE, TRAIN).astype(np.uint8)
         path = folder / f"{len(units):05d}.arrow"
         _write_unit(path, lengths, rng)
         none = np.empty(0, np.uint32)
-        units.append(Decided(path, path.stem, codes, start, int(lengths[codes == TRAIN].sum()), none, 0, none))
+        units.append(DedupedUnit(path, path.stem, codes, start, int(lengths[codes == TRAIN].sum()), none, 0, none))
         start = units[-1].stop
     return units
 

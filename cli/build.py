@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 import click
 
 from gpts_data.cli.options import (
-    Place,
+    PathOrUrl,
     Quantity,
     json_option,
     open_recipe,
-    patience_option,
     print_json,
     recipe_option,
+    retry_for_option,
     workers_options,
 )
 from gpts_data.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpts_data.mixer.build import Built
-    from gpts_data.tokenizer.encode import Choice
+    from gpts_data.tokenizer.encode import EncoderName
 
-out_option = click.option("--out", required=True, metavar="DIR", type=Place(path_type=Path, file_okay=False))
+out_option = click.option("--out", required=True, metavar="DIR", type=PathOrUrl(path_type=Path, file_okay=False))
 
 
 @click.command("train-tokenizer")
@@ -32,7 +32,7 @@ out_option = click.option("--out", required=True, metavar="DIR", type=Place(path
 @out_option
 @click.option("--vocab-size", type=Quantity(), metavar="N", help="Entries, instead of the recipe's.")
 @workers_options
-@patience_option
+@retry_for_option
 @json_option
 def train_tokenizer(
     recipe: str,
@@ -40,7 +40,7 @@ def train_tokenizer(
     vocab_size: int | None,
     workers: int,
     scheduler: str | None,
-    patience: float,
+    retry_for: float,
     as_json: bool,
 ) -> None:
     """Train the tokenizer on a weighted, cleaned sample of the sources.
@@ -48,13 +48,13 @@ def train_tokenizer(
     Example: gpts-data train-tokenizer --recipe sample --out tokenizer
     """
     from gpts_data.mixer.train_tokenizer import train_alone
-    from gpts_data.pipelines.hub.retry import Patience
+    from gpts_data.pipelines.hub.retry import RetryPolicy
 
     wanted, folder = open_recipe(recipe, None)
     with progress() as show:
         facts = train_alone(
             wanted, folder, out, vocab_size=vocab_size, workers=workers, scheduler=scheduler, progress=show,
-            patience=Patience(patience, stall=min(patience, Patience.stall)),
+            retry_policy=RetryPolicy.lasting(retry_for),
         )  # fmt: skip
     if as_json:
         print_json(facts)
@@ -80,11 +80,11 @@ def train_tokenizer(
     help="Keep N dropped documents of each source and reason in DIR/dropped, duplicates beside what they repeat.",
 )  # fmt: skip
 @click.option(
-    "--keep-units", metavar="DIR", type=Place(path_type=Path, file_okay=False),
+    "--keep-units", metavar="DIR", type=PathOrUrl(path_type=Path, file_okay=False),
     help="Keep prepared text in DIR and use what is there: with the same --tokenizer, another weight, seed, window or "
     "--tokens reads none again.",
 )  # fmt: skip
-@patience_option
+@retry_for_option
 @json_option
 def build_mix(
     recipe: str,
@@ -93,10 +93,10 @@ def build_mix(
     tokenizer: Path | None,
     workers: int,
     scheduler: str | None,
-    encoder: Choice,
+    encoder: EncoderName,
     keep_dropped: int | None,
     keep_units: Path | None,
-    patience: float,
+    retry_for: float,
     as_json: bool,
 ) -> None:
     """Build the mix. Run the same command again to go on after a kill.
@@ -104,20 +104,20 @@ def build_mix(
     Example: gpts-data build-mix --recipe sample --tokens 1M --out mix --workers 2
     """
     from gpts_data.mixer.build import build
-    from gpts_data.pipelines.hub.retry import Patience
+    from gpts_data.pipelines.hub.retry import RetryPolicy
 
     wanted, folder = open_recipe(recipe, tokens)
     wanted = wanted if keep_dropped is None else replace(wanted, keep_dropped=keep_dropped)
     with progress() as show:
         built = build(
             wanted, folder, out, tokenizer=tokenizer, workers=workers, scheduler=scheduler, progress=show,
-            patience=Patience(patience, stall=min(patience, Patience.stall)), encoder=encoder,
+            retry_policy=RetryPolicy.lasting(retry_for), encoder=encoder,
             keep_units=keep_units,
         )  # fmt: skip
     _show_built(out, built, as_json)
     if as_json:
         return
-    if keep_units and built.fresh:
+    if keep_units and built.created:
         again = "their text was not read again" if built.reused else "of this tokenizer and cleaning"
         click.echo(f"{built.reused:,} of {built.units:,} units were there already, {again}")
         if not tokenizer:
@@ -132,8 +132,8 @@ def _show_built(out: Path, built: Built, as_json: bool) -> None:
 
     facts = inspect(Mix(out, built.manifest))
     if as_json:
-        print_json({**facts, "built": built.fresh, "units": built.units, "reused": built.reused})
+        print_json({**facts, "built": built.created, "units": built.units, "reused": built.reused})
         return
-    if not built.fresh:
+    if not built.created:
         click.echo(f"{out} already holds this mix; nothing to do")
     show_mix(facts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpts_data.cli.options import (
-    Place,
+    PathOrUrl,
     Quantity,
     json_option,
     mix_argument,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.command()
 @recipe_option
 @click.option("--tokens", type=Quantity(), metavar="N", help="Training tokens, such as 25B, instead of the recipe's.")
-@click.option("--out", default="mix", show_default=True, metavar="DIR", type=Place(path_type=Path))
+@click.option("--out", default="mix", show_default=True, metavar="DIR", type=PathOrUrl(path_type=Path))
 @workers_option
 @json_option
 def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bool) -> None:
@@ -40,11 +40,11 @@ def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bo
 
     Example: gpts-data doctor --recipe sample --tokens 1M --out mix --workers 2
     """
-    from gpts_data.validation.doctor.doctor import examine
+    from gpts_data.validation.doctor.doctor import run_checks
     from gpts_data.validation.doctor.sources import of_hub
 
     wanted, folder = open_recipe(recipe, tokens)
-    checks = examine(wanted, folder, out, workers)
+    checks = run_checks(wanted, folder, out, workers)
     ok = all(check.ok for check in checks)
     if as_json:
         print_json({"ok": ok, "checks": [asdict(check) for check in checks]})
@@ -103,7 +103,7 @@ def write_report(mix: Mix, html: Path, run: Path | None) -> None:
     from gpts_data.pipelines.storage.atomic_files import write_bytes
     from gpts_data.pipelines.storage.paths import is_inside
     from gpts_data.validation.report.collect import report
-    from gpts_data.validation.report.page import page
+    from gpts_data.validation.report.page import render_html
 
     if str(html) == "-":
         raise UsageError("--html -: a report does not go to the terminal; choose the name of a file")
@@ -114,7 +114,7 @@ def write_report(mix: Mix, html: Path, run: Path | None) -> None:
         raise UsageError(f"--html {html}: inside the mix, where verify would call it an extra file; choose another")
     with progress() as show:
         show("report", "", 0, 1)
-        write_bytes(target, page(report(mix, run)).encode())
+        write_bytes(target, render_html(report(mix, run)).encode())
         show("report", "", 1, 1)
 
 
@@ -168,9 +168,9 @@ def _show_origin(mix: Mix, token: int | None, shard: int | None, row: int | None
 
 
 def _show_whereabouts(mix: Mix, document: str, as_json: bool) -> None:
-    from gpts_data.mixer.format.find_document import find
+    from gpts_data.mixer.format.find_document import find_documents
 
-    found = find(mix, document)
+    found = find_documents(mix, document)
     if as_json:
         print_json({"documents": [asdict(one) for one in found]})
         return

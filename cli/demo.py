@@ -23,14 +23,14 @@ def demo(out: Path, as_json: bool) -> None:
     """
     from gpts_data.cli.check import write_report
     from gpts_data.cli.tables import show_mix, show_training
-    from gpts_data.cli.train import fail_unless_learned, need_training, train
+    from gpts_data.cli.train import fail_unless_learned, require_training_extra, train
     from gpts_data.mixer.build import build
     from gpts_data.mixer.format.mix import Mix
     from gpts_data.pipelines.errors import VerificationError
     from gpts_data.validation.inspect import inspect
     from gpts_data.validation.verify import verify
 
-    need_training()  # now, and not after a minute of work
+    require_training_extra()  # now, and not after a minute of work
     mix, run = out / "mix", out / "run"
     recipe, folder = open_recipe("sample", None)
     with progress() as show:

@@ -22,7 +22,7 @@ INTERRUPTED = 130
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class Commands(click.Group):
+class ErrorHandlingGroup(click.Group):
     """Ends the process with the exit code of the error's class; a traceback only under --debug."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -34,13 +34,15 @@ class Commands(click.Group):
             click.echo(f"gpts-data: {error}", err=True)
             sys.exit(error.exit_code)
         except Exception as error:
-            from gpts_data.pipelines.storage.paths import is_store_error, told
+            from gpts_data.pipelines.storage.paths import is_store_error, store_error_message
 
             # A file that cannot be read; what cannot be written says so itself. A closed pipe is click's to handle.
             unreadable = isinstance(error, OSError) and not isinstance(error, BrokenPipeError)
             if ctx.params.get("debug") or not (unreadable or is_store_error(error)):
                 raise
-            click.echo(f"gpts-data: {told(error, 'the store') if is_store_error(error) else error}", err=True)
+            click.echo(
+                f"gpts-data: {store_error_message(error, 'the store') if is_store_error(error) else error}", err=True
+            )
             sys.exit(StorageError.exit_code)
         except KeyboardInterrupt:
             click.echo("gpts-data: interrupted; run the same command again to go on", err=True)
@@ -50,7 +52,7 @@ class Commands(click.Group):
         return list(self.commands)  # in the order of use
 
 
-@click.group(cls=Commands, context_settings=CONTEXT)
+@click.group(cls=ErrorHandlingGroup, context_settings=CONTEXT)
 @click.version_option(package_name="gpts-data")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:

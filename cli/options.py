@@ -32,7 +32,7 @@ class Quantity(click.ParamType[int]):
             self.fail(f"{value!r} is not a quantity such as 25B, 2M or 64MB", param, ctx)
 
 
-class Duration(click.ParamType[float]):
+class DurationParam(click.ParamType[float]):
     """`90s`, `30min`, `1h`, or seconds."""
 
     name = "duration"
@@ -44,15 +44,15 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2] or "s"]
 
 
-class Place(click.Path):
+class PathOrUrl(click.Path):
     """A path, or the address of a store: `s3://bucket/mix`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if "://" not in str(value):
             return super().convert(value, param, ctx)
-        from gpts_data.pipelines.storage.paths import place
+        from gpts_data.pipelines.storage.paths import as_path
 
-        return place(str(value))
+        return as_path(str(value))
 
 
 def recipe_option(command: Command) -> Command:
@@ -80,10 +80,12 @@ def workers_option(command: Command) -> Command:
     )(command)
 
 
-def patience_option(command: Command) -> Command:
+def retry_for_option(command: Command) -> Command:
     return click.option(
+        "--retry-for",
         "--patience",
-        type=Duration(),
+        "retry_for",
+        type=DurationParam(),
         default="1h",
         show_default=True,
         metavar="TIME",
@@ -113,7 +115,7 @@ def verbosity_options() -> list[click.Parameter]:
     ]
 
 
-mix_argument = click.argument("folder", metavar="DIR", type=Place(path_type=Path))
+mix_argument = click.argument("folder", metavar="DIR", type=PathOrUrl(path_type=Path))
 
 
 def open_recipe(recipe: str, tokens: int | None) -> tuple[Recipe, Path]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from gpts_data.cli.options import (
-    Place,
+    PathOrUrl,
     Quantity,
     json_option,
     open_recipe,
-    patience_option,
     print_json,
     recipe_option,
+    retry_for_option,
     workers_option,
 )
 from gpts_data.cli.progress import progress
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 @click.command()
 @recipe_option
 @click.option("--tokens", type=Quantity(), metavar="N", help="Training tokens, such as 25B, instead of the recipe's.")
-@click.option("--tokenizer", metavar="DIR", type=Place(path_type=Path), help="Count in its tokens; else one is learnt.")
+@click.option(
+    "--tokenizer", metavar="DIR", type=PathOrUrl(path_type=Path), help="Count in its tokens; else one is learnt."
+)
 @workers_option
-@patience_option
+@retry_for_option
 @json_option
-def plan(recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, patience: float, as_json: bool) -> None:
+def plan(
+    recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, retry_for: float, as_json: bool
+) -> None:
     """Tell what a build would read, need and take. Reads footers and a sample of each source; writes nothing.
 
     Exits with 3 when a source cannot fill its share, with what would do.
@@ -39,7 +43,7 @@ def plan(recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, 
     Example: gpts-data plan --recipe sample --tokens 1M --workers 2
     """
     from gpts_data.mixer.planning.estimate import estimate
-    from gpts_data.pipelines.hub.retry import Patience
+    from gpts_data.pipelines.hub.retry import RetryPolicy
 
     wanted, folder = open_recipe(recipe, tokens)
     with progress() as showing:
@@ -49,15 +53,15 @@ def plan(recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, 
             workers=workers,
             tokenizer=tokenizer,
             progress=showing,
-            patience=Patience(patience, stall=min(patience, Patience.stall)),
+            retry_policy=RetryPolicy.lasting(retry_for),
         )
     if as_json:
         print_json(found)
     else:
-        show(wanted, found)
+        print_estimate(wanted, found)
 
 
-def show(wanted: Recipe, found: Estimate) -> None:
+def print_estimate(wanted: Recipe, found: Estimate) -> None:
     """Two tables: per source, and what the machine must have."""
     from rich.console import Console
 

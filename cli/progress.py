@@ -35,7 +35,7 @@ def progress() -> Iterator[Show]:
     context = click.get_current_context(silent=True)
     level = context.meta.get(VERBOSITY, 0) if context else 0
     console = Console(stderr=True)
-    with _said(console, LEVELS[level]):
+    with _log_lines(console, LEVELS[level]):
         if level < 0:
             yield lambda *_, **__: None
         elif console.is_terminal:
@@ -45,7 +45,7 @@ def progress() -> Iterator[Show]:
 
 
 @contextmanager
-def _said(console: Console, level: int) -> Iterator[None]:
+def _log_lines(console: Console, level: int) -> Iterator[None]:
     """What the package logs, such as what it waits for, as lines above the bars."""
     handler = logging.Handler()
     handler.emit = lambda record: console.print(record.getMessage(), style="yellow", markup=False, highlight=False)  # type: ignore[method-assign]

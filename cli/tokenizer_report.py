@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpts_data.cli.options import json_option, open_recipe, patience_option, print_json, recipe_option
+from gpts_data.cli.options import json_option, open_recipe, print_json, recipe_option, retry_for_option
 from gpts_data.cli.progress import progress
 
 
@@ -23,10 +23,10 @@ from gpts_data.cli.progress import progress
 @click.option(
     "--picture", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Draw it, too: .svg, .png, .pdf."
 )
-@patience_option
+@retry_for_option
 @json_option
 def tokenizer_report(
-    folder: Path, recipe: str, beside: tuple[Path, ...], picture: Path | None, patience: float, as_json: bool
+    folder: Path, recipe: str, beside: tuple[Path, ...], picture: Path | None, retry_for: float, as_json: bool
 ) -> None:
     """Show how well a tokenizer, or that of a mix, fits a recipe: bytes per token, beside other vocabularies.
 
@@ -35,14 +35,14 @@ def tokenizer_report(
     from gpts_data.cli.tables import show_tokenizer
     from gpts_data.mixer.tokenizer_fit import fit
     from gpts_data.pipelines.errors import UsageError
-    from gpts_data.pipelines.hub.retry import Patience
+    from gpts_data.pipelines.hub.retry import RetryPolicy
     from gpts_data.pipelines.storage.atomic_files import write_bytes
     from gpts_data.tokenizer.report_chart import KINDS, draw_report
 
     if picture and picture.suffix[1:] not in KINDS:
         raise UsageError(f"--picture {picture}: expected a name that ends in .{', .'.join(KINDS)}")
     wanted, home = open_recipe(recipe, None)
-    patient = Patience(patience, stall=min(patience, Patience.stall))
+    patient = RetryPolicy.lasting(retry_for)
     with progress() as show:
         facts = fit(folder, wanted, home, beside, patient, show)
     if picture:

@@ -84,7 +84,7 @@ def fail_unless_learned(result: dict[str, Any]) -> None:
         sys.exit(VerificationError.exit_code)
 
 
-def need_training() -> None:
+def require_training_extra() -> None:
     """Raise `UsageError` when what a run needs is not installed."""
     if missing := [name for name in ("torch", "safetensors") if find_spec(name) is None]:
         raise UsageError(f"training needs {missing[0]}: pip install 'gpts-data[train]'")
@@ -107,14 +107,14 @@ def train(
     """
     # Threads that wait asleep: with another job on two cores, waiting awake makes a step four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    need_training()
+    require_training_extra()
     from gpts_data.mixer.format.mix import open_mix
-    from gpts_data.validation.training.data_checks import implausible
-    from gpts_data.validation.training.lr_schedule import Schedule, published
+    from gpts_data.validation.training.data_checks import find_data_problems
+    from gpts_data.validation.training.lr_schedule import LearningRateSchedule, published_schedule
     from gpts_data.validation.training.smoke import smoke_train as run_training
 
     mix = open_mix(folder)
-    if problems := implausible(mix):
+    if problems := find_data_problems(mix):
         named = "; ".join(f"{problem.file}: {problem.problem}" for problem in problems[:NAMED])
         more = f"; and {len(problems) - NAMED} more files" if len(problems) > NAMED else ""
         raise VerificationError(f"{folder} is not fit for training: {named}{more}. Build it again with build-mix")
@@ -123,5 +123,9 @@ def train(
         share = "" if mfu is None else f"  MFU {mfu:.1%}"
         show("train", "", line.step, total, f"loss {line.loss:.3f}  {line.tokens_per_second:,.0f} tokens/s{share}")
 
-    schedule = published(mix, steps, decay) if recipe_schedule else Schedule(steps or STEPS, BATCH, decay)
-    return asdict(run_training(mix, run, schedule, micro=micro_batch, validate_every=validate_every, progress=shown))
+    schedule = (
+        published_schedule(mix, steps, decay) if recipe_schedule else LearningRateSchedule(steps or STEPS, BATCH, decay)
+    )
+    return asdict(
+        run_training(mix, run, schedule, micro_batch=micro_batch, validate_every=validate_every, progress=shown)
+    )

@@ -19,7 +19,7 @@ from gpts_data.pipelines import errors
 from gpts_data.pipelines.decontaminate.benchmarks import Benchmark
 from gpts_data.pipelines.decontaminate.index import Decontaminate
 from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
-from gpts_data.pipelines.filters.cleaner import Clean
+from gpts_data.pipelines.filters.cleaner import CleanConfig
 from gpts_data.tokenizer.train import Training
 from gpts_data.validation import api
 
@@ -27,7 +27,7 @@ TABLES: dict[str, Any] = {
     "(top)": Recipe,
     "[[source]]": RecipeSource,
     "[tokenizer]": Training,
-    "[clean], [source.clean]": Clean,
+    "[clean], [source.clean]": CleanConfig,
     "[dedup]": Dedup,
     "dedup.minhash": MinHash,
     "[decontaminate]": Decontaminate,

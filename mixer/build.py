@@ -15,31 +15,31 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.format.manifest import NAME, read_manifest
-from gpts_data.mixer.plan import WORK, Plan, difference, freeze, make_plan, refuse_hopeless
-from gpts_data.mixer.planning.resources import room_to_begin, room_to_cut, told
+from gpts_data.mixer.plan import WORK, Plan, difference, make_plan, refuse_short_sources, write_plan
+from gpts_data.mixer.planning.resources import explain_full_disk, room_to_begin, room_to_cut
 from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.mixer.schedule.budget import whole_weights
-from gpts_data.mixer.schedule.permutation import Passes
-from gpts_data.mixer.schedule.source_order import find_schedule
+from gpts_data.mixer.schedule.permutation import EpochOrder
+from gpts_data.mixer.schedule.source_order import find_source_order
 from gpts_data.mixer.stages.assemble import Shard, assemble
 from gpts_data.mixer.stages.contamination import index_benchmarks
 from gpts_data.mixer.stages.cut import Cut, HoldOut, cut, hold_out
-from gpts_data.mixer.stages.dedup import Decided
-from gpts_data.mixer.stages.finalize import seal
-from gpts_data.mixer.stages.rounds import fill
+from gpts_data.mixer.stages.dedup import DedupedUnit
+from gpts_data.mixer.stages.finalize import finalize
+from gpts_data.mixer.stages.rounds import prepare_until_filled
 from gpts_data.mixer.train_tokenizer import train_tokenizer
-from gpts_data.mixer.workspace import abandon, clean_up, locked
+from gpts_data.mixer.workspace import clean_up, discard_plan, locked
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError, UsageError
 from gpts_data.pipelines.execute import Engine, open_engine
-from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import json_digest, write_bytes
-from gpts_data.pipelines.storage.lock import sweep
+from gpts_data.pipelines.storage.lock import remove_temporaries
 from gpts_data.pipelines.storage.paths import is_inside
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
-from gpts_data.tokenizer.encode import Choice
+from gpts_data.tokenizer.encode import EncoderName
 from gpts_data.tokenizer.untrusted import check_foreign
 
 log = logging.getLogger("gpts_data")
@@ -51,7 +51,7 @@ class Built:
 
     manifest: dict[str, Any]
     """manifest.json, parsed."""
-    fresh: bool
+    created: bool
     """False when the folder already held this very mix."""
     units: int = 0
     """That the mix was made from."""
@@ -61,8 +61,8 @@ class Built:
 
 def build(
     recipe: Recipe, recipe_folder: Path, folder: Path, *, tokenizer: Path | None = None, workers: int = 1,
-    scheduler: str | None = None, progress: Progress = lambda *_: None, patience: Patience = Patience(),
-    encoder: Choice = "fast", keep_units: Path | None = None,
+    scheduler: str | None = None, progress: Progress = lambda *_: None, retry_policy: RetryPolicy = RetryPolicy(),
+    encoder: EncoderName = "fast", keep_units: Path | None = None,
 ) -> Built:  # fmt: skip
     """Build the mix of `recipe` in `folder`, or go on with it. The bytes do not depend on workers or scheduler.
 
@@ -76,25 +76,25 @@ def build(
         raise UsageError(f"--keep-units {keep_units}: inside the mix, which verify would then refuse; choose another")
     given = check_foreign(tokenizer) if tokenizer else None
     if (folder / NAME).exists() and not (folder / WORK).exists():
-        return Built(_finished(folder, recipe, given), fresh=False)
-    plan = make_plan(recipe, recipe_folder, folder, given, NAME, patience, encoder, keep_units)
-    refuse_hopeless(plan)
+        return Built(_finished(folder, recipe, given), created=False)
+    plan = make_plan(recipe, recipe_folder, folder, given, NAME, retry_policy, encoder, keep_units)
+    refuse_short_sources(plan)
     room_to_begin(plan)
-    with locked(plan) as still_ours, told(plan):
+    with locked(plan) as still_ours, explain_full_disk(plan):
         if (folder / NAME).exists():  # the last build died while it cleaned up
             manifest = _finished(folder, recipe, given)
             clean_up(plan)
-            return Built(manifest, fresh=False)
-        sweep(folder, plan.units)
+            return Built(manifest, created=False)
+        remove_temporaries(folder, plan.units)
         index_benchmarks(plan)  # first, so that one that cannot be read leaves nothing half-done
-        freeze(plan)
+        write_plan(plan)
         try:
             with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
                 show = _after(still_ours, progress)
                 trained = _tokenizer(plan, engine, show)
                 built = _mix(plan, trained, engine, show)
         except ShortSourceError:
-            abandon(plan)
+            discard_plan(plan)
             raise
         clean_up(plan)
     return built
@@ -120,7 +120,7 @@ def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) ->
         wanted = recipe.windows[recipe.names.index(name)] * recipe.window
         progress("prepare", name, done[name, "tokens"], wanted, f"{dropped:.0%} dropped")
 
-    supplies, decided = fill(plan, tokenizer, engine, ready)
+    supplies, decided = prepare_until_filled(plan, tokenizer, engine, ready)
     build_id = plan.build_id(tokenizer)
     cuts = [_cuts(plan, i, units, build_id) for i, units in enumerate(decided)]
     held = [_hold_out(plan, i, units, build_id) for i, units in enumerate(decided)]
@@ -129,7 +129,7 @@ def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) ->
     _run("cut", engine, cut, [task for tasks in cuts for task in tasks], progress)
     _run("validation", engine, hold_out, held, progress)
     _run("shards", engine, assemble, shards, progress)
-    manifest = seal(plan, tokenizer, supplies, decided, cuts, held, shards)
+    manifest = finalize(plan, tokenizer, supplies, decided, cuts, held, shards)
     return Built(manifest, True, sum(len(supply.tasks) for supply in supplies), sum(s.reused for s in supplies))
 
 
@@ -138,9 +138,9 @@ def _run(stage: str, engine: Engine, function: Callable[[Any], Any], tasks: Sequ
         progress(stage, "", n, len(tasks))
 
 
-def _cuts(plan: Plan, source: int, units: Sequence[Decided], build_id: str) -> list[Cut]:
+def _cuts(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str) -> list[Cut]:
     recipe, name = plan.recipe, plan.recipe.names[source]
-    order = Passes(recipe.windows[source], plan.pass_windows(source, units[-1].stop), recipe.seed, name)
+    order = EpochOrder(recipe.windows[source], plan.pass_windows(source, units[-1].stop), recipe.seed, name)
     tasks = []
     for n, unit in enumerate(units):
         end = -(-unit.stop // recipe.window) * recipe.window  # where its last window ends, maybe in units behind
@@ -158,7 +158,7 @@ def _cuts(plan: Plan, source: int, units: Sequence[Decided], build_id: str) -> l
     return tasks
 
 
-def _hold_out(plan: Plan, source: int, units: Sequence[Decided], build_id: str) -> HoldOut:
+def _hold_out(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str) -> HoldOut:
     name, folder = plan.recipe.names[source], plan.folder / "validation"
     key = json_digest([build_id, name, "validation"])
     receipt = plan.work / "validation" / f"{name}.json"
@@ -167,7 +167,7 @@ def _hold_out(plan: Plan, source: int, units: Sequence[Decided], build_id: str) 
 
 def _shards(plan: Plan, cuts: Sequence[Sequence[Cut]], build_id: str) -> list[Shard]:
     recipe = plan.recipe
-    schedule = find_schedule(whole_weights(recipe.weights), recipe.windows)
+    schedule = find_source_order(whole_weights(recipe.weights), recipe.windows)
     counts = schedule.counts(recipe.shard_windows)
     paths = tuple(tuple(task.path for task in tasks) for tasks in cuts)
     return [
@@ -192,10 +192,10 @@ def _tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
     key = json_digest(plan.facts())
     receipt = plan.work / "tokenizer.json"
     if read_receipt(receipt, key) is None:
-        if plan.given:
+        if plan.tokenizer:
             for name in artifact.FILES:
-                if (plan.given.folder / name).exists():
-                    write_bytes(folder / name, (plan.given.folder / name).read_bytes())
+                if (plan.tokenizer.folder / name).exists():
+                    write_bytes(folder / name, (plan.tokenizer.folder / name).read_bytes())
             write_receipt(receipt, key)
         else:
             write_receipt(receipt, key, **train_tokenizer(plan, engine, folder, progress))

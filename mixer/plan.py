@@ -18,15 +18,15 @@ from gpts_data.pipelines.decontaminate import index
 from gpts_data.pipelines.decontaminate.benchmarks import list_benchmark
 from gpts_data.pipelines.dedup.signatures import VERSION
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
-from gpts_data.pipelines.hub.remote_file import Access
-from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers.compression import COMPRESSED
 from gpts_data.pipelines.readers.reader import check_columns, list_files, split_units
 from gpts_data.pipelines.readers.source import Listing, Unit
 from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
-from gpts_data.pipelines.storage.paths import from_anywhere, is_remote
+from gpts_data.pipelines.storage.paths import absolute, is_store
 from gpts_data.tokenizer.artifact import Artifact
-from gpts_data.tokenizer.encode import Choice
+from gpts_data.tokenizer.encode import EncoderName
 
 FORMAT = 1
 WORK = ".build"
@@ -38,22 +38,22 @@ MOST_PASSES = 40  # beyond which repeated text teaches nothing more (Muennighoff
 class Plan:
     """`folder` is the output folder; `given` the tokenizer the user brought, None when one is to be trained.
 
-    `patience`, `encoder` and `keep_units` are how it is done, no part of what is made.
+    `retry_policy`, `encoder` and `keep_units` are how it is done, no part of what is made.
     """
 
     recipe: Recipe
     listings: tuple[Listing, ...]
     folder: Path
-    given: Artifact | None
-    patience: Patience = Patience()
-    encoder: Choice = "fast"
+    tokenizer: Artifact | None
+    retry_policy: RetryPolicy = RetryPolicy()
+    encoder: EncoderName = "fast"
     benchmarks: tuple[Listing, ...] = ()
     keep_units: Path | None = None
 
     @property
-    def access(self) -> Access:
+    def fetch_options(self) -> FetchOptions:
         """How the sources are reached; not part of what the bytes are a function of."""
-        return Access(self.scratch / "spool", self.patience)
+        return FetchOptions(self.scratch / "spool", self.retry_policy)
 
     @property
     def work(self) -> Path:
@@ -63,7 +63,7 @@ class Plan:
     @property
     def scratch(self) -> Path:
         """What must be on a machine's own disk: `work`, unless that is in a store."""
-        if not is_remote(self.work):
+        if not is_store(self.work):
             return self.work
         return Path(tempfile.gettempdir()) / f"gpts-data-{json_digest(str(self.folder))[:16]}"
 
@@ -79,7 +79,7 @@ class Plan:
             "recipe": resolved(self.recipe),
             "sources": [listing_facts(listing) for listing in self.listings],
             "benchmarks": [listing_facts(listing) for listing in self.benchmarks],
-            "tokenizer": self.given.digest if self.given else None,
+            "tokenizer": self.tokenizer.digest if self.tokenizer else None,
         }
 
     def pass_windows(self, source: int, tokens: int) -> int:
@@ -137,10 +137,10 @@ def make_plan(
     recipe: Recipe,
     recipe_folder: Path,
     folder: Path,
-    given: Artifact | None,
-    finished: str,
-    patience: Patience = Patience(),
-    encoder: Choice = "fast",
+    tokenizer: Artifact | None,
+    manifest_name: str,
+    retry_policy: RetryPolicy = RetryPolicy(),
+    encoder: EncoderName = "fast",
     keep_units: Path | None = None,
 ) -> Plan:
     """List the sources and check their columns; on a half-built folder, its own plan again.
@@ -148,16 +148,16 @@ def make_plan(
     `finished` is the file whose presence means that the folder is done. Raises `RecipeError`, and `ForeignFolderError`
     when the folder holds something else.
     """
-    frozen = read_plan(folder, finished)
+    frozen = read_plan(folder, manifest_name)
     revisions = [s["revision"] for s in frozen["sources"]] if frozen and _same_sources(frozen, recipe) else None
-    access = Access(None, patience)
+    fetch_options = FetchOptions(None, retry_policy)
     listings = tuple(
-        list_files(_pinned(source, revisions[i] if revisions else None), recipe_folder, access)
+        list_files(_pinned(source, revisions[i] if revisions else None), recipe_folder, fetch_options)
         for i, source in enumerate(recipe.source)
     )
-    benchmarks = _list_benchmarks(recipe, frozen, recipe_folder, access)
-    kept = from_anywhere(keep_units) if keep_units else None
-    plan = Plan(recipe, listings, from_anywhere(folder), given, patience, encoder, benchmarks, kept)
+    benchmarks = _list_benchmarks(recipe, frozen, recipe_folder, fetch_options)
+    kept = absolute(keep_units) if keep_units else None
+    plan = Plan(recipe, listings, absolute(folder), tokenizer, retry_policy, encoder, benchmarks, kept)
     if frozen is not None and _without_budgets(frozen) != _without_budgets(plan.facts()):
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.facts())} differs); "
@@ -166,12 +166,12 @@ def make_plan(
     for source, listing in zip(recipe.source, listings, strict=True):
         filled = [file for file in listing.files if file.size]  # an empty file of lines has no columns, and no harm
         for file in filled if source.files else filled[:1]:
-            check_columns(source, file, access)
+            check_columns(source, file, fetch_options)
     return plan
 
 
 def _list_benchmarks(
-    recipe: Recipe, frozen: dict[str, Any] | None, folder: Path, access: Access
+    recipe: Recipe, frozen: dict[str, Any] | None, folder: Path, fetch_options: FetchOptions
 ) -> tuple[Listing, ...]:
     """The files of the benchmarks, at the revisions of the frozen plan where it is this recipe's."""
     if recipe.decontaminate is None:
@@ -179,25 +179,25 @@ def _list_benchmarks(
     same = frozen is not None and frozen["recipe"].get("decontaminate") == resolved(recipe)["decontaminate"]
     revisions = [facts["revision"] for facts in frozen["benchmarks"]] if frozen and same else None
     return tuple(
-        list_benchmark(benchmark, folder, access, revisions[i] if revisions else None)
+        list_benchmark(benchmark, folder, fetch_options, revisions[i] if revisions else None)
         for i, benchmark in enumerate(recipe.decontaminate.benchmark)
     )
 
 
-def freeze(plan: Plan) -> None:
+def write_plan(plan: Plan) -> None:
     write_json(plan.work / "plan.json", plan.facts())
 
 
-def read_plan(folder: Path, finished: str) -> dict[str, Any] | None:
+def read_plan(folder: Path, manifest_name: str) -> dict[str, Any] | None:
     """The plan of a half-built folder. Raises `ForeignFolderError` for a folder that holds anything else of its own."""
     path = folder / WORK / "plan.json"
     if path.exists():
         facts: dict[str, Any] = json.loads(path.read_bytes())
         return facts
     strange = [entry.name for entry in folder.iterdir() if entry.name != WORK] if folder.is_dir() else []
-    if strange and finished not in strange:
+    if strange and manifest_name not in strange:
         raise ForeignFolderError(
-            f"{folder} is not empty and has no {finished} (found {', '.join(sorted(strange)[:3])}); "
+            f"{folder} is not empty and has no {manifest_name} (found {', '.join(sorted(strange)[:3])}); "
             "choose another --out"
         )
     return None
@@ -216,7 +216,7 @@ def difference(one: Any, other: Any, where: str = "") -> str:
     return f"{where}: {json.dumps(one)[:60]} before, {json.dumps(other)[:60]} now"
 
 
-def refuse_hopeless(plan: Plan) -> None:
+def refuse_short_sources(plan: Plan) -> None:
     """Raise `ShortSourceError` before any work where local files cannot do: a token is a byte or more."""
     for source, listing, windows in zip(plan.recipe.source, plan.listings, plan.recipe.windows, strict=True):
         if source.dataset or any(file.name.endswith(COMPRESSED) for file in listing.files):
@@ -225,7 +225,7 @@ def refuse_hopeless(plan: Plan) -> None:
         found = sum(
             unit.text_bytes
             for file in listing.files
-            for unit in split_units(source, file, plan.recipe.unit, plan.access)
+            for unit in split_units(source, file, plan.recipe.unit, plan.fetch_options)
         )
         if found * source.max_epochs < needed:
             raise too_short(source, needed, f"{found:,} bytes of text in all its files", -(-needed // max(found, 1)))

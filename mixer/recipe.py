@@ -22,7 +22,7 @@ from gpts_data.mixer.schedule.budget import budget
 from gpts_data.pipelines.decontaminate.index import Decontaminate, check_decontaminate
 from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.errors import RecipeError
-from gpts_data.pipelines.filters.cleaner import Clean, check_clean
+from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean
 from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.train import Training
@@ -49,7 +49,7 @@ class RecipeSource(Source):
 
     license: tuple[str, ...] = ()
     """Of its texts, as the hub spells it (`odc-by`, `cc-by-4.0`), one or several: for the card of the mix."""
-    clean: Clean | None = None
+    clean: CleanConfig | None = None
     """`[source.clean]` below it: in the place of `[clean]`."""
     max_epochs: int = 1
     """How often its windows may be in the mix, when it is too short."""
@@ -77,7 +77,7 @@ class Recipe:
     """Dropped documents that are kept for human eyes, of each source and reason."""
     tokenizer: Training = Training()
     """What is learnt, where none is given."""
-    clean: Clean = field(default_factory=Clean)
+    clean: CleanConfig = field(default_factory=CleanConfig)
     """What is dropped for its looks."""
     dedup: Dedup = Dedup()
     """What is dropped because it was there before, in any source."""
@@ -101,7 +101,7 @@ class Recipe:
         """Windows per source, in recipe order."""
         return budget(self.tokens, self.window, self.names, self.weights)
 
-    def cleaning(self, source: RecipeSource) -> Clean:
+    def cleaning(self, source: RecipeSource) -> CleanConfig:
         """What a source's documents go through: its own `[source.clean]`, else `[clean]`."""
         return source.clean or self.clean
 
@@ -210,7 +210,7 @@ _QUANTITIES = {"tokens": parse_quantity, "sample": parse_bytes, "unit": parse_by
 
 def parse(kind: Any, table: Mapping[str, Any], where: str) -> Any:
     """A TOML table as the dataclass `kind`. Raises `RecipeError` naming the key, what was found, what was expected."""
-    if kind is Clean:
+    if kind is CleanConfig:
         return _parse_clean(table, where)
     known = {f.name: f for f in fields(kind)}
     hints = get_type_hints(kind)
@@ -267,17 +267,17 @@ def _numbers(value: Any, where: str) -> dict[str, float]:
     return dict(value)
 
 
-def _parse_clean(table: Mapping[str, Any], where: str) -> Clean:
+def _parse_clean(table: Mapping[str, Any], where: str) -> CleanConfig:
     """`[clean]`: its own keys, and a table of thresholds for each filter that is named."""
-    own = {f.name for f in fields(Clean)} - {"thresholds"}
+    own = {f.name for f in fields(CleanConfig)} - {"thresholds"}
     thresholds = {key: value for key, value in table.items() if key not in own}
     for key, value in thresholds.items():
         if not isinstance(value, Mapping):
             raise RecipeError(f"recipe: unknown key {where}{key}{_suggest(key, own)}")
-    hints = get_type_hints(Clean)
-    specs = {f.name: f for f in fields(Clean)}
+    hints = get_type_hints(CleanConfig)
+    specs = {f.name: f for f in fields(CleanConfig)}
     values = {key: _value(hints[key], table[key], f"{where}{key}", specs[key]) for key in table.keys() & own}
-    return Clean(**values, thresholds={key: dict(value) for key, value in thresholds.items()})
+    return CleanConfig(**values, thresholds={key: dict(value) for key, value in thresholds.items()})
 
 
 def _suggest(key: str, known: Any) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from gpts_data.mixer.recipe import Recipe
 from gpts_data.pipelines.execute import InProcess
-from gpts_data.pipelines.hub.remote_file import Access
-from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.readers.reader import list_files
 from gpts_data.tokenizer.fit_report import report
@@ -26,7 +26,7 @@ def fit(
     recipe: Recipe,
     recipe_folder: Path,
     beside: Sequence[Path] = (),
-    patience: Patience = Patience(),
+    retry_policy: RetryPolicy = RetryPolicy(),
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
     """The report of the tokenizer in `folder`, or of that in the mix `folder`, on a sample of the recipe's sources.
@@ -37,13 +37,13 @@ def fit(
     for some in (tokenizer, *beside):
         check_foreign(some)
     training = replace(recipe.tokenizer, sample=min(recipe.tokenizer.sample, SAMPLE))
-    access = Access(None, patience)
+    fetch_options = FetchOptions(None, retry_policy)
     sources = [
-        (source, list_files(source, recipe_folder, access), replace(recipe, decontaminate=None).cleaning(source))
+        (source, list_files(source, recipe_folder, fetch_options), replace(recipe, decontaminate=None).cleaning(source))
         for source in recipe.source
     ]
     with tempfile.TemporaryDirectory() as work:
-        pieces = plan_pieces(sources, training, recipe.unit, Path(work), access)
+        pieces = plan_pieces(sources, training, recipe.unit, Path(work), fetch_options)
         texts = sample_texts(pieces, InProcess(), lambda done, total: progress("sample", "", done, total))
     progress("vocabularies", "", 0, 1)
     facts = report(tokenizer, texts, dict(zip(recipe.names, recipe.weights, strict=True)), beside)

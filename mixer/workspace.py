@@ -7,18 +7,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gpts_data.mixer.plan import UNITS, Plan
-from gpts_data.pipelines.storage.lock import held
-from gpts_data.pipelines.storage.paths import is_remote, remove
+from gpts_data.pipelines.storage.lock import folder_lock
+from gpts_data.pipelines.storage.paths import is_store, remove
 
 
 @contextmanager
 def locked(plan: Plan) -> Iterator[Callable[[], None]]:
     """One build per folder, and per folder of kept units; gives what `held` gives. Raises `LockedError`."""
     with ExitStack() as stack:
-        checks = [stack.enter_context(held(plan.work, _refusal(plan.folder)))]
-        stack.callback(_leave_units, plan)
+        checks = [stack.enter_context(folder_lock(plan.work, _refusal(plan.folder)))]
+        stack.callback(keep_only_units, plan)
         if plan.keep_units:
-            checks.append(stack.enter_context(held(plan.keep_units, _refusal(plan.keep_units))))
+            checks.append(stack.enter_context(folder_lock(plan.keep_units, _refusal(plan.keep_units))))
         yield lambda: _call(checks)
 
 
@@ -31,7 +31,7 @@ def _refusal(folder: Path) -> str:
     return f"another build is at work in {folder}; wait for it, or choose another --out"
 
 
-def abandon(plan: Plan) -> None:
+def discard_plan(plan: Plan) -> None:
     """Give up a plan that cannot become a mix. Its units stay: a smaller one in this folder finds them."""
     (plan.work / "plan.json").unlink()
     remove(plan.folder / "tokenizer")
@@ -43,12 +43,12 @@ def clean_up(plan: Plan) -> None:
     remove(plan.scratch)
 
 
-def _leave_units(plan: Plan) -> None:
+def keep_only_units(plan: Plan) -> None:
     """Of a build without a plan nothing stays but whole units; without these, no folder either."""
     if not plan.work.exists() or (plan.work / "plan.json").exists():
         return
     for entry in [entry for entry in plan.work.iterdir() if entry.name != UNITS]:
         remove(entry)
-    for folder in () if is_remote(plan.folder) else (plan.work, plan.folder):
+    for folder in () if is_store(plan.folder) else (plan.work, plan.folder):
         if not any(folder.iterdir()):
             folder.rmdir()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpts_data.tokenizer.artifact import END_OF_TEXT
-from gpts_data.tokenizer.pretokenizer import blank
+from gpts_data.tokenizer.pretokenizer import new_tokenizer
 from gpts_data.tokenizer.vocabulary_files import byte_characters
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ PROOF = 2_000_000  # characters: a second of `tokenizers`, and pairs enough to s
 Texts = Iterable[list[str]]
 
 
-def learn(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
+def train_bpe(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
     """A byte-level BPE that cuts text by `PATTERN`: id 0 is end-of-text, then `special`, the 256 bytes, the merges.
 
     The same for the same texts, however they are batched. Fewer entries than wanted where no pair is left. Texts are
@@ -33,15 +33,15 @@ def learn(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokeniz
     texts = list(texts) if iter(texts) is texts else texts
     counted = None
     if (head := _head(texts)) and _same([head], vocab_size, special):
-        counted = learn_by_counting(texts, vocab_size, special)
-    return counted or learn_by_tokenizers(texts, vocab_size, special)
+        counted = train_bpe_by_counting(texts, vocab_size, special)
+    return counted or train_bpe_by_tokenizers(texts, vocab_size, special)
 
 
-def learn_by_tokenizers(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
+def train_bpe_by_tokenizers(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
     """`learn` by the library: the reference."""
     from tokenizers import trainers
 
-    tokenizer = blank()
+    tokenizer = new_tokenizer()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=[END_OF_TEXT, *special],
@@ -52,7 +52,7 @@ def learn_by_tokenizers(texts: Texts, vocab_size: int, special: Sequence[str] = 
     return tokenizer
 
 
-def learn_by_counting(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer | None:
+def train_bpe_by_counting(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer | None:
     """`learn` by counting each word once. None where a string could be merged in two ways (see
     tokenizer.bpe_merges)."""
     from tokenizers import models
@@ -72,7 +72,7 @@ def learn_by_counting(texts: Texts, vocab_size: int, special: Sequence[str] = ()
     for left, right in merges.tolist():
         pairs.append((names[left], names[right]))
         names.append(names[left] + names[right])
-    tokenizer = blank()
+    tokenizer = new_tokenizer()
     tokenizer.model = models.BPE({name: i for i, name in enumerate(names)}, pairs)
     tokenizer.add_special_tokens([END_OF_TEXT, *special])
     return tokenizer
@@ -91,8 +91,8 @@ def _head(texts: Texts) -> list[str] | None:
 
 def _same(texts: Texts, vocab_size: int, special: Sequence[str]) -> bool:
     """Whether both ways give one tokenizer.json."""
-    counted = learn_by_counting(texts, vocab_size, special)
-    return counted is not None and counted.to_str() == learn_by_tokenizers(texts, vocab_size, special).to_str()
+    counted = train_bpe_by_counting(texts, vocab_size, special)
+    return counted is not None and counted.to_str() == train_bpe_by_tokenizers(texts, vocab_size, special).to_str()
 
 
 def _alphabet() -> list[str]:

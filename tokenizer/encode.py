@@ -22,11 +22,11 @@ from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer.artifact import load
 from gpts_data.tokenizer.fastokens_encoder import load_fast
 
-Choice = Literal["fast", "tokenizers"]
+EncoderName = Literal["fast", "tokenizers"]
 AT_ONCE = 64  # texts: what tokenizers holds of 1,000 would be hundreds of MB, and fastokens is slower with more too
 
 
-class Method(Protocol):
+class EncoderBackend(Protocol):
     """A way from texts to ids: `ids` gives them flat, and each text's count."""
 
     name: str
@@ -34,7 +34,7 @@ class Method(Protocol):
     def ids(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]: ...
 
 
-class Reference:
+class TokenizersBackend:
     """`tokenizers`: what every id is measured by, and the fallback. The string of a special token is ordinary text."""
 
     def __init__(self, tokenizer_json: str) -> None:
@@ -63,16 +63,16 @@ class Encoder:
     Raises `UsageError` for a tokenizer that `tokenizers` cannot load.
     """
 
-    def __init__(self, folder: Path, choice: Choice = "fast") -> None:
+    def __init__(self, folder: Path, choice: EncoderName = "fast") -> None:
         artifact = load(folder)
         content = (folder / "tokenizer.json").read_text()
         try:
-            self.reference = Reference(content)
+            self.reference = TokenizersBackend(content)
         except Exception as error:  # the library raises nothing more special
             raise UsageError(f"{folder / 'tokenizer.json'}: tokenizers cannot load it: {error}") from error
         added = [token["content"] for token in json.loads(content)["added_tokens"]]
         fast = load_fast(content, added, self.reference.one) if choice == "fast" else None
-        self._method: Method = fast or self.reference
+        self._method: EncoderBackend = fast or self.reference
         self.name = self._method.name
         self.eos_id = artifact.eos_id
         self.digest = artifact.digest
@@ -123,7 +123,7 @@ def _with_ends(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: int
 
 
 @lru_cache(maxsize=2)
-def encoder(folder: Path, digest: str, choice: Choice = "fast") -> Encoder:
+def encoder(folder: Path, digest: str, choice: EncoderName = "fast") -> Encoder:
     """The encoder of a folder, kept for the life of the process; `digest` is what its tokenizer.json must have.
 
     Raises `UsageError` when it has another: a worker that sees another folder under this name.

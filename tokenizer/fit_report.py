@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError
 from gpts_data.tokenizer import artifact
-from gpts_data.tokenizer.bpe import learn
+from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.vocabulary_files import byte_characters
 
@@ -33,7 +33,9 @@ WIDTH, BODY = 192, 4_372_032  # GPT-S: width of an embedding, tied to the output
 Texts = Mapping[str, Sequence[str]]
 
 
-def report(folder: Path, texts: Texts, weights: Mapping[str, float], beside: Sequence[Path] = ()) -> dict[str, Any]:
+def report(
+    folder: Path, texts: Texts, weights: Mapping[str, float], compare_with: Sequence[Path] = ()
+) -> dict[str, Any]:
     """The tokenizer in `folder` on the held-out eighth of each source's `texts`, with others beside it.
 
     Raises `DataError` when a source has no text that is held out.
@@ -41,7 +43,7 @@ def report(folder: Path, texts: Texts, weights: Mapping[str, float], beside: Seq
     training, held = divide(texts)
     with tempfile.TemporaryDirectory() as work:
         folders = {f"{size:,}": path for size, path in _others(training, Path(work))}
-        folders |= {path.name: path for path in beside}
+        folders |= {path.name: path for path in compare_with}
         others = {name: _measure(Encoder(path), held, weights)[0] for name, path in folders.items()}
     coder = Encoder(folder)
     rates, used = _measure(coder, held, weights)
@@ -83,7 +85,7 @@ def cut_off(tokenizer_json: str, size: int) -> str | None:
 
 def _others(training: Texts, work: Path) -> list[tuple[int, Path]]:
     found = []
-    largest = learn([list(some) for some in training.values()], max(SIZES)).to_str()
+    largest = train_bpe([list(some) for some in training.values()], max(SIZES)).to_str()
     for size in SIZES:
         if smaller := cut_off(largest, size):
             artifact.save(smaller, work / str(size), 0)

@@ -16,18 +16,20 @@ from gpts_data.pipelines.text.hashing import hash_strings
 from gpts_data.tokenizer.encode import Encoder
 
 ONE_IN = 4000  # bytes of text
-AT_FIRST = 6000  # bytes beside those, in the first batch of a unit: a few documents of every unit, however small
+FIRST_BATCH_BYTES = (
+    6000  # bytes beside those, in the first batch of a unit: a few documents of every unit, however small
+)
 EXCERPT = 8000  # characters of a document that are compared: of a longer one, the first ones
 SEED = 0x9F00F  # other documents than the validation's
 NEAR = 4  # ids that a message shows
 
 
-class Proof:
+class ParityCheck:
     """The proof of one unit. `documents` and `text_bytes` say what was compared."""
 
     def __init__(self, encoder: Encoder, unit: str) -> None:
         self._encoder, self._unit = encoder, unit
-        self._allowance = AT_FIRST
+        self._allowance = FIRST_BATCH_BYTES
         self.documents = self.text_bytes = 0
 
     def check(self, names: pa.Array, texts: pa.Array, ids: NDArray[np.uint16], lengths: NDArray[np.uint32]) -> None:

@@ -24,7 +24,7 @@ PATTERN = (
 )
 
 
-def blank(pattern: str = PATTERN) -> Tokenizer:
+def new_tokenizer(pattern: str = PATTERN) -> Tokenizer:
     """A byte-level BPE without a vocabulary that cuts text by `pattern`, in tokenizer.json's own words."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 

@@ -19,17 +19,17 @@ import pyarrow as pa
 
 from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.filters.cleaner import Clean, cleaner
-from gpts_data.pipelines.hub.remote_file import Access
-from gpts_data.pipelines.readers.damage import separate
+from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
+from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.readers.damage import split_faulty
 from gpts_data.pipelines.readers.reader import read, split_units
 from gpts_data.pipelines.readers.source import Listing, Source, Unit
-from gpts_data.pipelines.storage.atomic_files import committed, json_digest, written
-from gpts_data.pipelines.storage.paths import reading
+from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, size_and_sha256
+from gpts_data.pipelines.storage.paths import open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
-from gpts_data.tokenizer.bpe import learn
+from gpts_data.tokenizer.bpe import train_bpe
 
 Item = TypeVar("Item")
 Progress = Callable[[int, int], object]  # bytes of the sample drawn, and wanted
@@ -52,15 +52,15 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Piece:
+class SampleTask:
     """One part of the sample: the first `quota` bytes of cleaned text of a unit, as a file of Arrow batches."""
 
     source: Source
     unit: Unit
-    clean: Clean
+    clean: CleanConfig
     quota: int
     path: Path
-    access: Access = Access()
+    fetch_options: FetchOptions = FetchOptions()
 
 
 @dataclass(frozen=True)
@@ -72,38 +72,40 @@ class Trained:
 
 
 def plan_pieces(
-    sources: Sequence[tuple[Source, Listing, Clean]],
+    sources: Sequence[tuple[Source, Listing, CleanConfig]],
     training: Training,
     unit_bytes: int,
     folder: Path,
-    access: Access = Access(),
-) -> list[Piece]:
+    fetch_options: FetchOptions = FetchOptions(),
+) -> list[SampleTask]:
     """Which units the sample is drawn from: every source's bytes are its weight's share of the sample.
 
     What is fetched for it is kept: the build reads the same units again.
     """
-    access = replace(access, keep=True)
+    fetch_options = replace(fetch_options, cache_ranges=True)
     total = sum(Fraction(str(source.weight)) for source, _, _ in sources)
     pieces = []
     for source, listing, clean in sources:
         units = [
-            unit for file in spread(listing.files) for unit in spread(split_units(source, file, unit_bytes, access))
+            unit
+            for file in evenly_spaced(listing.files)
+            for unit in evenly_spaced(split_units(source, file, unit_bytes, fetch_options))
         ]
-        units = spread(units)
+        units = evenly_spaced(units)
         quota = int(training.sample * Fraction(str(source.weight)) / total / max(len(units), 1))
         for number, unit in enumerate(units):
             path = folder / f"{source.name}-{number:02d}.arrow"
-            pieces.append(Piece(source, unit, clean, quota, path, access))
+            pieces.append(SampleTask(source, unit, clean, quota, path, fetch_options))
     return pieces
 
 
-def spread(items: Sequence[Item]) -> list[Item]:
+def evenly_spaced(items: Sequence[Item]) -> list[Item]:
     """At most MAX_PIECES of the items, evenly spaced, in order."""
     count = min(len(items), MAX_PIECES)
     return [items[len(items) * i // count] for i in range(count)]
 
 
-def draw(piece: Piece) -> dict[str, Any]:
+def draw_sample(piece: SampleTask) -> dict[str, Any]:
     """Write one piece of the sample unless its receipt is there; returns the receipt: bytes of text and sha256."""
     path = piece.path.with_suffix(".json")
     unit, limits = piece.unit, [piece.quota, MAX_DOCUMENT]
@@ -111,7 +113,7 @@ def draw(piece: Piece) -> dict[str, Any]:
     if receipt := read_receipt(path, key):
         return receipt
     taken = 0
-    with committed(piece.path) as file:
+    with atomic_write(piece.path) as file:
         with pa.ipc.new_file(file, TEXTS) as writer:
             for texts in _cleaned(piece):
                 ends = taken + np.cumsum([len(text.encode()) for text in texts])
@@ -120,12 +122,12 @@ def draw(piece: Piece) -> dict[str, Any]:
                 writer.write_batch(pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=TEXTS))
                 if taken >= piece.quota:
                     break
-        facts = written(file)
+        facts = size_and_sha256(file)
     return write_receipt(path, key, bytes=taken, sha256=facts["sha256"])
 
 
 def train(
-    pieces: Sequence[Piece],
+    pieces: Sequence[SampleTask],
     training: Training,
     context: int,
     engine: Engine,
@@ -138,7 +140,7 @@ def train(
     """
     receipts = _draw_all(pieces, engine, progress)
     n_bytes = sum(receipt["bytes"] for receipt in receipts)
-    tokenizer = learn(_Sample(pieces), training.vocab_size, training.special)
+    tokenizer = train_bpe(_Sample(pieces), training.vocab_size, training.special)
     found = tokenizer.get_vocab_size()
     if found < training.vocab_size:
         raise ShortSourceError(
@@ -149,7 +151,7 @@ def train(
     return Trained(artifact.save(tokenizer.to_str(), folder, context), n_bytes, digest)
 
 
-def sample_texts(pieces: Sequence[Piece], engine: Engine, progress: Progress) -> dict[str, list[str]]:
+def sample_texts(pieces: Sequence[SampleTask], engine: Engine, progress: Progress) -> dict[str, list[str]]:
     """The sample by source, all of it in memory."""
     _draw_all(pieces, engine, progress)
     texts: dict[str, list[str]] = {piece.source.name: [] for piece in pieces}
@@ -158,20 +160,20 @@ def sample_texts(pieces: Sequence[Piece], engine: Engine, progress: Progress) ->
     return texts
 
 
-def _draw_all(pieces: Sequence[Piece], engine: Engine, progress: Progress) -> list[dict[str, Any]]:
+def _draw_all(pieces: Sequence[SampleTask], engine: Engine, progress: Progress) -> list[dict[str, Any]]:
     """The receipts of all pieces, in order. Results come in any order, so the bytes told are those of other pieces."""
     wanted, drawn = sum(piece.quota for piece in pieces), 0
-    for piece, _ in zip(pieces, engine.map(draw, pieces), strict=True):
+    for piece, _ in zip(pieces, engine.map(draw_sample, pieces), strict=True):
         drawn += piece.quota
         progress(drawn, wanted)
-    return [draw(piece) for piece in pieces]
+    return [draw_sample(piece) for piece in pieces]
 
 
-def _cleaned(piece: Piece) -> Iterator[list[str]]:
-    for batch in read(piece.source, piece.unit, piece.access):
-        sound, _ = separate(batch)
+def _cleaned(piece: SampleTask) -> Iterator[list[str]]:
+    for batch in read(piece.source, piece.unit, piece.fetch_options):
+        sound, _ = split_faulty(batch)
         for start in range(0, sound.num_rows, AT_ONCE):
-            cleaned, _ = cleaner(piece.clean).clean(sound.slice(start, AT_ONCE))
+            cleaned, _ = get_cleaner(piece.clean).clean(sound.slice(start, AT_ONCE))
             if cleaned.num_rows:
                 yield [_beginning(text) for text in cleaned.column("text").to_pylist()]
 
@@ -187,10 +189,10 @@ def _beginning(text: str) -> str:
 class _Sample:
     """The texts of the pieces in order, a batch at a time, as often as wanted."""
 
-    pieces: Sequence[Piece]
+    pieces: Sequence[SampleTask]
 
     def __iter__(self) -> Iterator[list[str]]:
         for piece in self.pieces:
-            with pa.ipc.open_file(reading(piece.path)) as reader:
+            with pa.ipc.open_file(open_arrow(piece.path)) as reader:
                 for i in range(reader.num_record_batches):
                     yield reader.get_batch(i).column("text").to_pylist()

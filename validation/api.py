@@ -26,7 +26,7 @@ from gpts_data.mixer.planning.estimate import Estimate, SourceEstimate, estimate
 from gpts_data.mixer.recipe import Recipe, check, load_recipe
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.execute import open_engine
-from gpts_data.pipelines.storage.paths import place
+from gpts_data.pipelines.storage.paths import as_path
 from gpts_data.validation.verify import Problem
 from gpts_data.validation.verify import verify as problems_of
 
@@ -54,7 +54,7 @@ def plan(
 ) -> Estimate:
     """What a build would read, need and take; see `mixer.planning.estimate`. Writes nothing."""
     wanted, folder = find_recipe(recipe, tokens)
-    return estimate(wanted, folder, workers=workers, tokenizer=place(tokenizer) if tokenizer else None)
+    return estimate(wanted, folder, workers=workers, tokenizer=as_path(tokenizer) if tokenizer else None)
 
 
 def build_mix(
@@ -78,11 +78,11 @@ def build_mix(
     return build(
         wanted,
         folder,
-        place(out),
-        tokenizer=place(tokenizer) if tokenizer else None,
+        as_path(out),
+        tokenizer=as_path(tokenizer) if tokenizer else None,
         workers=workers,
         scheduler=scheduler,
-        keep_units=place(keep_units) if keep_units else None,
+        keep_units=as_path(keep_units) if keep_units else None,
         progress=progress,
     )
 
@@ -90,7 +90,7 @@ def build_mix(
 def verify(path: str | Path, *, quick: bool = False, workers: int = 1, scheduler: str | None = None) -> list[Problem]:
     """What is not as the manifest says; empty when the mix is whole. `quick` compares names and sizes only."""
     with open_engine(workers, scheduler) as engine:
-        return problems_of(place(path), quick=quick, engine=engine)
+        return problems_of(as_path(path), quick=quick, engine=engine)
 
 
 def find_recipe(recipe: str | Path | Recipe, tokens: int | None = None) -> tuple[Recipe, Path]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.format.training_order import Order
+from gpts_data.mixer.format.training_order import TrainingOrder
 from gpts_data.pipelines.errors import UsageError
 
 
@@ -29,7 +29,7 @@ class Windows(Dataset[Tensor]):
     """Map-style: window p of the training order, int64 of shape (window,), for samplers of one's own."""
 
     def __init__(self, mix: Mix) -> None:
-        self._order = Order(mix)
+        self._order = TrainingOrder(mix)
 
     def __len__(self) -> int:
         return self._order.mix.windows
@@ -53,7 +53,7 @@ class Batches(IterableDataset[Tensor]):
                 f"batch_size = {batch_size}, rank = {rank} of {ranks}, start = {start}: expected a batch_size of at "
                 "least 1, a rank from 0 to ranks - 1, a start of at least 0"
             )
-        self._order = Order(mix)
+        self._order = TrainingOrder(mix)
         self.batch_size, self.rank, self.ranks, self.start = batch_size, rank, ranks, start
 
     @property

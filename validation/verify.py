@@ -20,12 +20,12 @@ from gpts_data.mixer.format.manifest import NAME
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.mixer.schedule.budget import share, whole_weights
-from gpts_data.mixer.schedule.source_order import find_schedule
+from gpts_data.mixer.schedule.source_order import find_source_order
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.execute import Engine, InProcess
 from gpts_data.pipelines.storage.atomic_files import file_digest
-from gpts_data.pipelines.storage.paths import from_anywhere, names_below, reading
+from gpts_data.pipelines.storage.paths import absolute, list_files, open_arrow
 
 Progress = Callable[[str, int, int], None]
 OF_THE_HUB = re.compile(r"\.gitattributes$|\.cache/huggingface/|\.git/")
@@ -68,7 +68,7 @@ def verify(
 
 def _names(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Problem]:
     listed = {entry["file"] for entry in entries} | {NAME}
-    for name in names_below(folder):
+    for name in list_files(folder):
         if name not in listed and not OF_THE_HUB.match(name):
             yield Problem(name, "extra file, not in the manifest")
 
@@ -87,7 +87,7 @@ def _digests(folder: Path, entries: list[dict[str, Any]], progress: Progress, en
     by_digest = {entry["sha256"]: entry["file"] for entry in entries}
     wanted = {entry["file"]: entry["sha256"] for entry in entries}
     problems: dict[str, Problem] = {}
-    reads = [Read(from_anywhere(folder / entry["file"]), entry["file"], entry["bytes"]) for entry in entries]
+    reads = [Read(absolute(folder / entry["file"]), entry["file"], entry["bytes"]) for entry in entries]
     for read in engine.map(_read, reads):
         expected = wanted[read.name]
         if read.found and read.found != expected:
@@ -135,7 +135,7 @@ def _order(mix: Mix) -> Iterator[Problem]:
     """Each shard's sidecar against schedule and permutation, and its ids against the vocabulary."""
     recipe, sources = mix.manifest["recipe"], mix.manifest["sources"]
     shares = [sources[name]["windows"] for name in mix.sources]
-    schedule = find_schedule(whole_weights([source["weight"] for source in recipe["source"]]), shares)
+    schedule = find_source_order(whole_weights([source["weight"] for source in recipe["source"]]), shares)
     before = np.zeros(len(shares), dtype=np.int64)
     start = 0
     for number, entry in enumerate(mix.manifest["shards"]):
@@ -145,7 +145,7 @@ def _order(mix: Mix) -> Iterator[Problem]:
         for i in range(len(shares)):
             mine = order == i
             slots = before[i] + np.arange(mine.sum())
-            windows[mine] = mix.passes(i).at(slots)
+            windows[mine] = mix.passes(i).windows_at(slots)
             before[i] += mine.sum()
         if len(rows) != len(order) or (rows["source"] != order).any() or (rows["window"] != windows).any():
             yield Problem(f"{entry['file'].removesuffix('.bin')}.windows.npy", "not the order of schedule and seed")
@@ -160,7 +160,7 @@ def _documents(mix: Mix) -> Iterator[Problem]:
         place = 0
         for file in mix.manifest["files"]:
             if file["file"].startswith(f"documents/{name}/") and file["file"].endswith(".parquet"):
-                with reading(mix.path / file["file"]) as content:
+                with open_arrow(mix.path / file["file"]) as content:
                     table = pq.read_table(content, columns=["start", "tokens"])
                 starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
                 ends = place + np.cumsum(tokens, dtype=np.uint64)

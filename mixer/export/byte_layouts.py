@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gpts_data.mixer.export.window_files import CHUNK, Rows, begins
+from gpts_data.mixer.export.window_files import CHUNK, WindowFile, document_start_mask
 from gpts_data.pipelines.errors import UsageError
 
 LLMC_MAGIC, LLMC_VERSION = 20240520, 1
@@ -34,14 +34,14 @@ def copy(file: IO[bytes], path: Path) -> Iterator[int]:
     yield from content(file, path.read_bytes())
 
 
-def ids(file: IO[bytes], splits: Sequence[Rows]) -> Iterator[int]:
+def ids(file: IO[bytes], splits: Sequence[WindowFile]) -> Iterator[int]:
     for rows in splits:
         for chunk in rows.chunks():
             file.write(chunk.data)
             yield len(chunk)
 
 
-def llmc(file: IO[bytes], splits: Sequence[Rows]) -> Iterator[int]:
+def llmc(file: IO[bytes], splits: Sequence[WindowFile]) -> Iterator[int]:
     count = sum(rows.windows * rows.size for rows in splits)
     if count >= 2**31:
         raise UsageError(
@@ -54,18 +54,18 @@ def llmc(file: IO[bytes], splits: Sequence[Rows]) -> Iterator[int]:
     yield from ids(file, splits)
 
 
-def document_ends(file: IO[bytes], rows: Rows, eos_id: int) -> Iterator[int]:
+def document_ends(file: IO[bytes], rows: WindowFile, eos_id: int) -> Iterator[int]:
     """The start of the next run of a document is the end of this one; the file's end is the last."""
     done = 0
     for chunk in rows.chunks():
-        starts = np.flatnonzero(begins(chunk, eos_id)).astype("<u8") + done
+        starts = np.flatnonzero(document_start_mask(chunk, eos_id)).astype("<u8") + done
         file.write(starts[int(done == 0) :].data)
         done += chunk.size
         yield 0
     file.write(np.array([done], "<u8").data)
 
 
-def metric(rows: Rows) -> str:
+def metric(rows: WindowFile) -> str:
     """`67.1 MT`, for people, as datatrove's files have it."""
     count = float(rows.windows * rows.size)
     for unit in ("", "k", "M", "G"):
@@ -92,11 +92,11 @@ def _numbers(file: IO[bytes], count: int, of: Callable[[NDArray[np.int64]], NDAr
         yield 0
 
 
-def parquet(file: IO[bytes], rows: Rows, names: Sequence[str], eos_id: int) -> Iterator[int]:
+def parquet(file: IO[bytes], rows: WindowFile, names: Sequence[str], eos_id: int) -> Iterator[int]:
     """A row a window, a row group a chunk. A dictionary holds 4,096 ids in 12 bits, where a plain page has 32."""
     with pq.ParquetWriter(file, WINDOW, compression="zstd", write_page_checksum=True) as writer:
         for chunk, sources in zip(rows.chunks(), rows.sources(), strict=True):
-            place, offset = np.nonzero(begins(chunk, eos_id))
+            place, offset = np.nonzero(document_start_mask(chunk, eos_id))
             ends = np.searchsorted(place, np.arange(len(chunk) + 1))
             columns = [
                 _lists(chunk.ravel(), np.arange(len(chunk) + 1) * rows.size),
@@ -111,7 +111,7 @@ def _lists(values: NDArray[Any], ends: NDArray[np.int64]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), pa.array(values))
 
 
-def mds(file: IO[bytes], rows: Rows) -> Iterator[int]:
+def mds(file: IO[bytes], rows: WindowFile) -> Iterator[int]:
     """Count, byte offsets of the samples and of the end, the columns as JSON, the samples; numbers are uint32."""
     columns = _mds_columns(rows)
     offsets = mds_offsets(rows)
@@ -121,16 +121,16 @@ def mds(file: IO[bytes], rows: Rows) -> Iterator[int]:
     yield from ids(file, [rows])
 
 
-def mds_offsets(rows: Rows) -> NDArray[np.int64]:
+def mds_offsets(rows: WindowFile) -> NDArray[np.int64]:
     """Where each sample begins in the file, and where the last one ends: windows + 1 numbers."""
     return 4 + 4 * (rows.windows + 1) + len(_mds_columns(rows)) + np.arange(rows.windows + 1) * rows.size * 2
 
 
-def _mds_columns(rows: Rows) -> bytes:
+def _mds_columns(rows: WindowFile) -> bytes:
     return json.dumps(_mds_facts(rows), sort_keys=True).encode()
 
 
-def _mds_facts(rows: Rows) -> dict[str, Any]:
+def _mds_facts(rows: WindowFile) -> dict[str, Any]:
     """What shard and index both say. A fixed shape needs no length before each sample."""
     return {
         "column_encodings": [f"ndarray:uint16:{rows.size}"],
@@ -144,7 +144,7 @@ def _mds_facts(rows: Rows) -> dict[str, Any]:
     }
 
 
-def mds_entry(rows: Rows, name: str) -> dict[str, Any]:
+def mds_entry(rows: WindowFile, name: str) -> dict[str, Any]:
     """A shard's line in index.json. Raises `UsageError` for one over 4 GiB."""
     size = int(mds_offsets(rows)[-1])
     if size >= 2**32:

@@ -20,9 +20,9 @@ from gpts_data.mixer.export.formats import FORMATS, Piece, pieces
 from gpts_data.mixer.export.window_files import count, validation
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import ForeignFolderError, UsageError
-from gpts_data.pipelines.storage.atomic_files import committed, file_digest, link, storage_errors, write_json
-from gpts_data.pipelines.storage.lock import held, sweep
-from gpts_data.pipelines.storage.paths import is_inside, is_remote
+from gpts_data.pipelines.storage.atomic_files import atomic_write, file_digest, hard_link, storage_errors, write_json
+from gpts_data.pipelines.storage.lock import folder_lock, remove_temporaries
+from gpts_data.pipelines.storage.paths import is_inside, is_store
 
 NAME = "export.json"
 WORK = ".export"
@@ -51,9 +51,9 @@ def export(mix: Mix, name: str, out: Path, progress: Progress = lambda *_: None)
         facts = json.loads((out / NAME).read_bytes())
         return Exported(facts, _linked(out, pieces(mix, name)), fresh=False)
     wanted = pieces(mix, name)
-    with held(out / WORK, f"another export is at work in {out}; wait for it, or choose another --out"):
+    with folder_lock(out / WORK, f"another export is at work in {out}; wait for it, or choose another --out"):
         write_json(out / WORK / "plan.json", identity)
-        sweep(out)
+        remove_temporaries(out)
         _write_all(out, wanted, progress)
         facts = {**identity, "files": [_file(out, piece.name) for piece in wanted]}
         write_json(out / NAME, facts)
@@ -132,11 +132,11 @@ def _write_all(out: Path, wanted: list[Piece], progress: Progress) -> None:
 def _write(piece: Piece, path: Path) -> Iterator[int]:
     """Link or write a file, or leave it as it is; how many windows went in, some at a time."""
     with storage_errors(path):
-        there = path.exists() or (piece.same and link(piece.same, path))
+        there = path.exists() or (piece.same and hard_link(piece.same, path))
     if there:
         yield piece.windows
         return
-    with committed(path) as file:
+    with atomic_write(path) as file:
         yield from piece.write(file)
 
 
@@ -146,5 +146,5 @@ def _file(out: Path, name: str) -> dict[str, Any]:
 
 
 def _linked(out: Path, wanted: list[Piece]) -> tuple[str, ...]:
-    here = [(piece.name, piece.same) for piece in wanted if piece.same and not is_remote(piece.same)]
+    here = [(piece.name, piece.same) for piece in wanted if piece.same and not is_store(piece.same)]
     return tuple(name for name, same in here if same.samefile(out / name))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from gpts_data.mixer.export import byte_layouts
-from gpts_data.mixer.export.window_files import Rows, count, train, validation
+from gpts_data.mixer.export.window_files import WindowFile, count, train, validation
 from gpts_data.mixer.format.mix import Mix
 
 Write = Callable[[IO[bytes]], Iterator[int]]
@@ -143,13 +143,13 @@ def _tokenizer(mix: Mix) -> list[Path]:
     return [mix.path / name for name in names if name.parent.as_posix() == "tokenizer"]
 
 
-def _joined(name: str, splits: Sequence[Rows]) -> Piece:
+def _joined(name: str, splits: Sequence[WindowFile]) -> Piece:
     """The ids of several files behind each other; of one, the file itself."""
     same = splits[0].path if len(splits) == 1 else None
     return Piece(name, count(splits), partial(byte_layouts.ids, splits=splits), same)
 
 
-def _if_any(name: str, splits: Sequence[Rows]) -> list[Piece]:
+def _if_any(name: str, splits: Sequence[WindowFile]) -> list[Piece]:
     return [_joined(name, splits)] if splits else []
 
 

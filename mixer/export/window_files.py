@@ -18,7 +18,7 @@ CHUNK = 8192  # windows: 8 MB of ids at 512 a window
 
 
 @dataclass(frozen=True)
-class Rows:
+class WindowFile:
     """A file of windows: a shard, whose sidecar knows each row's source, or the held-out windows of one source."""
 
     path: Path
@@ -42,13 +42,13 @@ class Rows:
             yield numbers[start : start + CHUNK]
 
 
-def train(mix: Mix) -> list[Rows]:
+def train(mix: Mix) -> list[WindowFile]:
     """The shards, in training order. Raises `VerificationError` for one that is not as long as the manifest says."""
     facts = zip(mix.shards, mix.manifest["shards"], strict=True)
     return [_rows(mix, path, shard["windows"], None) for path, shard in facts]
 
 
-def validation(mix: Mix) -> list[Rows]:
+def validation(mix: Mix) -> list[WindowFile]:
     """The held-out windows of the sources that have any, in the recipe's order. Raises `VerificationError`."""
     counts = [int(mix.manifest["sources"][name]["validation"]["windows"]) for name in mix.sources]
     return [
@@ -58,19 +58,19 @@ def validation(mix: Mix) -> list[Rows]:
     ]
 
 
-def _rows(mix: Mix, path: Path, windows: int, source: int | None) -> Rows:
+def _rows(mix: Mix, path: Path, windows: int, source: int | None) -> WindowFile:
     found, expected = path.stat().st_size if path.exists() else 0, windows * mix.window * 2
     if found != expected:
         raise VerificationError(f"{path}: {found:,} bytes, expected {expected:,}; run gpts-data verify {mix.path}")
-    return Rows(path, windows, mix.window, source)
+    return WindowFile(path, windows, mix.window, source)
 
 
-def count(splits: Sequence[Rows]) -> int:
+def count(splits: Sequence[WindowFile]) -> int:
     """Windows of several files."""
     return sum(rows.windows for rows in splits)
 
 
-def begins(windows: NDArray[np.uint16], eos_id: int) -> NDArray[np.bool_]:
+def document_start_mask(windows: NDArray[np.uint16], eos_id: int) -> NDArray[np.bool_]:
     """Where a run of one document's ids begins: behind an end-of-text, and at the start of every window.
 
     What stands at the start of a window may be the middle of a document: the ids before it are in another window.

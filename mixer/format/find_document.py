@@ -19,11 +19,11 @@ from gpts_data.mixer.format.document_index import find_rows
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.training_order import positions_of
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.storage.paths import reading
+from gpts_data.pipelines.storage.paths import open_arrow
 
 
 @dataclass(frozen=True)
-class Place:
+class WindowSpan:
     """A window of the document's source, where in the training order it is, pass by pass, and what of it is the
     document's: tokens `start` to `stop`."""
 
@@ -34,7 +34,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Whereabouts:
+class DocumentLocation:
     """A document of the mix: held out, or in these windows. `tokens` counts its end-of-text."""
 
     source: str
@@ -44,10 +44,10 @@ class Whereabouts:
     revision: str | None
     tokens: int
     held_out: bool
-    windows: tuple[Place, ...]
+    windows: tuple[WindowSpan, ...]
 
 
-def find(mix: Mix, document_id: str) -> list[Whereabouts]:
+def find_documents(mix: Mix, document_id: str) -> list[DocumentLocation]:
     """Every document of that id, in the order of sources and streams. Raises `UsageError` when there is none."""
     found = [
         _whereabouts(mix, name, row, held_out)
@@ -83,15 +83,15 @@ def _tables(mix: Mix, source: str, held_out: bool) -> list[Path]:
 def _rows(table: Path, document_id: str) -> Iterator[dict[str, Any]]:
     rows = find_rows(table, document_id)
     if len(rows):
-        with reading(table) as content:
+        with open_arrow(table) as content:
             found = pq.read_table(content).take(pa.array(rows)).to_pylist()
         yield from (row for row in found if row["id"] == document_id)
 
 
-def _whereabouts(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> Whereabouts:
+def _whereabouts(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> DocumentLocation:
     number = mix.sources.index(source)
     places = () if held_out else tuple(_places(mix, number, row["start"], row["start"] + row["tokens"]))
-    return Whereabouts(
+    return DocumentLocation(
         source,
         row["id"],
         row["url"],
@@ -103,12 +103,12 @@ def _whereabouts(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> 
     )
 
 
-def _places(mix: Mix, source: int, start: int, stop: int) -> Iterator[Place]:
+def _places(mix: Mix, source: int, start: int, stop: int) -> Iterator[WindowSpan]:
     """The windows with tokens `start..stop` of a source's stream; a document's end may be behind the last one."""
     order, size = mix.passes(source), mix.window
     for window in range(start // size, min(-(-stop // size), order.windows)):
-        slots, _ = order.places(np.array([window]))
+        slots, _ = order.slots_of(np.array([window]))
         first = window * size
-        yield Place(
+        yield WindowSpan(
             window, tuple(positions_of(mix, source, slots).tolist()), max(start - first, 0), min(stop - first, size)
         )

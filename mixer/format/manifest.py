@@ -16,7 +16,7 @@ from typing import Any
 from gpts_data.pipelines.environment import libraries
 from gpts_data.pipelines.errors import LockedError, UsageError, VerificationError
 from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, write_json
-from gpts_data.pipelines.storage.paths import create, is_remote, store_errors
+from gpts_data.pipelines.storage.paths import create, is_store, store_errors
 
 FORMAT = "gpts-data mix"
 FORMAT_VERSION = 1
@@ -33,7 +33,7 @@ def write_manifest(folder: Path, content: dict[str, Any], encoders: Sequence[str
     manifest["root_digest"] = root_digest(manifest)
     manifest["environment"] = {**environment(), "encoders": list(encoders)}
     manifest["checksum"] = checksum(manifest)
-    if not is_remote(folder):
+    if not is_store(folder):
         write_json(folder / NAME, manifest)
     elif not create(folder / NAME, pretty_json(manifest)):
         raise LockedError(f"{folder / NAME} is there already: another build was faster; run the same command again")

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.format.layout import map_windows, read_windows
 from gpts_data.mixer.format.manifest import read_manifest
-from gpts_data.mixer.schedule.permutation import Passes
-from gpts_data.pipelines.storage.paths import place
+from gpts_data.mixer.schedule.permutation import EpochOrder
+from gpts_data.pipelines.storage.paths import as_path
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class Mix:
         """Source names in recipe order: the `source` number of a sidecar row is an index into this."""
         return tuple(source["name"] for source in self.manifest["recipe"]["source"])
 
-    def passes(self, source: int) -> Passes:
+    def passes(self, source: int) -> EpochOrder:
         """Which window of a source is in which of its slots."""
         name = self.sources[source]
         facts = self.manifest["sources"][name]
-        return Passes(facts["windows"], facts["pass_windows"], self.manifest["recipe"]["seed"], name)
+        return EpochOrder(facts["windows"], facts["pass_windows"], self.manifest["recipe"]["seed"], name)
 
     @property
     def tokenizer(self) -> Path:
@@ -95,4 +95,4 @@ def open_mix(path: str | Path) -> Mix:
 
     Raises `UsageError` when there is none, `VerificationError` when its manifest is damaged.
     """
-    return Mix(place(path), read_manifest(place(path)))
+    return Mix(as_path(path), read_manifest(as_path(path)))

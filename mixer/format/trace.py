@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.training_order import locate, positions_of, sidecar
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.storage.paths import reading
+from gpts_data.pipelines.storage.paths import open_arrow
 from gpts_data.tokenizer.encode import Encoder
 
 
@@ -65,7 +65,7 @@ def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
     tables = [f for f in mix.manifest["files"] if f["file"].startswith(prefix) and f["file"].endswith(".parquet")]
     starts = [file["start"] for file in tables]
     file = tables[int(np.searchsorted(starts, place, side="right")) - 1]
-    with reading(mix.path / file["file"]) as content:
+    with open_arrow(mix.path / file["file"]) as content:
         table = pq.read_table(content)
     row = int(np.searchsorted(table.column("start").to_numpy(), place, side="right")) - 1
     return dict(table.slice(row, 1).to_pylist()[0])

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.pipelines.storage.paths import is_remote, load_npy
+from gpts_data.pipelines.storage.paths import is_store, load_npy
 
 
-class Order:
+class TrainingOrder:
     """Reads windows of a mix by position. Shards are mapped when first touched: 25B tokens are 373 maps, no memory.
 
     Raises `UsageError` for a mix without windows; reading, `DataError` for a shard of the wrong size.
@@ -43,7 +43,7 @@ class Order:
         """The shard that holds a position, and its row there."""
         number = int(np.searchsorted(self._ends, position, side="right"))
         if number not in self._shards:
-            if is_remote(self.mix.path):
+            if is_store(self.mix.path):
                 self._shards.clear()  # there it is whole in memory, 134 MB
             self._shards[number] = self._open(number)
         shard = self._shards[number]

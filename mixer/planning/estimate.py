@@ -18,18 +18,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.mixer.plan import too_short
-from gpts_data.mixer.planning.resources import disk_by_stage, needs
-from gpts_data.mixer.planning.source_sample import Survey, survey
+from gpts_data.mixer.planning.resources import disk_by_stage, estimate_resources
+from gpts_data.mixer.planning.source_sample import SourceSample, sample_source
 from gpts_data.mixer.recipe import Recipe, RecipeSource
 from gpts_data.mixer.stages.rounds import FIRST_RATE, MARGIN
 from gpts_data.pipelines.errors import ShortSourceError
-from gpts_data.pipelines.hub.remote_file import Access
-from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
-from gpts_data.pipelines.readers.reader import check_columns, fetched, list_files
+from gpts_data.pipelines.readers.reader import check_columns, fetch_cost, list_files
 from gpts_data.pipelines.readers.source import Unit
 from gpts_data.tokenizer import artifact
-from gpts_data.tokenizer.bpe import learn
+from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.untrusted import check_foreign
 
@@ -104,7 +104,7 @@ def estimate(
     *,
     workers: int = 1,
     tokenizer: Path | None = None,
-    patience: Patience = Patience(),
+    retry_policy: RetryPolicy = RetryPolicy(),
     progress: Progress = lambda *_: None,
 ) -> Estimate:
     """What building `recipe` would take. Reads footers and a sample of each source; writes nothing.
@@ -114,16 +114,16 @@ def estimate(
     """
     given = check_foreign(tokenizer) if tokenizer else None
     with tempfile.TemporaryDirectory(prefix="gpts-data-") as scratch:
-        access = Access(Path(scratch) / "spool", patience)
-        found = [_survey(recipe, i, recipe_folder, access, progress) for i in range(len(recipe.source))]
+        fetch_options = FetchOptions(Path(scratch) / "spool", retry_policy)
+        found = [_survey(recipe, i, recipe_folder, fetch_options, progress) for i in range(len(recipe.source))]
         coder = Encoder(given.folder) if given else _learnt(recipe, found, Path(scratch) / "tokenizer")
         rates = [_Rate(recipe, seen, coder) for seen in found]
         _refuse_short(recipe, rates)
-        estimates = [_source(recipe, i, seen, rates[i], access) for i, seen in enumerate(found)]
+        estimates = [_source(recipe, i, seen, rates[i], fetch_options) for i, seen in enumerate(found)]
     cpu = sum(one.read_bytes * rate.seconds for one, rate in zip(estimates, rates, strict=True))
     cpu += sum(recipe.windows) * recipe.window / ASSEMBLED + (0 if given else _learning(recipe, rates))
     once = sum(min(one.tokens, one.available_tokens) for one in estimates)
-    wanted, disk = needs(recipe, workers, once), disk_by_stage(recipe, once)
+    wanted, disk = estimate_resources(recipe, workers, once), disk_by_stage(recipe, once)
     return Estimate(
         sum(recipe.windows),
         dict(zip(recipe.names, estimates, strict=True)),
@@ -147,9 +147,9 @@ def _learning(recipe: Recipe, rates: Sequence[_Rate]) -> float:
 class _Rate:
     """What a byte of a source's text gives and costs: documents, training tokens, seconds."""
 
-    def __init__(self, recipe: Recipe, seen: Survey, coder: Encoder) -> None:
+    def __init__(self, recipe: Recipe, seen: SourceSample, coder: Encoder) -> None:
         self._seen = seen
-        self._strata = [(n_bytes, seen.draws(pieces)) for n_bytes, pieces in seen.strata]
+        self._strata = [(n_bytes, seen.bootstrap_rows(pieces)) for n_bytes, pieces in seen.strata]
         texts = pa.concat_arrays([text for piece in seen.pieces for text in piece.texts] or [pa.array([], pa.string())])
         began = time.process_time()
         _, counts = coder.encode(texts)
@@ -169,14 +169,16 @@ class _Rate:
 
     def of(self, pieces: Sequence[int]) -> float:
         """Training tokens of a byte that a unit says it has, in these pieces."""
-        return self._seen.stretch * self._seen.kept_share(pieces) * self._of_kept
+        return self._seen.bytes_scale * self._seen.kept_share(pieces) * self._of_kept
 
     def documents(self, units: Sequence[Unit], needed: int) -> int:
         """How many documents hold so many training tokens, in the order of the units."""
         have = found = 0.0
         for unit in units:
             pieces = self._seen.of(unit)
-            scale = self._seen.stretch * unit.text_bytes / max(sum(self._seen.pieces[i].text_bytes for i in pieces), 1)
+            scale = (
+                self._seen.bytes_scale * unit.text_bytes / max(sum(self._seen.pieces[i].text_bytes for i in pieces), 1)
+            )
             share = scale * (1 - self.duplicates)
             ends = have + np.cumsum(np.concatenate([self._counts[i] for i in pieces])) * share
             found += int(np.searchsorted(ends, needed)) * share
@@ -191,7 +193,7 @@ class _Rate:
         for n_bytes, draws in self._strata:
             read, kept = drawn(draws).sum(axis=0).tolist()
             found += n_bytes * kept / max(read, 1)
-        return found * self._seen.stretch * self._of_kept
+        return found * self._seen.bytes_scale * self._of_kept
 
     def _bootstrap(self) -> tuple[float, float]:
         rng = np.random.default_rng(0)
@@ -199,26 +201,26 @@ class _Rate:
         low, high = np.percentile(found, INTERVAL)
         return float(low), float(high)
 
-    def _processor(self, seen: Survey) -> float:
+    def _processor(self, seen: SourceSample) -> float:
         """Without the first piece, in which this process loads what it needs."""
         pieces = seen.pieces[1:] or seen.pieces
         cleaning = sum(piece.cleaning for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
         return cleaning + sum(piece.reading for piece in pieces) / max(sum(piece.passed_bytes for piece in pieces), 1)
 
 
-def _survey(recipe: Recipe, number: int, folder: Path, access: Access, progress: Progress) -> Survey:
+def _survey(recipe: Recipe, number: int, folder: Path, fetch_options: FetchOptions, progress: Progress) -> SourceSample:
     source: RecipeSource = recipe.source[number]
-    listing = list_files(source, folder, access)
+    listing = list_files(source, folder, fetch_options)
     for file in [file for file in listing.files if file.size][:1]:
-        check_columns(source, file, access)
+        check_columns(source, file, fetch_options)
     needed = recipe.windows[number] * recipe.window
-    return survey(recipe, source, listing, int(needed * MARGIN / FIRST_RATE * SPARE), access, progress)
+    return sample_source(recipe, source, listing, int(needed * MARGIN / FIRST_RATE * SPARE), fetch_options, progress)
 
 
-def _learnt(recipe: Recipe, found: Sequence[Survey], folder: Path) -> Encoder:
+def _learnt(recipe: Recipe, found: Sequence[SourceSample], folder: Path) -> Encoder:
     """A tokenizer learnt from the sample: its tokens are as long as the build's, to a percent."""
     texts = [text.to_pylist() for seen in found for piece in seen.pieces for text in piece.texts]
-    trained = learn(texts, recipe.tokenizer.vocab_size, recipe.tokenizer.special)
+    trained = train_bpe(texts, recipe.tokenizer.vocab_size, recipe.tokenizer.special)
     artifact.save(trained.to_str(), folder, recipe.window)
     return Encoder(folder)
 
@@ -236,14 +238,16 @@ def _refuse_short(recipe: Recipe, rates: Sequence[_Rate]) -> None:
         raise ShortSourceError("\n".join(errors))
 
 
-def _source(recipe: Recipe, number: int, seen: Survey, rate: _Rate, access: Access) -> SourceEstimate:
+def _source(
+    recipe: Recipe, number: int, seen: SourceSample, rate: _Rate, fetch_options: FetchOptions
+) -> SourceEstimate:
     windows, source = recipe.windows[number], recipe.source[number]
     tokens = windows * recipe.window
     available, interval = int(rate.available), (int(rate.interval[0]), int(rate.interval[1]))
     units = _taken(seen, tokens, rate)
-    read_bytes = round(sum(unit.text_bytes for unit in units) * seen.stretch)
+    read_bytes = round(sum(unit.text_bytes for unit in units) * seen.bytes_scale)
     read = sum(seen.documents(seen.of(unit)) * unit.text_bytes for unit in units)
-    fetch = [fetched(source, unit, access) for unit in units[:LOOKED_AT]]
+    fetch = [fetch_cost(source, unit, fetch_options) for unit in units[:LOOKED_AT]]
     scale = len(units) / max(len(fetch), 1)
     return SourceEstimate(
         windows,
@@ -262,7 +266,7 @@ def _source(recipe: Recipe, number: int, seen: Survey, rate: _Rate, access: Acce
     )
 
 
-def _taken(seen: Survey, needed: int, rate: _Rate) -> list[Unit]:
+def _taken(seen: SourceSample, needed: int, rate: _Rate) -> list[Unit]:
     """The units that the rounds of a build take (rounds.Supply.take), each with the tokens its own pieces promise."""
     taken: list[Unit] = []
     have, expected_rate = 0.0, FIRST_RATE

@@ -31,7 +31,7 @@ from gpts_data.mixer.stages.rounds import FIRST_RATE, MARGIN
 from gpts_data.pipelines.errors import StorageError
 from gpts_data.pipelines.readers.verified_file import SPOOL_BYTES
 from gpts_data.pipelines.storage.disk import free_bytes, used_bytes
-from gpts_data.pipelines.storage.paths import is_remote
+from gpts_data.pipelines.storage.paths import is_store
 
 TOKENS_PER_DOCUMENT = 700  # short for prose, so that documents are not too few: the sample has 1,288
 BYTES_PER_TOKEN = 3.4  # of text, at 4,096 entries
@@ -54,7 +54,7 @@ WORKER_FILES = 16  # sockets and pipes, in the process that holds the cluster
 
 
 @dataclass(frozen=True)
-class Needs:
+class Resources:
     """Bytes at the peak, on disk and in memory of all processes together; `open_files` of the one that holds most."""
 
     documents: int
@@ -67,7 +67,7 @@ class Needs:
     open_files: int
 
 
-def needs(recipe: Recipe, workers: int = 1, text_tokens: int | None = None) -> Needs:
+def estimate_resources(recipe: Recipe, workers: int = 1, text_tokens: int | None = None) -> Resources:
     """What building `recipe` with `workers` processes on one machine needs.
 
     `text_tokens`: of the text that there is, where sources are repeated; else the mix's.
@@ -77,7 +77,7 @@ def needs(recipe: Recipe, workers: int = 1, text_tokens: int | None = None) -> N
     reader = READER_BYTES if any(source.dataset for source in recipe.source) else 0
     process = PROCESS_BYTES + reader + _largest_step(recipe)
     cluster = CLUSTER_BYTES if workers > 1 else 0
-    return Needs(
+    return Resources(
         documents=documents,
         disk_bytes=disk_bytes(recipe, text_tokens),
         memory_bytes=workers * process + cluster + recipe.tokenizer.sample + index,
@@ -164,7 +164,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def room_to_begin(plan: Plan) -> None:
     """Raise `StorageError` when the disk cannot hold the ids three times, counting what is there of them."""
-    if is_remote(plan.folder):
+    if is_store(plan.folder):
         return
     tokens = sum(plan.recipe.windows) * plan.recipe.window
     copies = 2 if plan.keep_units else 3
@@ -173,7 +173,7 @@ def room_to_begin(plan: Plan) -> None:
 
 def room_to_cut(plan: Plan, cuts: Sequence[Cut], shards: Sequence[Shard]) -> None:
     """Raise `StorageError` when cuts and shards that are not there yet have no room."""
-    if is_remote(plan.folder):
+    if is_store(plan.folder):
         return
     units = sum(task.parts[0].tokens for task in cuts if not task.path.exists())
     windows = sum(task.stop - task.start for task in shards if not task.path.exists())
@@ -182,12 +182,12 @@ def room_to_cut(plan: Plan, cuts: Sequence[Cut], shards: Sequence[Shard]) -> Non
 
 
 @contextmanager
-def told(plan: Plan) -> Iterator[None]:
+def explain_full_disk(plan: Plan) -> Iterator[None]:
     """Add to a full disk's `StorageError` what the build needs in all."""
     try:
         yield
     except StorageError as error:
-        if is_remote(plan.folder) or getattr(error.__cause__, "errno", None) not in FULL:
+        if is_store(plan.folder) or getattr(error.__cause__, "errno", None) not in FULL:
             raise
         wanted, there, free = disk_bytes(plan.recipe), used_bytes(plan.folder), free_bytes(plan.folder)
         raise StorageError(

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from gpts_data.mixer.recipe import Recipe, RecipeSource
 from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, decide
 from gpts_data.pipelines.dedup.signatures import signer
-from gpts_data.pipelines.filters.cleaner import cleaner
-from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.filters.cleaner import get_cleaner
+from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.progress import Progress
-from gpts_data.pipelines.readers.damage import separate
+from gpts_data.pipelines.readers.damage import split_faulty
 from gpts_data.pipelines.readers.reader import read, split_units
 from gpts_data.pipelines.readers.source import Listing, Unit
 
@@ -68,7 +68,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Survey:
+class SourceSample:
     """A source: the units looked at, in order, the text of the files behind them, and the pieces of the sample."""
 
     source: RecipeSource
@@ -76,7 +76,7 @@ class Survey:
     rest_bytes: int
     """Text of the files whose footers were not read, from their sizes."""
     pieces: tuple[Piece, ...]
-    near: int
+    near_pieces: int
     """So many pieces are of the text that a build would read, the others of the rest."""
     near_bytes: int
     """Of that text."""
@@ -84,11 +84,11 @@ class Survey:
     @property
     def strata(self) -> list[tuple[int, range]]:
         """Bytes of text, and the pieces that speak for them: of what a build would read, of the rest."""
-        if self.near == len(self.pieces):
-            return [(self.text_bytes, range(self.near))]
+        if self.near_pieces == len(self.pieces):
+            return [(self.text_bytes, range(self.near_pieces))]
         return [
-            (self.near_bytes, range(self.near)),
-            (self.text_bytes - self.near_bytes, range(self.near, len(self.pieces))),
+            (self.near_bytes, range(self.near_pieces)),
+            (self.text_bytes - self.near_bytes, range(self.near_pieces, len(self.pieces))),
         ]
 
     @property
@@ -96,7 +96,7 @@ class Survey:
         return sum(unit.text_bytes for unit in self.units) + self.rest_bytes
 
     @property
-    def stretch(self) -> float:
+    def bytes_scale(self) -> float:
         """Bytes of text for each that a unit of lines is thought to have, as far as pieces were read whole: its bytes
         are those of all fields, or a guess from compressed ones. Those of parquet are the column's own."""
         lines = [piece for piece in self.pieces if not piece.part.file.name.endswith(".parquet")]
@@ -116,14 +116,16 @@ class Survey:
     def documents(self, chosen: Sequence[int]) -> float:
         """Documents per byte of text, in the chosen pieces."""
         pieces = [self.pieces[i] for i in chosen]
-        return self.stretch * sum(piece.read for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
+        return (
+            self.bytes_scale * sum(piece.read for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
+        )
 
     def kept_share(self, chosen: Sequence[int]) -> float:
         """Bytes that the filters keep per byte read, in the chosen pieces."""
         pieces = [self.pieces[i] for i in chosen]
         return sum(piece.kept_bytes for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
 
-    def draws(self, pieces: range) -> NDArray[np.int64]:
+    def bootstrap_rows(self, pieces: range) -> NDArray[np.int64]:
         """Bytes read and kept of what the interval draws from: pieces, or where these are few, runs of documents.
 
         int64, shape (draws, 2).
@@ -143,9 +145,9 @@ class Survey:
         return np.asarray(found, dtype=np.bool_)
 
 
-def survey(
-    recipe: Recipe, source: RecipeSource, listing: Listing, enough: int, access: Access, progress: Progress
-) -> Survey:
+def sample_source(
+    recipe: Recipe, source: RecipeSource, listing: Listing, enough: int, fetch_options: FetchOptions, progress: Progress
+) -> SourceSample:
     """Look at a source: footers until `enough` bytes of text are found (of local files, all), then the sample."""
     units: list[Unit] = []
     parts: list[Unit] = []
@@ -153,9 +155,9 @@ def survey(
     for file in listing.files:
         if source.dataset and found >= enough:
             break
-        taken = split_units(source, file, recipe.unit, access)
+        taken = split_units(source, file, recipe.unit, fetch_options)
         units += taken
-        parts += split_units(source, file, min(recipe.unit, PART), access)
+        parts += split_units(source, file, min(recipe.unit, PART), fetch_options)
         found += sum(unit.text_bytes for unit in taken)
         looked += file.size
     rest = sum(file.size for file in listing.files) - looked
@@ -166,10 +168,10 @@ def survey(
     pieces: list[Piece] = []
     for part in chosen:
         progress("survey", source.name, len(pieces), len(chosen))
-        pieces.append(_piece(recipe, source, part, step, access))
+        pieces.append(_piece(recipe, source, part, step, fetch_options))
     progress("survey", source.name, len(pieces), len(chosen))
     near_bytes = sum(part.text_bytes for part in parts[:reached])
-    return Survey(source, tuple(units), int(rest * found / max(looked, 1)), tuple(pieces), len(near), near_bytes)
+    return SourceSample(source, tuple(units), int(rest * found / max(looked, 1)), tuple(pieces), len(near), near_bytes)
 
 
 def spread(units: Sequence[Unit], most: int) -> list[Unit]:
@@ -177,13 +179,13 @@ def spread(units: Sequence[Unit], most: int) -> list[Unit]:
     return [units[(2 * i + 1) * len(units) // (2 * count)] for i in range(count)]
 
 
-def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, access: Access) -> Piece:
+def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, fetch_options: FetchOptions) -> Piece:
     piece = Piece(unit)
-    for batch in _every(source, piece, step, access):
+    for batch in _every(source, piece, step, fetch_options):
         began = time.process_time()
-        sound, _ = separate(batch)
+        sound, _ = split_faulty(batch)
         piece.read += batch.num_rows
-        cleaned, reasons = cleaner(recipe.cleaning(source)).clean(sound)
+        cleaned, reasons = get_cleaner(recipe.cleaning(source)).clean(sound)
         piece.runs += _runs(sound.column("text"), cleaned.column("text"), pc.is_null(reasons))
         if cleaned.num_rows:
             piece.texts.append(cleaned.column("text"))
@@ -202,10 +204,10 @@ def _runs(texts: pa.Array, kept: pa.Array, is_kept: pa.Array) -> list[tuple[int,
     return [(read, left) for read, left in np.add.reduceat(sizes, np.arange(0, len(sizes), RUN)).tolist()]
 
 
-def _every(source: RecipeSource, piece: Piece, step: int, access: Access) -> Iterator[pa.RecordBatch]:
+def _every(source: RecipeSource, piece: Piece, step: int, fetch_options: FetchOptions) -> Iterator[pa.RecordBatch]:
     """Every so many-th document, until a sample's worth was passed: what cannot be split may be gigabytes."""
     passed, began = 0, time.process_time()
-    for batch in read(source, piece.part, access):
+    for batch in read(source, piece.part, fetch_options):
         piece.reading += time.process_time() - began
         rows = np.arange(-passed % step, batch.num_rows, step)
         passed += batch.num_rows

@@ -63,7 +63,7 @@ class Permutation:
 
 
 @dataclass(frozen=True)
-class Passes:
+class EpochOrder:
     """Which window of a source is in which of its `slots`: each of its `windows` once, or, where these are fewer than
     the slots, pass after pass, each a shuffle of its own. The last pass takes as many as there are slots left."""
 
@@ -76,7 +76,7 @@ class Passes:
     def epochs(self) -> float:
         return self.slots / self.windows
 
-    def places(self, windows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def slots_of(self, windows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(slots, windows) of every time that one of `windows` is in the mix; int64, pass after pass."""
         slots = [n * self.windows + self._order(n).forward(windows) for n in range(-(-self.slots // self.windows))]
         chosen = [which < self.slots for which in slots]
@@ -89,7 +89,7 @@ class Passes:
         """The slot of each window in the first pass, which has them all."""
         return self._order(0).forward(windows)
 
-    def at(self, slots: NDArray[np.integer]) -> NDArray[np.int64]:
+    def windows_at(self, slots: NDArray[np.integer]) -> NDArray[np.int64]:
         """The window in each slot: int64, shape (n,)."""
         found = np.empty(len(slots), np.int64)
         passes, places = np.divmod(slots, self.windows)

@@ -30,7 +30,7 @@ MAX_WINDOWS = 3_000_000_000  # (j + 1) * windows must stay below 2**63
 
 
 @dataclass(frozen=True)
-class Schedule:
+class SourceOrder:
     """`weights` are whole numbers, `shares` the final windows per source; positions count from 0."""
 
     weights: tuple[int, ...]
@@ -61,13 +61,13 @@ class Schedule:
         return np.array(rows)
 
 
-def find_schedule(weights: Sequence[int], shares: Sequence[int]) -> Schedule:
+def find_source_order(weights: Sequence[int], shares: Sequence[int]) -> SourceOrder:
     """The schedule that keeps to the weights and the final shares, or to the final shares where both cannot be had."""
-    both = Schedule(tuple(weights), tuple(shares))
+    both = SourceOrder(tuple(weights), tuple(shares))
     try:
         both.counts(1 << 20)
     except NoOrderError:
-        return Schedule(both.shares, both.shares)
+        return SourceOrder(both.shares, both.shares)
     return both
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.format.layout import SIDECAR, read_windows
-from gpts_data.mixer.schedule.source_order import Schedule
-from gpts_data.pipelines.storage.atomic_files import committed, write_npy, written
+from gpts_data.mixer.schedule.source_order import SourceOrder
+from gpts_data.pipelines.storage.atomic_files import atomic_write, size_and_sha256, write_npy
 from gpts_data.pipelines.storage.paths import load_npy, read_all
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
@@ -24,7 +24,7 @@ class Shard:
     start: int
     stop: int
     before: tuple[int, ...]
-    schedule: Schedule
+    schedule: SourceOrder
     window: int
     cuts: tuple[tuple[Path, ...], ...]
     path: Path
@@ -47,9 +47,9 @@ def assemble(task: Shard) -> dict[str, Any]:
     for source, cuts in enumerate(task.cuts):
         positions = np.flatnonzero(order == source)
         _gather(cuts, task.before[source], positions, tokens, sidecar)
-    with committed(task.path) as file:
+    with atomic_write(task.path) as file:
         file.write(tokens.data)
-        facts = written(file)
+        facts = size_and_sha256(file)
     return write_receipt(
         task.receipt,
         task.key,

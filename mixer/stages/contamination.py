@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpts_data.mixer.plan import Plan, listing_facts
-from gpts_data.mixer.stages.dedup import Decided
+from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import unit_batches
 from gpts_data.pipelines.decontaminate.index import index, origins, owners
 from gpts_data.pipelines.dedup.greedy import EXCLUDED
@@ -21,10 +21,10 @@ def index_benchmarks(plan: Plan) -> dict[str, Any]:
     """The benchmarks' n-grams, for PREPARE; nothing for a recipe without. Raises as `decontaminate.index` does."""
     if plan.recipe.decontaminate is None or plan.index is None:
         return {}
-    return index(plan.recipe.decontaminate, plan.benchmarks, plan.index, plan.index_key(), plan.access)
+    return index(plan.recipe.decontaminate, plan.benchmarks, plan.index, plan.index_key(), plan.fetch_options)
 
 
-def contamination(plan: Plan, decided: Sequence[Sequence[Decided]]) -> dict[str, Any]:
+def contamination(plan: Plan, decided: Sequence[Sequence[DedupedUnit]]) -> dict[str, Any]:
     """The manifest's `decontamination`; nothing for a recipe without benchmarks.
 
     A document counts once, for the benchmark of the n-gram that condemned it: the first in its text.
@@ -34,7 +34,9 @@ def contamination(plan: Plan, decided: Sequence[Sequence[Decided]]) -> dict[str,
         return {}
     owner = owners(folder)
     counts = [
-        np.bincount(owner[np.concatenate([unit.witnesses for unit in units])], minlength=len(wanted.benchmark)).tolist()
+        np.bincount(
+            owner[np.concatenate([unit.matched_ngrams for unit in units])], minlength=len(wanted.benchmark)
+        ).tolist()
         for units in decided
     ]
     facts = index_benchmarks(plan)
@@ -52,11 +54,11 @@ def contamination(plan: Plan, decided: Sequence[Sequence[Decided]]) -> dict[str,
     return {"decontamination": {"benchmarks": benchmarks, "documents": documents}}
 
 
-def _named(plan: Plan, decided: Sequence[Sequence[Decided]]) -> Iterator[tuple[dict[str, str], int]]:
+def _named(plan: Plan, decided: Sequence[Sequence[DedupedUnit]]) -> Iterator[tuple[dict[str, str], int]]:
     """Contaminated documents in canonical order, each with the n-gram that condemned it."""
     for source, units in zip(plan.recipe.names, decided, strict=True):
-        for unit in (unit for unit in units if len(unit.witnesses)):
+        for unit in (unit for unit in units if len(unit.matched_ngrams)):
             ids = [id for batch in unit_batches(unit.path, ("id",)) for id in batch.column("id").to_pylist()]
             rows = np.flatnonzero(unit.codes == EXCLUDED)
-            for row, ngram in zip(rows.tolist(), unit.witnesses.tolist(), strict=True):
+            for row, ngram in zip(rows.tolist(), unit.matched_ngrams.tolist(), strict=True):
                 yield {"source": source, "unit": unit.name, "document": ids[row]}, ngram

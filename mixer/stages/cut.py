@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.format.document_index import SUFFIX, index_ids
 from gpts_data.mixer.format.layout import DOCUMENTS
-from gpts_data.mixer.schedule.permutation import Passes
-from gpts_data.mixer.stages.dedup import Decided
+from gpts_data.mixer.schedule.permutation import EpochOrder
+from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
-from gpts_data.pipelines.storage.atomic_files import committed, write_npy, written
+from gpts_data.pipelines.storage.atomic_files import atomic_write, size_and_sha256, write_npy
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 SLOTS = np.dtype([("slot", "<u4"), ("window", "<u4")])
@@ -35,9 +35,9 @@ ROWS_AT_ONCE = 4096  # 4 MB of windows of 512
 class Cut:
     """One task: the windows of `parts[0]`; the further parts are there for the end of its last window."""
 
-    parts: tuple[Decided, ...]
+    parts: tuple[DedupedUnit, ...]
     window: int
-    order: Passes
+    order: EpochOrder
     path: Path
     documents: Path
     key: str
@@ -47,7 +47,7 @@ class Cut:
 class HoldOut:
     """One task: the held-out documents of a source as windows, in source order."""
 
-    parts: tuple[Decided, ...]
+    parts: tuple[DedupedUnit, ...]
     window: int
     path: Path
     documents: Path
@@ -64,11 +64,11 @@ def cut(task: Cut) -> dict[str, Any]:
     first = -(-part.start // task.window)
     last = max(min(-(-part.stop // task.window), task.order.windows), first)
     tokens = _take(task.parts, first * task.window - part.start, (last - first) * task.window)
-    slots, windows = task.order.places(np.arange(first, last))
+    slots, windows = task.order.slots_of(np.arange(first, last))
     by_slot = np.argsort(slots)
     index = np.empty(len(windows), dtype=SLOTS)
     index["slot"], index["window"] = slots[by_slot], windows[by_slot]
-    with committed(task.path) as file:
+    with atomic_write(task.path) as file:
         write_rows(file, tokens.reshape(-1, task.window), windows[by_slot] - first)
     write_npy(task.path.with_suffix(".npy"), index)
     table = _documents([part], TRAIN, task.order.windows * task.window)
@@ -82,9 +82,9 @@ def hold_out(task: HoldOut) -> dict[str, Any]:
     pieces = [ids for part in task.parts for ids in surviving_ids(part, HELD_OUT)]
     tokens = np.concatenate([np.empty(0, np.uint16), *pieces])
     n_windows = len(tokens) // task.window
-    with committed(task.path) as file:
+    with atomic_write(task.path) as file:
         file.write(tokens[: n_windows * task.window].astype("<u2").tobytes())
-        facts = written(file)
+        facts = size_and_sha256(file)
     table = _documents(task.parts, HELD_OUT, None)
     return write_receipt(
         task.receipt,
@@ -96,7 +96,7 @@ def hold_out(task: HoldOut) -> dict[str, Any]:
     )
 
 
-def surviving_ids(part: Decided, code: int) -> Iterator[NDArray[np.uint16]]:
+def surviving_ids(part: DedupedUnit, code: int) -> Iterator[NDArray[np.uint16]]:
     """The ids of a unit's documents with this verdict, batch by batch."""
     done = 0
     for batch in unit_batches(part.path, ("tokens", "ids")):
@@ -112,7 +112,7 @@ def write_rows(file: IO[bytes], rows: NDArray[np.uint16], order: NDArray[np.inte
         file.write(rows[order[i : i + ROWS_AT_ONCE]].astype("<u2", copy=False).tobytes())
 
 
-def _take(parts: Sequence[Decided], skip: int, count: int) -> NDArray[np.uint16]:
+def _take(parts: Sequence[DedupedUnit], skip: int, count: int) -> NDArray[np.uint16]:
     """`count` training ids from the stream that begins with `parts[0]`, after `skip`."""
     taken = np.empty(count, dtype=np.uint16)
     done = -skip
@@ -126,7 +126,7 @@ def _take(parts: Sequence[Decided], skip: int, count: int) -> NDArray[np.uint16]
     return taken
 
 
-def _documents(parts: Sequence[Decided], code: int, stop: int | None) -> pa.Table:
+def _documents(parts: Sequence[DedupedUnit], code: int, stop: int | None) -> pa.Table:
     """The document table of these parts: those that begin before `stop`, with their place in the stream."""
     start = parts[0].start if code == TRAIN and parts else 0
     tables = []
@@ -149,9 +149,9 @@ def _write_documents(path: Path, table: pa.Table) -> dict[str, Any]:
     """Write a document table and return its facts; a unit without documents gets no file."""
     if table.num_rows == 0:
         return {"documents": 0}
-    with committed(path) as file:
+    with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd", store_schema=False)
-        facts = written(file)
+        facts = size_and_sha256(file)
     index = write_npy(path.with_suffix(SUFFIX), index_ids(table.column("id")))
     return {
         "documents": table.num_rows,

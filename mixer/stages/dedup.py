@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from gpts_data.mixer.stages.dedup_index import Index, index
 from gpts_data.mixer.stages.prepare import Columns, document_columns
 from gpts_data.mixer.stages.unit_texts import SimilarTexts, Texts
-from gpts_data.pipelines.decontaminate.index import Guard
-from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, Kept
+from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
+from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, DedupState
 from gpts_data.pipelines.dedup.signatures import REASONS, Dedup
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.storage.paths import read_all
@@ -29,7 +29,7 @@ CONTAMINATED_REASON = "contaminated"  # contains a benchmark's question
 
 
 @dataclass(frozen=True)
-class Decided:
+class DedupedUnit:
     """One unit after dedup: a verdict per document, and its place in the source's stream of surviving tokens."""
 
     path: Path
@@ -37,11 +37,11 @@ class Decided:
     codes: NDArray[np.uint8]
     start: int
     tokens: int
-    witnesses: NDArray[np.uint32]
+    matched_ngrams: NDArray[np.uint32]
     """Of each contaminated document, in order, the n-gram that condemned it."""
     first: int
     """The ordinal of its first document among all of the build, in canonical order."""
-    twins: NDArray[np.uint32]
+    duplicate_of: NDArray[np.uint32]
     """Of each duplicate, in order, the ordinal of the document of the mix that it repeats."""
 
     @property
@@ -66,42 +66,44 @@ class PreparedUnit:
     n_keys: int
 
 
-def decide(
+def dedup(
     sources: Sequence[Sequence[PreparedUnit]],
     dedup: Dedup,
     needed: Sequence[int],
     fraction: float,
-    guard: Guard,
+    guard: BoilerplateGuard,
     coder: Encoder,
     folder: Path,
     engine: Engine,
-) -> list[list[Decided]]:
+) -> list[list[DedupedUnit]]:
     """Judge all documents prepared so far. `needed`: training tokens per source; `fraction`: held out for validation;
     `guard`: a new one, that has seen nothing; `coder`: of the units' ids; `folder`: for the index."""
     units = [unit for source in sources for unit in source]
     limit = np.uint64(min(int(fraction * 2**64), 2**64 - 1))
     with index([unit.run for unit in units], sum(unit.n_keys for unit in units), folder, engine) as found:
-        judge = _Judge(found, Kept(found.n_groups, dedup.n_keys), guard, limit, Texts(coder), dedup)
+        judge = _DedupWalk(found, DedupState(found.n_groups, dedup.n_keys), guard, limit, Texts(coder), dedup)
         return [judge.source(units, budget) for units, budget in zip(sources, needed, strict=True)]
 
 
-class _Judge:
+class _DedupWalk:
     """Walks over all units in canonical order, one after the other."""
 
-    def __init__(self, found: Index, kept: Kept, guard: Guard, limit: np.uint64, texts: Texts, dedup: Dedup) -> None:
+    def __init__(
+        self, found: Index, kept: DedupState, guard: BoilerplateGuard, limit: np.uint64, texts: Texts, dedup: Dedup
+    ) -> None:
         self._index, self._kept, self._guard, self._limit, self._texts = found, kept, guard, limit, texts
         minhash = dedup.minhash
         self._similar = SimilarTexts(texts, minhash.ngrams, minhash.jaccard) if minhash and minhash.jaccard else None
         self._number = 0
 
-    def source(self, units: Sequence[PreparedUnit], needed: int) -> list[Decided]:
-        decided: list[Decided] = []
+    def source(self, units: Sequence[PreparedUnit], needed: int) -> list[DedupedUnit]:
+        decided: list[DedupedUnit] = []
         folder = units[0].path if units else Path()
         for unit, columns in zip(units, read_all(document_columns, [unit.path for unit in units], folder), strict=True):
             decided.append(self._unit(unit, columns, decided[-1].stop if decided else 0, needed))
         return decided
 
-    def _unit(self, unit: PreparedUnit, columns: Columns, start: int, needed: int) -> Decided:
+    def _unit(self, unit: PreparedUnit, columns: Columns, start: int, needed: int) -> DedupedUnit:
         tokens, draws, matches = columns
         shared = self._index.of(self._number)
         self._number += 1
@@ -109,12 +111,14 @@ class _Judge:
         self._texts.add(unit.path, first)
         budget = max(needed - start, 0)
         verdicts = self._kept.decide(shared, tokens, draws < self._limit, found >= 0, budget, self._similar)
-        self._guard.forget(matches, verdicts.codes == OVER_BUDGET)
+        self._guard.undo(matches, verdicts.codes == OVER_BUDGET)
         witnesses = found[verdicts.codes == EXCLUDED].astype(np.uint32)
-        return Decided(unit.path, unit.name, verdicts.codes, start, verdicts.tokens, witnesses, first, verdicts.twins)
+        return DedupedUnit(
+            unit.path, unit.name, verdicts.codes, start, verdicts.tokens, witnesses, first, verdicts.duplicate_of
+        )
 
 
-def overlap(decided: Sequence[Sequence[Decided]]) -> list[list[int]]:
+def overlap(decided: Sequence[Sequence[DedupedUnit]]) -> list[list[int]]:
     """Per source the duplicates by the source of the kept document that each repeats; rows and columns in recipe order.
 
     A source without documents has no twins.
@@ -122,13 +126,13 @@ def overlap(decided: Sequence[Sequence[Decided]]) -> list[list[int]]:
     ends = np.cumsum([sum(len(unit.codes) for unit in units) for units in decided])
     return [
         np.bincount(
-            np.searchsorted(ends, np.concatenate([[], *(unit.twins for unit in units)]), side="right"),
+            np.searchsorted(ends, np.concatenate([[], *(unit.duplicate_of for unit in units)]), side="right"),
             minlength=len(decided),
         ).tolist()
         for units in decided
     ]
 
 
-def survivors(decided: Sequence[Decided]) -> int:
+def surviving_tokens(decided: Sequence[DedupedUnit]) -> int:
     """Training tokens of a source so far."""
     return decided[-1].stop if decided else 0

@@ -21,10 +21,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.dedup.greedy import Shared, find_shared
+from gpts_data.pipelines.dedup.greedy import SharedKeys, find_shared_keys
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.storage.atomic_files import committed, json_digest, write_json
-from gpts_data.pipelines.storage.paths import brought, place, reading, remove
+from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, write_json
+from gpts_data.pipelines.storage.paths import as_path, local_copy, open_arrow, remove
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 RANGE_KEYS = 4_000_000  # of all runs: 32 bytes each while they are sorted, some 130 MB a worker
@@ -36,7 +36,7 @@ UNIT = np.uint64(32)  # a place among all units: the unit's number above these b
 
 
 @dataclass(frozen=True)
-class Range:
+class KeyRange:
     """One task: what the runs share among the keys from `start` to `stop` (None: to the last).
 
     `runs` is a file with their paths: 3,000 of them in each of 190 tasks would be 50 MB to send.
@@ -84,13 +84,13 @@ class RunWriter:
 
 @contextmanager
 def run_writer(path: Path) -> Iterator[RunWriter]:
-    with committed(path) as file, pa.ipc.new_file(file, RUN) as writer:
+    with atomic_write(path) as file, pa.ipc.new_file(file, RUN) as writer:
         run = RunWriter(writer)
         yield run
         run.flush()
 
 
-def ranges(runs: Sequence[Path], n_keys: int, folder: Path) -> list[Range]:
+def ranges(runs: Sequence[Path], n_keys: int, folder: Path) -> list[KeyRange]:
     """The tasks for these runs, which hold `n_keys` in all. Keys are hashes: ranges of values are even in number."""
     count = -(-n_keys // RANGE_KEYS) or 1
     bounds = [2**64 * i // count for i in range(count)]
@@ -100,29 +100,29 @@ def ranges(runs: Sequence[Path], n_keys: int, folder: Path) -> list[Range]:
     if not listing.exists():
         write_json(listing, names)
     return [
-        Range(listing, start, stop, folder / key[:16] / f"{i:05d}.arrow", key)
+        KeyRange(listing, start, stop, folder / key[:16] / f"{i:05d}.arrow", key)
         for i, (start, stop) in enumerate(zip(bounds, [*bounds[1:], None], strict=True))
     ]
 
 
-def search(task: Range) -> dict[str, Any]:
+def search(task: KeyRange) -> dict[str, Any]:
     """Write where documents share keys of this range, in order of place; returns the receipt: groups and places."""
     path = task.path.with_suffix(".json")
     receipt = read_receipt(path, task.key)
     if receipt and task.path.exists():  # a build that dies while it removes the index may leave one without the other
         return receipt
-    shared = find_shared(*_gather(task))
-    with committed(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:
+    shared = find_shared_keys(*_gather(task))
+    with atomic_write(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:
         columns = [pa.array(shared.places), pa.array(shared.groups)]
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
     return write_receipt(path, task.key, groups=shared.n_groups, places=len(shared.places))
 
 
-def _gather(task: Range) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _gather(task: KeyRange) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The keys of the range, and their places among all units."""
     keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     for number, run in enumerate(json.loads(task.runs.read_bytes())):
-        for found, at in _slices(place(run), task.start, task.stop):
+        for found, at in _slices(as_path(run), task.start, task.stop):
             keys.append(found)
             places.append(at.astype(np.uint64) + (np.uint64(number) << UNIT))
     return np.concatenate(keys), np.concatenate(places)
@@ -131,7 +131,7 @@ def _gather(task: Range) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 def _slices(run: Path, start: int, stop: int | None) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
     """The keys of a run in a range, and their places. Of batches that cannot have any nothing is read."""
     first, last = start >> int(SLICE), (2**64 - 1 if stop is None else stop - 1) >> int(SLICE)
-    with reading(run) as file, pa.ipc.open_file(file) as reader:
+    with open_arrow(run) as file, pa.ipc.open_file(file) as reader:
         for i in range(reader.num_record_batches):
             if not first <= i % SLICES <= last:
                 continue
@@ -145,15 +145,15 @@ def _slices(run: Path, start: int, stop: int | None) -> Iterator[tuple[NDArray[n
 class Index:
     """What was found in all ranges; `of` gives it unit by unit."""
 
-    def __init__(self, tasks: Sequence[Range], scratch: Path) -> None:
+    def __init__(self, tasks: Sequence[KeyRange], scratch: Path) -> None:
         receipts = [search(task) for task in tasks]
-        batches = [_mapped(brought(task.path, scratch)) for task in tasks]
+        batches = [_mapped(local_copy(task.path, scratch)) for task in tasks]
         self._places = [batch.column("place").to_numpy() for batch in batches]
         self._groups = [batch.column("group").to_numpy() for batch in batches]
         self._first = np.cumsum([0, *(receipt["groups"] for receipt in receipts)])
         self.n_groups = int(self._first[-1])
 
-    def of(self, number: int) -> Shared:
+    def of(self, number: int) -> SharedKeys:
         """What the documents of one unit share with others, places counted within the unit."""
         below = np.array([number, number + 1], dtype=np.uint64) << UNIT
         places, groups = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
@@ -163,7 +163,7 @@ class Index:
             groups.append((group[start:stop] + first).astype(np.uint32))
         place = np.concatenate(places)
         order = np.argsort(place)
-        return Shared(place[order], np.concatenate(groups)[order], self.n_groups)
+        return SharedKeys(place[order], np.concatenate(groups)[order], self.n_groups)
 
 
 def _mapped(path: Path) -> pa.RecordBatch:

@@ -17,7 +17,7 @@ from gpts_data.pipelines.text.hashing import hash_strings
 CHARACTERS = 4000  # of a text that are shown
 
 
-class Shown:
+class DroppedSamples:
     """At most `most` documents of each reason. Memory: that many texts of CHARACTERS a reason."""
 
     def __init__(self, most: int) -> None:
@@ -73,5 +73,5 @@ def _document(row: pa.RecordBatch, unit: str) -> dict[str, Any]:
         "id": values["place"] if values["id"] is None else values["id"],
         "url": values["url"],
         "unit": unit,
-        "text": Shown.cut(values["text"]),
+        "text": DroppedSamples.cut(values["text"]),
     }

@@ -17,9 +17,9 @@ from gpts_data.mixer.recipe import resolved
 from gpts_data.mixer.stages.assemble import Shard, assemble
 from gpts_data.mixer.stages.contamination import contamination
 from gpts_data.mixer.stages.cut import Cut, HoldOut, cut, hold_out
-from gpts_data.mixer.stages.dedup import Decided, overlap
+from gpts_data.mixer.stages.dedup import DedupedUnit, overlap
 from gpts_data.mixer.stages.prepare import NAMED
-from gpts_data.mixer.stages.rounds import Supply
+from gpts_data.mixer.stages.rounds import SourceUnits
 from gpts_data.mixer.stages.write_dropped import write_dropped
 from gpts_data.pipelines.dedup.greedy import HELD_OUT
 from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
@@ -28,8 +28,8 @@ from gpts_data.tokenizer.artifact import Artifact
 CARD = "README.md"
 
 
-def seal(
-    plan: Plan, tokenizer: Artifact, supplies: Sequence[Supply], decided: Sequence[Sequence[Decided]],
+def finalize(
+    plan: Plan, tokenizer: Artifact, supplies: Sequence[SourceUnits], decided: Sequence[Sequence[DedupedUnit]],
     cuts: Sequence[Sequence[Cut]], held: Sequence[HoldOut], shards: Sequence[Shard],
 ) -> dict[str, Any]:  # fmt: skip
     """Write card and manifest of a mix whose every task has its receipt; returns the manifest."""
@@ -68,7 +68,7 @@ def seal(
     return write_manifest(plan.folder, content, sorted(encoders))
 
 
-def waterfall(receipts: Sequence[dict[str, Any]], decided: Sequence[Decided]) -> dict[str, Any]:
+def waterfall(receipts: Sequence[dict[str, Any]], decided: Sequence[DedupedUnit]) -> dict[str, Any]:
     """Every document read: kept (validation among them), or dropped for one reason. read = kept + sum(dropped)."""
     dropped: Counter[str] = Counter()
     for receipt in receipts:
@@ -81,7 +81,7 @@ def waterfall(receipts: Sequence[dict[str, Any]], decided: Sequence[Decided]) ->
     return {"read": read, "kept": kept, "validation": validation, "dropped": dict(sorted(dropped.items()))}
 
 
-def _source(plan: Plan, i: int, units: Sequence[Decided], cuts: Sequence[Cut], held: HoldOut) -> dict[str, Any]:
+def _source(plan: Plan, i: int, units: Sequence[DedupedUnit], cuts: Sequence[Cut], held: HoldOut) -> dict[str, Any]:
     recipe = plan.recipe
     windows, stream = recipe.windows[i], units[-1].stop
     once = plan.pass_windows(i, stream)

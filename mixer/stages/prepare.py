@@ -20,20 +20,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.mixer.stages.dedup_index import run_writer
-from gpts_data.mixer.stages.dropped_samples import Shown
+from gpts_data.mixer.stages.dropped_samples import DroppedSamples
 from gpts_data.pipelines.decontaminate.index import finder
 from gpts_data.pipelines.dedup.signatures import Dedup, signer
-from gpts_data.pipelines.filters.cleaner import Clean, cleaner
-from gpts_data.pipelines.hub.remote_file import Access
-from gpts_data.pipelines.readers.damage import damage, separate
+from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
+from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.readers.damage import damaged_places, split_faulty
 from gpts_data.pipelines.readers.reader import read
 from gpts_data.pipelines.readers.source import Source, Unit
-from gpts_data.pipelines.storage.atomic_files import committed, written
-from gpts_data.pipelines.storage.paths import reading
+from gpts_data.pipelines.storage.atomic_files import atomic_write, size_and_sha256
+from gpts_data.pipelines.storage.paths import open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.text.hashing import hash_strings
-from gpts_data.tokenizer.encode import Choice, Encoder, encoder
-from gpts_data.tokenizer.parity_check import Proof
+from gpts_data.tokenizer.encode import Encoder, EncoderName, encoder
+from gpts_data.tokenizer.parity_check import ParityCheck
 
 UNIT = pa.schema(
     [
@@ -67,14 +67,14 @@ class Prepare:
 
     source: Source
     unit: Unit
-    clean: Clean
+    clean: CleanConfig
     dedup: Dedup
     tokenizer: Path
     tokenizer_digest: str
     key: str
     path: Path
-    access: Access = Access()
-    encoder: Choice = "fast"
+    fetch_options: FetchOptions = FetchOptions()
+    encoder: EncoderName = "fast"
     benchmarks: Benchmarks | None = None
     keep_dropped: int = 0
 
@@ -83,7 +83,7 @@ class Prepare:
         return self.path.with_suffix(".json")
 
     @property
-    def shown(self) -> Path:
+    def samples(self) -> Path:
         """Some of the documents that were dropped."""
         return self.path.with_suffix(".dropped.jsonl")
 
@@ -103,17 +103,17 @@ def prepare(task: Prepare) -> dict[str, Any]:
         return receipt
     task.receipt.unlink(missing_ok=True)  # of another encoder's: it must not outlive its unit
     coder = encoder(task.tokenizer, task.tokenizer_digest, task.encoder)
-    proof = Proof(coder, f"source {task.source.name!r}, unit {task.unit.name}")
+    proof = ParityCheck(coder, f"source {task.source.name!r}, unit {task.unit.name}")
     n_read = n_kept = n_tokens = 0
     damaged: list[str] = []
     dropped: Counter[str] = Counter()
-    shown = Shown(task.keep_dropped)
-    with committed(task.path) as file, run_writer(task.run) as run:
+    shown = DroppedSamples(task.keep_dropped)
+    with atomic_write(task.path) as file, run_writer(task.run) as run:
         with pa.ipc.new_file(file, UNIT) as writer:
-            for batch in read(task.source, task.unit, task.access):
-                damaged += damage(batch)
-                sound, faults = separate(batch)
-                cleaned, reasons = cleaner(task.clean).clean(sound)
+            for batch in read(task.source, task.unit, task.fetch_options):
+                damaged += damaged_places(batch)
+                sound, faults = split_faulty(batch)
+                cleaned, reasons = get_cleaner(task.clean).clean(sound)
                 shown.add_batch(sound, reasons, task.unit.name, DRAW_SEED)
                 n_read += batch.num_rows
                 n_kept += cleaned.num_rows
@@ -123,9 +123,9 @@ def prepare(task: Prepare) -> dict[str, Any]:
                     encoded = _encode(cleaned, task, coder, proof)
                     n_tokens += len(encoded.column("ids").values)
                     writer.write_batch(encoded)
-        facts = written(file)
+        facts = size_and_sha256(file)
     if task.keep_dropped:
-        shown.save(task.shown)
+        shown.save(task.samples)
     return write_receipt(
         task.receipt, task.key, source=task.source.name, unit=task.unit.name, read=n_read, kept=n_kept,
         dropped=dict(dropped), damaged=damaged[:NAMED], n_damaged=len(damaged), tokens=n_tokens,
@@ -133,7 +133,7 @@ def prepare(task: Prepare) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: Proof) -> pa.RecordBatch:
+def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: ParityCheck) -> pa.RecordBatch:
     ids, lengths = coder.encode(batch.column("text"))
     names = pc.coalesce(batch.column("id"), batch.column("place"))
     proof.check(names, batch.column("text"), ids, lengths)
@@ -160,7 +160,7 @@ def _matches(batch: pa.RecordBatch, benchmarks: Benchmarks | None) -> pa.ListArr
 def unit_batches(path: Path, columns: Sequence[str] = tuple(UNIT.names)) -> Iterator[pa.RecordBatch]:
     """The record batches of a unit file, with these columns in the file's order; no other is read."""
     options = pa.ipc.IpcReadOptions(included_fields=[UNIT.get_field_index(name) for name in columns])
-    with reading(path) as source, pa.ipc.open_file(source, options=options) as reader:
+    with open_arrow(path) as source, pa.ipc.open_file(source, options=options) as reader:
         for i in range(reader.num_record_batches):
             yield reader.get_batch(i)
 

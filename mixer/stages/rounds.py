@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.plan import Plan, too_short
-from gpts_data.mixer.stages.dedup import Decided, PreparedUnit, decide, survivors
+from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, surviving_tokens
 from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, prepare
-from gpts_data.pipelines.decontaminate.index import Guard
+from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.readers.reader import refuse_damage, split_units
+from gpts_data.pipelines.readers.reader import check_damage_budget, split_units
 from gpts_data.pipelines.readers.source import Unit
 from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
@@ -28,7 +28,7 @@ Report = Callable[[str, dict[str, Any]], None]
 """Called with a source's name and the receipt of each unit that is ready."""
 
 
-class Supply:
+class SourceUnits:
     """One source's units: those taken so far with their receipts, and the files where more come from."""
 
     def __init__(self, plan: Plan, number: int, tokenizer: Artifact) -> None:
@@ -52,7 +52,7 @@ class Supply:
         self.tasks += taken
         return taken
 
-    def enough(self, tokens: int) -> bool:
+    def is_enough(self, tokens: int) -> bool:
         """Whether the windows of so many tokens are enough, each taken as often as the source may be repeated."""
         return 0 < self.passes(tokens) <= self.source.max_epochs
 
@@ -79,7 +79,7 @@ class Supply:
 
     def _all_units(self, files: Any) -> Iterator[Unit]:
         for file in files:
-            yield from split_units(self.source, file, self.plan.recipe.unit, self.plan.access)
+            yield from split_units(self.source, file, self.plan.recipe.unit, self.plan.fetch_options)
 
     def _task(self, unit: Unit) -> Prepare:
         key = self.plan.unit_key(self.source, unit, self.tokenizer)
@@ -94,48 +94,50 @@ class Supply:
             self.tokenizer.digest,
             key,
             path,
-            self.plan.access,
+            self.plan.fetch_options,
             self.plan.encoder,
             self._benchmarks,
             self.plan.recipe.keep_dropped,
         )
 
 
-def fill(plan: Plan, tokenizer: Artifact, engine: Engine, report: Report) -> tuple[list[Supply], list[list[Decided]]]:
+def prepare_until_filled(
+    plan: Plan, tokenizer: Artifact, engine: Engine, report: Report
+) -> tuple[list[SourceUnits], list[list[DedupedUnit]]]:
     """Prepare and dedup until every source has its budget. Raises `ShortSourceError` for a source that is too short."""
-    supplies = [Supply(plan, i, tokenizer) for i in range(len(plan.recipe.source))]
+    supplies = [SourceUnits(plan, i, tokenizer) for i in range(len(plan.recipe.source))]
     have = [0] * len(supplies)
-    decided: list[list[Decided]] = []
+    decided: list[list[DedupedUnit]] = []
     while True:
-        tasks: dict[Path, tuple[Supply, Prepare]] = {}
+        tasks: dict[Path, tuple[SourceUnits, Prepare]] = {}
         for supply, tokens in zip(supplies, have, strict=True):
             if tokens < supply.needed:
                 new = supply.take(supply.needed - tokens, supply.rate(tokens))
-                if not new and not supply.enough(tokens):
+                if not new and not supply.is_enough(tokens):
                     found = f"{tokens:,} after cleaning and dedup of all its files"
                     raise too_short(supply.source, supply.needed, found, supply.passes(tokens))
                 tasks.update({task.path: (supply, task) for task in new})
         if not tasks:
             return supplies, decided
         _prepare(tasks, engine, report)
-        decided = decide(
+        decided = dedup(
             [supply.prepared() for supply in supplies],
             plan.recipe.dedup,
             [supply.needed for supply in supplies],
             plan.recipe.validation.fraction,
-            Guard(plan.recipe.decontaminate.max_documents if plan.recipe.decontaminate else 0),
+            BoilerplateGuard(plan.recipe.decontaminate.max_documents if plan.recipe.decontaminate else 0),
             encoder(tokenizer.folder, tokenizer.digest),
             plan.work / "index",
             engine,
         )
-        have = [survivors(units) for units in decided]
+        have = [surviving_tokens(units) for units in decided]
 
 
-def _prepare(tasks: dict[Path, tuple[Supply, Prepare]], engine: Engine, report: Report) -> None:
+def _prepare(tasks: dict[Path, tuple[SourceUnits, Prepare]], engine: Engine, report: Report) -> None:
     for supply, task in tasks.values():
         supply.reused += read_receipt(task.receipt, task.key) is not None
     for receipt in engine.map(prepare, [task for _, task in tasks.values()]):
         report(str(receipt["source"]), receipt)
     for supply, task in tasks.values():
         supply.receipts.append(prepare(task))
-        refuse_damage(supply.source, supply.damaged(), sum(receipt["n_damaged"] for receipt in supply.receipts))
+        check_damage_budget(supply.source, supply.damaged(), sum(receipt["n_damaged"] for receipt in supply.receipts))

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.storage.paths import reading
-from gpts_data.pipelines.text.hashing import spans
-from gpts_data.pipelines.text.normalization import letters
+from gpts_data.pipelines.storage.paths import open_arrow
+from gpts_data.pipelines.text.hashing import string_buffers
+from gpts_data.pipelines.text.normalization import normalization_table
 from gpts_data.pipelines.text.shingles import hash_ngrams, hash_words
 from gpts_data.tokenizer.encode import Encoder
 
@@ -52,7 +52,7 @@ class Texts:
 
 def _open(path: Path) -> tuple[pa.ipc.RecordBatchFileReader, NDArray[np.int64]]:
     """A mapped unit, and the row at which each of its batches begins."""
-    reader = pa.ipc.open_file(reading(path))
+    reader = pa.ipc.open_file(open_arrow(path))
     rows = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
     return reader, np.cumsum([0, *rows])[:-1]
 
@@ -76,9 +76,9 @@ class SimilarTexts:
 
 def ngrams_of(text: str, n: int) -> NDArray[np.uint64]:
     """The hashes of the word n-grams of a text as MinHash sees them, each once, sorted: uint64."""
-    data, offsets = spans(pa.array([text]))
+    data, offsets = string_buffers(pa.array([text]))
     words = np.empty(int(offsets[1]) // 2 + 1, dtype=np.uint64)
-    count = hash_words(data, offsets[0], offsets[1], letters(), words)
+    count = hash_words(data, offsets[0], offsets[1], normalization_table(), words)
     return np.unique(words[: hash_ngrams(words, count, n)])
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from gpts_data.mixer.plan import Plan
-from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, Decided
-from gpts_data.mixer.stages.dropped_samples import Shown, load_shown
+from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, DedupedUnit
+from gpts_data.mixer.stages.dropped_samples import DroppedSamples, load_shown
 from gpts_data.mixer.stages.prepare import Prepare, document_columns
 from gpts_data.mixer.stages.unit_texts import Texts
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE
@@ -28,7 +28,7 @@ JUDGED = {EXCLUDED: CONTAMINATED_REASON, **{FIRST_DUPLICATE + i: reason for i, r
 
 
 def write_dropped(
-    plan: Plan, tokenizer: Artifact, tasks: Sequence[Sequence[Prepare]], decided: Sequence[Sequence[Decided]]
+    plan: Plan, tokenizer: Artifact, tasks: Sequence[Sequence[Prepare]], decided: Sequence[Sequence[DedupedUnit]]
 ) -> list[Path]:
     """Write `dropped/<source>.jsonl` for each source, as far as the recipe wants it; returns the paths."""
     if not plan.recipe.keep_dropped:
@@ -36,9 +36,9 @@ def write_dropped(
     readers = _Readers(plan.recipe.names, decided, encoder(tokenizer.folder, tokenizer.digest))
     paths = []
     for name, units, prepared in zip(plan.recipe.names, decided, tasks, strict=True):
-        shown = Shown(plan.recipe.keep_dropped)
+        shown = DroppedSamples(plan.recipe.keep_dropped)
         for task in prepared:
-            for draw, row in load_shown(task.shown):
+            for draw, row in load_shown(task.samples):
                 shown.add(draw, row)
         for unit in units:
             for draw, row in _judged(unit, shown.most):
@@ -49,13 +49,13 @@ def write_dropped(
     return paths
 
 
-def _judged(unit: Decided, most: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _judged(unit: DedupedUnit, most: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """Of each reason that dedup or decontamination had, the first few documents of a unit by their draw."""
     if not (unit.codes >= EXCLUDED).any():
         return
     _, draws, _ = document_columns(unit.path)
     twins = np.zeros(len(unit.codes), dtype=np.int64)
-    twins[unit.codes >= FIRST_DUPLICATE] = unit.twins
+    twins[unit.codes >= FIRST_DUPLICATE] = unit.duplicate_of
     for code, reason in JUDGED.items():
         rows = np.flatnonzero(unit.codes == code)
         for row in rows[np.argsort(draws[rows], kind="stable")[:most]].tolist():
@@ -73,7 +73,7 @@ def _with_texts(row: dict[str, Any], readers: _Readers) -> dict[str, Any]:
 class _Readers:
     """Reads documents back, with the names of their sources and units."""
 
-    def __init__(self, names: Sequence[str], decided: Sequence[Sequence[Decided]], coder: Encoder) -> None:
+    def __init__(self, names: Sequence[str], decided: Sequence[Sequence[DedupedUnit]], coder: Encoder) -> None:
         self._units = [(name, unit) for name, units in zip(names, decided, strict=True) for unit in units]
         self._texts = Texts(coder)
         for _, unit in self._units:
@@ -85,4 +85,4 @@ class _Readers:
     def read(self, ordinal: int) -> dict[str, Any]:
         row, unit = self._texts.row(ordinal), self._units[self._texts.unit(ordinal)][1]
         id, url = row.column("id")[0].as_py(), row.column("url")[0].as_py()
-        return {"id": id, "url": url, "unit": unit.name, "text": Shown.cut(self._texts.text(ordinal))}
+        return {"id": id, "url": url, "unit": unit.name, "text": DroppedSamples.cut(self._texts.text(ordinal))}

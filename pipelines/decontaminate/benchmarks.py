@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError
-from gpts_data.pipelines.hub.remote_file import Access, RemoteFile
-from gpts_data.pipelines.readers.compression import Broken, chunks
+from gpts_data.pipelines.hub.remote_file import FetchOptions, RemoteFile
+from gpts_data.pipelines.readers.compression import DecompressionError, chunks
 from gpts_data.pipelines.readers.reader import list_files, open_file
 from gpts_data.pipelines.readers.source import Listing, Source, SourceFile
 
@@ -71,28 +71,30 @@ def check_benchmark(benchmark: Benchmark) -> None:
         raise RecipeError(f"{what}: revision belongs to a hub dataset, not to files =")
 
 
-def list_benchmark(benchmark: Benchmark, folder: Path, access: Access, revision: str | None = None) -> Listing:
+def list_benchmark(
+    benchmark: Benchmark, folder: Path, fetch_options: FetchOptions, revision: str | None = None
+) -> Listing:
     """Its files; `revision` is the commit that an earlier run of this build found. Raises as `list_files` does."""
     b = benchmark
     source = _Listed(b.name, 0, b.files, b.dataset, b.config, b.split, (revision if b.dataset else None) or b.revision)
-    return list_files(source, folder, access)
+    return list_files(source, folder, fetch_options)
 
 
-def read_items(benchmark: Benchmark, listing: Listing, access: Access) -> Iterator[Item]:
+def read_items(benchmark: Benchmark, listing: Listing, fetch_options: FetchOptions) -> Iterator[Item]:
     """All items in order.
 
     Raises `RecipeError` for a column that is not there or holds no text, `DataError` for a damaged file,
     `SourceUnavailableError` when the hub does not give it.
     """
     for file in listing.files:
-        for number, row in enumerate(_rows(file, _content(file, access))):
+        for number, row in enumerate(_rows(file, _content(file, fetch_options))):
             place = f"{file.name}:{number}"
             yield Item(place, [text for column in benchmark.columns for text in _texts(benchmark, row, column, place)])
 
 
-def _content(file: SourceFile, access: Access) -> bytes:
+def _content(file: SourceFile, fetch_options: FetchOptions) -> bytes:
     if remote := file.location.startswith("hf://"):
-        content = RemoteFile(file.location, file.size, access).read()
+        content = RemoteFile(file.location, file.size, fetch_options).read()
     else:
         with open_file(file) as opened:
             content = opened.read()
@@ -123,7 +125,7 @@ def _rows(file: SourceFile, content: bytes) -> Iterator[dict[str, Any]]:
 def _lines(file: SourceFile, content: bytes) -> list[bytes]:
     try:
         text = b"".join(chunks(io.BytesIO(content), file.name))
-    except Broken as broken:
+    except DecompressionError as broken:
         raise DataError(f"{file.name}: cannot be decompressed ({broken}); get the file again") from broken
     return [line for line in text.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
 

@@ -25,12 +25,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.decontaminate.benchmarks import Benchmark, check_benchmark, read_items
-from gpts_data.pipelines.decontaminate.ngram_matcher import LEAST, Finder, Ngrams, cut, text_of
+from gpts_data.pipelines.decontaminate.ngram_matcher import MIN_WORDS, NgramMatcher, Ngrams, build_ngrams, text_of
 from gpts_data.pipelines.errors import RecipeError
-from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.readers.source import Listing
-from gpts_data.pipelines.storage.atomic_files import committed
-from gpts_data.pipelines.storage.paths import reading
+from gpts_data.pipelines.storage.atomic_files import atomic_write
+from gpts_data.pipelines.storage.paths import open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 VERSION = 1  # of the n-grams; units prepared with others are done again
@@ -51,7 +51,7 @@ class Decontaminate:
 
 
 @dataclass(frozen=True)
-class Origin:
+class NgramOrigin:
     """Where an n-gram comes from: which benchmark and item (`<file>:<row>`), and its words as they stand there."""
 
     benchmark: str
@@ -74,7 +74,9 @@ def check_decontaminate(wanted: Decontaminate) -> None:
         check_benchmark(benchmark)
 
 
-def index(wanted: Decontaminate, listings: Sequence[Listing], folder: Path, key: str, access: Access) -> dict[str, Any]:
+def index(
+    wanted: Decontaminate, listings: Sequence[Listing], folder: Path, key: str, fetch_options: FetchOptions
+) -> dict[str, Any]:
     """Write the n-grams of all benchmarks into `folder` unless they are there. Returns by benchmark: `items`, those
     that are `searched` for, having an n-gram, and their distinct `ngrams`; what two share is the earlier one's.
 
@@ -82,8 +84,8 @@ def index(wanted: Decontaminate, listings: Sequence[Listing], folder: Path, key:
     """
     if receipt := read_receipt(folder / _RECEIPT, key):
         return dict(receipt["benchmarks"])
-    texts = _texts(wanted, listings, access)
-    ngrams = cut(texts.column("text").combine_chunks(), wanted.ngram)
+    texts = _texts(wanted, listings, fetch_options)
+    ngrams = build_ngrams(texts.column("text").combine_chunks(), wanted.ngram)
     facts = _facts(wanted, texts, ngrams)
     _write(folder / _TEXTS, texts)
     _write(folder / _NGRAMS, pa.table({field.name: getattr(ngrams, field.name) for field in fields(Ngrams)}))
@@ -91,11 +93,11 @@ def index(wanted: Decontaminate, listings: Sequence[Listing], folder: Path, key:
     return facts
 
 
-def _texts(wanted: Decontaminate, listings: Sequence[Listing], access: Access) -> pa.Table:
+def _texts(wanted: Decontaminate, listings: Sequence[Listing], fetch_options: FetchOptions) -> pa.Table:
     """A row a text: `benchmark` (its number), `item`, `text`; an item without any text has a null, to be counted."""
     rows: list[tuple[int, str, str | None]] = []
     for number, (benchmark, listing) in enumerate(zip(wanted.benchmark, listings, strict=True)):
-        for item in read_items(benchmark, listing, access):
+        for item in read_items(benchmark, listing, fetch_options):
             rows += [(number, item.place, text) for text in item.texts or [None]]  # type: ignore[list-item]
     numbers, items, texts = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.table(
@@ -116,7 +118,7 @@ def _facts(wanted: Decontaminate, texts: pa.Table, ngrams: Ngrams) -> dict[str, 
         if not len(mine):
             raise RecipeError(
                 f"benchmark {benchmark.name!r}: nothing to look for: of its {all_items:,} items, none has a text of "
-                f"{min(wanted.ngram, LEAST)} words that no benchmark before it has; join columns "
+                f"{min(wanted.ngram, MIN_WORDS)} words that no benchmark before it has; join columns "
                 '("question + answer"), or leave it out'
             )
         facts[benchmark.name] = {"items": all_items, "searched": len(set(items[mine])), "ngrams": len(mine)}
@@ -124,30 +126,30 @@ def _facts(wanted: Decontaminate, texts: pa.Table, ngrams: Ngrams) -> dict[str, 
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    with committed(path) as file, pa.ipc.new_file(file, table.schema) as writer:
+    with atomic_write(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
 
 
 def _read(path: Path) -> pa.Table:
-    with reading(path) as file, pa.ipc.open_file(file) as reader:
+    with open_arrow(path) as file, pa.ipc.open_file(file) as reader:
         return reader.read_all()
 
 
 @lru_cache(maxsize=2)
-def finder(folder: Path, n: int) -> Finder:
+def finder(folder: Path, n: int) -> NgramMatcher:
     """The finder of an index, kept for the life of the process: its folder has the key in its name."""
     table = _read(folder / _NGRAMS)
-    return Finder(Ngrams(*(table.column(field.name).to_numpy() for field in fields(Ngrams))), n)
+    return NgramMatcher(Ngrams(*(table.column(field.name).to_numpy() for field in fields(Ngrams))), n)
 
 
-def origins(wanted: Decontaminate, folder: Path, numbers: Sequence[int]) -> list[Origin]:
+def origins(wanted: Decontaminate, folder: Path, numbers: Sequence[int]) -> list[NgramOrigin]:
     """Where these n-grams come from."""
     ngrams, texts = _read(folder / _NGRAMS), _read(folder / _TEXTS)
     found = []
     for ngram in ngrams.select(["texts", "starts", "lengths"]).take(pa.array(numbers, pa.int64())).to_pylist():
         text = texts.slice(ngram["texts"], 1).to_pylist()[0]
         words = text_of(text["text"], ngram["starts"], ngram["lengths"])
-        found.append(Origin(wanted.benchmark[text["benchmark"]].name, text["item"], words))
+        found.append(NgramOrigin(wanted.benchmark[text["benchmark"]].name, text["item"], words))
     return found
 
 
@@ -158,7 +160,7 @@ def owners(folder: Path) -> NDArray[np.uint32]:
     return found
 
 
-class Guard:
+class BoilerplateGuard:
     """Says in canonical order which documents are contaminated: those with an n-gram that fewer than `max_documents`
     documents had before.
 
@@ -184,7 +186,7 @@ class Guard:
             self._had[ngrams] += 1
         return verdicts
 
-    def forget(self, matches: pa.ListArray, unseen: NDArray[np.bool_]) -> None:
+    def undo(self, matches: pa.ListArray, unseen: NDArray[np.bool_]) -> None:
         """Take back the documents of the last batch that are over budget: later ones must not depend on how many were
         read."""
         for row, ngrams in _rows(matches):

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.text.hashing import U0, U1, mix, spans
-from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, letters
+from gpts_data.pipelines.text.hashing import U0, U1, mix64, string_buffers
+from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, normalization_table
 from gpts_data.pipelines.text.shingles import BASE, hash_words
 
-LEAST = 8  # words of a text that is looked for as a whole; fewer are ordinary English
+MIN_WORDS = 8  # words of a text that is looked for as a whole; fewer are ordinary English
 _BITS_EACH = 32  # of the filter, for each n-gram: one place in 32 looks further in vain
 _U6, _U63 = np.uint64(6), np.uint64(63)
 _NONE = np.uint32(0xFFFFFFFF)
@@ -41,10 +41,10 @@ class Ngrams:
     lengths: NDArray[np.uint8]
 
 
-def cut(texts: pa.Array, n: int) -> Ngrams:
+def build_ngrams(texts: pa.Array, n: int) -> Ngrams:
     """The n-grams of a column of strings; texts of fewer words than LEAST, and than `n`, have none."""
-    buffers = spans(texts)
-    room = int(_count(*buffers, letters(True), n))
+    buffers = string_buffers(texts)
+    room = int(_count(*buffers, normalization_table(True), n))
     found = Ngrams(
         np.empty(room, np.uint64),
         np.empty(room, np.uint64),
@@ -52,16 +52,16 @@ def cut(texts: pa.Array, n: int) -> Ngrams:
         np.empty(room, np.uint32),
         np.empty(room, np.uint8),
     )
-    _cut(*buffers, letters(True), n, found.hashes, found.anchors, found.texts, found.starts, found.lengths)
+    _cut(*buffers, normalization_table(True), n, found.hashes, found.anchors, found.texts, found.starts, found.lengths)
     hashes, first = np.unique(found.hashes, return_index=True)  # the first of equal ones
     return Ngrams(hashes, found.anchors[first], found.texts[first], found.starts[first], found.lengths[first])
 
 
-class Finder:
+class NgramMatcher:
     """Finds n-grams in texts: a filter of their anchors, and an open-addressing table of their hashes."""
 
     def __init__(self, ngrams: Ngrams, n: int) -> None:
-        self._least = min(n, LEAST)
+        self._least = min(n, MIN_WORDS)
         self._hashes = ngrams.hashes
         self._lengths = np.zeros(n + 1, np.bool_)
         self._lengths[ngrams.lengths] = True
@@ -72,10 +72,18 @@ class Finder:
 
     def find(self, texts: pa.Array) -> pa.ListArray:
         """Of each text the n-grams it contains, each once, where it first stands; numbers in the table. list<uint32>"""
-        data, offsets = spans(texts)
+        data, offsets = string_buffers(texts)
         ends = np.zeros(len(offsets), np.int32)
         found = _find(
-            data, offsets, letters(True), self._least, self._lengths, self._filter, self._slots, self._hashes, ends
+            data,
+            offsets,
+            normalization_table(True),
+            self._least,
+            self._lengths,
+            self._filter,
+            self._slots,
+            self._hashes,
+            ends,
         )
         return pa.ListArray.from_arrays(pa.array(ends), pa.array(found))
 
@@ -94,14 +102,14 @@ def _count(data, offsets, letters, n):  # type: ignore[no-untyped-def]
     words, count = _room(offsets), 0
     for row in range(len(offsets) - 1):
         n_words = hash_words(data, offsets[row], offsets[row + 1], letters, words)
-        if n_words >= min(n, LEAST):
+        if n_words >= min(n, MIN_WORDS):
             count += max(n_words - n, 0) + 1
     return count
 
 
 @numba.njit(cache=True, nogil=True)
 def _cut(data, offsets, letters, n, hashes, anchors, texts, starts, lengths):  # type: ignore[no-untyped-def]
-    words, i, least = _room(offsets), 0, min(n, LEAST)
+    words, i, least = _room(offsets), 0, min(n, MIN_WORDS)
     for row in range(len(offsets) - 1):
         n_words = hash_words(data, offsets[row], offsets[row + 1], letters, words)
         if n_words < least:
@@ -109,7 +117,7 @@ def _cut(data, offsets, letters, n, hashes, anchors, texts, starts, lengths):  #
         length = min(n_words, n)
         for start in range(n_words - length + 1):
             anchors[i] = _roll(U0, words, start, start + least)
-            hashes[i] = mix(_roll(anchors[i], words, start + least, start + length))
+            hashes[i] = mix64(_roll(anchors[i], words, start + least, start + length))
             texts[i], starts[i], lengths[i] = row, start, length
             i += 1
 
@@ -175,7 +183,7 @@ def _match(rolling, words, n_words, start, least, lengths, slots, hashes, seen, 
         if length > least:
             rolling = rolling * BASE + words[start + length - 1]
         if lengths[length]:
-            number = slots[_slot(slots, hashes, mix(rolling))]
+            number = slots[_slot(slots, hashes, mix64(rolling))]
             if number != _NONE and seen[number] != row:
                 seen[number] = row
                 found[n] = number
@@ -191,7 +199,7 @@ def text_of(text: str, start: int, length: int) -> str:
 
 def _words(text: str) -> list[tuple[int, int]]:
     """Where words begin and end: `hash_words` in plain Python."""
-    table = letters(True)
+    table = normalization_table(True)
     found: list[tuple[int, int]] = []
     begin = -1
     for i, code_point in enumerate(map(ord, text + " ")):

@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 TRAIN, HELD_OUT, OVER_BUDGET, EXCLUDED, FIRST_DUPLICATE = range(5)
 """Verdicts. From FIRST_DUPLICATE on: `verdict - FIRST_DUPLICATE` is the key column that matched, bands as one."""
 
-DOCUMENT, FROM, SURE, TAKEN = range(4)
+DOCUMENT, RESUME_AT, CONFIRMED, TAKEN = range(4)
 """Where the walk stands when it asks."""
 
-Similar = Callable[[int, int], bool]
+SimilarityTest = Callable[[int, int], bool]
 """Whether two documents, by ordinal, are alike enough that a band they share counts."""
 
 _N_NAMED_KEYS = 3  # text, id, url; the bands follow and count as one reason
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedKeys:
     """Where documents have keys that others have too, in order of place.
 
     places: uint64, document * columns of keys + column. groups: uint32, equal where the keys are, below `n_groups`.
@@ -48,12 +48,12 @@ class Verdicts:
     document it repeats."""
 
     codes: NDArray[np.uint8]
-    twins: NDArray[np.uint32]
+    duplicate_of: NDArray[np.uint32]
     tokens: int
     """Training tokens these documents add to the stream, the last one whole."""
 
 
-def find_shared(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> Shared:
+def find_shared_keys(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> SharedKeys:
     """The keys that occur more than once, 0 left out. keys, places: uint64, one entry each; a place occurs once.
 
     Sorts, at 32 bytes a key.
@@ -67,10 +67,10 @@ def find_shared(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> Shared:
     places = places[order[member]]
     groups = (np.cumsum(first) - 1).astype(np.uint32)
     order = np.argsort(places)
-    return Shared(places[order], groups[order], int(first.sum()))
+    return SharedKeys(places[order], groups[order], int(first.sum()))
 
 
-class Kept:
+class DedupState:
     """Which document of the mix was the first to have each shared key. 4 bytes a group."""
 
     def __init__(self, n_groups: int, columns: int) -> None:
@@ -79,8 +79,8 @@ class Kept:
         self.seen = 0
 
     def decide(
-        self, shared: Shared, tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], excluded: NDArray[np.bool_],
-        budget: int, similar: Similar | None = None,
+        self, shared: SharedKeys, tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], excluded: NDArray[np.bool_],
+        budget: int, similar: SimilarityTest | None = None,
     ) -> Verdicts:  # fmt: skip
         """Judge the next documents in canonical order and remember the kept ones.
 
@@ -104,16 +104,16 @@ class Kept:
             before = refused.get(document, set())
             sure = owner not in before and similar(document, owner)
             refused = {document: before | {owner}}
-            state[FROM], state[SURE] = (asked, 1) if sure else (asked + 1, 0)
+            state[RESUME_AT], state[CONFIRMED] = (asked, 1) if sure else (asked + 1, 0)
         self.seen += len(tokens)
         return Verdicts(codes, twins[codes >= FIRST_DUPLICATE], int(state[TAKEN]))
 
 
 def decide(keys: NDArray[np.uint64], tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], budget: int) -> Verdicts:
     """All of it at once, for one source that fits in memory. keys: uint64 (documents, keys), 0 for none."""
-    shared = find_shared(keys.ravel(), np.arange(keys.size, dtype=np.uint64))
+    shared = find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64))
     nobody = np.zeros(len(keys), dtype=np.bool_)
-    return Kept(shared.n_groups, keys.shape[1]).decide(shared, tokens, held_out, nobody, budget)
+    return DedupState(shared.n_groups, keys.shape[1]).decide(shared, tokens, held_out, nobody, budget)
 
 
 @numba.njit(cache=True)
@@ -122,7 +122,7 @@ def _decide(  # type: ignore[no-untyped-def]
 ):
     """Judge from state[DOCUMENT] on, whose places may match from state[FROM] on. Returns -1 when all are judged, or
     the place of a band that shall be asked about; state[SURE] says that it was, and counts."""
-    d, start, taken = state[DOCUMENT], _begin(places, state[DOCUMENT] * columns, state[FROM]), state[TAKEN]
+    d, start, taken = state[DOCUMENT], _begin(places, state[DOCUMENT] * columns, state[RESUME_AT]), state[TAKEN]
     while d < len(codes):
         stop = start
         while stop < len(places) and np.int64(places[stop]) < (d + 1) * columns:
@@ -133,9 +133,9 @@ def _decide(  # type: ignore[no-untyped-def]
         elif excluded[d]:
             codes[d] = EXCLUDED
         else:
-            match = _first_owned(owners, groups, max(start, state[FROM]), stop)
+            match = _first_owned(owners, groups, max(start, state[RESUME_AT]), stop)
             column = np.int64(places[match]) - d * columns if match >= 0 else 0
-            if match >= 0 and ask and column >= _N_NAMED_KEYS and not state[SURE]:
+            if match >= 0 and ask and column >= _N_NAMED_KEYS and not state[CONFIRMED]:
                 state[DOCUMENT], state[TAKEN] = d, taken
                 return match
             if match >= 0:
@@ -145,7 +145,7 @@ def _decide(  # type: ignore[no-untyped-def]
                 _own(owners, groups, start, stop, seen + d + 1)
                 codes[d] = HELD_OUT if held_out[d] else TRAIN
                 taken += 0 if held_out[d] else tokens[d]
-        state[SURE] = 0
+        state[CONFIRMED] = 0
         start = stop
         d += 1
     state[TAKEN] = taken

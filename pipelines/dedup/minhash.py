@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.text.hashing import U1, Spans, begin, mix
+from gpts_data.pipelines.text.hashing import U1, StringBuffers, init_state, mix64
 from gpts_data.pipelines.text.shingles import hash_ngrams, hash_words
 
 _COEFFICIENTS = 0xC0EF  # seed
@@ -26,7 +26,7 @@ def coefficients(n):  # type: ignore[no-untyped-def]
     """`n` fixed random numbers: uint32."""
     drawn = np.empty(n, dtype=np.uint32)
     for k in range(n):
-        drawn[k] = mix(begin(np.uint64(_COEFFICIENTS + k))) >> _HIGH
+        drawn[k] = mix64(init_state(np.uint64(_COEFFICIENTS + k))) >> _HIGH
     return drawn
 
 
@@ -50,9 +50,9 @@ def sketch(hashes, n, functions, minima):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def _hash_bands(minima, hashes_per_bucket, seed, keys):  # type: ignore[no-untyped-def]
     for band in range(len(keys)):
-        state = begin(np.uint64(seed + band))
+        state = init_state(np.uint64(seed + band))
         for k in range(band * hashes_per_bucket, (band + 1) * hashes_per_bucket):
-            state = mix(state ^ np.uint64(minima[k]))
+            state = mix64(state ^ np.uint64(minima[k]))
         keys[band] = max(state, U1)
 
 
@@ -72,7 +72,7 @@ def _sign(data, offsets, letters, functions, ngrams, hashes_per_bucket, seed, ke
 
 
 def hash_bands(
-    texts: Spans,
+    texts: StringBuffers,
     letters: NDArray[np.uint32],
     functions: NDArray[np.uint32],
     ngrams: int,

@@ -16,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.dedup.minhash import coefficients, hash_bands
-from gpts_data.pipelines.text.hashing import hash_strings, hash_texts, spans
-from gpts_data.pipelines.text.normalization import letters
+from gpts_data.pipelines.text.hashing import hash_strings, hash_texts, string_buffers
+from gpts_data.pipelines.text.normalization import normalization_table
 
 VERSION = 3  # of the keys and their files; prepared units with others are done again
 TEXT, ID, URL, FIRST_BAND = range(4)
@@ -77,6 +77,14 @@ class Signer:
             keys[:, ID] = hash_strings(batch.column("id"), ID)
             keys[:, URL] = hash_strings(batch.column("url"), URL)
         if minhash := self._dedup.minhash:
-            texts, bands = spans(batch.column("text")), keys[:, FIRST_BAND:]
-            hash_bands(texts, letters(), self._functions, minhash.ngrams, minhash.hashes_per_bucket, FIRST_BAND, bands)
+            texts, bands = string_buffers(batch.column("text")), keys[:, FIRST_BAND:]
+            hash_bands(
+                texts,
+                normalization_table(),
+                self._functions,
+                minhash.ngrams,
+                minhash.hashes_per_bucket,
+                FIRST_BAND,
+                bands,
+            )
         return keys

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import RecipeError
-from gpts_data.pipelines.text.hashing import blank, spans
+from gpts_data.pipelines.text.hashing import is_blank, string_buffers
 
 FILTERS = {
     "gopher_repetition": "GopherRepetitionFilter",
@@ -27,7 +27,7 @@ FILTERS = {
     "fineweb_quality": "FineWebQualityFilter",
     "c4": "C4QualityFilter",
 }
-TWINS = {
+FAST_FILTERS = {
     "gopher_repetition": "FastGopherRepetition",
     "gopher_quality": "FastGopherQuality",
     "fineweb_quality": "FastFineWebQuality",
@@ -40,7 +40,7 @@ _NOT_THRESHOLDS = {"self", "exclusion_writer", "language", "batch_size"}
 
 
 @dataclass(frozen=True)
-class Clean:
+class CleanConfig:
     """The `[clean]` table, and `[source.clean]`, which stands in its place for one source."""
 
     filters: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Clean:
     """`datatrove` runs datatrove's own blocks: the same verdicts, a hundred times slower."""
 
 
-def check_clean(clean: Clean) -> None:
+def check_clean(clean: CleanConfig) -> None:
     """Raise `RecipeError` for a filter, a threshold or an engine that does not exist."""
     for name in (*clean.filters, *clean.thresholds):
         if name not in FILTERS:
@@ -94,7 +94,7 @@ def _is_limit(pair: Any) -> bool:
 
 
 @lru_cache(maxsize=8)
-def cleaner(clean: Clean) -> Cleaner:
+def get_cleaner(clean: CleanConfig) -> Cleaner:
     """The cleaner of these settings, kept for the life of the process: datatrove alone takes 0.2 s to import."""
     return Cleaner(clean)
 
@@ -102,7 +102,7 @@ def cleaner(clean: Clean) -> Cleaner:
 class Cleaner:
     """The filters in a row, built once per process and applied to batches."""
 
-    def __init__(self, clean: Clean) -> None:
+    def __init__(self, clean: CleanConfig) -> None:
         self._clean = clean
         self._filters = [_filter(name, clean) for name in clean.filters]
 
@@ -111,31 +111,31 @@ class Cleaner:
         it was dropped, null for a kept one."""
         reasons = np.full(batch.num_rows, None, dtype=object)
         kept = [
-            self._clean_slice(_Rows(batch.slice(start, n), reasons[start : start + n])) for start, n in _runs(batch)
+            self._clean_slice(_LiveRows(batch.slice(start, n), reasons[start : start + n])) for start, n in _runs(batch)
         ]
         return (pa.concat_batches(kept) if kept else batch), pa.array(reasons, pa.string())
 
-    def _clean_slice(self, rows: _Rows) -> pa.RecordBatch:
-        rows.drop(blank(rows.texts), EMPTY)
+    def _clean_slice(self, rows: _LiveRows) -> pa.RecordBatch:
+        rows.drop(is_blank(rows.texts), EMPTY)
         self._drop_by_length(rows)
         words = None
         for one in self._filters:
             if not rows.batch.num_rows:
                 break
             if getattr(one, "fast", False):
-                from gpts_data.pipelines.words.word_arrays import words_of
+                from gpts_data.pipelines.words.word_arrays import split_words
 
-                words = words_of(rows.texts) if words is None else words
+                words = split_words(rows.texts) if words is None else words
                 codes = one.codes(rows.texts, words)
                 rows.drop(codes > 0, [one.reasons[code - 1] for code in codes[codes > 0].tolist()])
                 words = words.take(codes == 0)
             else:
                 _run(one, rows)
-                rows.drop(blank(rows.texts), EMPTY)
+                rows.drop(is_blank(rows.texts), EMPTY)
                 words = None
         return rows.batch
 
-    def _drop_by_length(self, rows: _Rows) -> None:
+    def _drop_by_length(self, rows: _LiveRows) -> None:
         least, most = self._clean.min_characters, self._clean.max_characters
         if least:
             rows.drop(pc.utf8_length(rows.texts).to_numpy(zero_copy_only=False) < least, TOO_SHORT)
@@ -143,7 +143,7 @@ class Cleaner:
             rows.drop(pc.utf8_length(rows.texts).to_numpy(zero_copy_only=False) > most, TOO_LONG)
 
 
-class _Rows:
+class _LiveRows:
     """The rows of a slice that are still there, and the reasons of those that are not."""
 
     def __init__(self, batch: pa.RecordBatch, reasons: NDArray[np.object_]) -> None:
@@ -165,7 +165,7 @@ class _Rows:
 
 def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
     """Start and number of rows with about SLICE_BYTES of text together."""
-    start, (_, offsets) = 0, spans(batch.column("text"))
+    start, (_, offsets) = 0, string_buffers(batch.column("text"))
     while start < batch.num_rows:
         stop = int(np.searchsorted(offsets, offsets[start] + SLICE_BYTES))
         stop = min(max(stop, start + 1), batch.num_rows)
@@ -173,13 +173,13 @@ def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _run(one: Any, rows: _Rows) -> None:
+def _run(one: Any, rows: _LiveRows) -> None:
     """Put the rows through datatrove's own block, and take the texts that it leaves."""
     from datatrove.data import Document
 
     texts = rows.texts.to_pylist()
     documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
-    one.exclusion_writer = _Drops()
+    one.exclusion_writer = _ReasonRecorder()
     kept = list(one.run(iter(documents)))
     if any(document.text is not texts[int(document.id)] for document in kept):
         column = pa.array([document.text for document in documents], rows.texts.type)
@@ -189,13 +189,13 @@ def _run(one: Any, rows: _Rows) -> None:
     rows.drop(dropped, [one.exclusion_writer.reasons[row] for row in dropped.nonzero()[0].tolist()])
 
 
-class _Drops:
+class _ReasonRecorder:
     """Stands where datatrove expects a writer of excluded documents, and keeps their reasons by row."""
 
     def __init__(self) -> None:
         self.reasons: dict[int, str] = {}
 
-    def __enter__(self) -> _Drops:
+    def __enter__(self) -> _ReasonRecorder:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -205,14 +205,14 @@ class _Drops:
         self.reasons[int(document.id)] = document.metadata.get("filter_reason", "filtered")
 
 
-def _filter(name: str, clean: Clean) -> Any:
+def _filter(name: str, clean: CleanConfig) -> Any:
     """The twin of a filter if it knows these thresholds, else datatrove's own block."""
     lists = clean.thresholds.get(name, {})  # as TOML and JSON have them; `str.endswith` wants a tuple
     thresholds = {key: tuple(value) if isinstance(value, list) else value for key, value in lists.items()}
-    if clean.engine == "numba" and name in TWINS:
+    if clean.engine == "numba" and name in FAST_FILTERS:
         from gpts_data.pipelines.filters import fast_filters
 
-        twin = getattr(fast_filters, TWINS[name])(**thresholds)
+        twin = getattr(fast_filters, FAST_FILTERS[name])(**thresholds)
         if twin.fast:
             return twin
     from gpts_data.pipelines.words.datatrove_tokenizer import SteadyWords

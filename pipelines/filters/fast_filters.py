@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.filters.quality_rules import FINEWEB_REASONS, GOPHER_REASONS, judge_fineweb, judge_gopher
 from gpts_data.pipelines.filters.repetition_rules import judge_repetition
-from gpts_data.pipelines.text.char_classes import characters
+from gpts_data.pipelines.text.char_classes import char_classes
 from gpts_data.pipelines.text.hash_table import hash_set
-from gpts_data.pipelines.text.hashing import Spans, spans
+from gpts_data.pipelines.text.hashing import StringBuffers, string_buffers
 from gpts_data.pipelines.text.rolling_hash import word_hash
-from gpts_data.pipelines.words.word_arrays import Words, words_of
+from gpts_data.pipelines.words.word_arrays import WordArrays, split_words
 
 BATCH = 256  # documents
 
 
-class Twin:
+class FastFilter:
     """What the fast filters share: verdicts of a batch as codes, and datatrove's batch interface on top of them."""
 
     language: str
@@ -40,7 +40,7 @@ class Twin:
         """Whether the kernels know these settings."""
         return bool(self.language == Languages.english)
 
-    def codes(self, texts: pa.Array, words: Words) -> NDArray[np.int64]:
+    def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
         """Per text 0 to keep it, else the place of its reason in `reasons` and 1. A text is not blank."""
         raise NotImplementedError
 
@@ -49,10 +49,10 @@ class Twin:
         if not self.fast or any(not document.text or document.text.isspace() for document in batch):
             return [self.filter(document) for document in batch]  # type: ignore[attr-defined]
         texts = pa.array([document.text for document in batch], pa.large_string())
-        return [(False, self.reasons[code - 1]) if code else True for code in self.codes(texts, words_of(texts))]
+        return [(False, self.reasons[code - 1]) if code else True for code in self.judge(texts, split_words(texts))]
 
 
-class FastGopherRepetition(Twin, GopherRepetitionFilter):  # type: ignore[misc]
+class FastGopherRepetition(FastFilter, GopherRepetitionFilter):  # type: ignore[misc]
     def __init__(self, *args: Any, **thresholds: Any) -> None:
         super().__init__(*args, **thresholds)
         self.batch_size = BATCH
@@ -63,11 +63,11 @@ class FastGopherRepetition(Twin, GopherRepetitionFilter):  # type: ignore[misc]
         top = (f"top_{n}_gram" for n, _ in self.top_n_grams)
         return (*fixed, *top, *(f"duplicated_{n}_n_grams" for n, _ in self.dup_n_grams))
 
-    def codes(self, texts: pa.Array, words: Words) -> NDArray[np.int64]:
+    def codes(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
         fractions = [self.dup_para_frac, self.dup_para_char_frac, self.dup_line_frac, self.dup_line_char_frac]
         length = pc.utf8_length(texts).to_numpy().astype(np.int64)
         return judge_repetition(  # type: ignore[no-any-return]
-            *spans(texts),
+            *string_buffers(texts),
             length,
             words.rows,
             words.starts,
@@ -78,7 +78,7 @@ class FastGopherRepetition(Twin, GopherRepetitionFilter):  # type: ignore[misc]
         )
 
 
-class FastGopherQuality(Twin, GopherQualityFilter):  # type: ignore[misc]
+class FastGopherQuality(FastFilter, GopherQualityFilter):  # type: ignore[misc]
     reasons = GOPHER_REASONS
 
     def __init__(self, *args: Any, **thresholds: Any) -> None:
@@ -107,13 +107,19 @@ class FastGopherQuality(Twin, GopherQualityFilter):  # type: ignore[misc]
     def _stop_words(self) -> NDArray[np.uint64]:
         return hash_set(word_hash(word) for word in self.stop_words)
 
-    def codes(self, texts: pa.Array, words: Words) -> NDArray[np.int64]:
+    def codes(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
         return judge_gopher(  # type: ignore[no-any-return]
-            *spans(texts), characters(), words.rows, words.starts, words.counts, self._limits, self._stop_words
+            *string_buffers(texts),
+            char_classes(),
+            words.rows,
+            words.starts,
+            words.counts,
+            self._limits,
+            self._stop_words,
         )
 
 
-class FastFineWebQuality(Twin, FineWebQualityFilter):  # type: ignore[misc]
+class FastFineWebQuality(FastFilter, FineWebQualityFilter):  # type: ignore[misc]
     reasons = FINEWEB_REASONS
 
     def __init__(self, *args: Any, **thresholds: Any) -> None:
@@ -128,8 +134,8 @@ class FastFineWebQuality(Twin, FineWebQualityFilter):  # type: ignore[misc]
     def _stop_characters(self) -> NDArray[np.uint64]:
         return hash_set(ord(character) for character in self.stop_chars)
 
-    def codes(self, texts: pa.Array, words: Words) -> NDArray[np.int64]:
-        batch: Spans = spans(texts)
+    def codes(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
+        batch: StringBuffers = string_buffers(texts)
         return judge_fineweb(  # type: ignore[no-any-return]
             *batch,
             words.counts,

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from gpts_data.pipelines.text.hash_table import slot_of
-from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes, mix
+from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes, mix64
 
 _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
@@ -64,7 +64,7 @@ def may_repeat(data, start, stop, table):  # type: ignore[no-untyped-def]
         end = find_newline(data, start, stop)
         if end > start:
             if end - start >= 8:
-                key = mix(_load(data, start) ^ mix(_load(data, end - 8) ^ np.uint64(end - start)))
+                key = mix64(_load(data, start) ^ mix64(_load(data, end - 8) ^ np.uint64(end - start)))
             else:
                 key = hash_bytes(data, start, end)
             slot = slot_of(table, max(key, U1))

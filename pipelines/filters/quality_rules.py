@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from gpts_data.pipelines.filters.line_scan import count_characters, find_newline, may_repeat, newlines, room_for, seen
-from gpts_data.pipelines.text.char_classes import ALPHA, LINE_END, SOUND, decode
+from gpts_data.pipelines.text.char_classes import ALPHA, LINE_END, NOT_PUNCTUATION, decode
 from gpts_data.pipelines.text.hash_table import in_set, slot_of
 from gpts_data.pipelines.text.hashing import U0, skip_spaces, strip_end
 from gpts_data.pipelines.words.word_arrays import KINDS, LENGTH, hash_run
@@ -77,7 +77,7 @@ def _word_sums(words):  # type: ignore[no-untyped-def]
     sound = length = alpha = np.int64(0)
     for i in range(len(words) - 1):
         kinds = np.int64(words[i, KINDS])
-        if kinds & SOUND:
+        if kinds & NOT_PUNCTUATION:
             sound += 1
             length += np.int64(words[i + 1, LENGTH] - words[i, LENGTH])
         alpha += kinds & ALPHA

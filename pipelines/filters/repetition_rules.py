@@ -15,7 +15,7 @@ import numpy as np
 
 from gpts_data.pipelines.filters.line_scan import find_newline, may_repeat, newlines, room_for, seen
 from gpts_data.pipelines.text.hash_table import slot_of
-from gpts_data.pipelines.text.hashing import U0, U1, mix, skip_spaces, strip_end
+from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, strip_end
 from gpts_data.pipelines.text.rolling_hash import BASE
 from gpts_data.pipelines.words.word_arrays import LENGTH, hash_run
 
@@ -136,7 +136,7 @@ def _commonest(words, n_words, n, table, tally, spots):  # type: ignore[no-untyp
         key = U0
         for k in range(n):
             key = key * BASE + hash_run(words, i + k, 1)
-        key = max(mix(key), U1)
+        key = max(mix64(key), U1)
         spots[i] = slot_of(table, key)
         table[spots[i]] = key
         tally[spots[i]] += 1

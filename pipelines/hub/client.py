@@ -2,7 +2,7 @@
 
 `datasets` resolves configs and splits, as it does for its own streaming; the bytes come through the hub client's own
 session. HF_ENDPOINT, HF_HOME, HF_TOKEN and proxies act as everywhere else. All of it runs in a child process
-(range_fetcher.py). Nothing is tried again here: `patience` does that, around everything.
+(range_fetcher.py). Nothing is tried again here: retry.py does that, around everything.
 """
 
 from __future__ import annotations

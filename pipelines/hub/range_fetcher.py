@@ -15,12 +15,12 @@ from typing import Any
 
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError
 from gpts_data.pipelines.hub import client
-from gpts_data.pipelines.hub.retry import Patience, patiently
-from gpts_data.pipelines.hub.worker_process import Child
+from gpts_data.pipelines.hub.retry import RetryPolicy, retry
+from gpts_data.pipelines.hub.worker_process import WorkerProcess
 
 STEP = 1 << 20  # bytes after which earlier failures are forgiven: less in a whole budget is no success
 POLL_SECONDS = 0.5  # between looks at the clock
-LISTING_STALLS = 5  # a listing gives no sign of life: it has this many times the patience of a stalled read
+LISTING_STALLS = 5  # a listing gives no sign of life: it has this many times the time-out of a stalled read
 LISTING_SECONDS = 20.0  # and, however short the budget, these: a sound one takes five
 
 Listed = tuple[str, tuple[client.HubFile, ...]]
@@ -36,7 +36,7 @@ class Range:
     start: int
     stop: int
     received: bytearray = field(default_factory=bytearray)
-    ticket: int | None = None
+    request_id: int | None = None
     error: GptsDataError | None = None
 
     @property
@@ -44,36 +44,36 @@ class Range:
         return self.stop - self.start - len(self.received)
 
 
-class Courier:
+class RangeFetcher:
     """One child and what it was asked for. Not for two threads: each has its own (`courier`)."""
 
     def __init__(self) -> None:
-        self._child: Child | None = None
+        self._child: WorkerProcess | None = None
         self._tickets = itertools.count()
         self._open: dict[int, Range] = {}
 
-    def ask(self, wanted: Range) -> None:
+    def request(self, wanted: Range) -> None:
         """Have the rest of a range fetched; returns at once."""
         first = wanted.start + len(wanted.received)
-        wanted.ticket = self._send(client.stream, wanted.url, first, wanted.stop, wanted.size)
-        if wanted.ticket is not None:
-            self._open[wanted.ticket] = wanted
+        wanted.request_id = self._send(client.stream, wanted.url, first, wanted.stop, wanted.size)
+        if wanted.request_id is not None:
+            self._open[wanted.request_id] = wanted
 
-    def take(self, wanted: Range, patience: Patience) -> bytes:
+    def result(self, wanted: Range, retry_policy: RetryPolicy) -> bytes:
         """All bytes of a range, once they are here.
 
-        Raises `SourceUnavailableError` when `patience` ends, `RecipeError` when the hub says there is no such file.
+        Raises `SourceUnavailableError` when `retry_policy` ends, `RecipeError` when the hub says there is no such file.
         """
         while wanted.missing:
             goal = max(wanted.missing - STEP, 0)
-            patiently(patience, lambda goal=goal: self._advance(wanted, goal, patience))  # type: ignore[misc]
-        self.drop(wanted)
+            retry(retry_policy, lambda goal=goal: self._advance(wanted, goal, retry_policy))  # type: ignore[misc]
+        self.cancel(wanted)
         return bytes(wanted.received)
 
-    def drop(self, wanted: Range) -> None:
+    def cancel(self, wanted: Range) -> None:
         """Forget a range; what still comes of it is thrown away."""
-        if wanted.ticket is not None:
-            self._open.pop(wanted.ticket, None)
+        if wanted.request_id is not None:
+            self._open.pop(wanted.request_id, None)
 
     def list_files(
         self,
@@ -81,32 +81,32 @@ class Courier:
         config: str | None,
         split: str,
         revision: str | None,
-        patience: Patience,
+        retry_policy: RetryPolicy,
         patterns: tuple[str, ...] = (),
     ) -> Listed:
         """`hub.list_files`, in the child, as often as it takes."""
-        return patiently(patience, lambda: self._listing((dataset, config, split, revision, patterns), patience))
+        return retry(retry_policy, lambda: self._listing((dataset, config, split, revision, patterns), retry_policy))
 
     def close(self) -> None:
         """End the child. What was asked for can be asked for again."""
         self._kill()
 
-    def _advance(self, wanted: Range, goal: int, patience: Patience) -> None:
+    def _advance(self, wanted: Range, goal: int, retry_policy: RetryPolicy) -> None:
         """Receive until no more than `goal` bytes are missing."""
-        if wanted.ticket is None:
-            self.ask(wanted)
+        if wanted.request_id is None:
+            self.request(wanted)
         began, before = time.monotonic(), wanted.missing
         while wanted.missing > goal:
             if error := wanted.error:
-                wanted.error = wanted.ticket = None
+                wanted.error = wanted.request_id = None
                 raise error
-            if wanted.ticket is None:
+            if wanted.request_id is None:
                 raise SourceUnavailableError(f"{client.name_of(wanted.url)}: the reading process ended")
-            self._receive(min(POLL_SECONDS, patience.stall / 4))
-            if time.monotonic() - began > patience.stall:
-                if before - wanted.missing < patience.slowest * patience.stall:
+            self._receive(min(POLL_SECONDS, retry_policy.stall_timeout / 4))
+            if time.monotonic() - began > retry_policy.stall_timeout:
+                if before - wanted.missing < retry_policy.min_bytes_per_second * retry_policy.stall_timeout:
                     self._kill()
-                    came = f"{before - wanted.missing:,} bytes in {patience.stall:.0f} s"
+                    came = f"{before - wanted.missing:,} bytes in {retry_policy.stall_timeout:.0f} s"
                     raise SourceUnavailableError(f"{client.name_of(wanted.url)}: stalled, {came}")
                 began, before = time.monotonic(), wanted.missing
 
@@ -125,13 +125,15 @@ class Courier:
         if isinstance(message[1], bytes):
             wanted.received += message[1]
         else:
-            self.drop(wanted)
+            self.cancel(wanted)
             wanted.error = message[1] if isinstance(message[1], GptsDataError) else None
 
-    def _listing(self, what: tuple[str, str | None, str, str | None, tuple[str, ...]], patience: Patience) -> Listed:
+    def _listing(
+        self, what: tuple[str, str | None, str, str | None, tuple[str, ...]], retry_policy: RetryPolicy
+    ) -> Listed:
         """In a child of its own: the clients remember half a listing that failed."""
         self._kill()
-        seconds = min(LISTING_STALLS * patience.stall, max(patience.budget, LISTING_SECONDS))
+        seconds = min(LISTING_STALLS * retry_policy.stall_timeout, max(retry_policy.budget, LISTING_SECONDS))
         limit = time.monotonic() + seconds
         ticket = self._send(client.list_files, *what)
         try:
@@ -154,8 +156,8 @@ class Courier:
         ticket = next(self._tickets)
         try:
             if self._child is None:
-                self._child = Child()
-            self._child.ask(ticket, function, *arguments)
+                self._child = WorkerProcess()
+            self._child.request(ticket, function, *arguments)
         except (OSError, SourceUnavailableError):
             self._kill()
             return None
@@ -166,16 +168,16 @@ class Courier:
             self._child.kill()
         self._child = None
         for wanted in self._open.values():
-            wanted.ticket = None
+            wanted.request_id = None
         self._open.clear()
 
 
 _couriers = threading.local()
 
 
-def courier() -> Courier:
+def range_fetcher() -> RangeFetcher:
     """This thread's courier."""
     if not hasattr(_couriers, "courier"):
-        _couriers.courier = Courier()
-    found: Courier = _couriers.courier
+        _couriers.courier = RangeFetcher()
+    found: RangeFetcher = _couriers.courier
     return found

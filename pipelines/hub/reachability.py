@@ -36,7 +36,7 @@ Dataset = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
-class Seen:
+class DatasetStatus:
     """Whether a dataset can be seen: `reason` is "" or one of the constants above, `detail` says a word more."""
 
     dataset: str
@@ -45,21 +45,21 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Probe:
+class HubStatus:
     """`token_from` names where the client has its token: "" for nowhere, None when that was not found out in time."""
 
-    seen: tuple[Seen, ...]
+    seen: tuple[DatasetStatus, ...]
     token_from: str | None
 
 
-def probe(datasets: Sequence[Dataset], seconds: float = SECONDS) -> Probe:
+def check_reachable(datasets: Sequence[Dataset], seconds: float = SECONDS) -> HubStatus:
     """Ask the hub once for each dataset, all within `seconds`. Never raises for what the hub does."""
     text, status = _ask(datasets, seconds)
     answers = dict(_lines(text))
     why = f"within {seconds:g} s" if status is None else f"its client ended with status {status}"
-    seen = tuple(Seen(name, *answers.get(str(i), (SILENT, why))) for i, (name, _) in enumerate(datasets))
+    seen = tuple(DatasetStatus(name, *answers.get(str(i), (SILENT, why))) for i, (name, _) in enumerate(datasets))
     token = answers.get("token")
-    return Probe(seen, token[1] if token and not token[0] else None)
+    return HubStatus(seen, token[1] if token and not token[0] else None)
 
 
 def _ask(datasets: Sequence[Dataset], seconds: float) -> tuple[str, int | None]:

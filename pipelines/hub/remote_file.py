@@ -18,18 +18,18 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from gpts_data.pipelines.hub.range_fetcher import Range, courier
-from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.hub.range_fetcher import Range, range_fetcher
+from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.storage.atomic_files import write_bytes
 
-AHEAD = 16 << 20  # bytes asked for beyond what is being read: a second of a fast line
-ASKED = 64  # ranges at once, however small: asking for thousands would fill the pipe of a child that hangs
+PREFETCH_BYTES = 16 << 20  # bytes asked for beyond what is being read: a second of a fast line
+MAX_REQUESTS = 64  # ranges at once, however small: asking for thousands would fill the pipe of a child that hangs
 BLOCK = 2 << 20  # of files read from end to end: the size of a row group's text in FineWeb
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Access:
+class FetchOptions:
     """How a build reaches its sources; nothing of it is in the bytes.
 
     `folder` is where fetched files and ranges may lie while the build lasts (None: nowhere); with `keep`, ranges are
@@ -37,35 +37,35 @@ class Access:
     """
 
     folder: Path | None = None
-    patience: Patience = field(default_factory=Patience)
-    keep: bool = False
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    cache_ranges: bool = False
 
 
 class RemoteFile(io.RawIOBase):
     """`hf://datasets/<id>@<commit>/<path>`, of `size` bytes. Read by the thread that made it.
 
-    Raises `SourceUnavailableError` and `RecipeError` as `Courier.take` does.
+    Raises `SourceUnavailableError` and `RecipeError` as `RangeFetcher.result` does.
     """
 
-    def __init__(self, url: str, size: int, access: Access) -> None:
+    def __init__(self, url: str, size: int, fetch_options: FetchOptions) -> None:
         super().__init__()
-        self._url, self._size, self._access = url, size, access
+        self._url, self._size, self._access = url, size, fetch_options
         self._name = sha256(url.encode()).hexdigest()[:32]
         self._place = 0
         self._held: dict[Span, bytes] = {}
         self._coming: deque[Range] = deque()
-        self._courier = courier()
+        self._courier = range_fetcher()
 
-    def expect(self, spans: Iterable[Span]) -> None:
+    def prefetch(self, spans: Iterable[Span]) -> None:
         self._coming.extend(Range(self._url, self._size, *span) for span in spans)
         self._ask()
 
     def expect_blocks(self, start: int, stop: int) -> None:
         """Expect bytes `start..stop` in blocks, whose places are the same wherever one begins to read."""
         first = start - start % BLOCK
-        self.expect((place, min(place + BLOCK, self._size)) for place in range(first, stop, BLOCK))
+        self.prefetch((place, min(place + BLOCK, self._size)) for place in range(first, stop, BLOCK))
 
-    def hold(self, n: int) -> None:
+    def load_next(self, n: int) -> None:
         """Wait for the next `n` expected ranges; they are all that is held then."""
         self._held.clear()
         for _ in range(min(n, len(self._coming))):  # Arrow may have read past a range, into the next
@@ -73,13 +73,13 @@ class RemoteFile(io.RawIOBase):
             coming = self._coming.popleft()
             self._held[coming.start, coming.stop] = self._fetch(coming)
 
-    def hold_again(self, spans: Iterable[Span]) -> None:
+    def reload(self, spans: Iterable[Span]) -> None:
         """Fetch ranges anew that did not hold what they should; they are all that is held then."""
-        self.forget()
+        self.evict()
         for span in spans:
             self._held[span] = self._fetch(Range(self._url, self._size, *span))
 
-    def forget(self) -> None:
+    def evict(self) -> None:
         """Drop what is held, and what is kept, of this file."""
         self._held.clear()
         if self._access.folder:
@@ -116,7 +116,7 @@ class RemoteFile(io.RawIOBase):
 
     def close(self) -> None:
         for coming in self._coming:
-            self._courier.drop(coming)
+            self._courier.cancel(coming)
         self._coming.clear()
         self._held.clear()
         super().close()
@@ -128,28 +128,28 @@ class RemoteFile(io.RawIOBase):
                 return span, content
         for i, coming in enumerate(self._coming):
             if coming.start <= place < coming.stop:
-                self.hold(i + 1)
+                self.load_next(i + 1)
                 return (coming.start, coming.stop), self._held[coming.start, coming.stop]
         return (place, stop), self._fetch(Range(self._url, self._size, place, stop))
 
     def _ask(self) -> None:
         """Have expected ranges fetched: the first, and as many behind it as AHEAD allows; with `keep` none, since who
         draws a sample stops somewhere."""
-        busy, ahead = 0, 0 if self._access.keep else AHEAD
+        busy, ahead = 0, 0 if self._access.cache_ranges else PREFETCH_BYTES
         for n, coming in enumerate(self._coming):
             busy += coming.stop - coming.start
-            if n and (busy > ahead or n >= ASKED):
+            if n and (busy > ahead or n >= MAX_REQUESTS):
                 return
             path = self._path(coming)
-            if coming.ticket is None and coming.missing and not (path and path.exists()):
-                self._courier.ask(coming)
+            if coming.request_id is None and coming.missing and not (path and path.exists()):
+                self._courier.request(coming)
 
     def _fetch(self, wanted: Range) -> bytes:
         if (kept := self._kept(wanted)) is not None:
-            self._courier.drop(wanted)  # it may have been asked for before somebody else kept it
+            self._courier.cancel(wanted)  # it may have been asked for before somebody else kept it
             return kept
-        content = self._courier.take(wanted, self._access.patience)
-        if self._access.keep and (path := self._path(wanted)):
+        content = self._courier.result(wanted, self._access.retry_policy)
+        if self._access.cache_ranges and (path := self._path(wanted)):
             write_bytes(path, content)
         return content
 

@@ -1,4 +1,4 @@
-"""Patience: how long a source that does not answer is asked again before the build gives up, resumable.
+"""Retries: how long a source that does not answer is asked again before the build gives up, resumable.
 
 The hub client tries a request six times within half a minute, and some calls not twice; an outage lasts longer. This
 goes around everything it gives up on.
@@ -23,27 +23,32 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Patience:
-    """All in seconds, but `slowest` in bytes a second.
+class RetryPolicy:
+    """When to try again, and when to give up. All in seconds, except `min_bytes_per_second`.
 
-    `budget`: consecutive failure after which a build ends with exit code 4. `stall`: how long fewer bytes than
-    `slowest` may come before the reading process is killed. Waits grow from `first_wait` to `longest_wait`, doubled
-    each time, with jitter; a server's Retry-After is obeyed instead.
+    `budget`: how long requests may fail one after the other before a build ends with exit code 4. `stall_timeout`: how
+    long fewer bytes than `min_bytes_per_second` may arrive before the reading process is killed. Waits double from
+    `first_wait` to `longest_wait`, with jitter; a server's Retry-After is obeyed instead.
     """
 
     budget: float = 3600.0
-    stall: float = 60.0
+    stall_timeout: float = 60.0
     first_wait: float = 1.0
     longest_wait: float = 60.0
-    slowest: int = 1024
+    min_bytes_per_second: int = 1024
+
+    @classmethod
+    def lasting(cls, seconds: float) -> RetryPolicy:
+        """The policy that gives up after `seconds` of failure."""
+        return cls(seconds, stall_timeout=min(seconds, cls.stall_timeout))
 
 
-def patiently(patience: Patience, call: Callable[[], Answer]) -> Answer:
+def retry(retry_policy: RetryPolicy, call: Callable[[], Answer]) -> Answer:
     """What `call` returns in the end. Raises its last `SourceUnavailableError` when the budget is spent."""
     retrying = Retrying(
         retry=retry_if_exception_type(SourceUnavailableError),
-        wait=_wait(patience),
-        stop=stop_before_delay(patience.budget),
+        wait=_wait(retry_policy),
+        stop=stop_before_delay(retry_policy.budget),
         before_sleep=_say,
         reraise=True,
     )
@@ -52,25 +57,25 @@ def patiently(patience: Patience, call: Callable[[], Answer]) -> Answer:
     except SourceUnavailableError as error:
         told = error.retry_after
         why = (
-            f"told to wait {_minutes(told)}, patience is {_minutes(patience.budget)}"
-            if told and told > patience.budget
-            else f"gave up after {_minutes(patience.budget)}"
+            f"told to wait {_minutes(told)}, patience is {_minutes(retry_policy.budget)}"
+            if told and told > retry_policy.budget
+            else f"gave up after {_minutes(retry_policy.budget)}"
         )
         raise SourceUnavailableError(
             f"{error}; {why}. Finished work is kept: run the same command again when it is back"
         ) from None
 
 
-def _wait(patience: Patience) -> Callable[[RetryCallState], float]:
+def _wait(retry_policy: RetryPolicy) -> Callable[[RetryCallState], float]:
     growing = wait_exponential_jitter(
-        multiplier=patience.first_wait, max=patience.longest_wait, jitter=patience.first_wait
+        multiplier=retry_policy.first_wait, max=retry_policy.longest_wait, jitter=retry_policy.first_wait
     )
 
     def wait(state: RetryCallState) -> float:
         told = getattr(_error(state), "retry_after", None)
         if told is None:
             return growing(state)
-        return float(told) + random.uniform(0, patience.first_wait)  # many workers are told the same second
+        return float(told) + random.uniform(0, retry_policy.first_wait)  # many workers are told the same second
 
     return wait
 

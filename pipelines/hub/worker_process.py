@@ -25,15 +25,15 @@ from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, re
 
 START_SECONDS = 120  # importing the hub client takes half a second, on a busy machine ten times that
 THREADS = 4  # requests in flight: two hide each other's latency, four also a slow one
-_SERVE = "from gpts_data.pipelines.hub.worker_process import serve; serve()"
+_SERVE = "from gpts_data.pipelines.hub.worker_process import worker_main; worker_main()"
 
 
 @dataclass(frozen=True)
-class Done:
+class EndOfStream:
     """Ends the items of a ticket."""
 
 
-class Child:
+class WorkerProcess:
     """The parent's side."""
 
     def __init__(self) -> None:
@@ -59,9 +59,9 @@ class Child:
                 "try: python -c 'import gpts_data.pipelines.hub.worker_process, huggingface_hub.hf_api'"
             )
 
-    def ask(self, ticket: int, function: Callable[..., Iterator[Any]], *arguments: Any) -> None:
+    def request(self, request_id: int, function: Callable[..., Iterator[Any]], *arguments: Any) -> None:
         """Raises OSError when the child is gone."""
-        self._pipe.send((ticket, function, arguments))
+        self._pipe.send((request_id, function, arguments))
 
     def wait(self, seconds: float) -> tuple[int, Any] | None:
         """The next message, or None when none came. Raises EOFError or OSError when the child is gone."""
@@ -75,7 +75,7 @@ class Child:
         return self._process.wait()
 
 
-def serve() -> None:
+def worker_main() -> None:
     """The child's side: answer until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
     pipe = Connection(int(sys.argv[1]))
@@ -83,7 +83,7 @@ def serve() -> None:
         os.environ["HF_ENDPOINT"] = endpoint.rstrip("/")  # the hub client does so, datasets does not
     import huggingface_hub.hf_api  # noqa: F401 - the slow part of the first request
 
-    pipe.send((-1, Done()))
+    pipe.send((-1, EndOfStream()))
     answers: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
     threading.Thread(target=_send, args=(pipe, answers), daemon=True).start()
     pool = ThreadPoolExecutor(THREADS)
@@ -95,15 +95,15 @@ def serve() -> None:
         pool.submit(_answer, answers, ticket, function, arguments)
 
 
-def _answer(answers: Any, ticket: int, function: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> None:
+def _answer(answers: Any, request_id: int, function: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> None:
     try:
         for item in function(*arguments):
-            answers.put((ticket, item))
-        answers.put((ticket, Done()))
+            answers.put((request_id, item))
+        answers.put((request_id, EndOfStream()))
     except GptsDataError as error:
-        answers.put((ticket, error))
+        answers.put((request_id, error))
     except Exception as error:  # a bug of ours or of the client: the parent raises it under its name
-        answers.put((ticket, GptsDataError(redact(f"the hub client failed: {type(error).__name__}: {error}"))))
+        answers.put((request_id, GptsDataError(redact(f"the hub client failed: {type(error).__name__}: {error}"))))
 
 
 def _send(pipe: Connection, answers: Any) -> None:

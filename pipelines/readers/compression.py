@@ -18,7 +18,7 @@ BOMB_RATIO = 1000  # prose has 4, the dullest logs 300
 BOMB_BYTES = 64 << 20
 
 
-class Broken(Exception):
+class DecompressionError(Exception):
     """The file cannot be decompressed any further; the message is the fault."""
 
 
@@ -55,14 +55,14 @@ def _frames(file: IO[bytes], new_frame: Callable[[], Any], padding: bytes) -> It
                         break
                     part, begun, frame = frame.unused_data, False, new_frame()
     except (zstandard.ZstdError, zlib.error) as error:
-        raise Broken(damage.DAMAGED_FRAME) from error
+        raise DecompressionError(damage.DAMAGED_FRAME) from error
     if begun:
-        raise Broken(damage.CUT_FRAME)
+        raise DecompressionError(damage.CUT_FRAME)
 
 
 def _refuse_bomb(consumed: int, size: int) -> None:
     if size > BOMB_BYTES and size > BOMB_RATIO * consumed:
-        raise Broken(damage.BOMB)
+        raise DecompressionError(damage.BOMB)
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -76,7 +76,7 @@ def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
             if n >= CHUNK_BYTES:
                 yield b"".join(parts)
                 parts, n = [], 0
-    except Broken:
+    except DecompressionError:
         yield b"".join(parts)
         raise
     yield b"".join(parts)

@@ -45,7 +45,7 @@ DAMAGE = {
 SCHEMA = pa.schema([(name, pa.string()) for name in ("text", "id", "url", "place", "fault")])
 
 
-def mark(batch: pa.RecordBatch, max_document_bytes: int) -> pa.RecordBatch:
+def flag_faults(batch: pa.RecordBatch, max_document_bytes: int) -> pa.RecordBatch:
     """`batch` of SCHEMA with the faults that show in the text itself: null, too long, a NUL character."""
     text, fault = batch.column("text"), batch.column("fault")
     found = pc.if_else(pc.and_(pc.is_null(text), pc.is_null(fault)), NULL, fault)
@@ -58,7 +58,9 @@ def mark(batch: pa.RecordBatch, max_document_bytes: int) -> pa.RecordBatch:
     return batch.set_column(0, "text", text).set_column(4, "fault", found.cast(pa.string()))
 
 
-def mark_below(batch: pa.RecordBatch, scores: Mapping[str, pa.Array], at_least: Mapping[str, float]) -> pa.RecordBatch:
+def flag_low_scores(
+    batch: pa.RecordBatch, scores: Mapping[str, pa.Array], at_least: Mapping[str, float]
+) -> pa.RecordBatch:
     """`batch` with the fault `low_<column>` for documents whose score is below the least, or is not there.
 
     scores: numbers by column, one a row; NaN is below everything.
@@ -82,7 +84,7 @@ def has_nul(text: pa.StringArray) -> bool:
     return not np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].all()
 
 
-def damage(batch: pa.RecordBatch) -> list[str]:
+def damaged_places(batch: pa.RecordBatch) -> list[str]:
     """`place: fault` of each damaged document of a batch, in order."""
     fault = batch.column("fault")
     if fault.null_count == len(fault):
@@ -91,7 +93,7 @@ def damage(batch: pa.RecordBatch) -> list[str]:
     return [f"{row['place']}: {row['fault']}" for row in bad.select(["place", "fault"]).to_pylist()]
 
 
-def separate(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
+def split_faulty(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
     """The sound rows, and the number of others by fault."""
     fault = batch.column("fault")
     if fault.null_count == len(fault):

@@ -14,14 +14,14 @@ from typing import IO, Any
 import pyarrow as pa
 
 from gpts_data.pipelines.readers import damage
-from gpts_data.pipelines.readers.compression import CHUNK_BYTES, COMPRESSED, Broken, chunks
+from gpts_data.pipelines.readers.compression import CHUNK_BYTES, COMPRESSED, DecompressionError, chunks
 
 BATCH_ROWS = 1000
 BATCH_BYTES = 16 << 20  # of lines: a thousand of the longest would be 8 GB
 ESCAPE = 6  # bytes of JSON that may stand for one byte of text: \\u0001
 
 NO_SCORES: Mapping[str, float] = {}
-Names = tuple[str, str | None, str | None]
+Columns = tuple[str, str | None, str | None]
 """The source's names for text, id and url."""
 
 Row = tuple[int, str | None, str | None, str | None, str | None]
@@ -42,7 +42,7 @@ def read(
     name: str,
     start: int,
     stop: int,
-    names: Names,
+    names: Columns,
     max_document_bytes: int = damage.MAX_DOCUMENT_BYTES,
     at_least: Mapping[str, float] = NO_SCORES,
 ) -> Iterator[pa.RecordBatch]:
@@ -60,10 +60,10 @@ def read(
             rows.append(_row(line, offset, names, at_least))
         held += len(line)
         if len(rows) == BATCH_ROWS or held >= BATCH_BYTES:
-            yield damage.mark(_documents(rows, name), max_document_bytes)
+            yield damage.flag_faults(_documents(rows, name), max_document_bytes)
             rows, held = [], 0
     if rows:
-        yield damage.mark(_documents(rows, name), max_document_bytes)
+        yield damage.flag_faults(_documents(rows, name), max_document_bytes)
 
 
 def _unit_lines(file: IO[bytes], name: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, bytes | str]]:
@@ -109,14 +109,14 @@ def _lines(texts: Iterator[bytes], offset: int, limit: int) -> Iterator[tuple[in
             parts.append(rest)
             if length > limit:
                 parts.clear()
-    except Broken as broken:
+    except DecompressionError as broken:
         yield offset, str(broken)
         return
     if length:
         yield offset, b"".join(parts) if length <= limit else damage.OVERSIZED
 
 
-def _row(line: bytes, offset: int, names: Names, at_least: Mapping[str, float]) -> Row:
+def _row(line: bytes, offset: int, names: Columns, at_least: Mapping[str, float]) -> Row:
     row = _parse(line, offset)
     if isinstance(row, str):
         return offset, None, None, None, row

@@ -23,7 +23,7 @@ GAP = 16 << 10  # bytes between two columns that cost less than a request of the
 GAP_SHARE = 1 / 50  # and no more of what is wanted than this
 
 NO_SCORES: Mapping[str, float] = {}
-Names = tuple[str, str | None, str | None]
+Columns = tuple[str, str | None, str | None]
 """The source's names for text, id and url."""
 
 
@@ -36,7 +36,7 @@ def columns(file: IO[bytes], name: str) -> set[str]:
         }
 
 
-def runs(file: IO[bytes], name: str, text: str, unit_bytes: int) -> list[tuple[int, int, int]]:
+def row_group_runs(file: IO[bytes], name: str, text: str, unit_bytes: int) -> list[tuple[int, int, int]]:
     """Runs (first row group, one past the last, text bytes), each closed once it holds `unit_bytes` of text."""
     with _as_data_error(name):
         metadata = _metadata(file, name)
@@ -59,7 +59,7 @@ def text_bytes(file: IO[bytes], name: str, text: str, start: int, stop: int) -> 
         return sum(_column_bytes(metadata.row_group(group), text) for group in groups)
 
 
-def fetched(file: IO[bytes], name: str, wanted: Sequence[str], start: int, stop: int) -> tuple[int, int]:
+def fetch_cost(file: IO[bytes], name: str, wanted: Sequence[str], start: int, stop: int) -> tuple[int, int]:
     """Bytes and ranges that reading these columns of row groups `start..stop` asks for."""
     with _as_data_error(name):
         metadata = _metadata(file, name)
@@ -68,7 +68,7 @@ def fetched(file: IO[bytes], name: str, wanted: Sequence[str], start: int, stop:
 
 
 def read(
-    file: IO[bytes], name: str, start: int, stop: int, names: Names,
+    file: IO[bytes], name: str, start: int, stop: int, names: Columns,
     max_document_bytes: int = damage.MAX_DOCUMENT_BYTES, at_least: Mapping[str, float] = NO_SCORES,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """Row groups `start..stop` as batches of text, id, url, place, fault (see `sources.read`).
@@ -86,11 +86,11 @@ def read(
     if isinstance(file, RemoteFile):
         size = file.seek(0, os.SEEK_END)
         spans = {g: [(a, min(b, size)) for a, b in found if a < size] for g, found in spans.items()}
-        file.expect(span for group in spans.values() for span in group)
+        file.prefetch(span for group in spans.values() for span in group)
     for group in range(start, stop):
         n_rows = metadata.row_group(group).num_rows
         if isinstance(file, RemoteFile):
-            file.hold(len(spans[group]))  # here and not from within Arrow, where Ctrl-C would not be heard
+            file.load_next(len(spans[group]))  # here and not from within Arrow, where Ctrl-C would not be heard
         if drifted:
             yield from _lost(name, group, 0, n_rows, damage.DRIFT)
             continue
@@ -99,8 +99,8 @@ def read(
             places = _places(name, group, row, row + batch.num_rows)
             row += batch.num_rows
             with _as_data_error(name):
-                found = damage.mark(_documents(batch, names, places), max_document_bytes)
-                found = damage.mark_below(found, {column: batch.column(column) for column in at_least}, at_least)
+                found = damage.flag_faults(_documents(batch, names, places), max_document_bytes)
+                found = damage.flag_low_scores(found, {column: batch.column(column) for column in at_least}, at_least)
             yield found
         yield from _lost(name, group, row, n_rows, damage.DAMAGED_GROUP)
 
@@ -121,7 +121,7 @@ def _decoded(
             return
         except DataError:
             if not last_try and isinstance(file, RemoteFile):
-                file.hold_again(spans)
+                file.reload(spans)
 
 
 def _lost(name: str, group: int, start: int, stop: int, fault: str) -> Iterator[pa.RecordBatch]:
@@ -140,7 +140,7 @@ def _readable(schema: pa.Schema, names: Sequence[str | None]) -> list[str]:
 
 
 def _check_columns(
-    schema: pa.Schema, columns: list[str], names: Names, at_least: Mapping[str, float], name: str
+    schema: pa.Schema, columns: list[str], names: Columns, at_least: Mapping[str, float], name: str
 ) -> None:
     for column in filter(None, (*names[1:], *at_least)):
         if column not in columns:  # documents without their names would be others to dedup and to the held-out draw
@@ -172,7 +172,7 @@ def _metadata(file: IO[bytes], name: str) -> pq.FileMetaData:
     except (DataError, pa.ArrowException, OSError):
         if not isinstance(file, RemoteFile):
             raise
-        file.forget()
+        file.evict()
         return _footer(file, name)
 
 
@@ -226,7 +226,7 @@ def _within(path: str, columns: list[str]) -> bool:
     return any(path == column or path.startswith(column + ".") for column in columns)
 
 
-def _documents(batch: pa.RecordBatch, names: Names, places: pa.StringArray) -> pa.RecordBatch:
+def _documents(batch: pa.RecordBatch, names: Columns, places: pa.StringArray) -> pa.RecordBatch:
     nulls = pa.nulls(batch.num_rows, pa.string())
     strings = [_strings(batch.column(name)) if name in batch.schema.names else (nulls, None) for name in names]
     fault = nulls

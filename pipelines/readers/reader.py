@@ -18,11 +18,11 @@ from typing import IO, cast
 import pyarrow as pa
 
 from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError
-from gpts_data.pipelines.hub.range_fetcher import courier
-from gpts_data.pipelines.hub.remote_file import BLOCK, Access, RemoteFile
+from gpts_data.pipelines.hub.range_fetcher import range_fetcher
+from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile
 from gpts_data.pipelines.readers import jsonl, parquet
 from gpts_data.pipelines.readers.compression import COMPRESSED
-from gpts_data.pipelines.readers.damage import DAMAGE, damage
+from gpts_data.pipelines.readers.damage import DAMAGE, damaged_places
 from gpts_data.pipelines.readers.source import Listing, Source, SourceFile, Unit
 from gpts_data.pipelines.readers.verified_file import open_checked
 from gpts_data.pipelines.storage.atomic_files import file_digest
@@ -30,13 +30,13 @@ from gpts_data.pipelines.storage.atomic_files import file_digest
 COMPRESSED_TEXT_RATIO = 3.5  # text bytes per byte of .zst or .gz: 2.6 to 4.9 on English prose; only sizes the rounds
 
 
-def list_files(source: Source, folder: Path, access: Access = Access()) -> Listing:
+def list_files(source: Source, folder: Path, fetch_options: FetchOptions = FetchOptions()) -> Listing:
     """The files of a source; `folder` is the recipe's, where relative globs start.
 
     Raises `RecipeError` when a glob matches nothing, `SourceUnavailableError` when the hub cannot be reached.
     """
     if source.dataset is not None:
-        return _list_dataset(source, source.dataset, access)
+        return _list_dataset(source, source.dataset, fetch_options)
     paths = local_files(source, folder)
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
@@ -48,9 +48,9 @@ def list_files(source: Source, folder: Path, access: Access = Access()) -> Listi
     )
 
 
-def _list_dataset(source: Source, dataset: str, access: Access) -> Listing:
+def _list_dataset(source: Source, dataset: str, fetch_options: FetchOptions) -> Listing:
     what = dataset, source.config, source.split, source.revision
-    revision, found = courier().list_files(*what, access.patience, source.files)
+    revision, found = range_fetcher().list_files(*what, fetch_options.retry_policy, source.files)
     for file in found:
         if source.integrity == "sha256" and file.sha256 is None:
             raise RecipeError(
@@ -78,10 +78,10 @@ def _match(source: Source, pattern: str, folder: Path) -> list[str]:
     return matches
 
 
-def check_columns(source: Source, file: SourceFile, access: Access = Access()) -> None:
+def check_columns(source: Source, file: SourceFile, fetch_options: FetchOptions = FetchOptions()) -> None:
     """Raise `RecipeError` when `file` lacks a column the source names."""
     reader = _reader(file)
-    with open_file(file, replace(access, keep=True)) as opened:
+    with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
         found = reader.columns(opened, file.name)
     for column in source.columns:
         if found and column not in found:  # without any, no document is sound: reading says what is wrong with them
@@ -90,29 +90,31 @@ def check_columns(source: Source, file: SourceFile, access: Access = Access()) -
             )
 
 
-def split_units(source: Source, file: SourceFile, unit_bytes: int, access: Access = Access()) -> list[Unit]:
+def split_units(
+    source: Source, file: SourceFile, unit_bytes: int, fetch_options: FetchOptions = FetchOptions()
+) -> list[Unit]:
     """The units of one file, in order. Reads a parquet footer, nothing else."""
     if file.name.endswith(COMPRESSED):
         return [Unit(file, 0, file.size, int(file.size * COMPRESSED_TEXT_RATIO))]
     if _reader(file) is jsonl:
         starts = range(0, file.size, unit_bytes)
         return [Unit(file, s, min(s + unit_bytes, file.size), min(unit_bytes, file.size - s)) for s in starts]
-    with open_file(file, replace(access, keep=True)) as opened:
-        runs = parquet.runs(opened, file.name, source.text, unit_bytes)
+    with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
+        runs = parquet.row_group_runs(opened, file.name, source.text, unit_bytes)
     return [Unit(file, start, stop, text_bytes) for start, stop, text_bytes in runs]
 
 
-def fetched(source: Source, unit: Unit, access: Access = Access()) -> tuple[int, int]:
+def fetch_cost(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOptions()) -> tuple[int, int]:
     """Bytes and ranges that reading a unit of a hub source asks for; of a local one nothing is fetched."""
     if source.dataset is None:
         return 0, 0
     if _reader(unit.file) is not parquet:
         return unit.stop - unit.start, -(-(unit.stop - unit.start) // BLOCK)
-    with open_file(unit.file, replace(access, keep=True)) as opened:
-        return parquet.fetched(opened, unit.file.name, source.columns, unit.start, unit.stop)
+    with open_file(unit.file, replace(fetch_options, cache_ranges=True)) as opened:
+        return parquet.fetch_cost(opened, unit.file.name, source.columns, unit.start, unit.stop)
 
 
-def read(source: Source, unit: Unit, access: Access = Access()) -> Iterator[pa.RecordBatch]:
+def read(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOptions()) -> Iterator[pa.RecordBatch]:
     """The documents of a unit in order, in batches of at most 1,000 rows.
 
     Columns, all strings: `text` (null where there is a fault), `id` and `url` (null where absent), `place`: where the
@@ -126,11 +128,11 @@ def read(source: Source, unit: Unit, access: Access = Access()) -> Iterator[pa.R
     rules = source.max_document_bytes, source.at_least
     damaged: list[str] = []
     try:
-        with _open_unit(source, unit, access) as opened:
+        with _open_unit(source, unit, fetch_options) as opened:
             file = unit.file.name, unit.start, unit.stop
             for batch in _reader(unit.file).read(opened, *file, names, *rules):
-                damaged += damage(batch)
-                refuse_damage(source, damaged)
+                damaged += damaged_places(batch)
+                check_damage_budget(source, damaged)
                 yield batch
     except OSError as error:  # of the disk the source lies on; a writer around this would take it for its own
         raise SourceUnavailableError(
@@ -138,7 +140,7 @@ def read(source: Source, unit: Unit, access: Access = Access()) -> Iterator[pa.R
         ) from error
 
 
-def refuse_damage(source: Source, damaged: Sequence[str], n: int | None = None) -> None:
+def check_damage_budget(source: Source, damaged: Sequence[str], n: int | None = None) -> None:
     """Raise `DataError` when `n` (default: all) damaged documents, `place: fault` each, are more than may be lost."""
     n = len(damaged) if n is None else n
     if n <= source.max_damaged:
@@ -150,35 +152,35 @@ def refuse_damage(source: Source, damaged: Sequence[str], n: int | None = None) 
     )
 
 
-def _open_unit(source: Source, unit: Unit, access: Access) -> IO[bytes]:
+def _open_unit(source: Source, unit: Unit, fetch_options: FetchOptions) -> IO[bytes]:
     if source.integrity == "sha256":
-        checked = open_checked(unit.file, access)
+        checked = open_checked(unit.file, fetch_options)
         try:
-            _check_unit(source, unit, checked, access)
+            _check_unit(source, unit, checked, fetch_options)
         except BaseException:
             checked.close()
             raise
         return checked
-    opened = open_file(unit.file, access)
+    opened = open_file(unit.file, fetch_options)
     if isinstance(opened, BufferedReader) and isinstance(opened.raw, RemoteFile):
         opened.raw.expect_blocks(unit.start, unit.stop)
     return opened
 
 
-def _check_unit(source: Source, unit: Unit, checked: IO[bytes], access: Access) -> None:
+def _check_unit(source: Source, unit: Unit, checked: IO[bytes], fetch_options: FetchOptions) -> None:
     """Raise `SourceUnavailableError` when the unit was made from a footer that is not the file's: it was streamed."""
     if _reader(unit.file) is not parquet:
         return
     found = parquet.text_bytes(checked, unit.file.name, source.text, unit.start, unit.stop)
     if found != unit.text_bytes:
-        RemoteFile(unit.file.location, unit.file.size, access).forget()
+        RemoteFile(unit.file.location, unit.file.size, fetch_options).evict()
         raise SourceUnavailableError(f"{unit.file.name}: its footer came damaged; run the same command again")
 
 
-def open_file(file: SourceFile, access: Access = Access()) -> IO[bytes]:
+def open_file(file: SourceFile, fetch_options: FetchOptions = FetchOptions()) -> IO[bytes]:
     """A seekable binary stream of a local or hub file. Raises `DataError` when a local file has changed its size."""
     if file.location.startswith("hf://"):
-        remote = RemoteFile(file.location, file.size, access)
+        remote = RemoteFile(file.location, file.size, fetch_options)
         return cast(IO[bytes], remote if _reader(file) is parquet else BufferedReader(remote, BLOCK))
     size = os.path.getsize(file.location) if os.path.exists(file.location) else None
     if size != file.size:

@@ -20,8 +20,8 @@ from filelock import FileLock
 
 from gpts_data.pipelines.errors import DataError, SourceUnavailableError
 from gpts_data.pipelines.hub.client import name_of
-from gpts_data.pipelines.hub.remote_file import BLOCK, Access, RemoteFile
-from gpts_data.pipelines.storage.atomic_files import bring_in, storage_errors
+from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile
+from gpts_data.pipelines.storage.atomic_files import publish, storage_errors
 
 if TYPE_CHECKING:
     from gpts_data.pipelines.readers.source import SourceFile
@@ -31,14 +31,14 @@ SPOOL_BYTES = 20 << 30  # files of 2 GB, as FineWeb-Edu has them: those in use b
 FETCHES = 3  # a flip on the way heals by itself, a file that is another one does not
 
 
-def open_checked(file: SourceFile, access: Access) -> IO[bytes]:
+def open_checked(file: SourceFile, fetch_options: FetchOptions) -> IO[bytes]:
     """A local stream of the file's content, whose sha256 is the listed one.
 
     Raises `SourceUnavailableError` when what the hub serves is not what it lists, `DataError` when a local file has
     changed since the plan.
     """
     if file.location.startswith("hf://"):
-        return _spooled(file, replace(access, keep=False))
+        return _spooled(file, replace(fetch_options, cache_ranges=False))
     stat = os.stat(file.location) if os.path.exists(file.location) else None
     found = _digest(file.location, stat.st_size, stat.st_mtime_ns) if stat else "no file"
     if found != file.sha256:
@@ -56,10 +56,10 @@ def _digest(path: str, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _spooled(file: SourceFile, access: Access) -> IO[bytes]:
-    if access.folder is None or file.sha256 is None:
+def _spooled(file: SourceFile, fetch_options: FetchOptions) -> IO[bytes]:
+    if fetch_options.folder is None or file.sha256 is None:
         raise ValueError(f"{file.name}: a spool folder and a sha256 are needed")
-    path = access.folder / "files" / file.sha256
+    path = fetch_options.folder / "files" / file.sha256
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):  # of the workers of a machine one fetches, the others wait for it
@@ -69,15 +69,15 @@ def _spooled(file: SourceFile, access: Access) -> IO[bytes]:
                     return open(path, "rb")
                 with FileLock(path.parent.with_suffix(".lock")):
                     _make_room(path.parent, file.size)
-                _fetch(file, path, access)
+                _fetch(file, path, fetch_options)
 
 
-def _fetch(file: SourceFile, path: Path, access: Access) -> None:
+def _fetch(file: SourceFile, path: Path, fetch_options: FetchOptions) -> None:
     part = path.with_suffix(".part")
     for _ in range(FETCHES):
-        found = _append(file, part, access)
+        found = _append(file, part, fetch_options)
         if found == file.sha256:
-            bring_in(part, path)
+            publish(part, path)
             return
         part.unlink()
         log.warning("%s: fetched with sha256 %s, expected %s; fetching it again", file.name, found, file.sha256)
@@ -87,10 +87,13 @@ def _fetch(file: SourceFile, path: Path, access: Access) -> None:
     )
 
 
-def _append(file: SourceFile, part: Path, access: Access) -> str:
+def _append(file: SourceFile, part: Path, fetch_options: FetchOptions) -> str:
     """Fetch what is missing of a file; what a killed build left of it counts. Returns the sha256 of the whole."""
     digest = hashlib.sha256()
-    with open(part, "a+b") as out, RemoteFile(file.location, file.size, Access(None, access.patience)) as remote:
+    with (
+        open(part, "a+b") as out,
+        RemoteFile(file.location, file.size, FetchOptions(None, fetch_options.retry_policy)) as remote,
+    ):
         out.seek(0)
         while block := out.read(BLOCK):
             digest.update(block)

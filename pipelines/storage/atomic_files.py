@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import StorageError
-from gpts_data.pipelines.storage.paths import is_remote, store_errors, upload
+from gpts_data.pipelines.storage.paths import is_store, store_errors, upload
 
 TEMPORARY_SUFFIX = ".tmp"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
@@ -32,12 +32,12 @@ _NO_LINKS = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS
 
 
 @contextmanager
-def committed(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` only when the block ends without an error.
 
     Raises `StorageError` when the disk or the store refuses; nothing is left under `path` then.
     """
-    if is_remote(path):
+    if is_store(path):
         with storage_errors(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile(prefix="gpts-data-") as whole:
             yield cast(IO[bytes], whole)
             whole.flush()
@@ -53,27 +53,27 @@ def committed(path: Path) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            bring_in(temporary, path)
+            publish(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 
 
-def written(file: IO[bytes]) -> dict[str, Any]:
+def size_and_sha256(file: IO[bytes]) -> dict[str, Any]:
     """Size and sha256, hex, of what was written into a `committed` file so far."""
     file.flush()
     return {"bytes": os.fstat(file.fileno()).st_size, "sha256": file_digest(Path(file.name))}
 
 
-def bring_in(whole: Path, path: Path) -> None:
+def publish(whole: Path, path: Path) -> None:
     """Give a file that is whole and synced its name."""
     os.replace(whole, path)
     sync_folder(path.parent)
 
 
-def link(source: Path, path: Path) -> bool:
+def hard_link(source: Path, path: Path) -> bool:
     """Give the file `source` a second name, `path`; False where the file system cannot, so that it must be copied."""
-    if is_remote(source):
+    if is_store(source):
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -111,7 +111,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    with committed(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 
@@ -141,6 +141,6 @@ def write_npy(path: Path, array: NDArray[Any]) -> dict[str, Any]:
     swallows a disk's refusal of the last of them (numpy 2.4), so that a full disk leaves a short file and no error."""
     content = BytesIO()
     np.save(content, array, allow_pickle=False)
-    with committed(path) as file:
+    with atomic_write(path) as file:
         file.write(content.getbuffer())
-        return written(file)
+        return size_and_sha256(file)

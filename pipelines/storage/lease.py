@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from gpts_data.pipelines.errors import LockedError, StorageError
-from gpts_data.pipelines.storage.paths import create, remove, replace_content, store_errors
+from gpts_data.pipelines.storage.paths import create, overwrite, remove, store_errors
 
 BEAT = 5.0
 SILENCE = 4 * BEAT
@@ -59,7 +59,7 @@ class Lease:
         if self._ours():
             remove(self._path)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Until `release`, in a thread of its own."""
         while not self._over.wait(BEAT):
             try:
@@ -67,7 +67,7 @@ class Lease:
                     self.lost = not self._over.is_set()
                     return
                 self._beats += 1
-                replace_content(self._path, self._content())
+                overwrite(self._path, self._content())
             except StorageError as error:  # the next one may get through; if none does, the tasks fail too
                 log.warning("%s", error)
 
@@ -87,11 +87,11 @@ class Lease:
 
 
 @contextmanager
-def leased(path: Path, refusal: str) -> Iterator[Lease]:
+def store_lease(path: Path, refusal: str) -> Iterator[Lease]:
     """Hold the object `path` of a store. Raises `LockedError` with the text `refusal`."""
     lease = Lease(path, refusal)
     lease.acquire()
-    thread = threading.Thread(target=lease.beat, name="lease", daemon=True)
+    thread = threading.Thread(target=lease.heartbeat, name="lease", daemon=True)
     thread.start()
     try:
         yield lease

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from gpts_data.pipelines.errors import LockedError
 from gpts_data.pipelines.storage.atomic_files import TEMPORARY_SUFFIX, storage_errors
-from gpts_data.pipelines.storage.lease import leased
-from gpts_data.pipelines.storage.paths import is_remote
+from gpts_data.pipelines.storage.lease import store_lease
+from gpts_data.pipelines.storage.paths import is_store
 
 
 @contextmanager
-def held(work: Path, refusal: str) -> Iterator[Callable[[], None]]:
+def folder_lock(work: Path, refusal: str) -> Iterator[Callable[[], None]]:
     """One writer per folder of work. The lock dies with its process. Raises `LockedError` with the text `refusal`.
 
     What it gives is called now and then, and raises when the lock of a store was lost.
     """
-    if is_remote(work):
-        with leased(work / "lock", refusal) as lease:
+    if is_store(work):
+        with store_lease(work / "lock", refusal) as lease:
             yield lease.check
         return
     from filelock import FileLock, Timeout
@@ -37,10 +37,10 @@ def held(work: Path, refusal: str) -> Iterator[Callable[[], None]]:
         lock.release()
 
 
-def sweep(*folders: Path) -> None:
+def remove_temporaries(*folders: Path) -> None:
     """Remove what a killed build was writing when it died."""
     for folder in folders:
-        if is_remote(folder):
+        if is_store(folder):
             continue  # an upload that died left nothing that has a name
         for path in folder.rglob(f"*{TEMPORARY_SUFFIX}"):
             path.unlink()

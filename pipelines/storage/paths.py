@@ -44,7 +44,7 @@ _CLIENTS = {
 }
 
 
-def place(text: str | Path) -> Path:
+def as_path(text: str | Path) -> Path:
     """The place that a user or another process named. Raises `UsageError` for a store that cannot be reached."""
     if isinstance(text, Path) or "://" not in str(text):
         return Path(text)
@@ -58,19 +58,19 @@ def place(text: str | Path) -> Path:
     return cast(Path, found)
 
 
-def is_remote(path: Path) -> bool:
+def is_store(path: Path) -> bool:
     """Whether it is in a store."""
     return not isinstance(path, Path)
 
 
-def from_anywhere(path: Path) -> Path:
+def absolute(path: Path) -> Path:
     """The same place under a name that holds in other processes, whose working folder is another."""
-    return path if is_remote(path) else path.absolute()
+    return path if is_store(path) else path.absolute()
 
 
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether `path` is `folder` or in it."""
-    return is_remote(path) == is_remote(folder) and path.resolve().is_relative_to(folder.resolve())
+    return is_store(path) == is_store(folder) and path.resolve().is_relative_to(folder.resolve())
 
 
 def is_store_error(error: BaseException) -> bool:
@@ -85,7 +85,7 @@ def store_errors(path: Path) -> Iterator[None]:
 
     What a disk raises stays as it is (files.storage_errors).
     """
-    if not is_remote(path):
+    if not is_store(path):
         yield
         return
     try:
@@ -95,10 +95,10 @@ def store_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, OSError) and not is_store_error(error):
             raise
-        raise StorageError(told(error, str(path))) from error
+        raise StorageError(store_error_message(error, str(path))) from error
 
 
-def told(error: BaseException, where: str) -> str:
+def store_error_message(error: BaseException, where: str) -> str:
     """What to say of a store's error."""
     return (
         f"{where}: {type(error).__name__}: {error}. Check the address and your credentials, then run the same command "
@@ -116,9 +116,9 @@ def unreachable(path: Path) -> str | None:
     return None
 
 
-def reading(path: Path) -> pa.NativeFile:
+def open_arrow(path: Path) -> pa.NativeFile:
     """A file for pyarrow, to be closed: memory-mapped, or read range by range as it is asked for."""
-    return pa.PythonFile(_Ranges(path), mode="r") if is_remote(path) else pa.memory_map(str(path))
+    return pa.PythonFile(_Ranges(path), mode="r") if is_store(path) else pa.memory_map(str(path))
 
 
 class _Ranges(io.RawIOBase):
@@ -157,7 +157,7 @@ def read_range(path: Path, start: int, stop: int) -> bytes:
 
 def load_npy(path: Path) -> NDArray[Any]:
     """An .npy file: memory-mapped, or from a store, whole."""
-    if not is_remote(path):
+    if not is_store(path):
         return cast(NDArray[Any], np.load(path, mmap_mode="r"))
     with store_errors(path):
         return cast(NDArray[Any], np.load(io.BytesIO(path.read_bytes())))
@@ -165,7 +165,7 @@ def load_npy(path: Path) -> NDArray[Any]:
 
 def read_all(read: Callable[[Item], Result], items: Sequence[Item], folder: Path) -> Iterator[Result]:
     """`read` of each item in order. From a store AT_ONCE at a time: each waits some 10 ms for its answer."""
-    if not is_remote(folder):
+    if not is_store(folder):
         yield from map(read, items)
         return
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -209,7 +209,7 @@ def create(path: Path, content: bytes) -> bool:
     return True
 
 
-def replace_content(path: Path, content: bytes) -> None:
+def overwrite(path: Path, content: bytes) -> None:
     """Write a small file of a store, over what is there."""
     with store_errors(path):
         _store(path).pipe_file(_name(path), content)
@@ -217,7 +217,7 @@ def replace_content(path: Path, content: bytes) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it; nothing there is as good."""
-    if not is_remote(path):
+    if not is_store(path):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         return
     with store_errors(path):
@@ -227,9 +227,9 @@ def remove(path: Path) -> None:
             return
 
 
-def names_below(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
     """The names of all files below a folder, relative to it, sorted; also of those behind a link to a folder."""
-    if not is_remote(folder):
+    if not is_store(folder):
         return sorted(_below(folder, "", frozenset()))
     with store_errors(folder):
         root = _name(folder).rstrip("/")
@@ -250,9 +250,9 @@ def _below(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
                 yield prefix + entry.name
 
 
-def brought(path: Path, folder: Path) -> Path:
+def local_copy(path: Path, folder: Path) -> Path:
     """A file on this machine's disk: itself, or of a store a copy in `folder`."""
-    if not is_remote(path):
+    if not is_store(path):
         return path
     with store_errors(path):
         _store(path).get_file(_name(path), str(folder / path.name))

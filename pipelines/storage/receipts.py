@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.pipelines.storage.atomic_files import pretty_json, write_json
-from gpts_data.pipelines.storage.paths import create, is_remote, replace_content, store_errors
+from gpts_data.pipelines.storage.paths import create, is_store, overwrite, store_errors
 
 
 def write_receipt(path: Path, key: str, **facts: Any) -> dict[str, Any]:
     """Write the receipt and return it: `key` plus the stage's facts (counts, names, digests)."""
     receipt = {"key": key, **facts}
-    if not is_remote(path):
+    if not is_store(path):
         write_json(path, receipt)
     elif not create(path, pretty_json(receipt)):
         if there := read_receipt(path, key):  # the same work done twice: the first one counts
             return there
-        replace_content(path, pretty_json(receipt))
+        overwrite(path, pretty_json(receipt))
     return receipt
 
 

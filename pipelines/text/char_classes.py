@@ -9,22 +9,22 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-ALPHA, SOUND, LINE_END = 1, 2, 4
+ALPHA, NOT_PUNCTUATION, LINE_END = 1, 2, 4
 """`str.isalpha`; not in datatrove's PUNCTUATION_SET; where `str.splitlines` splits. Bits of a byte."""
 
-LETTERS = 0x40000  # no character of planes 4 to 16 is one, and asking a million takes 0.3 s of every process
+LAST_LETTER = 0x40000  # no character of planes 4 to 16 is one, and asking a million takes 0.3 s of every process
 ASCII_SPACES = np.array([chr(byte).isspace() and byte < 0x80 for byte in range(256)])
 _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 @lru_cache(maxsize=1)
-def characters() -> NDArray[np.uint8]:
+def char_classes() -> NDArray[np.uint8]:
     """The bits of every code point: uint8, shape (0x110000,)."""
     from datatrove.utils.text import PUNCTUATION_SET
 
-    table = np.full(sys.maxunicode + 1, SOUND, dtype=np.uint8)
+    table = np.full(sys.maxunicode + 1, NOT_PUNCTUATION, dtype=np.uint8)
     table[[ord(c) for c in PUNCTUATION_SET]] = 0
-    table[[code for code in range(LETTERS) if chr(code).isalpha()]] |= ALPHA
+    table[[code for code in range(LAST_LETTER) if chr(code).isalpha()]] |= ALPHA
     table[[ord(c) for c in _LINE_ENDS]] |= LINE_END
     return table
 

@@ -22,11 +22,11 @@ _MIX = np.uint64(0xD6E8FEB86659FD93)  # https://nullprogram.com/blog/2018/07/31/
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: splitmix64's step
 _TAIL = np.uint64(0xA0761D6478BD642F)  # sets the last, partial block apart from a full one
 
-Spans = tuple[NDArray[np.uint8], NDArray[np.int64]]
+StringBuffers = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """The UTF-8 bytes of a column, and where each row begins; row i is data[offsets[i] : offsets[i + 1]]."""
 
 
-def spans(column: pa.Array) -> Spans:
+def string_buffers(column: pa.Array) -> StringBuffers:
     """The buffers of a column of strings; null is empty. Copies no text unless there are nulls."""
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         column = column.cast(pa.large_string())
@@ -42,16 +42,16 @@ def spans(column: pa.Array) -> Spans:
 
 def hash_strings(column: pa.Array, seed: int) -> NDArray[np.uint64]:
     """64-bit keys of strings, never 0; null and the empty string have none (0). uint64, shape (len(column),)."""
-    return _hash_strings(*spans(column), np.uint64(seed))  # type: ignore[no-any-return]
+    return _hash_strings(*string_buffers(column), np.uint64(seed))  # type: ignore[no-any-return]
 
 
 def hash_texts(column: pa.Array, seed: int) -> NDArray[np.uint64]:
     """The same of texts whose runs of whitespace count as one space, and none at the ends: `" ".join(text.split())`."""
-    return _hash_texts(*spans(column), np.uint64(seed))  # type: ignore[no-any-return]
+    return _hash_texts(*string_buffers(column), np.uint64(seed))  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True, nogil=True)
-def mix(x):  # type: ignore[no-untyped-def]
+def mix64(x):  # type: ignore[no-untyped-def]
     """A bijection of 64 bits in which every bit of `x` reaches every bit."""
     x = (x ^ (x >> _SHIFT)) * _MIX
     x = (x ^ (x >> _SHIFT)) * _MIX
@@ -59,27 +59,27 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def begin(seed):  # type: ignore[no-untyped-def]
+def init_state(seed):  # type: ignore[no-untyped-def]
     """The state before the first block. Every seed has hashes of its own."""
-    return mix((seed + U1) * _GOLDEN)
+    return mix64((seed + U1) * _GOLDEN)
 
 
 @numba.njit(cache=True, nogil=True)
 def _finish(state, block, length):  # type: ignore[no-untyped-def]
     """The state after the last 0 to 7 bytes: their number is in the top byte, which they leave free."""
-    return mix((state + _TAIL) ^ block ^ ((length & U7) << _U56))
+    return mix64((state + _TAIL) ^ block ^ ((length & U7) << _U56))
 
 
 @numba.njit(cache=True, nogil=True)
 def _hash_strings(data, offsets, seed):  # type: ignore[no-untyped-def]
     keys = np.zeros(len(offsets) - 1, dtype=np.uint64)
     for row in range(len(keys)):
-        state, block, length = begin(seed), U0, U0
+        state, block, length = init_state(seed), U0, U0
         for i in range(offsets[row], offsets[row + 1]):
             block = (block << U8) | np.uint64(data[i])
             length += U1
             if length & U7 == U0:
-                state, block = mix(state ^ block), U0
+                state, block = mix64(state ^ block), U0
         if length:
             keys[row] = max(_finish(state, block, length), U1)
     return keys
@@ -89,7 +89,7 @@ def _hash_strings(data, offsets, seed):  # type: ignore[no-untyped-def]
 def _hash_texts(data, offsets, seed):  # type: ignore[no-untyped-def]
     keys = np.zeros(len(offsets) - 1, dtype=np.uint64)
     for row in range(len(keys)):
-        keys[row] = _hash_text(data, offsets[row], offsets[row + 1], begin(seed))
+        keys[row] = _hash_text(data, offsets[row], offsets[row + 1], init_state(seed))
     return keys
 
 
@@ -103,7 +103,7 @@ def _hash_text(data, i, stop, state):  # type: ignore[no-untyped-def]
             block = (block << U8) | np.uint64(data[i])
             length += U1
             if length & U7 == U0:
-                state, block = mix(state ^ block), U0
+                state, block = mix64(state ^ block), U0
             i += 1
         else:
             if length:
@@ -161,9 +161,9 @@ def strip_end(data, start, stop):  # type: ignore[no-untyped-def]
     return stop
 
 
-def blank(column: pa.Array) -> NDArray[np.bool_]:
+def is_blank(column: pa.Array) -> NDArray[np.bool_]:
     """Which strings are null, empty or nothing but whitespace (`str.isspace`): bool, shape (len(column),)."""
-    return _blank(*spans(column))  # type: ignore[no-any-return]
+    return _blank(*string_buffers(column))  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -180,15 +180,15 @@ _SEED = np.uint64(0xC4)
 @numba.njit(cache=True, nogil=True)
 def hash_bytes(data, start, stop):  # type: ignore[no-untyped-def]
     """64-bit hash of data[start:stop], never 0."""
-    state, i = begin(_SEED), start
+    state, i = init_state(_SEED), start
     while i + 8 <= stop:
         block = U0
         for k in range(8):  # one load after LLVM
             block |= np.uint64(data[i + k]) << np.uint64(8 * k)
-        state = mix(state ^ block)
+        state = mix64(state ^ block)
         i += 8
     block = U0
     while i < stop:
         block = (block << np.uint64(8)) | np.uint64(data[i])
         i += 1
-    return max(mix(state ^ block ^ (np.uint64(stop - start) << np.uint64(56))), U1)
+    return max(mix64(state ^ block ^ (np.uint64(stop - start) << np.uint64(56))), U1)

@@ -30,7 +30,7 @@ _LATER = {"\xad": NOTHING, "\u03c2": ord("\u03c3")}
 
 
 @lru_cache(maxsize=2)
-def letters(digits_apart: bool = False) -> NDArray[np.uint32]:
+def normalization_table(digits_apart: bool = False) -> NDArray[np.uint32]:
     """By code point below 0x10000: SEPARATOR, NOTHING, or the letter's code point. uint32, shape (65536,).
 
     With `digits_apart` every digit is a letter of its own, so 12 is not 34, and points and commas always separate.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from gpts_data.pipelines.text.hashing import U0, U1, mix
+from gpts_data.pipelines.text.hashing import U0, U1, mix64
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 POWERS = 64
@@ -30,7 +30,7 @@ def hash_word(data, start, stop):  # type: ignore[no-untyped-def]
     for i in range(start, stop):
         total += (np.uint64(data[i]) + U1) * power
         power *= BASE
-    return max(mix(total), U1)
+    return max(mix64(total), U1)
 
 
 @numba.njit(cache=True, nogil=True)

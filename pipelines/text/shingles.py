@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 from gpts_data.pipelines.text.char_classes import decode
-from gpts_data.pipelines.text.hashing import U0, U1, mix
+from gpts_data.pipelines.text.hashing import U0, U1, mix64
 from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, ZERO
 
 _NO_WORD = np.uint64(0xCBF29CE484222325)  # FNV-1a's start and prime; code points instead of bytes
@@ -48,14 +48,14 @@ def hash_words(data, i, stop, letters, words):  # type: ignore[no-untyped-def]
             if number and (first == 0x2E or first == 0x2C) and i < stop and 0x30 <= data[i] <= 0x39:
                 continue
             if word != _NO_WORD:
-                words[n] = mix(word)
+                words[n] = mix64(word)
                 n += 1
             word, number = _NO_WORD, False
         elif letter != NOTHING and not (number and letter == ZERO):
             word = (word ^ np.uint64(letter)) * _PRIME
             number = letter == ZERO
     if word != _NO_WORD:
-        words[n] = mix(word)
+        words[n] = mix64(word)
         n += 1
     return n
 
@@ -70,7 +70,7 @@ def hash_ngrams(words, n_words, ngrams):  # type: ignore[no-untyped-def]
     n = max(n_words - ngrams + 1, 0)
     for i in range(n):
         rolling = rolling * BASE + words[i + ngrams - 1]
-        ngram = mix(rolling)
+        ngram = mix64(rolling)
         rolling -= words[i] * top
         words[i] = ngram
     return n

@@ -16,14 +16,14 @@ from gpts_data.pipelines.text.rolling_hash import hash_word
 from gpts_data.pipelines.words.char_flags import (
     ALPHA,
     AT,
-    BEFORE_POINT,
     CODE,
     CURRENCY,
-    ICON,
     LOWER,
+    MAY_PRECEDE_PERIOD,
     PREFIX,
     QUOTE,
     SUFFIX,
+    SYMBOL,
     TAIL,
     UPPER,
     digit,
@@ -75,14 +75,14 @@ def rule_words(data, i, stop, marks, units, chars, cuts):  # type: ignore[no-unt
 
 
 @numba.njit(cache=True, nogil=True)
-def ends_letters(data, start, i, marks):  # type: ignore[no-untyped-def]
+def is_suffix_after_letters(data, start, i, marks):  # type: ignore[no-untyped-def]
     """Whether the one byte at `i` is a suffix of the ASCII letters data[start:i], and with them a chunk."""
     if data[i] >= 0x80:
         return False
     if data[i] != _POINT:
         return marks[data[i]] & SUFFIX != 0
     before = np.int64(marks[data[i - 1]])
-    return before & BEFORE_POINT != 0 or (i - start > 1 and before & marks[data[i - 2]] & UPPER != 0)
+    return before & MAY_PRECEDE_PERIOD != 0 or (i - start > 1 and before & marks[data[i - 2]] & UPPER != 0)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -151,7 +151,7 @@ def _last_points(chars, first, last):  # type: ignore[no-untyped-def]
         return last - k
     if k == first:
         return 0
-    if marked(chars, k - 1, BEFORE_POINT):
+    if marked(chars, k - 1, MAY_PRECEDE_PERIOD):
         return 1
     if k - 1 == first:
         return 0
@@ -194,7 +194,7 @@ def _cut(chars, first, last, cuts, words, whole):  # type: ignore[no-untyped-def
 def _infix(chars, first, last, k):  # type: ignore[no-untyped-def]
     """Characters of the infix at `k`, 0 for none."""
     points = _points(chars, k, last)
-    if points or marked(chars, k, ICON) or chars[k, CODE] == _ELLIPSIS:
+    if points or marked(chars, k, SYMBOL) or chars[k, CODE] == _ELLIPSIS:
         return max(points, 1)
     if k == first or k + 1 == last:
         return 0

@@ -8,7 +8,7 @@ import numpy as np
 from gpts_data.pipelines.text.char_classes import decode
 
 MAX_CHARACTERS = 128
-PREFIX, SUFFIX, ALPHA, LOWER, UPPER, QUOTE, BEFORE_POINT, ICON, CURRENCY, HOST = (1 << k for k in range(10))
+PREFIX, SUFFIX, ALPHA, LOWER, UPPER, QUOTE, MAY_PRECEDE_PERIOD, SYMBOL, CURRENCY, HOST = (1 << k for k in range(10))
 """Marks, the bits of a character: alone a prefix; alone a suffix; spaCy's letters, of which the uncased are LOWER and
 UPPER; quotes; what lets a point behind it go; symbols; money, which goes behind a digit; a letter of a host's name."""
 
@@ -20,7 +20,7 @@ CODE, MARKS, AT, TAIL = range(4)
 
 
 @numba.njit(cache=True, nogil=True)
-def room_for_chunk():  # type: ignore[no-untyped-def]
+def new_chunk_buffer():  # type: ignore[no-untyped-def]
     """Room for the characters of one chunk, for `rule_words`."""
     return np.empty((MAX_CHARACTERS + 1, 4), dtype=np.int64)
 

@@ -23,7 +23,7 @@ MAX_CHUNKS = 1_000_000
 _LONG = 64  # bytes; bit 0 of a mask is always set, so a clear one tells a place in the list
 
 
-class Chunks:
+class ChunkCache:
     """The table."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Chunks:
         """Of long chunks: how many words, then where each begins."""
         self.used = 0
 
-    def learn(self, chunks: Sequence[bytes]) -> None:
+    def add(self, chunks: Sequence[bytes]) -> None:
         """Put chunks that are not in the table into it."""
         if self.used + len(chunks) > MAX_CHUNKS:
             self.clear()
@@ -60,9 +60,9 @@ class Chunks:
 
 
 @lru_cache(maxsize=1)
-def chunks() -> Chunks:
+def chunks() -> ChunkCache:
     """The table of this process. It changes nothing but the time that a text takes."""
-    return Chunks()
+    return ChunkCache()
 
 
 @numba.njit(cache=True, nogil=True)

@@ -146,7 +146,7 @@ def english() -> English:
 class Rules(NamedTuple):
     """Marks of characters, and tables of hashes for `in_set`."""
 
-    marks: NDArray[np.uint16]
+    char_flags: NDArray[np.uint16]
     """The bits of char_flags.py: shape (END,)."""
     units: NDArray[np.uint64]
     special: NDArray[np.uint64]

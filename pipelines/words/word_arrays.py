@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.text.char_classes import ALPHA, ASCII_SPACES, SOUND, characters, decode
+from gpts_data.pipelines.text.char_classes import ALPHA, ASCII_SPACES, NOT_PUNCTUATION, char_classes, decode
 from gpts_data.pipelines.text.hash_table import in_set
-from gpts_data.pipelines.text.hashing import U0, U1, mix, skip_spaces, space_width, spans
+from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, space_width, string_buffers
 from gpts_data.pipelines.text.rolling_hash import BASE, POWERS, inverse_powers
-from gpts_data.pipelines.words.affixes import ends_letters, rule_words
-from gpts_data.pipelines.words.char_flags import room_for_chunk
+from gpts_data.pipelines.words.affixes import is_suffix_after_letters, rule_words
+from gpts_data.pipelines.words.char_flags import new_chunk_buffer
 from gpts_data.pipelines.words.chunk_cache import chunk_words, chunks
 from gpts_data.pipelines.words.spacy_rules import rules
 
@@ -34,7 +34,7 @@ BEGIN, END, ROW, POWER = range(4)  # of an unknown chunk: its bytes, its row, B^
 
 
 @dataclass(frozen=True)
-class Words:
+class WordArrays:
     """Words of a batch of texts: those of text `row` are rows[starts[row] : starts[row] + counts[row]], and one row
     more closes the sums. rows: uint64, shape (words and texts, 4); starts, counts: int64."""
 
@@ -42,30 +42,32 @@ class Words:
     starts: NDArray[np.int64]
     counts: NDArray[np.int64]
 
-    def take(self, chosen: NDArray[np.bool_]) -> Words:
+    def take(self, chosen: NDArray[np.bool_]) -> WordArrays:
         """The words of the chosen texts."""
-        return Words(self.rows, self.starts[chosen], self.counts[chosen])
+        return WordArrays(self.rows, self.starts[chosen], self.counts[chosen])
 
 
-def words_of(texts: pa.Array) -> Words:
+def split_words(texts: pa.Array) -> WordArrays:
     """The words of a column of strings, as datatrove's English tokenizer splits them."""
-    data, offsets = spans(texts)
+    data, offsets = string_buffers(texts)
     if UNSAFE.encode() in data[offsets[0] : offsets[-1]].tobytes():
-        data, offsets = spans(pc.replace_substring(texts, UNSAFE, ""))
+        data, offsets = string_buffers(pc.replace_substring(texts, UNSAFE, ""))
     table = chunks()
     size = int(offsets[-1] - offsets[0])  # room for a word a byte: the pages of what is not used are never touched
     rows = np.empty((size + len(texts) + 1, 4), np.uint64)
     unknown = np.empty((1 + (size + len(texts)) // 2, 4), np.int64)  # chunks: a space between any two of one text
     starts, counts = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
     at, missing = _split(
-        data, offsets, characters(), rules(), table.keys, table.masks, table.long, unknown, starts, counts, rows
+        data, offsets, char_classes(), rules(), table.keys, table.masks, table.long, unknown, starts, counts, rows
     )
     if missing:
         unknown = unknown[:missing]
         text = data.data
-        table.learn(sorted({bytes(text[begin:end]) for begin, end in unknown[:, : END + 1].tolist()}))
-        _divide(data, characters(), table.keys, table.masks, table.long, unknown, starts, counts, rows, at)
-    return Words(rows, starts, counts)
+        table.add(sorted({bytes(text[begin:end]) for begin, end in unknown[:, : END + 1].tolist()}))
+        _insert_split_chunks(
+            data, char_classes(), table.keys, table.masks, table.long, unknown, starts, counts, rows, at
+        )
+    return WordArrays(rows, starts, counts)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -77,7 +79,7 @@ def _split(  # type: ignore[no-untyped-def]
     longest = at = missing = 0
     for row in range(len(counts)):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    cuts, chars = np.empty(longest + 1, dtype=np.int64), room_for_chunk()
+    cuts, chars = np.empty(longest + 1, dtype=np.int64), new_chunk_buffer()
     for row in range(len(counts)):
         rows[at, SUM], rows[at, INVERSE], rows[at, LENGTH] = U0, U1, U0
         starts[row] = at
@@ -118,7 +120,7 @@ def _split_text(  # type: ignore[no-untyped-def]
             end += 1
         n = rule_words(data, i, end, rules.marks, rules.units, chars, cuts)
         if n > 0:
-            power_behind = _put(data, cuts, n, kinds_of, powers, rows, at, power)
+            power_behind = _append_words(data, cuts, n, kinds_of, powers, rows, at, power)
             if not _any_special(rules, rows, at, n):
                 at, power, i = at + n, power_behind, end
                 continue
@@ -128,7 +130,7 @@ def _split_text(  # type: ignore[no-untyped-def]
             unknown[missing, BEGIN], unknown[missing, END] = i, end
             unknown[missing, ROW], unknown[missing, POWER] = at, np.int64(power)
             missing += 1
-        power = _put(data, cuts, n, kinds_of, powers, rows, at, power)
+        power = _append_words(data, cuts, n, kinds_of, powers, rows, at, power)
         at, i = at + n, end
 
 
@@ -152,14 +154,14 @@ def _short_words(  # type: ignore[no-untyped-def]
             return start, at, before
         suffix = i < stop and not ASCII_SPACES[data[i]]
         alone = i + 1 >= stop or ASCII_SPACES[data[i + 1]]
-        if suffix and not (alone and ends_letters(data, start, i, rules.marks)):
+        if suffix and not (alone and is_suffix_after_letters(data, start, i, rules.marks)):
             return start, at, before
-        _close(rows, at, total, powers[width], np.uint64(width), np.uint8(ALPHA | SOUND))
+        _append_ascii_word(rows, at, total, powers[width], np.uint64(width), np.uint8(ALPHA | NOT_PUNCTUATION))
         if in_set(rules.divided, hash_run(rows, at, 1)):
             return start, at, before
         if suffix:
             total += (np.uint64(data[i]) + U1) * power
-            _close(rows, at + 1, total, powers[1], U1, kinds_of[np.int64(data[i])])
+            _append_ascii_word(rows, at + 1, total, powers[1], U1, kinds_of[np.int64(data[i])])
             if in_set(rules.special, hash_run(rows, at, 2)):
                 return start, at, before
             power *= BASE
@@ -169,7 +171,7 @@ def _short_words(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _divide(  # type: ignore[no-untyped-def]
+def _insert_split_chunks(  # type: ignore[no-untyped-def]
     data, kinds_of, keys, masks, long, unknown, starts, counts, rows, at
 ):
     """Give each unknown chunk, so far one word, the rows of its words.
@@ -195,12 +197,12 @@ def _divide(  # type: ignore[no-untyped-def]
         up -= more[k]
         rows[place + up] = rows[place]
         n = chunk_words(data, unknown[k, BEGIN], unknown[k, END], keys, masks, long, cuts)
-        _put(data, cuts, n, kinds_of, powers, rows, place + up, np.uint64(unknown[k, POWER]))
+        _append_words(data, cuts, n, kinds_of, powers, rows, place + up, np.uint64(unknown[k, POWER]))
         at = place
 
 
 @numba.njit(cache=True, nogil=True)
-def _close(rows, at, total, inverse_power, length, kinds):  # type: ignore[no-untyped-def]
+def _append_ascii_word(rows, at, total, inverse_power, length, kinds):  # type: ignore[no-untyped-def]
     """Write a word of one-byte characters into row `at`, its sums into the next."""
     rows[at, KINDS] = kinds
     rows[at + 1, SUM] = total
@@ -225,11 +227,11 @@ def _any_special(rules, rows, at, n):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def hash_run(rows, i, n):  # type: ignore[no-untyped-def]
     """The hash of the words i..i+n as one string; `hash_word` of it. Never 0."""
-    return max(mix((rows[i + n, SUM] - rows[i, SUM]) * rows[i, INVERSE]), U1)
+    return max(mix64((rows[i + n, SUM] - rows[i, SUM]) * rows[i, INVERSE]), U1)
 
 
 @numba.njit(cache=True, nogil=True)
-def _put(data, cuts, n, kinds_of, powers, rows, at, power):  # type: ignore[no-untyped-def]
+def _append_words(data, cuts, n, kinds_of, powers, rows, at, power):  # type: ignore[no-untyped-def]
     """Put the `n` words between the cuts into the rows from `at` on; returns B^position behind them."""
     for k in range(n):
         power = _add(data, cuts[k], cuts[k + 1], kinds_of, powers, rows, at + k, power)

@@ -146,7 +146,7 @@ def test_the_folder_may_lie_anywhere(mix: Mix, recipe_file: Path, home: Path, tm
 def test_a_finished_build_does_nothing(mix: Mix, recipe_file: Path) -> None:
     before = files_of(mix.path)
     built = build(load_recipe(recipe_file), recipe_file.parent, mix.path)
-    assert not built.fresh
+    assert not built.created
     assert files_of(mix.path) == before
 
 

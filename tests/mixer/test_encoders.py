@@ -16,7 +16,7 @@ from gpts_data.mixer.recipe import load_recipe
 from gpts_data.mixer.stages.prepare import Prepare, prepare
 from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.pipelines.filters.cleaner import Clean
+from gpts_data.pipelines.filters.cleaner import CleanConfig
 from gpts_data.pipelines.readers.reader import list_files, split_units
 from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer import encode, fastokens_encoder
@@ -37,7 +37,7 @@ class Sloppy:
     name = "sloppy 1.0"
 
     def __init__(self, content: str) -> None:
-        self._reference = encode.Reference(content)
+        self._reference = encode.TokenizersBackend(content)
 
     def ids(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         parts = [self._reference.one(text) for text in texts]
@@ -92,7 +92,7 @@ def test_who_distrusts_a_library_gets_its_units_made_again(mix: Mix, tmp_path: P
     source, tokenizer = Source("a", 1, files=("*.jsonl",)), load(mix.tokenizer)
     (unit,) = split_units(source, list_files(source, tmp_path).files[0], 10**9)
     place = tmp_path / "u.arrow"
-    fast_one = Prepare(source, unit, Clean(), Dedup(), tokenizer.folder, tokenizer.digest, "key", place)
+    fast_one = Prepare(source, unit, CleanConfig(), Dedup(), tokenizer.folder, tokenizer.digest, "key", place)
     slow_one = replace(fast_one, encoder="tokenizers")
     first = prepare(fast_one)
     assert first["encoder"].startswith("fastokens ")

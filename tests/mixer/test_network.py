@@ -43,11 +43,11 @@ import sys
 from pathlib import Path
 from gpts_data.mixer.build import build
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.hub.retry import RetryPolicy
 if __name__ == "__main__":
-    patience = Patience(budget=float(sys.argv[3]), stall=1, first_wait=0.02, longest_wait=0.2)
+    retry_policy = RetryPolicy(budget=float(sys.argv[3]), stall_timeout=1, first_wait=0.02, longest_wait=0.2)
     recipe = load_recipe(Path("recipe.toml"))
-    built = build(recipe, Path(), Path(sys.argv[1]), workers=int(sys.argv[2]), patience=patience)
+    built = build(recipe, Path(), Path(sys.argv[1]), workers=int(sys.argv[2]), retry_policy=retry_policy)
     print(built.manifest["root_digest"])
 """
 UNIT = 40_000

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 
 from gpts_data.mixer.build import build
-from gpts_data.mixer.format.find_document import find
+from gpts_data.mixer.format.find_document import find_documents
 from gpts_data.mixer.format.manifest import NAME
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import trace
-from gpts_data.mixer.format.training_order import Order
+from gpts_data.mixer.format.training_order import TrainingOrder
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError
-from gpts_data.pipelines.storage.lease import leased
-from gpts_data.pipelines.storage.paths import create, names_below, place
+from gpts_data.pipelines.storage.lease import store_lease
+from gpts_data.pipelines.storage.paths import as_path, create, list_files
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
-from gpts_data.validation.doctor.doctor import examine
+from gpts_data.validation.doctor.doctor import run_checks
 from gpts_data.validation.verify import verify
 from tests.support.store import serve, weed
 
@@ -46,12 +46,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="module")
 def stored(store: dict[str, str], recipe_file: Path) -> Mix:
     """The mix of the session's recipe, built in the store by this process."""
-    assert build(load_recipe(recipe_file), recipe_file.parent, place(f"{BUCKET}/mix")).fresh
+    assert build(load_recipe(recipe_file), recipe_file.parent, as_path(f"{BUCKET}/mix")).created
     return open_mix(f"{BUCKET}/mix")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in names_below(folder)}
+    return {name: (folder / name).read_bytes() for name in list_files(folder)}
 
 
 def test_the_same_files_as_in_a_folder(mix: Mix, stored: Mix) -> None:
@@ -59,7 +59,7 @@ def test_the_same_files_as_in_a_folder(mix: Mix, stored: Mix) -> None:
 
 
 def test_again_it_does_nothing(stored: Mix, recipe_file: Path) -> None:
-    assert not build(load_recipe(recipe_file), recipe_file.parent, stored.path).fresh
+    assert not build(load_recipe(recipe_file), recipe_file.parent, stored.path).created
     with pytest.raises(ForeignFolderError, match="another finished mix"):
         build(load_recipe(recipe_file, 1000), recipe_file.parent, stored.path)
 
@@ -69,13 +69,13 @@ def test_what_reads_a_mix_reads_it_there(mix: Mix, stored: Mix) -> None:
     for token in (0, mix.tokens // 2, mix.tokens - 1):
         assert trace(stored, token) == trace(mix, token)
     document = trace(mix, 1000).document_id
-    assert find(stored, document) == find(mix, document)
+    assert find_documents(stored, document) == find_documents(mix, document)
     count = mix.windows + 3  # around the end, over every shard
-    assert np.array_equal(Order(stored).read(0, count), Order(mix).read(0, count))
+    assert np.array_equal(TrainingOrder(stored).read(0, count), TrainingOrder(mix).read(0, count))
 
 
 def test_verify_finds_what_is_wrong_there(stored: Mix, store: dict[str, str], recipe_file: Path) -> None:
-    folder = place(f"{BUCKET}/damaged")
+    folder = as_path(f"{BUCKET}/damaged")
     build(load_recipe(recipe_file), recipe_file.parent, folder)
     shard, other, extra = folder / "shards/train-00000.bin", folder / "shards/train-00001.bin", folder / "notes.txt"
     content = bytearray(shard.read_bytes())
@@ -88,7 +88,7 @@ def test_verify_finds_what_is_wrong_there(stored: Mix, store: dict[str, str], re
 
 
 def test_killed_at_random_and_run_again_is_the_same(mix: Mix, store: dict[str, str], recipe_file: Path) -> None:
-    folder = place(f"{BUCKET}/killed")
+    folder = as_path(f"{BUCKET}/killed")
     command = [sys.executable, "-c", BUILD, str(recipe_file), str(folder)]
     for delay in (2.5, 3.5, 4.5):
         process = subprocess.Popen(command, env={**os.environ, **store})
@@ -114,7 +114,7 @@ build(load_recipe(Path(sys.argv[1])), Path(sys.argv[1]).parent, place(sys.argv[2
 
 
 def test_of_two_that_create_one_does(store: dict[str, str]) -> None:
-    path = place(f"{BUCKET}/one.json")
+    path = as_path(f"{BUCKET}/one.json")
     assert create(path, b"first")
     assert not create(path, b"second")
     assert create(path, b"first")  # the answer to our own first attempt was lost
@@ -122,7 +122,7 @@ def test_of_two_that_create_one_does(store: dict[str, str]) -> None:
 
 
 def test_a_receipt_of_the_same_work_stays_and_one_of_other_work_goes(store: dict[str, str]) -> None:
-    path = place(f"{BUCKET}/receipt.json")
+    path = as_path(f"{BUCKET}/receipt.json")
     assert write_receipt(path, "key", n=1) == {"key": "key", "n": 1}
     assert write_receipt(path, "key", n=2) == {"key": "key", "n": 1}
     assert read_receipt(path, "other") is None
@@ -132,9 +132,9 @@ def test_a_receipt_of_the_same_work_stays_and_one_of_other_work_goes(store: dict
 def test_one_writer(store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpts_data.pipelines.storage.lease.BEAT", 0.1)
     monkeypatch.setattr("gpts_data.pipelines.storage.lease.SILENCE", 1.0)
-    path = place(f"{BUCKET}/lock")
+    path = as_path(f"{BUCKET}/lock")
     refused = pytest.raises(LockedError, match="another build")
-    with leased(path, "another build is at work"), refused, leased(path, "another build is at work"):
+    with store_lease(path, "another build is at work"), refused, store_lease(path, "another build is at work"):
         pass
     assert not path.exists()
 
@@ -144,21 +144,21 @@ def test_a_dead_writer_is_followed_and_notices_when_it_was_only_asleep(
 ) -> None:
     monkeypatch.setattr("gpts_data.pipelines.storage.lease.BEAT", 0.1)
     monkeypatch.setattr("gpts_data.pipelines.storage.lease.SILENCE", 0.5)
-    path = place(f"{BUCKET}/sleeping")
-    with leased(path, "taken") as sleeper:
+    path = as_path(f"{BUCKET}/sleeping")
+    with store_lease(path, "taken") as sleeper:
         path.write_bytes(json.dumps({"writer": "another", "beats": 0}).encode())  # it took over meanwhile
         deadline = time.monotonic() + 20
         while not sleeper.lost and time.monotonic() < deadline:
             time.sleep(0.05)
         with pytest.raises(LockedError, match="stood still"):
             sleeper.check()
-        with leased(path, "taken") as follower:  # the other is silent, so it is followed
+        with store_lease(path, "taken") as follower:  # the other is silent, so it is followed
             follower.check()
     assert not path.exists()
 
 
 def test_a_second_manifest_is_refused(mix: Mix, store: dict[str, str], recipe_file: Path) -> None:
-    folder = place(f"{BUCKET}/twice")
+    folder = as_path(f"{BUCKET}/twice")
 
     def other_finishes(stage: str, *_: object) -> None:
         if stage == "shards":
@@ -170,7 +170,7 @@ def test_a_second_manifest_is_refused(mix: Mix, store: dict[str, str], recipe_fi
 
 def test_no_store_no_right_no_client(store: dict[str, str], recipe_file: Path) -> None:
     with pytest.raises(UsageError, match="Unsupported filesystem|not known"):
-        place("nowhere://bucket/mix")
+        as_path("nowhere://bucket/mix")
     program = "from gpts_data.cli.main import cli; cli()"
     command = [sys.executable, "-c", program, "verify", f"{BUCKET}/mix"]
     wrong = {**os.environ, **store, "AWS_SECRET_ACCESS_KEY": "wrong"}
@@ -181,9 +181,9 @@ def test_no_store_no_right_no_client(store: dict[str, str], recipe_file: Path) -
 
 def test_the_doctor_asks_the_store(stored: Mix, recipe_file: Path) -> None:
     recipe, folder = load_recipe(recipe_file), recipe_file.parent
-    for out, found in ((stored.path, "a finished mix"), (place(f"{BUCKET}/nothing"), "absent")):
-        checks = {check.name: check for check in examine(recipe, folder, out)}
+    for out, found in ((stored.path, "a finished mix"), (as_path(f"{BUCKET}/nothing"), "absent")):
+        checks = {check.name: check for check in run_checks(recipe, folder, out)}
         assert checks["output"].ok and checks["output"].found == f"{out}: {found}"
         assert checks["disk"].found == "in the store"
-    (output,) = [check for check in examine(recipe, folder, place("s3://nowhere/mix")) if check.name == "output"]
+    (output,) = [check for check in run_checks(recipe, folder, as_path("s3://nowhere/mix")) if check.name == "output"]
     assert not output.ok and "no bucket nowhere" in output.found

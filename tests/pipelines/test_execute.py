@@ -20,7 +20,7 @@ from gpts_data.pipelines import execute
 from gpts_data.pipelines.environment import environment
 from gpts_data.pipelines.errors import DataError, GptsDataError, RecipeError, SourceUnavailableError, UsageError
 from gpts_data.pipelines.execute import Engine, open_engine
-from gpts_data.pipelines.filters.cleaner import Clean, check_clean
+from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean
 from gpts_data.pipelines.readers.reader import open_file
 from gpts_data.pipelines.readers.source import SourceFile
 from gpts_data.pipelines.storage.atomic_files import json_digest
@@ -63,7 +63,7 @@ def test_no_tasks_have_no_results(engine: Engine) -> None:
 
 def test_an_error_of_ours_arrives_as_itself(engine: Engine) -> None:
     with pytest.raises(RecipeError, match="no filter is called 'nope'") as raised:
-        list(engine.map(check_clean, [Clean(), Clean(("nope",))]))
+        list(engine.map(check_clean, [CleanConfig(), CleanConfig(("nope",))]))
     assert type(raised.value) is RecipeError
     with pytest.raises(DataError, match=r"^/nowhere/a\.parquet: found no file, expected 7 bytes"):
         list(engine.map(open_file, [SourceFile("a.parquet", "/nowhere/a.parquet", 7, None)]))
@@ -76,7 +76,7 @@ def test_any_other_error_arrives_too(engine: Engine) -> None:
 
 def test_after_an_error_the_engine_goes_on(engine: Engine) -> None:
     with pytest.raises(RecipeError):
-        list(engine.map(check_clean, [Clean(("nope",))] * 20))
+        list(engine.map(check_clean, [CleanConfig(("nope",))] * 20))
     assert list(engine.map(json_digest, TASKS[:1])) == [json_digest(TASKS[0])]
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gpts_data.pipelines.hub.range_fetcher import courier
+from gpts_data.pipelines.hub.range_fetcher import range_fetcher
 from tests.conftest import prose
 from tests.support.hub import Hub
 from tests.support.prose import documents
@@ -155,9 +155,9 @@ def used_here(hub: Hub, home: Path, **more: str) -> Iterator[Hub]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**hub.env(home), **more}.items():
             patch.setenv(name, value)
-        courier().close()  # the child of an earlier test knows another hub
+        range_fetcher().close()  # the child of an earlier test knows another hub
         yield hub
-        courier().close()
+        range_fetcher().close()
 
 
 def alone(hub: Hub, home: Path, function: Callable[..., Any], *arguments: Any, needs: Sequence[Any] = ()) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.validation.model.model import GPTSConfig
-from gpts_data.validation.training.lr_schedule import Schedule
+from gpts_data.validation.training.lr_schedule import LearningRateSchedule
 from gpts_data.validation.training.smoke import SmokeResult, smoke_train
 
 WINDOW = 32
@@ -53,7 +53,9 @@ def write_patterned(folder: Path) -> Mix:
 
 
 def run(mix: Mix, out: Path, steps: int = 60, batch: int = 8, **options: Any) -> SmokeResult:
-    return smoke_train(mix, out, Schedule(steps, batch), **{"device": "cpu", "micro": 8, "config": TINY, **options})
+    return smoke_train(
+        mix, out, LearningRateSchedule(steps, batch), **{"device": "cpu", "micro": 8, "config": TINY, **options}
+    )
 
 
 def log(out: Path) -> list[dict[str, Any]]:

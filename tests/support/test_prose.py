@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.filters.cleaner import cleaner
+from gpts_data.pipelines.filters.cleaner import get_cleaner
 from gpts_data.validation.api import PRESETS
 from tests.support.datasets import preset
 from tests.support.hub import Hub
@@ -18,7 +18,7 @@ from tests.support.prose import documents
 def test_the_filters_of_the_preset_keep_the_prose() -> None:
     recipe = load_recipe(PRESETS / "gpt-s-5m.toml")
     texts = documents("some", 300_000)
-    kept, dropped = cleaner(recipe.cleaning(recipe.source[0])).clean(pa.record_batch({"text": texts}))
+    kept, dropped = get_cleaner(recipe.cleaning(recipe.source[0])).clean(pa.record_batch({"text": texts}))
     assert kept.column("text").to_pylist() == texts, dropped
     assert len(texts) > 70
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.artifact import END_OF_TEXT, FILES, Artifact, load, save
-from gpts_data.tokenizer.bpe import learn
+from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import Encoder
 from tests.conftest import prose
 
@@ -53,7 +53,7 @@ TEXTS = st.text(st.characters(codec="utf-8")) | st.lists(
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     rng = random.Random(4)
-    tokenizer = learn(iter([[prose(rng, 40) for _ in range(100)]]), 450, [USER])
+    tokenizer = train_bpe(iter([[prose(rng, 40) for _ in range(100)]]), 450, [USER])
     return save(tokenizer.to_str(), tmp_path_factory.mktemp("tokenizer"), 64)
 
 

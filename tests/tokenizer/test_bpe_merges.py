@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
 from gpts_data.tokenizer import bpe as learning
-from gpts_data.tokenizer.bpe import learn, learn_by_counting, learn_by_tokenizers
+from gpts_data.tokenizer.bpe import train_bpe, train_bpe_by_counting, train_bpe_by_tokenizers
 from gpts_data.tokenizer.pretokenizer import PATTERN, spans
 from gpts_data.tokenizer.word_counts import LETTER, NEWLINE, NUMBER, SPACE, Words, kinds
 from tests.conftest import prose
@@ -67,9 +67,9 @@ def test_every_character_is_what_tokenizers_says() -> None:
 @given(st.lists(st.text(alphabet="aab \n", max_size=40), max_size=8), st.integers(1, 400), st.booleans())
 def test_ties_and_runs_are_merged_as_tokenizers_does(texts: list[str], vocab_size: int, special: bool) -> None:
     more = ["<|user|>"] if special else []
-    ours = learn_by_counting([texts], vocab_size, more)
+    ours = train_bpe_by_counting([texts], vocab_size, more)
     if ours is not None:
-        assert ours.to_str() == learn_by_tokenizers([texts], vocab_size, more).to_str()
+        assert ours.to_str() == train_bpe_by_tokenizers([texts], vocab_size, more).to_str()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -86,36 +86,36 @@ def test_prose_in_any_letters_is_merged_as_tokenizers_does(seed: int) -> None:
         "az",
     ][seed]
     texts = [prose(rng, 30) + "".join(rng.choices(letters, k=200)) for _ in range(60)]
-    ours = learn_by_counting([texts[:20], texts[20:]], 500)
+    ours = train_bpe_by_counting([texts[:20], texts[20:]], 500)
     assert ours is not None
-    assert ours.to_str() == learn_by_tokenizers([texts], 500).to_str()
+    assert ours.to_str() == train_bpe_by_tokenizers([texts], 500).to_str()
 
 
 def test_it_gives_up_where_a_string_comes_about_in_two_ways() -> None:
-    assert learn_by_counting([["hello hello"]], 300, ["hello"]) is None
-    assert learn([["hello hello"]], 300, ["hello"]).get_vocab_size() > 257
+    assert train_bpe_by_counting([["hello hello"]], 300, ["hello"]) is None
+    assert train_bpe([["hello hello"]], 300, ["hello"]).get_vocab_size() > 257
 
 
 def test_large_samples_take_the_counting_way_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(7)
     batches = [[prose(rng, 40) for _ in range(30)] for _ in range(6)]
-    reference = learn_by_tokenizers(batches, 400).to_str()
+    reference = train_bpe_by_tokenizers(batches, 400).to_str()
     seen: list[int] = []
 
     def counted(*arguments: object) -> object:
         seen.append(1)
-        return learn_by_counting(*arguments)  # type: ignore[arg-type]
+        return train_bpe_by_counting(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(learning, "PROOF", 5000)
-    monkeypatch.setattr(learning, "learn_by_counting", counted)
-    assert learn(batches, 400).to_str() == reference
+    monkeypatch.setattr(learning, "train_bpe_by_counting", counted)
+    assert train_bpe(batches, 400).to_str() == reference
     assert len(seen) == 2  # the proof, and all
-    assert learn(iter(batches), 400).to_str() == reference
+    assert train_bpe(iter(batches), 400).to_str() == reference
 
 
 def test_other_merges_in_the_proof_leave_it_to_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(7)
     batches = [[prose(rng, 40) for _ in range(30)] for _ in range(6)]
     monkeypatch.setattr(learning, "PROOF", 5000)
-    monkeypatch.setattr(learning, "learn_by_counting", lambda *_: learn_by_tokenizers([["other"]], 400))
-    assert learn(iter(batches), 400).to_str() == learn_by_tokenizers(batches, 400).to_str()
+    monkeypatch.setattr(learning, "train_bpe_by_counting", lambda *_: train_bpe_by_tokenizers([["other"]], 400))
+    assert train_bpe(iter(batches), 400).to_str() == train_bpe_by_tokenizers(batches, 400).to_str()

@@ -20,7 +20,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer import artifact, fastokens_encoder
 from gpts_data.tokenizer.artifact import END_OF_TEXT, load
-from gpts_data.tokenizer.bpe import learn
+from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import AT_ONCE, Encoder, encoder
 from tests.conftest import prose
 
@@ -62,7 +62,7 @@ def learn_cl100k(texts: list[str]) -> Tokenizer:
 @pytest.fixture(scope="module", params=["ours", "cl100k"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokenizer")
-    tokenizer = learn(iter([corpus()]), 500, [USER]) if request.param == "ours" else learn_cl100k(corpus())
+    tokenizer = train_bpe(iter([corpus()]), 500, [USER]) if request.param == "ours" else learn_cl100k(corpus())
     artifact.save(tokenizer.to_str(), folder, 64)
     return folder
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from gpts_data.pipelines.errors import DataError
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer import fit_report as reporting
-from gpts_data.tokenizer.bpe import learn
+from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.fit_report import cut_off, divide, report
 from gpts_data.tokenizer.report_chart import draw_report
 from tests.conftest import prose
@@ -29,7 +29,7 @@ def texts() -> dict[str, list[str]]:
 
 @pytest.fixture
 def folder(texts: dict[str, list[str]], tmp_path: Path) -> Path:
-    artifact.save(learn([texts["web"]], 400).to_str(), tmp_path / "one", 64)
+    artifact.save(train_bpe([texts["web"]], 400).to_str(), tmp_path / "one", 64)
     return tmp_path / "one"
 
 
@@ -60,10 +60,10 @@ def test_bytes_per_token_are_those_of_the_texts_held_out(texts: dict[str, list[s
 
 
 def test_a_smaller_vocabulary_is_the_beginning_of_a_larger(texts: dict[str, list[str]]) -> None:
-    large = learn([texts["books"]], 400).to_str()
+    large = train_bpe([texts["books"]], 400).to_str()
     small = cut_off(large, 330)
     assert small is not None
-    wanted = Tokenizer.from_str(learn([texts["books"]], 330).to_str())
+    wanted = Tokenizer.from_str(train_bpe([texts["books"]], 330).to_str())
     assert Tokenizer.from_str(small).to_str() == wanted.to_str()
     assert cut_off(large, 401) is None
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
-from gpts_data.tokenizer.bpe import learn
-from gpts_data.tokenizer.pretokenizer import PATTERN, blank
+from gpts_data.tokenizer.bpe import train_bpe
+from gpts_data.tokenizer.pretokenizer import PATTERN, new_tokenizer
 from tests.conftest import prose
 
 CUT = pre_tokenizers.Split(Regex(PATTERN), "isolated")
@@ -50,20 +50,20 @@ def test_where_words_newlines_and_indentation_are_cut() -> None:
 
 def test_equal_numbers_are_equal_ids_whatever_is_before_them() -> None:
     texts = [f"{n} + {n} = {2 * n}\n" for n in range(500)]
-    tokenizer: Tokenizer = learn(iter([texts]), 300)
+    tokenizer: Tokenizer = train_bpe(iter([texts]), 300)
     for before in ("", " ", "-", "(", "\n", "x"):
         ids = tokenizer.encode(f"{before}1234").ids
         assert [tokenizer.decode([i]) for i in ids[-4:]] == list("1234")
 
 
 def test_tokenizer_json_says_it_in_its_own_words() -> None:
-    again = Tokenizer.from_str(blank().to_str())
-    assert again.to_str() == blank().to_str()
+    again = Tokenizer.from_str(new_tokenizer().to_str())
+    assert again.to_str() == new_tokenizer().to_str()
     assert re.search(r'"use_regex": ?false', again.to_str())
 
 
 def test_every_byte_has_an_entry() -> None:
-    tokenizer = learn(iter([[prose(random.Random(4), 50)]]), 270)
+    tokenizer = train_bpe(iter([[prose(random.Random(4), 50)]]), 270)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     assert {tokenizer.token_to_id(letter) for letter in alphabet} == set(range(1, 257))
     for text in ("\U0010ffff\0\x7f", "漢字 é ﬁ\r\n", "\u0301"):

@@ -22,16 +22,25 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import InProcess
-from gpts_data.pipelines.filters.cleaner import Clean, Cleaner
+from gpts_data.pipelines.filters.cleaner import CleanConfig, Cleaner
 from gpts_data.pipelines.readers.reader import list_files, read
 from gpts_data.pipelines.readers.source import Listing, Source, SourceFile
-from gpts_data.tokenizer.bpe import learn
-from gpts_data.tokenizer.train import MAX_DOCUMENT, MAX_PIECES, Piece, Training, draw, plan_pieces, spread, train
+from gpts_data.tokenizer.bpe import train_bpe
+from gpts_data.tokenizer.train import (
+    MAX_DOCUMENT,
+    MAX_PIECES,
+    SampleTask,
+    Training,
+    draw_sample,
+    evenly_spaced,
+    plan_pieces,
+    train,
+)
 from tests.conftest import prose
 
 UNIT = 20_000
 SMALL = Training(vocab_size=400, sample=30_000)
-Sources = list[tuple[Source, Listing, Clean]]
+Sources = list[tuple[Source, Listing, CleanConfig]]
 
 LEARN = """
 import hashlib, random, sys
@@ -57,10 +66,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sources(folder: Path) -> Sources:
     found = [Source("web", 2.5, ("web-*.parquet",)), Source("notes", 1, ("notes.jsonl",))]
-    return [(source, list_files(source, folder), Clean()) for source in found]
+    return [(source, list_files(source, folder), CleanConfig()) for source in found]
 
 
-def texts_of(piece: Piece) -> list[str]:
+def texts_of(piece: SampleTask) -> list[str]:
     with pa.ipc.open_file(piece.path) as reader:
         return list(reader.read_all().column("text").to_pylist())
 
@@ -101,8 +110,8 @@ def test_ids_are_end_of_text_then_the_bytes_then_the_merges(sources: Sources, tm
 def test_batches_of_the_sample_do_not_matter() -> None:
     rng = random.Random(3)
     texts = [prose(rng, 30) for _ in range(60)]
-    one = learn(iter([texts]), 350).to_str()
-    assert learn(iter([[text] for text in texts]), 350).to_str() == one
+    one = train_bpe(iter([texts]), 350).to_str()
+    assert train_bpe(iter([[text] for text in texts]), 350).to_str() == one
 
 
 def test_a_sample_too_small_is_refused_with_both_numbers(sources: Sources, tmp_path: Path) -> None:
@@ -115,7 +124,7 @@ def test_the_weights_decide_the_bytes_of_each_source(sources: Sources, tmp_path:
     pieces = plan_pieces(sources, SMALL, UNIT, tmp_path)
     quotas, drawn, longest = Counter[str](), Counter[str](), 0
     for piece in pieces:
-        draw(piece)
+        draw_sample(piece)
         texts = [text.encode() for text in texts_of(piece)]
         quotas[piece.source.name] += piece.quota
         drawn[piece.source.name] += sum(map(len, texts))
@@ -128,7 +137,7 @@ def test_the_weights_decide_the_bytes_of_each_source(sources: Sources, tmp_path:
 
 def test_a_piece_is_the_first_texts_of_its_unit(sources: Sources, tmp_path: Path) -> None:
     for piece in plan_pieces(sources, SMALL, UNIT, tmp_path):
-        receipt = draw(piece)
+        receipt = draw_sample(piece)
         texts = texts_of(piece)
         unit = [text for batch in read(piece.source, piece.unit) for text in batch.column("text").to_pylist()]
         assert texts == unit[: len(texts)]
@@ -141,8 +150,8 @@ def test_one_book_is_not_the_sample(tmp_path: Path) -> None:
     (tmp_path / "books.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [book, page, book]))
     source = Source("books", 1, ("books.jsonl",))
     listing = list_files(source, tmp_path)
-    (piece,) = plan_pieces([(source, listing, Clean())], replace(SMALL, sample=10**6), 10**9, tmp_path)
-    draw(piece)
+    (piece,) = plan_pieces([(source, listing, CleanConfig())], replace(SMALL, sample=10**6), 10**9, tmp_path)
+    draw_sample(piece)
     first, second, third = texts_of(piece)
     assert first == third == book[: len(first)]
     assert MAX_DOCUMENT - 2 < len(first.encode()) <= MAX_DOCUMENT
@@ -150,9 +159,9 @@ def test_one_book_is_not_the_sample(tmp_path: Path) -> None:
 
 
 def test_the_sample_is_cleaned(sources: Sources, tmp_path: Path) -> None:
-    strict = Clean(("gopher_quality",), {"gopher_quality": {"min_doc_words": 40, "min_stop_words": 0}})
+    strict = CleanConfig(("gopher_quality",), {"gopher_quality": {"min_doc_words": 40, "min_stop_words": 0}})
     (piece, *_) = plan_pieces([(source, listing, strict) for source, listing, _ in sources], SMALL, UNIT, tmp_path)
-    draw(piece)
+    draw_sample(piece)
     texts = texts_of(piece)
     assert texts
     assert all(len(text.split()) >= 40 for text in texts)
@@ -170,23 +179,23 @@ def test_little_is_cleaned_in_vain(sources: Sources, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Cleaner, "clean", counted)
     piece = plan_pieces(sources, replace(SMALL, sample=3000), 10**9, tmp_path)[-1]
-    draw(piece)
+    draw_sample(piece)
     assert len(texts_of(piece)) < 10
     assert cleaned <= 64
 
 
 def test_a_drawn_piece_is_not_drawn_again_but_another_is(sources: Sources, tmp_path: Path) -> None:
     piece = plan_pieces(sources, SMALL, UNIT, tmp_path)[0]
-    receipt = draw(piece)
+    receipt = draw_sample(piece)
     before = piece.path.stat().st_mtime_ns
-    assert draw(piece) == receipt
+    assert draw_sample(piece) == receipt
     assert piece.path.stat().st_mtime_ns == before
-    assert draw(replace(piece, quota=2 * piece.quota))["bytes"] > receipt["bytes"]
+    assert draw_sample(replace(piece, quota=2 * piece.quota))["bytes"] > receipt["bytes"]
 
 
 @given(st.integers(0, 200))
 def test_spread_takes_all_of_a_few_and_some_of_every_part_of_many(n: int) -> None:
-    found = spread(range(n))
+    found = evenly_spaced(range(n))
     assert len(found) == min(n, MAX_PIECES)
     gaps = [after - before for before, after in pairwise([*found, n])]
     assert not found or (found[0] == 0 and min(gaps) >= 1 and max(gaps) - min(gaps) <= 1)
@@ -194,7 +203,9 @@ def test_spread_takes_all_of_a_few_and_some_of_every_part_of_many(n: int) -> Non
 
 def test_a_source_of_many_files_is_sampled_from_16_places() -> None:
     files = tuple(SourceFile(f"{n:03d}.jsonl", f"/nowhere/{n}.jsonl", 10**6, None) for n in range(100))
-    pieces = plan_pieces([(Source("web", 1), Listing(files), Clean())], Training(400, 10**6), 10**5, Path("sample"))
+    pieces = plan_pieces(
+        [(Source("web", 1), Listing(files), CleanConfig())], Training(400, 10**6), 10**5, Path("sample")
+    )
     assert len({piece.unit.file.name for piece in pieces}) == MAX_PIECES
     assert {piece.quota for piece in pieces} == {10**6 // MAX_PIECES}
     assert len({piece.path for piece in pieces}) == MAX_PIECES

@@ -14,7 +14,7 @@ import pytest
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact, load
-from gpts_data.tokenizer.bpe import learn
+from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.untrusted import MAX_BYTES, check_foreign
 from tests.conftest import prose
 
@@ -25,7 +25,7 @@ SOME = 400_000_000  # bytes: enough for a small tokenizer and what loads it
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     rng = random.Random(6)
     texts = [prose(rng, 40) for _ in range(60)]
-    return artifact.save(learn(iter([texts]), 350).to_str(), tmp_path_factory.mktemp("tokenizer"), 64)
+    return artifact.save(train_bpe(iter([texts]), 350).to_str(), tmp_path_factory.mktemp("tokenizer"), 64)
 
 
 def copy(saved: Artifact, folder: Path, **model: Any) -> Path:

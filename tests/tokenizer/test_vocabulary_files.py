@@ -15,7 +15,7 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import END_OF_TEXT
-from gpts_data.tokenizer.bpe import learn
+from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.vocabulary_files import rank_file, vocabulary
 from tests.conftest import prose
@@ -29,7 +29,7 @@ USER = "<|user|>"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng, folder = random.Random(9), tmp_path_factory.mktemp("tokenizer")
     texts = [prose(rng, 60) + " naïve 漢字 12 don't" for _ in range(150)]
-    artifact.save(learn(iter([texts]), 600, [USER]).to_str(), folder, 64)
+    artifact.save(train_bpe(iter([texts]), 600, [USER]).to_str(), folder, 64)
     return folder
 
 

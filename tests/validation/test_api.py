@@ -15,7 +15,7 @@ from gpts_data.validation.api import build_mix, find_recipe, open_mix, plan, ver
 
 def test_build_open_verify(mix: Mix, recipe_file: Path, tmp_path: Path) -> None:
     built = build_mix(recipe_file, tmp_path / "mix", tokenizer=mix.tokenizer)
-    assert built.fresh and not build_mix(recipe_file, str(tmp_path / "mix"), tokenizer=str(mix.tokenizer)).fresh
+    assert built.created and not build_mix(recipe_file, str(tmp_path / "mix"), tokenizer=str(mix.tokenizer)).created
     assert open_mix(tmp_path / "mix").manifest == built.manifest
     assert verify(tmp_path / "mix") == []
     (tmp_path / "mix" / "README.md").unlink()

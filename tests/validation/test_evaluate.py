@@ -23,7 +23,7 @@ from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
 from gpts_data.validation.evaluate import evaluate, open_model  # noqa: E402
 from gpts_data.validation.model.export import export_model  # noqa: E402
 from gpts_data.validation.model.model import GPTS, GPTSConfig  # noqa: E402
-from gpts_data.validation.training.lr_schedule import Schedule  # noqa: E402
+from gpts_data.validation.training.lr_schedule import LearningRateSchedule  # noqa: E402
 from gpts_data.validation.training.smoke import smoke_train  # noqa: E402
 from tests.conftest import SYLLABLES  # noqa: E402
 
@@ -84,7 +84,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    smoke_train(mix, out, Schedule(steps=30, batch=4), device="cpu", config=TINY)
+    smoke_train(mix, out, LearningRateSchedule(steps=30, batch=4), device="cpu", config=TINY)
     return out
 
 

@@ -12,7 +12,7 @@ from gpts_data.mixer.build import build
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.validation.model.model import GPTSConfig
-from gpts_data.validation.training.lr_schedule import Schedule
+from gpts_data.validation.training.lr_schedule import LearningRateSchedule
 from gpts_data.validation.training.smoke import smoke_train
 from gpts_data.validation.verify import verify
 
@@ -47,5 +47,5 @@ def test_five_sources_of_windows_of_384(home: Path, tmp_path: Path) -> None:
     assert [facts["windows"] for facts in built.manifest["sources"].values()] == [16, 31, 21, 21, 15]
     assert verify(tmp_path / "mix") == []
     mix = Mix(tmp_path / "mix", built.manifest)
-    result = smoke_train(mix, tmp_path / "run", Schedule(40, 4), config=TINY)
+    result = smoke_train(mix, tmp_path / "run", LearningRateSchedule(40, 4), config=TINY)
     assert result.tokens == 40 * 4 * 384 and result.last_loss < result.first_loss - 1.5

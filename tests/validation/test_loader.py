@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 from torch.utils.data import DataLoader  # noqa: E402
 
-from gpts_data.mixer.export.window_files import begins  # noqa: E402
+from gpts_data.mixer.export.window_files import document_start_mask  # noqa: E402
 from gpts_data.mixer.format.mix import Mix  # noqa: E402
-from gpts_data.mixer.format.training_order import Order  # noqa: E402
+from gpts_data.mixer.format.training_order import TrainingOrder  # noqa: E402
 from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
 from gpts_data.validation.loader import (  # noqa: E402
     Batches,
@@ -51,7 +51,7 @@ def in_order(windows: np.ndarray, start: int, count: int) -> np.ndarray:
 def test_any_positions(made: tuple[Mix, np.ndarray], data: st.DataObject) -> None:
     mix, windows = made
     start, count, step = (data.draw(st.integers(low, 60)) for low in (0, 0, 1))
-    found = Order(mix).read(start, count, step)
+    found = TrainingOrder(mix).read(start, count, step)
     assert found.dtype == np.int64 and found.shape == (count, WINDOW)
     assert np.array_equal(found, windows[(start + step * np.arange(count)) % len(windows)])
 
@@ -162,7 +162,7 @@ def test_a_shard_cut_short_is_not_read_as_if_it_were_whole(tmp_path: Path) -> No
 @given(st.lists(st.lists(st.integers(0, 2), min_size=6, max_size=6), min_size=1, max_size=4))
 def test_documents_begin_behind_end_of_text(rows: list[list[int]]) -> None:
     ids = torch.tensor(rows)
-    first = begins(np.array(rows, dtype="<u2"), 0)
+    first = document_start_mask(np.array(rows, dtype="<u2"), 0)
     assert document_starts(ids, 0).tolist() == [*np.flatnonzero(first), ids.numel()]
     assert document_starts(ids, 0).dtype == torch.int32
     assert np.array_equal(document_numbers(ids, 0).numpy(), first.cumsum(1) - 1)

@@ -10,24 +10,24 @@ from typing import Any
 
 from gpts_data.mixer.format.manifest import NAME, read_manifest
 from gpts_data.mixer.plan import WORK, difference, read_plan
-from gpts_data.mixer.planning.resources import Needs, needs
+from gpts_data.mixer.planning.resources import Resources, estimate_resources
 from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.pipelines.errors import ForeignFolderError, VerificationError
 from gpts_data.pipelines.hub import reachability
 from gpts_data.pipelines.storage.disk import existing, free_bytes, refuses, used_bytes
-from gpts_data.pipelines.storage.paths import is_remote, unreachable
+from gpts_data.pipelines.storage.paths import is_store, unreachable
 from gpts_data.validation.doctor import machine, packages, sources
 from gpts_data.validation.doctor.check import Check, check, size
 
 
-def examine(
+def run_checks(
     recipe: Recipe, folder: Path, out: Path, workers: int = 1, *, seconds: float = reachability.SECONDS
 ) -> list[Check]:
     """All checks of a build of `recipe` in `out`; `folder` is the recipe's, `seconds` what the hub has to answer in.
 
     Raises nothing for what it finds: a failed check says it.
     """
-    wanted = needs(recipe, workers)
+    wanted = estimate_resources(recipe, workers)
     return [
         *libraries(),
         *sources.files(recipe, folder),
@@ -43,7 +43,7 @@ def libraries(package: str = packages.PACKAGE) -> Iterator[Check]:
     """Python and the libraries, as the metadata of `package` wants them."""
     try:
         python = packages.python_wanted(package)
-        count, unmet = packages.unmet(package)
+        count, unmet = packages.unmet_requirements(package)
     except PackageNotFoundError:
         yield Check("libraries", False, f"{package} is not installed", "installed", f"pip install {package}")
         return
@@ -59,7 +59,7 @@ def libraries(package: str = packages.PACKAGE) -> Iterator[Check]:
 def output(recipe: Recipe, out: Path) -> Check:
     """Can a build write here, and would it: a folder that holds something else is refused."""
     wanted = "absent, empty, or this very mix; writable"
-    if reason := unreachable(out) if is_remote(out) else refuses(out):
+    if reason := unreachable(out) if is_store(out) else refuses(out):
         return Check("output", False, f"{out}: {reason}", wanted, "choose another --out, or fix the permissions")
     try:
         found, other = _state(resolved(recipe), out)
@@ -80,9 +80,9 @@ def _state(wanted: dict[str, Any], out: Path) -> tuple[str, str]:
     return state, "" if found == wanted else difference(found, wanted)
 
 
-def disk(wanted: Needs, out: Path) -> Check:
+def disk(wanted: Resources, out: Path) -> Check:
     """Free disk against the peak; what a half-finished build has written already counts as had."""
-    if is_remote(out):
+    if is_store(out):
         return Check("disk", True, "in the store", f"{size(wanted.disk_bytes)} at the peak")
     if os.path.exists(out / NAME):
         return Check("disk", True, "the mix is finished", "nothing more")
@@ -94,7 +94,7 @@ def disk(wanted: Needs, out: Path) -> Check:
     return check("disk", lacking <= 0, found, f"{size(wanted.disk_bytes)} at the peak", advice)
 
 
-def memory(wanted: Needs, workers: int) -> Check:
+def memory(wanted: Resources, workers: int) -> Check:
     """What can be had, in this container if it is one, against all processes and dedup's table."""
     found = machine.available_memory()
     of_workers = workers * wanted.process_bytes
@@ -113,7 +113,7 @@ def memory(wanted: Needs, workers: int) -> Check:
     )
 
 
-def open_files(wanted: Needs) -> Check:
+def open_files(wanted: Resources) -> Check:
     limit = machine.open_file_limit()
     found = "no limit" if limit is None else f"{limit:,}"
     advice = f"ulimit -n {max(1024, 2 * wanted.open_files)}"

@@ -20,7 +20,7 @@ class Unmet:
     found: str
 
 
-def unmet(package: str = PACKAGE) -> tuple[int, list[Unmet]]:
+def unmet_requirements(package: str = PACKAGE) -> tuple[int, list[Unmet]]:
     """How many libraries `package` needs (extras left out), and those that are missing or of another version.
 
     Raises `importlib.metadata.PackageNotFoundError` when the package itself is not installed.

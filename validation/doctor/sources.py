@@ -9,7 +9,7 @@ from pathlib import Path
 from gpts_data.mixer.recipe import Recipe
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.hub import reachability
-from gpts_data.pipelines.hub.reachability import Probe, Seen
+from gpts_data.pipelines.hub.reachability import DatasetStatus, HubStatus
 from gpts_data.pipelines.readers.reader import local_files
 from gpts_data.pipelines.readers.source import Source
 from gpts_data.validation.doctor.check import Check, check
@@ -57,18 +57,18 @@ def hub(recipe: Recipe, seconds: float = reachability.SECONDS) -> Iterator[Check
     datasets = list(dict.fromkeys((dataset, revision) for dataset, revision in named if dataset))
     if not datasets:
         return
-    found = reachability.probe(datasets, seconds)
+    found = reachability.check_reachable(datasets, seconds)
     yield from (_dataset(seen, seconds) for seen in found.seen)
     yield _token(found)
 
 
-def _dataset(seen: Seen, seconds: float) -> Check:
+def _dataset(seen: DatasetStatus, seconds: float) -> Check:
     found = f"{seen.reason} ({seen.detail})" if seen.detail else seen.reason or "seen"
     advice = _OFFLINE if seen.detail == "OfflineModeIsEnabled" else _ADVICE.get(seen.reason, "")
     return check(f"{HUB}{seen.dataset}", not seen.reason, found, f"seen within {seconds:g} s", advice)
 
 
-def _token(found: Probe) -> Check:
+def _token(found: HubStatus) -> Check:
     """A token is needed only where a dataset asked for one; it is named by where it comes from, never shown."""
     reasons = {seen.reason for seen in found.seen}
     refused = reachability.REFUSED in reasons

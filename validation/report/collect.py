@@ -16,7 +16,7 @@ from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.trace import find_document
 from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.storage.paths import reading
+from gpts_data.pipelines.storage.paths import open_arrow
 from gpts_data.tokenizer.byte_lengths import bytes_per_id
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.vocabulary_files import byte_characters
@@ -33,7 +33,7 @@ BYTES = byte_characters()
 
 
 @dataclass(frozen=True)
-class Part:
+class DocumentSpan:
     """A run of text of a shown window that is one document's."""
 
     text: str
@@ -56,7 +56,7 @@ class Report:
     sampled: int
     unused: list[str]
     """Entries that the sample does not have."""
-    windows: list[tuple[Window, list[Part]]]
+    windows: list[tuple[Window, list[DocumentSpan]]]
     dropped: dict[str, list[dict[str, Any]]]
     run: tuple[list[Line], dict[str, Any]] | None
 
@@ -132,7 +132,7 @@ def _spread(total: int, count: int, seed: int) -> list[int]:
 def _document_tokens(mix: Mix, source: str) -> Iterator[NDArray[np.uint32]]:
     for file in mix.manifest["files"]:
         if file["file"].startswith(f"documents/{source}/") and file["file"].endswith(".parquet"):
-            with reading(mix.path / file["file"]) as content:
+            with open_arrow(mix.path / file["file"]) as content:
                 yield pq.read_table(content, columns=["tokens"]).column("tokens").to_numpy()
 
 
@@ -156,7 +156,7 @@ def _bytes_per_token(mix: Mix, source: int, widths: NDArray[np.int64], seed: int
     return n_bytes / max(sum(len(ids) for ids in rows), 1)
 
 
-def _shown(mix: Mix, coder: Encoder, position: int) -> tuple[Window, list[Part]]:
+def _shown(mix: Mix, coder: Encoder, position: int) -> tuple[Window, list[DocumentSpan]]:
     window = decode_window(mix, position, coder)
     ids = np.array(window.ids, dtype=np.uint16)
     ends = np.flatnonzero(ids == mix.eos_id)
@@ -166,7 +166,7 @@ def _shown(mix: Mix, coder: Encoder, position: int) -> tuple[Window, list[Part]]
     for i, (begin, piece) in enumerate(zip(begins, pieces, strict=False)):
         document = find_document(mix, window.source, window.window * mix.window + begin)
         text = coder.decode(piece[piece != mix.eos_id])
-        parts.append(Part(text, i < len(ends), document["id"], document["url"]))
+        parts.append(DocumentSpan(text, i < len(ends), document["id"], document["url"]))
     return window, parts
 
 

@@ -17,7 +17,7 @@ from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON
 from gpts_data.pipelines.dedup.signatures import REASONS as DUPLICATES
 from gpts_data.validation.inspect import Window, inspect
 from gpts_data.validation.report.charts import colour, lengths, losses, shares
-from gpts_data.validation.report.collect import Part, Report
+from gpts_data.validation.report.collect import DocumentSpan, Report
 
 SHORT = 1500  # characters of a text that are shown
 UNUSED = 60
@@ -56,7 +56,7 @@ code { font-size: .85em; background: var(--card); padding: .05em .3em; border-ra
 """
 
 
-def page(found: Report) -> str:
+def render_html(found: Report) -> str:
     """The whole file, the same for the same mix and run."""
     facts = inspect(found.mix)
     title = f"{facts['name']}: {facts['tokens']:,} tokens"
@@ -236,7 +236,7 @@ def _windows(found: Report) -> Iterator[str]:
         yield _one_window(found, window, parts, " open" * (n == 0))
 
 
-def _one_window(found: Report, window: Window, parts: Sequence[Part], state: str) -> str:
+def _one_window(found: Report, window: Window, parts: Sequence[DocumentSpan], state: str) -> str:
     source = found.mix.sources.index(window.source)
     body = "".join(
         f"<div class=document style='--of:{colour(source)}'><small>{escape(part.document_id)} "

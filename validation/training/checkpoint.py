@@ -20,7 +20,7 @@ from torch import Tensor
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.storage.atomic_files import (
     TEMPORARY_SUFFIX,
-    bring_in,
+    publish,
     storage_errors,
     sync_folder,
     write_bytes,
@@ -43,7 +43,7 @@ def save_checkpoint(run: Path, trainer: Trainer) -> Path:
         write_json(temporary / "place.json", {"windows": trainer.step * trainer.schedule.batch})
         sync_folder(temporary)
         shutil.rmtree(folder, ignore_errors=True)  # only ever one that could not be read
-        bring_in(temporary, folder)
+        publish(temporary, folder)
     for other in folder.parent.iterdir():
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)

@@ -38,7 +38,7 @@ FEW = 8  # chunks or more, to judge by
 Rows = NDArray[np.uint16]  # (windows, window)
 
 
-def implausible(mix: Mix) -> list[Problem]:
+def find_data_problems(mix: Mix) -> list[Problem]:
     """What shows that training on the mix is no use: the first mark of each file; none of a good mix."""
     found = list(_sizes(mix))
     files = [] if found else _files(mix)

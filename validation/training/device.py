@@ -26,7 +26,7 @@ PEAKS = {  # dense bfloat16 FLOP/s of the vendor's data sheets, by a part of the
 
 
 @dataclass(frozen=True)
-class Processes:
+class DistributedContext:
     """This process among `world` that train one model; alone without torchrun. Process 0 writes the files."""
 
     rank: int
@@ -40,7 +40,7 @@ class Processes:
             value /= self.world
         return value
 
-    def of_first(self, value: T | None) -> T:
+    def broadcast_from_rank0(self, value: T | None) -> T:
         """Process 0's `value`, in all."""
         values = [value]
         if self.world > 1:
@@ -49,7 +49,7 @@ class Processes:
 
 
 @contextmanager
-def processes(device: str | None = None) -> Iterator[Processes]:
+def processes(device: str | None = None) -> Iterator[DistributedContext]:
     """Join the processes that torchrun has started, on GPUs by NCCL, on CPUs by gloo; alone, nothing is joined.
 
     `device` is a GPU where there is one, else the CPU; of several GPUs each process takes its own.
@@ -57,14 +57,14 @@ def processes(device: str | None = None) -> Iterator[Processes]:
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Processes(0, 1, torch.device(kind))
+        yield DistributedContext(0, 1, torch.device(kind))
         return
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if kind == "cuda" else torch.device(kind)
     if own.type == "cuda":
         torch.cuda.set_device(own)
     dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
     try:
-        yield Processes(dist.get_rank(), world, own)
+        yield DistributedContext(dist.get_rank(), world, own)
     finally:
         dist.destroy_process_group()
 
@@ -85,7 +85,7 @@ def flops_per_token(config: GPTSConfig, parameters: int) -> float:
 
 
 def model_flops_utilization(
-    config: GPTSConfig, parameters: int, tokens_per_second: float, at: Processes
+    config: GPTSConfig, parameters: int, tokens_per_second: float, at: DistributedContext
 ) -> float | None:
     """FLOP/s that the model needs / FLOP/s that the devices could do; None for a device whose peak is not known."""
     name = torch.cuda.get_device_name(at.device) if at.device.type == "cuda" else ""

@@ -45,7 +45,7 @@ BATCH_TOKENS = 262_144
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LearningRateSchedule:
     """Updates, windows an update (of all processes), and the rate's way."""
 
     steps: int
@@ -56,7 +56,7 @@ class Schedule:
         return wsd(step, self.steps, PEAK, min(WARMUP, self.steps // 10), shape=self.shape)
 
 
-def published(mix: Mix, steps: int | None = None, shape: Shape = "1-sqrt") -> Schedule:
+def published_schedule(mix: Mix, steps: int | None = None, shape: Shape = "1-sqrt") -> LearningRateSchedule:
     """The whole mix once, 262,144 tokens an update: 95,367 for the preset's 25B.
 
     What is left behind the last whole batch, 221 windows there, is not trained on. `steps` makes it shorter.
@@ -67,4 +67,4 @@ def published(mix: Mix, steps: int | None = None, shape: Shape = "1-sqrt") -> Sc
             f"{mix.path}: {mix.windows:,} windows, an update of the published recipe wants {batch:,}; "
             "leave out --recipe-schedule, or give --steps"
         )
-    return Schedule(steps or mix.windows // batch, batch, shape)
+    return LearningRateSchedule(steps or mix.windows // batch, batch, shape)

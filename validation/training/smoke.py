@@ -31,7 +31,7 @@ from gpts_data.validation.training.checkpoint import drop_checkpoints, load_chec
 from gpts_data.validation.training.curves import draw_curves
 from gpts_data.validation.training.device import model_flops_utilization, processes
 from gpts_data.validation.training.log import Line, Log
-from gpts_data.validation.training.lr_schedule import Schedule
+from gpts_data.validation.training.lr_schedule import LearningRateSchedule
 from gpts_data.validation.training.metrics import bits_per_byte, unigram_entropy
 from gpts_data.validation.training.trainer import Trainer
 
@@ -70,9 +70,9 @@ class SmokeResult:
 
 
 def smoke_train(
-    mix: Mix, out: Path, schedule: Schedule, *, seed: int = 0, device: str | None = None, micro: int | None = None,
-    validate_every: int = 0, checkpoint_seconds: float = CHECKPOINT_SECONDS, progress: Progress | None = None,
-    config: GPTSConfig | None = None,
+    mix: Mix, out: Path, schedule: LearningRateSchedule, *, seed: int = 0, device: str | None = None,
+    micro_batch: int | None = None, validate_every: int = 0, checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    progress: Progress | None = None, config: GPTSConfig | None = None,
 ) -> SmokeResult:  # fmt: skip
     """Train GPT-S (or `config`'s sizes) on the first windows of `mix`, and write the run into the folder `out`.
 
@@ -88,29 +88,29 @@ def smoke_train(
         "seed": seed, "validate_every": validate_every,
     }  # fmt: skip
     with processes(device) as at:
-        finished = at.of_first(_begin(out, asked) if at.rank == 0 else None)
+        finished = at.broadcast_from_rank0(_begin(out, asked) if at.rank == 0 else None)
         if finished is not None:
             return finished
         entropy, id_bytes = unigram_entropy(mix), bytes_per_id(mix.tokenizer, mix.vocab_size, mix.eos_id)
-        micro = micro or MICRO.get(at.device.type, 4)
-        trainer = Trainer(_model(sizes, seed), mix, schedule, at, micro)
+        micro_batch = micro_batch or MICRO.get(at.device.type, 4)
+        trainer = Trainer(_model(sizes, seed), mix, schedule, at, micro_batch)
         load_checkpoint(out, trainer)
         if at.rank:
             while trainer.step < schedule.steps:
                 trainer.update()
-            return at.of_first(None)
+            return at.broadcast_from_rank0(None)
 
         def validate() -> dict[str, float | None]:
-            return {name: bits_per_byte(trainer.model, mix, name, id_bytes, micro) for name in mix.sources}
+            return {name: bits_per_byte(trainer.model, mix, name, id_bytes, micro_batch) for name in mix.sources}
 
         log = Log(out, trainer.step)
         _train(trainer, log, validate, validate_every, checkpoint_seconds, progress or (lambda *_: None))
         result = _result(trainer, log.lines, entropy)
         _write(out, trainer, log.lines, result)
-        return at.of_first(result)
+        return at.broadcast_from_rank0(result)
 
 
-def _check(mix: Mix, out: Path, schedule: Schedule, validate_every: int) -> None:
+def _check(mix: Mix, out: Path, schedule: LearningRateSchedule, validate_every: int) -> None:
     """Refuse what cannot be meant, before minutes are spent on it."""
     if schedule.steps < 1 or schedule.batch < 1 or validate_every < 0:
         raise UsageError(f"steps = {schedule.steps}, batch_size = {schedule.batch}: expected at least 1 of each")
@@ -171,12 +171,12 @@ def _train(
 
 
 def _mfu(trainer: Trainer, tokens_per_second: float) -> float | None:
-    model, at = trainer.model, trainer.at
+    model, at = trainer.model, trainer.context
     return model_flops_utilization(model.config, model.parameter_count(), tokens_per_second, at)
 
 
 def _result(trainer: Trainer, lines: list[Line], entropy: float) -> SmokeResult:
-    schedule, mix, at = trainer.schedule, trainer.order.mix, trainer.at
+    schedule, mix, at = trainer.schedule, trainer.order.mix, trainer.context
     tail = [line.loss for line in lines[-max(schedule.steps // 10, 1) :]]
     speed = len(lines) / math.fsum(1 / line.tokens_per_second for line in lines)  # of equal steps: the harmonic mean
     return SmokeResult(

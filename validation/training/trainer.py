@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.format.training_order import Order
+from gpts_data.mixer.format.training_order import TrainingOrder
 from gpts_data.pipelines.errors import GptsDataError, UsageError
 from gpts_data.validation.model.model import GPTS
-from gpts_data.validation.training.device import Processes, autocast
-from gpts_data.validation.training.lr_schedule import PEAK, Schedule
+from gpts_data.validation.training.device import DistributedContext, autocast
+from gpts_data.validation.training.lr_schedule import PEAK, LearningRateSchedule
 
 BETAS = (0.9, 0.95)
 WEIGHT_DECAY = 0.01
@@ -34,20 +34,29 @@ class Trainer:
     Raises `UsageError` when the batch cannot be shared out evenly.
     """
 
-    def __init__(self, model: GPTS, mix: Mix, schedule: Schedule, at: Processes, micro: int) -> None:
-        own, rest = divmod(schedule.batch, at.world)
+    def __init__(
+        self, model: GPTS, mix: Mix, schedule: LearningRateSchedule, context: DistributedContext, micro_batch: int
+    ) -> None:
+        own, rest = divmod(schedule.batch, context.world)
         if rest:
             raise UsageError(
-                f"a batch of {schedule.batch} windows for {at.world} processes: expected a number of processes that "
-                "divides it; start torchrun with another --nproc-per-node"
+                f"a batch of {schedule.batch} windows for {context.world} processes: expected a number of processes "
+                "that divides it; start torchrun with another --nproc-per-node"
             )
-        self.micro = max(size for size in range(1, min(micro, own) + 1) if own % size == 0)
-        self.model, self.order, self.schedule, self.at = model.to(at.device), Order(mix), schedule, at
-        self.passes = own // self.micro
+        self.micro_batch = max(size for size in range(1, min(micro_batch, own) + 1) if own % size == 0)
+        self.model, self.order, self.schedule, self.context = (
+            model.to(context.device),
+            TrainingOrder(mix),
+            schedule,
+            context,
+        )
+        self.passes = own // self.micro_batch
         self.optimizer = adamw(model)
         self.step = 0
-        loss = torch.compile(_Loss(model)) if at.device.type == "cuda" else _Loss(model)  # on a CPU a minute, for 5%
-        self._loss = loss if at.world == 1 else DistributedDataParallel(loss)
+        loss = (
+            torch.compile(_Loss(model)) if context.device.type == "cuda" else _Loss(model)
+        )  # on a CPU a minute, for 5%
+        self._loss = loss if context.world == 1 else DistributedDataParallel(loss)
 
     def update(self) -> tuple[float, float]:
         """The next update. Returns the loss of its batch before it, in nats a token, and the rate.
@@ -57,7 +66,7 @@ class Trainer:
         rate = self.schedule.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self.at.mean(self._gradients()).item()
+        loss = self.context.mean(self._gradients()).item()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -68,13 +77,13 @@ class Trainer:
 
     def _gradients(self) -> Tensor:
         """Add up the micro-batches' gradients, exchanged among the processes with the last; returns their mean loss."""
-        total = torch.zeros((), device=self.at.device)
-        first = self.step * self.schedule.batch + self.at.rank * self.passes * self.micro
+        total = torch.zeros((), device=self.context.device)
+        first = self.step * self.schedule.batch + self.context.rank * self.passes * self.micro_batch
         for number in range(self.passes):
-            windows = self.order.read(first + number * self.micro, self.micro)
-            ids = torch.from_numpy(windows).to(self.at.device)
+            windows = self.order.read(first + number * self.micro_batch, self.micro_batch)
+            ids = torch.from_numpy(windows).to(self.context.device)
             with self._alone(number < self.passes - 1):
-                with autocast(self.at.device):
+                with autocast(self.context.device):
                     loss = self._loss(ids) / self.passes
                 loss.backward()
             total += loss.detach()

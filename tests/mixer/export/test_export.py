@@ -20,7 +20,7 @@ from gpts_data.cli.export import NAMES
 from gpts_data.mixer.export import byte_layouts, window_files
 from gpts_data.mixer.export import export as module
 from gpts_data.mixer.export.export import FORMATS, Exported, export
-from gpts_data.mixer.export.window_files import Rows, begins
+from gpts_data.mixer.export.window_files import WindowFile, document_start_mask
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError, VerificationError
 from gpts_data.pipelines.storage.atomic_files import file_digest
@@ -341,13 +341,13 @@ def test_a_full_disk(mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(module, "link", full)
+    monkeypatch.setattr(module, "hard_link", full)
     with pytest.raises(StorageError, match="No space left"):
         export(mix, "datatrove", tmp_path / "out")
 
 
 def test_counts_that_do_not_fit(tmp_path: Path) -> None:
-    rows = Rows(tmp_path / "x.bin", 2**22, 512, 0)
+    rows = WindowFile(tmp_path / "x.bin", 2**22, 512, 0)
     with pytest.raises(UsageError, match="llm.c's header counts to 2,147,483,647"):
         next(byte_layouts.llmc(io.BytesIO(), [rows]))
     with pytest.raises(UsageError, match="MDS counts to 4,294,967,295"):
@@ -356,5 +356,5 @@ def test_counts_that_do_not_fit(tmp_path: Path) -> None:
 
 @given(arrays("<u2", st.tuples(st.integers(1, 5), st.integers(1, 9)), elements=st.integers(0, 3)))
 def test_begins(windows: np.ndarray) -> None:
-    found = begins(windows, 0)
+    found = document_start_mask(windows, 0)
     assert [np.flatnonzero(row).tolist() for row in found] == [runs(window.tolist(), 0) for window in windows]

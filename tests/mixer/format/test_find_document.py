@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.document_index import SUFFIX, find_rows, index_ids
-from gpts_data.mixer.format.find_document import find
+from gpts_data.mixer.format.find_document import find_documents
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import stream, trace
 from gpts_data.mixer.format.training_order import locate
@@ -33,7 +33,7 @@ def test_each_document_is_found_and_its_windows_hold_it(mix: Mix) -> None:
     for source, name in enumerate(mix.sources):
         for table in sorted((mix.path / "documents" / name).glob("*.parquet")):
             for row in rows(table)[::7]:
-                found = [one for one in find(mix, str(row["id"])) if one.source == name]
+                found = [one for one in find_documents(mix, str(row["id"])) if one.source == name]
                 assert [one.tokens for one in found] == [row["tokens"]]
                 held = [mix_row(mix, p.positions[0])[p.start : p.stop] for p in found[0].windows]
                 start = int(row["start"])  # type: ignore[call-overload]
@@ -51,27 +51,27 @@ def mix_row(mix: Mix, position: int) -> np.ndarray:
 def test_there_and_back(mix: Mix) -> None:
     for token in range(0, mix.tokens, 501):
         origin = trace(mix, token)
-        (one,) = [one for one in find(mix, origin.document_id) if one.source == origin.source]
+        (one,) = [one for one in find_documents(mix, origin.document_id) if one.source == origin.source]
         positions = {position for place in one.windows for position in place.positions}
         assert token // mix.window in positions
 
 
 def test_a_document_held_out_is_found_too(mix: Mix) -> None:
     row = rows(mix.path / "validation" / "web.parquet")[0]
-    (one,) = find(mix, str(row["id"]))
+    (one,) = find_documents(mix, str(row["id"]))
     assert one.held_out and one.windows == () and one.tokens == row["tokens"]
 
 
 def test_no_such_document(mix: Mix) -> None:
     with pytest.raises(UsageError, match="no document 'nobody' in .*: it was dropped, not read, or has another id"):
-        find(mix, "nobody")
+        find_documents(mix, "nobody")
 
 
 def test_a_dropped_document_that_is_shown_is_named_with_its_reason(recipe_file: Path, tmp_path: Path) -> None:
     recipe = replace(load_recipe(recipe_file), keep_dropped=3)
     build(recipe, recipe_file.parent, tmp_path / "mix")
     with pytest.raises(UsageError, match="web has it, and it was dropped: exact_duplicate"):
-        find(open_mix(tmp_path / "mix"), "web-40")
+        find_documents(open_mix(tmp_path / "mix"), "web-40")
 
 
 @given(st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=60))

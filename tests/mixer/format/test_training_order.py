@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from gpts_data.mixer.format.training_order import Order
+from gpts_data.mixer.format.training_order import TrainingOrder
 from gpts_data.pipelines.errors import DataError, UsageError
 from tests.validation.training.test_metrics import write_mix
 
@@ -18,31 +18,31 @@ from tests.validation.training.test_metrics import write_mix
 def test_order_is_that_of_the_shards(tmp_path: Path, count: int) -> None:
     mix, windows = write_mix(tmp_path, (5, 1, 10))
     for first in range(17 - count):
-        batch = Order(mix).read(first, count)
+        batch = TrainingOrder(mix).read(first, count)
         assert batch.dtype == np.int64
         assert np.array_equal(batch, windows[first : first + count])
 
 
 def test_behind_the_last_window_comes_the_first(tmp_path: Path) -> None:
     mix, windows = write_mix(tmp_path, (2, 3))
-    assert np.array_equal(Order(mix).read(3, 9), windows[[3, 4, 0, 1, 2, 3, 4, 0, 1]])
-    assert np.array_equal(Order(mix).read(5 * 10**9 + 1, 2), windows[[1, 2]])
+    assert np.array_equal(TrainingOrder(mix).read(3, 9), windows[[3, 4, 0, 1, 2, 3, 4, 0, 1]])
+    assert np.array_equal(TrainingOrder(mix).read(5 * 10**9 + 1, 2), windows[[1, 2]])
 
 
 def test_entropy_do_not_share_memory_with_the_files(tmp_path: Path) -> None:
     mix, windows = write_mix(tmp_path, (2,))
-    Order(mix).read(0, 2)[:] = 0
+    TrainingOrder(mix).read(0, 2)[:] = 0
     assert np.array_equal(mix.shard(0), windows)
 
 
 def test_no_windows(tmp_path: Path) -> None:
     mix, _ = write_mix(tmp_path, (0,))
     with pytest.raises(UsageError, match="no windows"):
-        Order(mix)
+        TrainingOrder(mix)
 
 
 def test_a_shard_that_was_cut(tmp_path: Path) -> None:
     mix, windows = write_mix(tmp_path, (2, 3))
     mix.shards[1].write_bytes(windows[2:4].tobytes())
     with pytest.raises(DataError, match="train-00001.bin: [0-9]+ bytes, expected [0-9]+"):
-        Order(mix).read(0, 5)
+        TrainingOrder(mix).read(0, 5)

@@ -9,14 +9,14 @@ import pytest
 
 from gpts_data.cli.options import open_recipe
 from gpts_data.mixer import build as building
-from gpts_data.mixer.planning.resources import INDEX_DOCUMENT_BYTES, TOKENS_PER_DOCUMENT, needs, open_files
+from gpts_data.mixer.planning.resources import INDEX_DOCUMENT_BYTES, TOKENS_PER_DOCUMENT, estimate_resources, open_files
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.dedup.signatures import Dedup
 
 
 def test_the_preset() -> None:
     recipe, _ = open_recipe("gpt-s-5m", None)
-    one, four = needs(recipe), needs(recipe, 4)
+    one, four = estimate_resources(recipe), estimate_resources(recipe, 4)
     assert 175e9 < one.disk_bytes < 195e9
     assert one.documents == pytest.approx(25e9 / TOKENS_PER_DOCUMENT, rel=1e-6)
     assert one.index_bytes == one.documents * INDEX_DOCUMENT_BYTES < 1.5e9
@@ -34,12 +34,12 @@ def test_disk_covers_a_build_and_not_much_more(tmp_path: Path, monkeypatch: pyte
     building.build(recipe, folder, tmp_path / "mix")
     data = (path for path in (tmp_path / "mix").rglob("*") if path.suffix in (".arrow", ".bin", ".npy", ".parquet"))
     found = sum(path.stat().st_size for path in data)
-    assert found < needs(recipe).disk_bytes < 2 * found
+    assert found < estimate_resources(recipe).disk_bytes < 2 * found
 
 
 def test_without_dedup_there_is_next_to_no_index(recipe_file: Path) -> None:
     recipe = replace(load_recipe(recipe_file), dedup=Dedup(exact=False, url=False, minhash=None))
-    assert needs(recipe).index_bytes == needs(replace(recipe, tokens=10**12)).index_bytes == 0
+    assert estimate_resources(recipe).index_bytes == estimate_resources(replace(recipe, tokens=10**12)).index_bytes == 0
 
 
 def test_open_files_grow_with_workers_only() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpts_data.mixer.schedule.permutation import Passes, Permutation
+from gpts_data.mixer.schedule.permutation import EpochOrder, Permutation
 
 
 @settings(deadline=None)
@@ -50,10 +50,10 @@ def test_the_order_itself_is_fixed() -> None:
 @given(st.integers(1, 300), st.integers(1, 2000), st.integers(0, 9))
 def test_passes_fill_every_slot_and_each_holds_every_window_once(windows: int, slots: int, seed: int) -> None:
     windows = min(windows, slots)
-    order = Passes(slots, windows, seed, "web")
-    places, found = order.places(np.arange(windows))
+    order = EpochOrder(slots, windows, seed, "web")
+    places, found = order.slots_of(np.arange(windows))
     assert sorted(places.tolist()) == list(range(slots))
-    at = order.at(np.arange(slots))
+    at = order.windows_at(np.arange(slots))
     assert (at[places] == found).all()
     for start in range(0, slots, windows):
         some = at[start : start + windows]
@@ -62,8 +62,8 @@ def test_passes_fill_every_slot_and_each_holds_every_window_once(windows: int, s
 
 
 def test_one_pass_is_the_permutation_and_each_further_one_another() -> None:
-    order, numbers = Passes(3000, 1000, 7, "web"), np.arange(1000)
-    assert (Passes(1000, 1000, 7, "web").at(numbers) == Permutation(1000, 7, "web").inverse(numbers)).all()
-    passes = order.at(np.arange(3000)).reshape(3, 1000).tolist()
+    order, numbers = EpochOrder(3000, 1000, 7, "web"), np.arange(1000)
+    assert (EpochOrder(1000, 1000, 7, "web").windows_at(numbers) == Permutation(1000, 7, "web").inverse(numbers)).all()
+    passes = order.windows_at(np.arange(3000)).reshape(3, 1000).tolist()
     assert passes[0] == Permutation(1000, 7, "web").inverse(numbers).tolist()
     assert len({tuple(one) for one in passes}) == 3

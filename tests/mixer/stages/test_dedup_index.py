@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.stages import dedup_index as indexing
 from gpts_data.mixer.stages.dedup_index import index, ranges, run_writer, search
-from gpts_data.pipelines.dedup.greedy import Shared, find_shared
+from gpts_data.pipelines.dedup.greedy import SharedKeys, find_shared_keys
 from gpts_data.pipelines.execute import InProcess
 
 COLUMNS = 3
@@ -32,7 +32,7 @@ def write(folder: Path, units: list[NDArray[np.uint64]], batch: int = 2) -> tupl
     return runs, n_keys
 
 
-def shared_of(folder: Path, runs: list[Path], n_keys: int) -> list[Shared]:
+def shared_of(folder: Path, runs: list[Path], n_keys: int) -> list[SharedKeys]:
     with index(runs, n_keys, folder / "index", InProcess()) as found:
         return [found.of(number) for number in range(len(runs))]
 
@@ -69,7 +69,7 @@ def test_a_search_is_done_once_and_its_files_are_gone_behind_it(tmp_path: Path) 
     runs, n_keys = write(tmp_path, [keys[:20], keys[20:]])
     task = ranges(runs, n_keys, tmp_path / "index")[0]
     assert search(task) == search(task)
-    assert search(task)["places"] == len(find_shared(keys.ravel(), np.arange(keys.size, dtype=np.uint64)).places)
+    assert search(task)["places"] == len(find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64)).places)
     with index(runs, n_keys, tmp_path / "index", InProcess()) as found:
         assert found.of(0).n_groups == found.of(1).n_groups > 0
     assert not (tmp_path / "index").exists()

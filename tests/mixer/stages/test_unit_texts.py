@@ -13,7 +13,7 @@ from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.stages.prepare import Prepare, prepare
 from gpts_data.mixer.stages.unit_texts import SimilarTexts, Texts, jaccard, ngrams_of
 from gpts_data.pipelines.dedup.signatures import Dedup
-from gpts_data.pipelines.filters.cleaner import Clean
+from gpts_data.pipelines.filters.cleaner import CleanConfig
 from gpts_data.pipelines.readers.reader import list_files, split_units
 from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import load
@@ -45,7 +45,9 @@ def test_texts_come_back_from_their_units(mix: Mix, tmp_path: Path) -> None:
     for file in list_files(source, tmp_path).files:
         (unit,) = split_units(source, file, 10**9)
         path = tmp_path / f"{file.name}.arrow"
-        prepare(Prepare(source, unit, Clean(), Dedup(minhash=None), tokenizer.folder, tokenizer.digest, "k", path))
+        prepare(
+            Prepare(source, unit, CleanConfig(), Dedup(minhash=None), tokenizer.folder, tokenizer.digest, "k", path)
+        )
         found.add(path, first)
         first += 1250
     for ordinal in (0, 1, 999, 1000, 1249, 1250, 2499):

@@ -12,8 +12,8 @@ import pytest
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.mix import open_mix
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.mixer.stages.dropped_samples import CHARACTERS, Shown
-from gpts_data.pipelines.filters.cleaner import Clean
+from gpts_data.mixer.stages.dropped_samples import CHARACTERS, DroppedSamples
+from gpts_data.pipelines.filters.cleaner import CleanConfig
 from gpts_data.validation.verify import verify
 
 
@@ -25,7 +25,7 @@ def shown(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_dropped_documents_lie_beside_what_they_repeat(recipe_file: Path, tmp_path: Path) -> None:
-    recipe = replace(load_recipe(recipe_file), keep_dropped=3, clean=Clean(min_characters=250))
+    recipe = replace(load_recipe(recipe_file), keep_dropped=3, clean=CleanConfig(min_characters=250))
     build(recipe, recipe_file.parent, tmp_path / "mix")
     assert verify(tmp_path / "mix") == []
     manifest = open_mix(tmp_path / "mix").manifest
@@ -48,12 +48,12 @@ def test_dropped_documents_lie_beside_what_they_repeat(recipe_file: Path, tmp_pa
 
 @pytest.mark.parametrize("order", [range(50), reversed(range(50))])
 def test_those_with_the_smallest_draws_are_shown(order: Any) -> None:
-    few = Shown(4)
+    few = DroppedSamples(4)
     for draw in order:
         few.add(draw, {"reason": "odd" if draw % 2 else "even"})
     assert [draw for draw, _ in few.rows()] == [0, 2, 4, 6, 1, 3, 5, 7]
 
 
 def test_long_texts_are_cut() -> None:
-    assert Shown.cut("a" * CHARACTERS) == "a" * CHARACTERS
-    assert len(Shown.cut("a" * 10**6)) < CHARACTERS + 10
+    assert DroppedSamples.cut("a" * CHARACTERS) == "a" * CHARACTERS
+    assert len(DroppedSamples.cut("a" * 10**6)) < CHARACTERS + 10

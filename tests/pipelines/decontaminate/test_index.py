@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 
 from gpts_data.pipelines.decontaminate.benchmarks import Benchmark, list_benchmark, read_items
 from gpts_data.pipelines.decontaminate.index import (
+    BoilerplateGuard,
     Decontaminate,
-    Guard,
     check_decontaminate,
     finder,
     index,
     origins,
     owners,
 )
-from gpts_data.pipelines.decontaminate.ngram_matcher import LEAST, Finder, cut, text_of
+from gpts_data.pipelines.decontaminate.ngram_matcher import MIN_WORDS, NgramMatcher, build_ngrams, text_of
 from gpts_data.pipelines.errors import DataError, RecipeError
-from gpts_data.pipelines.hub.remote_file import Access
+from gpts_data.pipelines.hub.remote_file import FetchOptions
 from tests.conftest import prose
 
 QUESTION = "Why do the 12 red foxes of Mrs. Smith's café always sleep under a very old oak tree at 3,400 feet?"
@@ -51,7 +51,7 @@ def planted(text: str) -> dict[str, str]:
 
 
 def found(texts: list[str], documents: list[str], n: int = 13) -> list[list[int]]:
-    matches: list[list[int]] = Finder(cut(pa.array(texts), n), n).find(pa.array(documents)).to_pylist()
+    matches: list[list[int]] = NgramMatcher(build_ngrams(pa.array(texts), n), n).find(pa.array(documents)).to_pylist()
     return matches
 
 
@@ -59,7 +59,7 @@ def found(texts: list[str], documents: list[str], n: int = 13) -> list[list[int]
 @pytest.mark.parametrize("how", planted(QUESTION))
 def test_a_planted_question_is_found(text: str, how: str) -> None:
     (matches,) = found([*CLEAN[1:], QUESTION, SHORT], [planted(text)[how]])
-    ngrams = cut(pa.array([*CLEAN[1:], QUESTION, SHORT]), 13)
+    ngrams = build_ngrams(pa.array([*CLEAN[1:], QUESTION, SHORT]), 13)
     assert matches
     assert {int(ngrams.texts[number]) for number in matches} == {len(CLEAN) - 1 + (text == SHORT)}
 
@@ -82,8 +82,8 @@ def test_digits_count() -> None:
 
 def test_texts_of_few_words_are_not_looked_for() -> None:
     words = SHORT.split()
-    assert len(cut(pa.array([" ".join(words[: LEAST - 1]), None, ""]), 13).hashes) == 0
-    assert cut(pa.array([" ".join(words[:LEAST]), SHORT]), 13).lengths.tolist() in ([8, 9], [9, 8])
+    assert len(build_ngrams(pa.array([" ".join(words[: MIN_WORDS - 1]), None, ""]), 13).hashes) == 0
+    assert build_ngrams(pa.array([" ".join(words[:MIN_WORDS]), SHORT]), 13).lengths.tolist() in ([8, 9], [9, 8])
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "É", "7"]), max_size=16).map(" ".join)
@@ -98,15 +98,15 @@ def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
 def test_found_is_what_plain_python_finds(texts: list[str], documents: list[str], n: int) -> None:
     """With few different words, so that n-grams recur: each once, in the order of the document."""
 
-    table = cut(pa.array(texts), n)
+    table = build_ngrams(pa.array(texts), n)
     spelled = [
         tuple(text_of(texts[t], s, c).split())
         for t, s, c in zip(table.texts.tolist(), table.starts.tolist(), table.lengths.tolist(), strict=True)
     ]
     lengths = {text: min(len(text.split()), n) for text in texts}
-    wanted = {g for text, length in lengths.items() if length >= min(n, LEAST) for g in ngrams(text, length)}
+    wanted = {g for text, length in lengths.items() if length >= min(n, MIN_WORDS) for g in ngrams(text, length)}
     assert sorted(spelled) == sorted(wanted)
-    finds = Finder(table, n).find(pa.array(documents, pa.string())).to_pylist()
+    finds = NgramMatcher(table, n).find(pa.array(documents, pa.string())).to_pylist()
     for row, document in zip(finds, documents, strict=True):
         here = [ngram for i in range(16) for ngram in ngrams(document, i + 1)]
         assert sorted(spelled[i] for i in row) == sorted({ngram for ngram in here if ngram in wanted})
@@ -115,7 +115,7 @@ def test_found_is_what_plain_python_finds(texts: list[str], documents: list[str]
 MATCHES = st.lists(st.lists(st.integers(0, 5), max_size=4, unique=True), max_size=40)
 
 
-def judged(guard: Guard, rows: list[list[int]]) -> list[int]:
+def judged(guard: BoilerplateGuard, rows: list[list[int]]) -> list[int]:
     verdicts: list[int] = guard.judge(pa.array(rows, pa.list_(pa.uint32()))).tolist()
     return verdicts
 
@@ -132,7 +132,7 @@ def plainly(rows: list[list[int]], most: int) -> list[int]:
 
 @given(MATCHES, st.integers(1, 4), st.integers(1, 7))
 def test_the_guard_is_the_rule_in_plain_python_whatever_the_batches(rows: list[list[int]], most: int, cut: int) -> None:
-    guard = Guard(most)
+    guard = BoilerplateGuard(most)
     batches = [judged(guard, rows[i : i + cut]) for i in range(0, len(rows), cut)]
     assert [verdict for batch in batches for verdict in batch] == plainly(rows, most)
 
@@ -141,16 +141,16 @@ def test_the_guard_is_the_rule_in_plain_python_whatever_the_batches(rows: list[l
 def test_documents_over_budget_leave_no_trace(
     one: list[list[int]], over: list[list[int]], other: list[list[int]], most: int
 ) -> None:
-    guard = Guard(most)
+    guard = BoilerplateGuard(most)
     judged(guard, one)
     matches = pa.array([*one, *over], pa.list_(pa.uint32()))
     guard.judge(matches)
-    guard.forget(matches, np.arange(len(matches)) >= len(one))
+    guard.undo(matches, np.arange(len(matches)) >= len(one))
     assert judged(guard, other) == plainly([*one, *one, *other], most)[2 * len(one) :]
 
 
 def test_boilerplate_is_kept_after_so_many_documents() -> None:
-    assert judged(Guard(10), [[3]] * 12 + [[3, 4]]) == [3] * 10 + [-1, -1, 4]
+    assert judged(BoilerplateGuard(10), [[3]] * 12 + [[3, 4]]) == [3] * 10 + [-1, -1, 4]
 
 
 ITEMS = [
@@ -171,7 +171,9 @@ def write(folder: Path, suffix: str, rows: list[dict[str, object]] = ITEMS) -> s
 
 def texts(folder: Path, file: str, *columns: str) -> list[list[str]]:
     benchmark = Benchmark("b", columns, (file,))
-    return [item.texts for item in read_items(benchmark, list_benchmark(benchmark, folder, Access()), Access())]
+    return [
+        item.texts for item in read_items(benchmark, list_benchmark(benchmark, folder, FetchOptions()), FetchOptions())
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".jsonl.gz"])
@@ -227,8 +229,8 @@ def test_the_index_names_every_ngram_and_counts_each_item_once(tmp_path: Path) -
     write(tmp_path, "2.jsonl", [{"q": [SHORT, CLEAN[0]]}])
     wanted = Decontaminate((Benchmark("one", ("q",), ("items1.jsonl",)), Benchmark("two", ("q",), ("items2.jsonl",))))
     check_decontaminate(wanted)
-    listings = [list_benchmark(benchmark, tmp_path, Access()) for benchmark in wanted.benchmark]
-    facts = index(wanted, listings, tmp_path / "index", "k", Access())
+    listings = [list_benchmark(benchmark, tmp_path, FetchOptions()) for benchmark in wanted.benchmark]
+    facts = index(wanted, listings, tmp_path / "index", "k", FetchOptions())
     long = len(QUESTION.split()) + 2  # Smith's and 3,400 are two words each
     assert facts == {
         "one": {"items": 3, "searched": 2, "ngrams": long - 12 + 1},
@@ -243,12 +245,12 @@ def test_the_index_names_every_ngram_and_counts_each_item_once(tmp_path: Path) -
     assert named[-1].ngram == SHORT
     assert np.bincount(owners(tmp_path / "index")).tolist() == [facts["one"]["ngrams"], facts["two"]["ngrams"]]
     assert origins(wanted, tmp_path / "index", []) == []
-    assert index(wanted, [], tmp_path / "index", "k", Access()) == facts
+    assert index(wanted, [], tmp_path / "index", "k", FetchOptions()) == facts
 
 
 def test_a_benchmark_without_anything_to_look_for(tmp_path: Path) -> None:
     write(tmp_path, ".jsonl", [{"q": "20 + -13 ="}])
     wanted = Decontaminate((Benchmark("sums", ("q",), ("items.jsonl",)),))
-    listings = [list_benchmark(wanted.benchmark[0], tmp_path, Access())]
+    listings = [list_benchmark(wanted.benchmark[0], tmp_path, FetchOptions())]
     with pytest.raises(RecipeError, match="benchmark 'sums': nothing to look for: of its 1 items, none .* 8 words"):
-        index(wanted, listings, tmp_path / "index", "k", Access())
+        index(wanted, listings, tmp_path / "index", "k", FetchOptions())

@@ -16,12 +16,12 @@ from gpts_data.pipelines.dedup.greedy import (
     HELD_OUT,
     OVER_BUDGET,
     TRAIN,
-    Kept,
-    Shared,
-    Similar,
+    DedupState,
+    SharedKeys,
+    SimilarityTest,
     Verdicts,
     decide,
-    find_shared,
+    find_shared_keys,
 )
 
 N_KEYS = 6
@@ -69,7 +69,7 @@ def some(one: int, other: int) -> bool:
 
 
 def plainly(
-    documents: Documents, budget: int, owners: dict[int, int], seen: int = 0, similar: Similar = every
+    documents: Documents, budget: int, owners: dict[int, int], seen: int = 0, similar: SimilarityTest = every
 ) -> Judged:
     """The rule: a document is dropped when it shares a key with an earlier one that is in the mix."""
     judged = []
@@ -93,20 +93,20 @@ def plainly(
 
 
 def judged(verdicts: Verdicts) -> Judged:
-    twins = iter(verdicts.twins.tolist())
+    twins = iter(verdicts.duplicate_of.tolist())
     return [(code, next(twins) if code >= FIRST_DUPLICATE else 0) for code in verdicts.codes.tolist()]
 
 
 def decided(
-    sources: list[Documents], budgets: list[int], cuts: list[int] | None = None, similar: Similar | None = None
+    sources: list[Documents], budgets: list[int], cuts: list[int] | None = None, similar: SimilarityTest | None = None
 ) -> list[tuple[Judged, int]]:
     """The verdicts of each source and the tokens taken; its documents given in batches that end at `cuts`.
 
     A document's keys differ from one column to the next, as hashes with seeds of their own do.
     """
     keys = np.concatenate([source.keys for source in sources])
-    shared = find_shared(keys.ravel(), np.arange(keys.size, dtype=np.uint64))
-    kept, found = Kept(shared.n_groups, N_KEYS), []
+    shared = find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64))
+    kept, found = DedupState(shared.n_groups, N_KEYS), []
     for source, budget in zip(sources, budgets, strict=True):
         ends = [*sorted(min(cut, len(source)) for cut in cuts or []), len(source)]
         verdicts: Judged = []
@@ -114,7 +114,7 @@ def decided(
         for start, stop in zip([0, *ends], ends, strict=False):
             bounds = np.searchsorted(shared.places, [kept.seen * N_KEYS, (kept.seen + stop - start) * N_KEYS])
             places = shared.places[slice(*bounds)] - np.uint64(kept.seen * N_KEYS)
-            part = Shared(places, shared.groups[slice(*bounds)], shared.n_groups)
+            part = SharedKeys(places, shared.groups[slice(*bounds)], shared.n_groups)
             documents = source.part(start, stop)
             left = max(budget - taken, 0)
             result = kept.decide(part, documents.tokens, documents.held_out, documents.excluded, left, similar)
@@ -179,7 +179,7 @@ def test_the_budget_is_met_by_the_last_document_and_not_before(documents: Docume
 def test_shared_keys_are_those_of_two_documents_or_more(documents: Documents, order: list[int]) -> None:
     keys, places = documents.keys.ravel(), np.arange(documents.keys.size, dtype=np.uint64)
     parts = [keys[i::5] for i in order], [places[i::5] for i in order]
-    shared = find_shared(np.concatenate(parts[0]), np.concatenate(parts[1]))
+    shared = find_shared_keys(np.concatenate(parts[0]), np.concatenate(parts[1]))
     counts = Counter(key for key in keys.tolist() if key)
     assert shared.places.tolist() == [p for p, key in enumerate(keys.tolist()) if counts[key] > 1]
     found = dict(zip(shared.groups.tolist(), keys[shared.places].tolist(), strict=True))
@@ -189,13 +189,13 @@ def test_shared_keys_are_those_of_two_documents_or_more(documents: Documents, or
 
 def test_what_is_over_budget_is_forgotten() -> None:
     keys, one, nobody = np.array([[1], [2], [2], [1]], np.uint64), np.ones(2, np.uint32), np.zeros(2, np.bool_)
-    shared = find_shared(keys.ravel(), np.arange(4, dtype=np.uint64))
-    kept = Kept(shared.n_groups, 1)
-    parts = [Shared(shared.places[i : i + 2] - np.uint64(i), shared.groups[i : i + 2], 2) for i in (0, 2)]
+    shared = find_shared_keys(keys.ravel(), np.arange(4, dtype=np.uint64))
+    kept = DedupState(shared.n_groups, 1)
+    parts = [SharedKeys(shared.places[i : i + 2] - np.uint64(i), shared.groups[i : i + 2], 2) for i in (0, 2)]
     assert kept.decide(parts[0], one, nobody, nobody, 1).codes.tolist() == [TRAIN, OVER_BUDGET]
     again = kept.decide(parts[1], one, nobody, nobody, 9)
     assert again.codes.tolist() == [TRAIN, FIRST_DUPLICATE]
-    assert again.twins.tolist() == [0]
+    assert again.duplicate_of.tolist() == [0]
 
 
 def test_template_families_do_not_chain() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.dedup.minhash import coefficients, hash_bands, sketch
-from gpts_data.pipelines.text.hashing import spans
-from gpts_data.pipelines.text.normalization import letters
+from gpts_data.pipelines.text.hashing import string_buffers
+from gpts_data.pipelines.text.normalization import normalization_table
 from tests.support import plain_kernels as plain
 
 TEXT = st.lists(st.sampled_from(["a", "b", "C", "d.", "12", "\xe9", "\u4e2d"]), max_size=25).map(" ".join)
@@ -23,7 +23,9 @@ N_HASHES = 112
 def bands(texts: list[str], ngrams: int = 5, buckets: int = 14, hashes: int = 8, seed: int = 3) -> NDArray[np.uint64]:
     keys = np.zeros((len(texts), buckets), np.uint64)
     functions = coefficients(buckets * hashes)
-    hash_bands(spans(pa.array(texts, pa.string())), letters(), functions, ngrams, hashes, seed, keys)
+    hash_bands(
+        string_buffers(pa.array(texts, pa.string())), normalization_table(), functions, ngrams, hashes, seed, keys
+    )
     return keys
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpts_data.pipelines.errors import RecipeError
-from gpts_data.pipelines.filters.cleaner import EMPTY, FILTERS, Clean, Cleaner, check_clean, cleaner
+from gpts_data.pipelines.filters.cleaner import EMPTY, FILTERS, CleanConfig, Cleaner, check_clean, get_cleaner
 
 FINEWEB = ("gopher_repetition", "gopher_quality", "fineweb_quality")
 VOCABULARY = """
@@ -96,16 +96,16 @@ def batch(texts: list[str | None]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(texts, pa.string()), pa.array(rows, pa.int64())], names=["text", "row"])
 
 
-def run(clean: Clean, texts: list[str | None]) -> tuple[dict[int, str], Counter[str]]:
+def run(clean: CleanConfig, texts: list[str | None]) -> tuple[dict[int, str], Counter[str]]:
     """The kept texts by row, and the drops by reason."""
-    kept, reasons = cleaner(clean).clean(batch(texts))
+    kept, reasons = get_cleaner(clean).clean(batch(texts))
     assert kept.schema == batch([]).schema
     rows = kept.column("row").to_pylist()
     assert [row for row, reason in enumerate(reasons.to_pylist()) if reason is None] == rows
     return dict(zip(rows, kept.column("text").to_pylist(), strict=True)), Counter(reasons.drop_null().to_pylist())
 
 
-def plainly(clean: Clean, texts: list[str]) -> tuple[dict[int, str], Counter[str]]:
+def plainly(clean: CleanConfig, texts: list[str]) -> tuple[dict[int, str], Counter[str]]:
     """The same from datatrove's filters as they are, document by document."""
     steps = [getattr(datatrove, FILTERS[name])(**clean.thresholds.get(name, {})) for name in clean.filters]
     kept, reasons = {}, Counter[str]()
@@ -120,11 +120,11 @@ def plainly(clean: Clean, texts: list[str]) -> tuple[dict[int, str], Counter[str
     return kept, reasons
 
 
-CLEANS = [Clean((name,)) for name in FILTERS] + [Clean(FINEWEB), Clean(("c4", *FINEWEB))]
+CLEANS = [CleanConfig((name,)) for name in FILTERS] + [CleanConfig(FINEWEB), CleanConfig(("c4", *FINEWEB))]
 
 
 @pytest.mark.parametrize("clean", CLEANS, ids=lambda clean: "+".join(clean.filters))
-def test_kept_texts_and_reasons_are_datatroves(clean: Clean) -> None:
+def test_kept_texts_and_reasons_are_datatroves(clean: CleanConfig) -> None:
     kept, reasons = run(clean, list(TEXTS))
     assert (kept, reasons) == plainly(clean, TEXTS)
     assert len(kept) >= 5
@@ -137,28 +137,28 @@ def test_the_texts_above_meet_many_reasons() -> None:
 
 
 def test_a_document_has_the_same_verdict_in_any_batch() -> None:
-    kept, reasons = run(Clean(FINEWEB), list(TEXTS))
-    halves = [run(Clean(FINEWEB), list(part)) for part in (TEXTS[:31], TEXTS[31:])]
+    kept, reasons = run(CleanConfig(FINEWEB), list(TEXTS))
+    halves = [run(CleanConfig(FINEWEB), list(part)) for part in (TEXTS[:31], TEXTS[31:])]
     assert halves[0][0] | {31 + row: text for row, text in halves[1][0].items()} == kept
     assert halves[0][1] + halves[1][1] == reasons
 
 
-@pytest.mark.parametrize("clean", [Clean(), *CLEANS], ids=lambda clean: "+".join(clean.filters) or "no filters")
-def test_no_text_is_a_reason_of_its_own(clean: Clean) -> None:
+@pytest.mark.parametrize("clean", [CleanConfig(), *CLEANS], ids=lambda clean: "+".join(clean.filters) or "no filters")
+def test_no_text_is_a_reason_of_its_own(clean: CleanConfig) -> None:
     empty = [None, "", " ", "\n\n", "\t\r\n", "\xa0\u2003", "\u2028\x85", "\x1c"]
     assert run(clean, list(empty)) == ({}, Counter({EMPTY: len(empty)}))
 
 
 @given(st.lists(st.none() | st.text(st.characters(codec="utf-8"), max_size=60), max_size=4))
 def test_any_text_is_kept_or_dropped_for_one_reason(texts: list[str | None]) -> None:
-    for clean in (Clean(), Clean(("c4", *FINEWEB))):
+    for clean in (CleanConfig(), CleanConfig(("c4", *FINEWEB))):
         kept, reasons = run(clean, texts)
         assert len(kept) + reasons.total() == len(texts)
         assert all(reasons.values())
 
 
 def test_no_filters_keep_every_text_as_it_is() -> None:
-    kept, reasons = run(Clean(), list(TEXTS))
+    kept, reasons = run(CleanConfig(), list(TEXTS))
     assert kept == dict(enumerate(TEXTS))
     assert not reasons
 
@@ -168,14 +168,14 @@ def test_c4_changes_the_text_of_its_row_only() -> None:
     pages = [page(rng) for _ in range(3)]
     texts = ["\n".join(page) for page in pages]
     texts[1] = "\n".join(["Menu", *pages[1], "Turn on javascript to read this."])
-    kept, reasons = run(Clean(("c4",)), list(texts))
+    kept, reasons = run(CleanConfig(("c4",)), list(texts))
     assert kept == {row: "\n".join(page) for row, page in enumerate(pages)}
     assert not reasons
 
 
 @pytest.mark.parametrize("then", [(), FINEWEB])
 def test_a_text_that_c4_empties_is_dropped_as_empty(then: tuple[str, ...]) -> None:
-    clean = Clean(("c4", *then), {"c4": {"min_num_sentences": -1}})
+    clean = CleanConfig(("c4", *then), {"c4": {"min_num_sentences": -1}})
     assert run(clean, ["no terminal mark\nnor here"]) == ({}, Counter({EMPTY: 1}))
 
 
@@ -191,7 +191,7 @@ def test_a_text_that_c4_empties_is_dropped_as_empty(then: tuple[str, ...]) -> No
     ],
 )
 def test_thresholds_are_honoured(name: str, threshold: dict[str, Any], text: str, reason: str) -> None:
-    clean = Clean((name,), {name: threshold})
+    clean = CleanConfig((name,), {name: threshold})
     check_clean(clean)
     assert run(clean, [text]) == ({}, Counter({reason: 1}))
     assert plainly(clean, [text]) == ({}, Counter({reason: 1}))
@@ -199,32 +199,32 @@ def test_thresholds_are_honoured(name: str, threshold: dict[str, Any], text: str
 
 def test_lengths_are_counted_in_characters_before_any_filter() -> None:
     texts: list[str | None] = ["é" * 9, "é" * 10, "é" * 20, "é" * 21, " "]
-    kept, reasons = run(Clean(min_characters=10, max_characters=20), texts)
+    kept, reasons = run(CleanConfig(min_characters=10, max_characters=20), texts)
     assert (list(kept), reasons) == ([1, 2], Counter(too_short=1, too_long=1, empty_text=1))
 
 
 def test_datatroves_engine_gives_the_same_verdicts() -> None:
     texts = [text for text in TEXTS if "IS_ALPHA" not in text]
-    assert run(Clean(FINEWEB, engine="datatrove"), list(texts)) == run(Clean(FINEWEB), list(texts))
+    assert run(CleanConfig(FINEWEB, engine="datatrove"), list(texts)) == run(CleanConfig(FINEWEB), list(texts))
 
 
 def test_a_threshold_lets_through_what_the_default_drops() -> None:
     lenient = {"min_doc_words": 2, "min_stop_words": 1}
-    assert run(Clean(("gopher_quality",)), ["The end."])[1] == Counter({"gopher_short_doc": 1})
-    assert run(Clean(("gopher_quality",), {"gopher_quality": lenient}), ["The end that is."])[0] == {
+    assert run(CleanConfig(("gopher_quality",)), ["The end."])[1] == Counter({"gopher_short_doc": 1})
+    assert run(CleanConfig(("gopher_quality",), {"gopher_quality": lenient}), ["The end that is."])[0] == {
         0: "The end that is."
     }
 
 
 def test_settings_that_differ_in_a_threshold_only_have_their_own_cleaner() -> None:
-    one, other = (Clean(("gopher_quality",), {"gopher_quality": {"min_doc_words": n}}) for n in (1, 2))
-    assert cleaner(one) is not cleaner(other)
-    assert isinstance(cleaner(one), Cleaner)
-    assert cleaner(one) is cleaner(Clean(one.filters, dict(one.thresholds)))
+    one, other = (CleanConfig(("gopher_quality",), {"gopher_quality": {"min_doc_words": n}}) for n in (1, 2))
+    assert get_cleaner(one) is not get_cleaner(other)
+    assert isinstance(get_cleaner(one), Cleaner)
+    assert get_cleaner(one) is get_cleaner(CleanConfig(one.filters, dict(one.thresholds)))
 
 
-@pytest.mark.parametrize("clean", [Clean(("gopher",)), Clean((), {"gopher": {}})])
-def test_an_unknown_filter_is_refused_with_those_there_are(clean: Clean) -> None:
+@pytest.mark.parametrize("clean", [CleanConfig(("gopher",)), CleanConfig((), {"gopher": {}})])
+def test_an_unknown_filter_is_refused_with_those_there_are(clean: CleanConfig) -> None:
     with pytest.raises(RecipeError, match=r"'gopher'; expected one of gopher_repetition, gopher_quality"):
         check_clean(clean)
 
@@ -232,7 +232,7 @@ def test_an_unknown_filter_is_refused_with_those_there_are(clean: Clean) -> None
 @pytest.mark.parametrize("key", ["min_words", "language", "exclusion_writer", "self"])
 def test_an_unknown_threshold_is_refused_with_those_there_are(key: str) -> None:
     with pytest.raises(RecipeError, match=rf"clean\.gopher_quality: .*'{key}'; expected one of .*min_doc_words"):
-        check_clean(Clean(("gopher_quality",), {"gopher_quality": {key: 1}}))
+        check_clean(CleanConfig(("gopher_quality",), {"gopher_quality": {key: 1}}))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_an_unknown_threshold_is_refused_with_those_there_are(key: str) -> None:
 )
 def test_a_threshold_of_the_wrong_kind_is_refused(name: str, key: str, value: Any, expected: str) -> None:
     with pytest.raises(RecipeError, match=rf"clean\.{name}\.{key} = .*, expected {expected}"):
-        check_clean(Clean((name,), {name: {key: value}}))
+        check_clean(CleanConfig((name,), {name: {key: value}}))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_threshold_of_the_wrong_kind_is_refused(name: str, key: str, value: An
     ],
 )
 def test_thresholds_as_toml_has_them(name: str, values: dict[str, Any]) -> None:
-    clean = Clean((name,), {name: values})
+    clean = CleanConfig((name,), {name: values})
     check_clean(clean)
     texts = [text for text in TEXTS if "IS_ALPHA" not in text]
-    assert run(clean, list(texts)) == run(Clean((name,), {name: values}, engine="datatrove"), list(texts))
+    assert run(clean, list(texts)) == run(CleanConfig((name,), {name: values}, engine="datatrove"), list(texts))

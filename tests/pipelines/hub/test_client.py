@@ -152,19 +152,19 @@ def refuse(specs: list[dict[str, Any]]) -> list[Any]:
     from pathlib import Path
 
     from gpts_data.pipelines.errors import GptsDataError
-    from gpts_data.pipelines.hub.remote_file import Access
-    from gpts_data.pipelines.hub.retry import Patience
+    from gpts_data.pipelines.hub.remote_file import FetchOptions
+    from gpts_data.pipelines.hub.retry import RetryPolicy
     from gpts_data.pipelines.readers.reader import check_columns, list_files, read, split_units
     from gpts_data.pipelines.readers.source import Source
 
-    access = Access(patience=Patience(budget=0.5, first_wait=0.1))
+    fetch_options = FetchOptions(retry_policy=RetryPolicy(budget=0.5, first_wait=0.1))
 
     def attempt(spec: dict[str, Any]) -> list[Any]:
         source = Source("x", 1, **spec)
         try:
-            file = list_files(source, Path(), access).files[0]
-            check_columns(source, file, access)
-            return [0, str(next(read(source, split_units(source, file, 1, access)[0], access)))]
+            file = list_files(source, Path(), fetch_options).files[0]
+            check_columns(source, file, fetch_options)
+            return [0, str(next(read(source, split_units(source, file, 1, fetch_options)[0], fetch_options)))]
         except GptsDataError as error:
             return [error.exit_code, str(error)]
 
@@ -226,12 +226,12 @@ def plans(recipe: str, outs: list[str]) -> list[Any]:
     from pathlib import Path
 
     from gpts_data.mixer.format.manifest import NAME
-    from gpts_data.mixer.plan import freeze, make_plan
+    from gpts_data.mixer.plan import make_plan, write_plan
     from gpts_data.mixer.recipe import load_recipe
 
     made = [make_plan(load_recipe(Path(recipe)), Path(recipe).parent, Path(out), None, NAME) for out in outs]
     for plan in made:
-        freeze(plan)
+        write_plan(plan)
     return [plan.facts()["sources"][0] for plan in made]
 
 

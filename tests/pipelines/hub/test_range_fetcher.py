@@ -19,15 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpts_data.pipelines.errors import RecipeError, SourceUnavailableError
-from gpts_data.pipelines.hub.range_fetcher import Courier, Range, courier
-from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.hub.range_fetcher import Range, RangeFetcher, range_fetcher
+from gpts_data.pipelines.hub.retry import RetryPolicy
 from tests.support import faults
 from tests.support.datasets import used_here
 from tests.support.hub import Hub
 
 SIZE = 3_000_000
 CONTENT = random.Random(0).randbytes(SIZE)
-FAST = Patience(budget=60, stall=1, first_wait=0.02, longest_wait=0.2)
+FAST = RetryPolicy(budget=60, stall_timeout=1, first_wait=0.02, longest_wait=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def ranged(hub: Hub, start: int = 0, stop: int = SIZE) -> Range:
 def test_ranges_in_any_order(hub: Hub, spans: list[tuple[int, int]], rng: random.Random) -> None:
     asked = [ranged(hub, start, min(start + n, SIZE)) for start, n in spans]
     for wanted in asked:
-        courier().ask(wanted)
+        range_fetcher().request(wanted)
     rng.shuffle(asked)
-    assert all(courier().take(wanted, FAST) == CONTENT[wanted.start : wanted.stop] for wanted in asked)
+    assert all(range_fetcher().result(wanted, FAST) == CONTENT[wanted.start : wanted.stop] for wanted in asked)
 
 
 FAULTS = {
@@ -78,20 +78,20 @@ FAULTS = {
 def test_every_fault_is_waited_out(hub: Hub, name: str) -> None:
     hub.fault = faults.times(2, FAULTS[name])
     before = len(hub.requests)
-    assert courier().take(ranged(hub, 1000), FAST) == CONTENT[1000:]
+    assert range_fetcher().result(ranged(hub, 1000), FAST) == CONTENT[1000:]
     assert len(hub.requests) - before == 3
 
 
 def test_one_request_in_five_fails(hub: Hub) -> None:
     hub.fault = faults.at_random(0.2, list(FAULTS.values()), seed=3)
     asked = [ranged(hub, start, start + 30_000) for start in range(0, SIZE, 30_000)]
-    assert b"".join(courier().take(wanted, FAST) for wanted in asked) == CONTENT
+    assert b"".join(range_fetcher().result(wanted, FAST) for wanted in asked) == CONTENT
 
 
 def test_after_a_stall_only_the_rest_is_asked_for(hub: Hub) -> None:
     hub.fault = faults.times(1, faults.stall(after=SIZE // 2))
     before, asked = hub.total(), len(hub.requests)
-    assert courier().take(ranged(hub), FAST) == CONTENT
+    assert range_fetcher().result(ranged(hub), FAST) == CONTENT
     assert [r.range for r in hub.requests[asked:]] == [f"bytes=0-{SIZE - 1}", f"bytes={SIZE // 2}-{SIZE - 1}"]
     assert hub.total() - before == SIZE
 
@@ -102,8 +102,8 @@ def test_redirects_expire_and_the_token_stays_home(hub: Hub, monkeypatch: pytest
         faults.times(3, faults.only(faults.at_cdn, faults.status(403))), faults.redirect(expires=60)
     )
     asked = len(hub.requests)
-    mine = Courier()
-    assert mine.take(ranged(hub), FAST) == CONTENT
+    mine = RangeFetcher()
+    assert mine.result(ranged(hub), FAST) == CONTENT
     mine.close()
     new = hub.requests[asked:]
     assert {(bool(r.host and r.host.startswith("localhost")), r.authorized) for r in new} == {
@@ -118,7 +118,7 @@ def test_an_outage_is_waited_out(hub: Hub) -> None:
     real, hub.clock = hub.clock, lambda: real() * 400
     hub.fault = faults.outage(begin, begin + 600)
     try:
-        assert courier().take(ranged(hub), FAST) == CONTENT
+        assert range_fetcher().result(ranged(hub), FAST) == CONTENT
     finally:
         hub.clock = real
 
@@ -127,7 +127,7 @@ def test_the_budget_ends_it(hub: Hub) -> None:
     hub.fault = faults.status(503)
     began = time.monotonic()
     with pytest.raises(SourceUnavailableError, match=r"a\.parquet: .* \(HTTP 503\); gave up after 1 s"):
-        courier().take(ranged(hub), Patience(budget=1, first_wait=0.1))
+        range_fetcher().result(ranged(hub), RetryPolicy(budget=1, first_wait=0.1))
     assert time.monotonic() - began < 5
 
 
@@ -135,7 +135,7 @@ def test_what_is_waited_for_is_said(hub: Hub, caplog: pytest.LogCaptureFixture) 
     hub.fault = faults.times(1, faults.status(429, Retry_After=2))
     began = time.monotonic()
     with caplog.at_level(logging.WARNING, "gpts_data"):
-        courier().take(ranged(hub), FAST)
+        range_fetcher().result(ranged(hub), FAST)
     assert time.monotonic() - began >= 2
     (record,) = caplog.records
     assert "a.parquet: the hub refused (HTTP 429); trying again in 2 s (attempt 1)" in record.getMessage()
@@ -144,7 +144,7 @@ def test_what_is_waited_for_is_said(hub: Hub, caplog: pytest.LogCaptureFixture) 
 def test_a_wait_longer_than_the_budget_is_not_begun(hub: Hub) -> None:
     hub.fault = faults.status(429, Retry_After=7200)
     with pytest.raises(SourceUnavailableError, match="HTTP 429"):
-        courier().take(ranged(hub), FAST)
+        range_fetcher().result(ranged(hub), FAST)
 
 
 REFUSED = {
@@ -158,24 +158,24 @@ REFUSED = {
 def test_what_will_not_come_is_not_waited_for(hub: Hub, fault: faults.Fault) -> None:
     hub.fault = fault
     with pytest.raises(RecipeError):
-        courier().take(ranged(hub), Patience())
+        range_fetcher().result(ranged(hub), RetryPolicy())
 
 
 @pytest.mark.parametrize("endpoint", ["{}/", "{}"])
 def test_an_endpoint_may_end_with_a_slash(hub: Hub, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint.format(hub.url))
-    mine = Courier()
+    mine = RangeFetcher()
     commit, files = mine.list_files("acme/bytes", None, "train", None, FAST)
     assert (commit, [file.path for file in files]) == (hub.heads["acme/bytes"], ["a.parquet"])
-    assert mine.take(ranged(hub, 0, 10), FAST) == CONTENT[:10]
+    assert mine.result(ranged(hub, 0, 10), FAST) == CONTENT[:10]
     mine.close()
 
 
 def test_an_endpoint_that_is_no_address(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "127.0.0.1:1234")
-    mine = Courier()
+    mine = RangeFetcher()
     with pytest.raises(RecipeError, match="HF_ENDPOINT must begin with https://"):
-        mine.take(ranged(hub), FAST)
+        mine.result(ranged(hub), FAST)
     mine.close()
 
 
@@ -183,18 +183,18 @@ def test_modules_of_the_current_folder_stay_out(hub: Hub, tmp_path: Path, monkey
     for name in ("queue", "datasets", "httpx2"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
-    mine = Courier()
-    assert mine.take(ranged(hub, 0, 10), FAST) == CONTENT[:10]
+    mine = RangeFetcher()
+    assert mine.result(ranged(hub, 0, 10), FAST) == CONTENT[:10]
     mine.close()
 
 
 def test_a_killed_child_is_replaced(hub: Hub) -> None:
     hub.fault = faults.times(1, faults.stall(after=1000))
-    mine, wanted = Courier(), ranged(hub)
-    mine.ask(wanted)
+    mine, wanted = RangeFetcher(), ranged(hub)
+    mine.request(wanted)
     pid = mine._child._process.pid  # type: ignore[union-attr]
     threading.Timer(0.5, os.kill, (pid, signal.SIGKILL)).start()
-    assert mine.take(wanted, Patience(first_wait=0.01)) == CONTENT
+    assert mine.result(wanted, RetryPolicy(first_wait=0.01)) == CONTENT
     mine.close()
 
 
@@ -209,9 +209,9 @@ def test_a_child_killed_as_it_starts_is_replaced(hub: Hub, monkeypatch: pytest.M
         return process
 
     monkeypatch.setattr("gpts_data.pipelines.hub.worker_process.subprocess.Popen", killing)
-    mine, wanted = Courier(), ranged(hub)
-    mine.ask(wanted)
-    assert mine.take(wanted, FAST) == CONTENT
+    mine, wanted = RangeFetcher(), ranged(hub)
+    mine.request(wanted)
+    assert mine.result(wanted, FAST) == CONTENT
     assert len(killed) == 2
     mine.close()
 
@@ -220,10 +220,11 @@ def test_the_child_ends_with_its_parent(hub: Hub) -> None:
     """Even killed while the child hangs in a read, the parent leaves nobody behind."""
     hub.fault = faults.stall()
     code = (
-        "from gpts_data.pipelines.hub.range_fetcher import Courier, Range\n"
-        "from gpts_data.pipelines.hub.retry import Patience\n"
+        "from gpts_data.pipelines.hub.range_fetcher import Range, RangeFetcher\n"
+        "from gpts_data.pipelines.hub.retry import RetryPolicy\n"
         f"wanted = {ranged(hub)!r}\n"
-        "c = Courier(); c.ask(wanted); print(c._child._process.pid, flush=True); c.take(wanted, Patience())"
+        "c = RangeFetcher(); c.request(wanted); print(c._child._process.pid, flush=True)\n"
+        "c.result(wanted, RetryPolicy())"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -241,10 +242,10 @@ def test_the_child_ends_with_its_parent(hub: Hub) -> None:
 def test_ctrl_c_while_the_hub_stalls(hub: Hub) -> None:
     hub.fault = faults.stall()
     code = (
-        "from gpts_data.pipelines.hub.range_fetcher import Courier, Range\n"
-        "from gpts_data.pipelines.hub.retry import Patience\n"
+        "from gpts_data.pipelines.hub.range_fetcher import Range, RangeFetcher\n"
+        "from gpts_data.pipelines.hub.retry import RetryPolicy\n"
         f"wanted = {ranged(hub)!r}\n"
-        "c = Courier(); c.ask(wanted); print('asked', flush=True); c.take(wanted, Patience())"
+        "c = RangeFetcher(); c.request(wanted); print('asked', flush=True); c.result(wanted, RetryPolicy())"
     )
     reader = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -17,8 +17,8 @@ from gpts_data.pipelines.hub.reachability import (
     NO_REVISION,
     REFUSED,
     SILENT,
-    Seen,
-    probe,
+    DatasetStatus,
+    check_reachable,
 )
 from tests.support.hub import Handler, Hub
 
@@ -57,17 +57,17 @@ def misbehave(handler: Handler, path: str) -> bool:
 def test_every_answer_has_its_name(hub: Hub) -> None:
     hub.fault = misbehave
     wanted = {
-        ("acme/open", None): Seen("acme/open"),
-        ("acme/open", "main"): Seen("acme/open"),
-        ("acme/open", "v9"): Seen("acme/open", NO_REVISION, "v9"),
-        ("acme/none", None): Seen("acme/none", MISSING, "HTTP 404"),
-        ("acme/gated", None): Seen("acme/gated", GATED, "HTTP 403"),
-        ("acme/refused", None): Seen("acme/refused", REFUSED, "HTTP 401"),
-        ("acme/forbidden", None): Seen("acme/forbidden", FORBIDDEN, "HTTP 403"),
-        ("acme/broken", None): Seen("acme/broken", SILENT, "HTTP 503"),
-        ("a/b/c", None): Seen("a/b/c", BAD_NAME),
+        ("acme/open", None): DatasetStatus("acme/open"),
+        ("acme/open", "main"): DatasetStatus("acme/open"),
+        ("acme/open", "v9"): DatasetStatus("acme/open", NO_REVISION, "v9"),
+        ("acme/none", None): DatasetStatus("acme/none", MISSING, "HTTP 404"),
+        ("acme/gated", None): DatasetStatus("acme/gated", GATED, "HTTP 403"),
+        ("acme/refused", None): DatasetStatus("acme/refused", REFUSED, "HTTP 401"),
+        ("acme/forbidden", None): DatasetStatus("acme/forbidden", FORBIDDEN, "HTTP 403"),
+        ("acme/broken", None): DatasetStatus("acme/broken", SILENT, "HTTP 503"),
+        ("a/b/c", None): DatasetStatus("a/b/c", BAD_NAME),
     }
-    found = probe(list(wanted))
+    found = check_reachable(list(wanted))
     assert found.seen == tuple(wanted.values())
     assert found.token_from == ""
 
@@ -76,7 +76,7 @@ def test_one_request_a_dataset_with_the_token(hub: Hub, monkeypatch: pytest.Monk
     said = []
     hub.fault = lambda handler, path: bool(said.append(handler.headers.get("Authorization")))
     monkeypatch.setenv("HF_TOKEN", CANARY)
-    found = probe([("acme/open", None)])
+    found = check_reachable([("acme/open", None)])
     assert said == [f"Bearer {CANARY}"]
     assert found.token_from == "HF_TOKEN"
 
@@ -84,7 +84,7 @@ def test_one_request_a_dataset_with_the_token(hub: Hub, monkeypatch: pytest.Monk
 def test_the_token_of_the_client_s_file(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(exist_ok=True)
     (tmp_path / "home/token").write_text(CANARY)
-    assert probe([("acme/open", None)]).token_from == "the client's token file"
+    assert check_reachable([("acme/open", None)]).token_from == "the client's token file"
 
 
 def test_a_dataset_that_hangs_ends_with_the_time_and_holds_up_no_other(hub: Hub) -> None:
@@ -95,24 +95,24 @@ def test_a_dataset_that_hangs_ends_with_the_time_and_holds_up_no_other(hub: Hub)
 
     hub.fault = hang
     began = time.monotonic()
-    found = probe([("acme/slow", None), ("acme/open", None)], seconds=5)
+    found = check_reachable([("acme/slow", None), ("acme/open", None)], seconds=5)
     assert time.monotonic() - began < 7
-    assert found.seen == (Seen("acme/slow", SILENT, "within 5 s"), Seen("acme/open"))
+    assert found.seen == (DatasetStatus("acme/slow", SILENT, "within 5 s"), DatasetStatus("acme/open"))
 
 
 def test_a_hub_that_is_down(hub: Hub) -> None:
     hub.stop()
-    assert probe([("acme/open", None)]).seen == (Seen("acme/open", SILENT, "ConnectError"),)
+    assert check_reachable([("acme/open", None)]).seen == (DatasetStatus("acme/open", SILENT, "ConnectError"),)
 
 
 def test_offline_by_choice(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert probe([("acme/open", None)]).seen == (Seen("acme/open", SILENT, "OfflineModeIsEnabled"),)
+    assert check_reachable([("acme/open", None)]).seen == (DatasetStatus("acme/open", SILENT, "OfflineModeIsEnabled"),)
 
 
 def test_a_client_that_cannot_start(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "huggingface_hub.py").write_text("raise SystemExit(7)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    found = probe([("acme/open", None)])
-    assert found.seen == (Seen("acme/open", SILENT, "its client ended with status 7"),)
+    found = check_reachable([("acme/open", None)])
+    assert found.seen == (DatasetStatus("acme/open", SILENT, "its client ended with status 7"),)
     assert found.token_from is None

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpts_data.pipelines.hub import remote_file
-from gpts_data.pipelines.hub.remote_file import Access, RemoteFile
+from gpts_data.pipelines.hub.remote_file import FetchOptions, RemoteFile
 from tests.support.datasets import used_here
 from tests.support.hub import Hub
 
@@ -31,11 +31,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_file, "BLOCK", 10_000)
-    monkeypatch.setattr(remote_file, "AHEAD", 35_000)
+    monkeypatch.setattr(remote_file, "PREFETCH_BYTES", 35_000)
 
 
-def opened(hub: Hub, access: Access = Access()) -> RemoteFile:
-    return RemoteFile(f"hf://datasets/acme/bytes@{hub.heads['acme/bytes']}/a.jsonl", SIZE, access)
+def opened(hub: Hub, fetch_options: FetchOptions = FetchOptions()) -> RemoteFile:
+    return RemoteFile(f"hf://datasets/acme/bytes@{hub.heads['acme/bytes']}/a.jsonl", SIZE, fetch_options)
 
 
 STEPS = st.lists(st.tuples(st.sampled_from(["seek", "read"]), st.integers(0, SIZE), st.integers(0, 30_000)), max_size=8)
@@ -73,19 +73,19 @@ def test_no_more_is_asked_for_than_may_be_held(hub: Hub, small: None) -> None:
     with opened(hub) as file:
         file.expect_blocks(0, SIZE)
         file.read(1)
-        waiting = [coming for coming in file._coming if coming.ticket is not None]
-        assert sum(coming.stop - coming.start for coming in waiting) <= remote_file.AHEAD
+        waiting = [coming for coming in file._coming if coming.request_id is not None]
+        assert sum(coming.stop - coming.start for coming in waiting) <= remote_file.PREFETCH_BYTES
         assert sum(map(len, file._held.values())) == remote_file.BLOCK
-    assert len(hub.requests) - asked <= 1 + remote_file.AHEAD // remote_file.BLOCK
+    assert len(hub.requests) - asked <= 1 + remote_file.PREFETCH_BYTES // remote_file.BLOCK
 
 
 def test_what_is_kept_is_not_fetched_again(hub: Hub, small: None, tmp_path: Path) -> None:
-    with opened(hub, Access(tmp_path, keep=True)) as file:
+    with opened(hub, FetchOptions(tmp_path, cache_ranges=True)) as file:
         file.expect_blocks(25_000, 60_000)
         file.seek(25_000)
         assert file.read(20_000) == CONTENT[25_000:45_000]
     before = len(hub.requests)
-    with opened(hub, Access(tmp_path)) as file:
+    with opened(hub, FetchOptions(tmp_path)) as file:
         file.expect_blocks(20_000, 50_000)
         file.seek(20_000)
         assert file.read(30_000) == CONTENT[20_000:50_000]
@@ -93,9 +93,9 @@ def test_what_is_kept_is_not_fetched_again(hub: Hub, small: None, tmp_path: Path
 
 
 def test_a_kept_range_that_is_too_short_is_fetched_again(hub: Hub, small: None, tmp_path: Path) -> None:
-    access = Access(tmp_path, keep=True)
+    fetch_options = FetchOptions(tmp_path, cache_ranges=True)
     for _ in range(2):
-        with opened(hub, access) as file:
+        with opened(hub, fetch_options) as file:
             file.expect_blocks(0, 30_000)
             assert file.read(30_000) == CONTENT[:30_000]
         for path in (tmp_path / "ranges").iterdir():
@@ -104,9 +104,9 @@ def test_a_kept_range_that_is_too_short_is_fetched_again(hub: Hub, small: None, 
 
 def test_more_than_was_expected_may_be_read(hub: Hub, small: None) -> None:
     with opened(hub) as file:
-        file.expect([(0, 10_000), (12_000, 20_000)])
-        file.hold(1)
+        file.prefetch([(0, 10_000), (12_000, 20_000)])
+        file.load_next(1)
         assert file.read(13_000) == CONTENT[:13_000]
-        file.hold(1)  # the range has been taken already
+        file.load_next(1)  # the range has been taken already
         file.seek(12_000)
         assert file.read(8000) == CONTENT[12_000:20_000]

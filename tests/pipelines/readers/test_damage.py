@@ -65,7 +65,7 @@ def lines_file(folder: Path, n_broken: int) -> Source:
 def faults_of(source: Source, folder: Path) -> Counter[str]:
     (file,) = list_files(source, folder).files
     batches = [batch for unit in split_units(source, file, 10**9) for batch in read(source, unit)]
-    return sum((damage.separate(batch)[1] for batch in batches), Counter())
+    return sum((damage.split_faulty(batch)[1] for batch in batches), Counter())
 
 
 def test_damage_beyond_the_budget_is_refused_by_name(tmp_path: Path) -> None:

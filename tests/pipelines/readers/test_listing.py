@@ -13,15 +13,15 @@ import pytest
 
 from gpts_data.pipelines.decontaminate.benchmarks import Benchmark, list_benchmark, read_items
 from gpts_data.pipelines.errors import RecipeError, SourceUnavailableError, StorageError
-from gpts_data.pipelines.hub.remote_file import Access
-from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers.reader import list_files
 from gpts_data.pipelines.readers.source import Listing, Source
 from tests.support import faults
 from tests.support.datasets import card, rows, used_here, write
 from tests.support.hub import Handler, Hub
 
-FAST = Patience(budget=120, stall=1, first_wait=0.01, longest_wait=0.1)
+FAST = RetryPolicy(budget=120, stall_timeout=1, first_wait=0.01, longest_wait=0.1)
 WEB = Source("web", 1, dataset="acme/web", config="one")
 
 
@@ -43,8 +43,8 @@ def _fresh(hub: Hub, tmp_path: Path) -> Iterator[None]:
     hub.fault = None
 
 
-def listing(hub: Hub, patience: Patience = FAST) -> Listing:
-    return list_files(WEB, Path(), Access(patience=patience))
+def listing(hub: Hub, retry_policy: RetryPolicy = FAST) -> Listing:
+    return list_files(WEB, Path(), FetchOptions(retry_policy=retry_policy))
 
 
 FAULTS = {"html": faults.html(), "503": faults.status(503), "reset": faults.reset()}
@@ -75,14 +75,14 @@ def test_a_listing_that_hangs_is_given_up_and_asked_again(hub: Hub) -> None:
 def test_the_budget_ends_it(hub: Hub) -> None:
     hub.fault = faults.status(503)
     with pytest.raises(SourceUnavailableError, match=r"'acme/web': the hub did not answer \(HTTP 503\); gave up"):
-        listing(hub, Patience(budget=1, first_wait=0.1))
+        listing(hub, RetryPolicy(budget=1, first_wait=0.1))
 
 
 def test_a_hub_that_says_nothing_takes_no_longer_than_the_budget(hub: Hub) -> None:
     hub.fault = faults.stall_headers()
     began = time.monotonic()
     with pytest.raises(SourceUnavailableError, match="'acme/web': no listing in 2 s"):
-        listing(hub, Patience(budget=2, stall=0.4))
+        listing(hub, RetryPolicy(budget=2, stall_timeout=0.4))
     assert time.monotonic() - began < 20
 
 
@@ -96,13 +96,13 @@ def test_a_benchmark_may_name_paths_inside_the_dataset(hub: Hub) -> None:
     """Files of two configs at once, without a word to `datasets`; their content whole."""
     patterns = ("data/t*/*.parquet", "data/one/b.*", "data/*/b.parquet")
     benchmark = Benchmark("b", ("text + dump",), patterns, "acme/web", revision="refs/convert/parquet")
-    found = list_benchmark(benchmark, Path(), Access(patience=FAST))
+    found = list_benchmark(benchmark, Path(), FetchOptions(retry_policy=FAST))
     assert [file.name for file in found.files] == ["data/two/a.parquet", "data/one/b.parquet"]
     assert found.revision == hub.heads["acme/web"]
-    items = list(read_items(benchmark, found, Access(patience=FAST)))
+    items = list(read_items(benchmark, found, FetchOptions(retry_policy=FAST)))
     assert [item.place for item in items[:6:5]] == ["data/two/a.parquet:0", "data/one/b.parquet:0"]
     assert [item.texts for item in items[5:]] == [[f"{text} CC"] for text in rows("one/b", 5)["text"]]
-    assert list_benchmark(benchmark, Path(), Access(patience=FAST), hub.heads["acme/web"]) == found
+    assert list_benchmark(benchmark, Path(), FetchOptions(retry_policy=FAST), hub.heads["acme/web"]) == found
 
 
 def test_paths_that_are_not_in_the_dataset(hub: Hub) -> None:
@@ -110,12 +110,12 @@ def test_paths_that_are_not_in_the_dataset(hub: Hub) -> None:
     with pytest.raises(
         RecipeError, match=r"'acme/web': files = 'data/three/\*' matches none of its 4: README.md, data"
     ):
-        list_benchmark(benchmark, Path(), Access(patience=FAST))
+        list_benchmark(benchmark, Path(), FetchOptions(retry_policy=FAST))
 
 
 def test_a_benchmark_that_comes_damaged_is_not_used(hub: Hub) -> None:
     benchmark = Benchmark("b", ("text",), ("data/two/*",), "acme/web")
-    found = list_benchmark(benchmark, Path(), Access(patience=FAST))
+    found = list_benchmark(benchmark, Path(), FetchOptions(retry_policy=FAST))
     hub.fault = faults.only("/resolve/", faults.flip(100))
     with pytest.raises(SourceUnavailableError, match=r"data/two/a.parquet: came damaged"):
-        list(read_items(benchmark, found, Access(patience=FAST)))
+        list(read_items(benchmark, found, FetchOptions(retry_policy=FAST)))

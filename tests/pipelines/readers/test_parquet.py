@@ -29,7 +29,7 @@ def table(n: int) -> pa.Table:
     return pa.table({"text": [f"text {i} " * i for i in range(n)], "id": list(range(n)), "url": ["u"] * n})
 
 
-def read(content: bytes, start: int, stop: int, names: parquet.Names = NAMES) -> list[dict[str, Any]]:
+def read(content: bytes, start: int, stop: int, names: parquet.Columns = NAMES) -> list[dict[str, Any]]:
     batches = parquet.read(io.BytesIO(content), "a.parquet", start, stop, names)
     return [row for batch in batches for row in batch.to_pylist()]
 
@@ -39,7 +39,7 @@ CONTENT = written(table(60), row_group_size=7, compression="none")
 
 @given(st.integers(1, 20_000))
 def test_units_of_any_size_hold_every_row_group_once(unit: int) -> None:
-    runs = parquet.runs(io.BytesIO(CONTENT), "a.parquet", "text", unit)
+    runs = parquet.row_group_runs(io.BytesIO(CONTENT), "a.parquet", "text", unit)
     assert [start for start, _, _ in runs] == [0, *(stop for _, stop, _ in runs[:-1])]
     assert runs[-1][1] == 9
     assert all(total >= unit for _, _, total in runs[:-1])
@@ -51,13 +51,16 @@ def test_units_of_any_size_hold_every_row_group_once(unit: int) -> None:
 def test_a_unit_counts_the_text_column_only() -> None:
     rows = {"text": [f"{i:0100}" for i in range(40)], "text2": [f"{i:05000}" for i in range(40)]}
     content = written(pa.table(rows), row_group_size=10, use_dictionary=False)
-    assert [run[:2] for run in parquet.runs(io.BytesIO(content), "a", "text", 1900)] == [(0, 2), (2, 4)]
+    assert [run[:2] for run in parquet.row_group_runs(io.BytesIO(content), "a", "text", 1900)] == [(0, 2), (2, 4)]
 
 
 def test_a_name_may_hold_dots() -> None:
     rows = {"message.content": [f"{i:0100}" for i in range(40)], "message": ["a"] * 40, "id": ["i"] * 40}
     content = written(pa.table(rows), row_group_size=10, use_dictionary=False)
-    assert [run[:2] for run in parquet.runs(io.BytesIO(content), "a", "message.content", 1900)] == [(0, 2), (2, 4)]
+    assert [run[:2] for run in parquet.row_group_runs(io.BytesIO(content), "a", "message.content", 1900)] == [
+        (0, 2),
+        (2, 4),
+    ]
     found = read(content, 0, 4, ("message.content", "id", None))
     assert [row["text"] for row in found] == rows["message.content"]
 
@@ -81,7 +84,10 @@ def test_batches_of_a_long_row_group() -> None:
 
 def test_no_rows() -> None:
     content = written(table(0))
-    assert all(read(content, start, stop) == [] for start, stop, _ in parquet.runs(io.BytesIO(content), "a", "text", 1))
+    assert all(
+        read(content, start, stop) == []
+        for start, stop, _ in parquet.row_group_runs(io.BytesIO(content), "a", "text", 1)
+    )
 
 
 class Recorded(io.BytesIO):
@@ -143,7 +149,7 @@ SMALL = written(table(12), row_group_size=4)
 
 def everything(content: bytes) -> list[dict[str, Any]]:
     """All rows, sound or not; raises when the footer cannot be used."""
-    runs = parquet.runs(io.BytesIO(content), "part-7.parquet", "text", 1)
+    runs = parquet.row_group_runs(io.BytesIO(content), "part-7.parquet", "text", 1)
     batches = (parquet.read(io.BytesIO(content), "part-7.parquet", *run[:2], NAMES) for run in runs)
     return [row for unit in batches for batch in unit for row in batch.to_pylist()]
 

@@ -16,7 +16,7 @@ import zstandard
 from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError
 from gpts_data.pipelines.readers.reader import check_columns, list_files, read, split_units
 from gpts_data.pipelines.readers.source import Listing, Source, SourceFile, Unit
-from gpts_data.pipelines.storage.atomic_files import committed
+from gpts_data.pipelines.storage.atomic_files import atomic_write
 
 TEXTS = [f"text {i} " * 40 for i in range(50)]
 
@@ -156,7 +156,7 @@ def test_only_named_columns_are_named() -> None:
 def test_a_source_that_cannot_be_read_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     """Read inside of a file that is being written, as `prepare` does."""
     unit = Unit(SourceFile("a.jsonl", "/proc/self/mem", 0, None), 0, 100, 100)  # opens, and gives EIO when it is read
-    with pytest.raises(SourceUnavailableError, match="cannot read /proc/self/mem"), committed(tmp_path / "unit"):
+    with pytest.raises(SourceUnavailableError, match="cannot read /proc/self/mem"), atomic_write(tmp_path / "unit"):
         list(read(Source("web", 1), unit))
 
 

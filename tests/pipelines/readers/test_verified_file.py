@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from gpts_data.pipelines.errors import DataError, SourceUnavailableError
-from gpts_data.pipelines.hub.range_fetcher import courier
-from gpts_data.pipelines.hub.remote_file import Access, RemoteFile
-from gpts_data.pipelines.hub.retry import Patience
+from gpts_data.pipelines.hub.range_fetcher import range_fetcher
+from gpts_data.pipelines.hub.remote_file import FetchOptions, RemoteFile
+from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers import verified_file
 from gpts_data.pipelines.readers.source import SourceFile
 from gpts_data.pipelines.readers.verified_file import open_checked
@@ -23,7 +23,7 @@ from tests.support.datasets import used_here
 from tests.support.hub import Hub
 
 CONTENTS = {f"{i}.parquet": random.Random(i).randbytes(20_000) for i in range(4)}
-FAST = Patience(budget=60, stall=1, first_wait=0.01, longest_wait=0.1)
+FAST = RetryPolicy(budget=60, stall_timeout=1, first_wait=0.01, longest_wait=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def listed(hub: Hub, name: str) -> SourceFile:
 def test_fetched_once_for_all(hub: Hub, tmp_path: Path) -> None:
     before = len(hub.requests)
     for _ in range(3):
-        with open_checked(listed(hub, "0.parquet"), Access(tmp_path, FAST)) as file:
+        with open_checked(listed(hub, "0.parquet"), FetchOptions(tmp_path, FAST)) as file:
             assert file.read() == CONTENTS["0.parquet"]
     assert len(hub.requests) - before == 1
 
@@ -59,9 +59,9 @@ def test_workers_of_a_machine_fetch_once(hub: Hub, tmp_path: Path) -> None:
     before = hub.total()
 
     def work() -> None:
-        with open_checked(listed(hub, "0.parquet"), Access(tmp_path, FAST)) as file:
+        with open_checked(listed(hub, "0.parquet"), FetchOptions(tmp_path, FAST)) as file:
             assert file.read() == CONTENTS["0.parquet"]
-        courier().close()
+        range_fetcher().close()
 
     workers = [threading.Thread(target=work) for _ in range(3)]
     for worker in workers:
@@ -76,7 +76,7 @@ def test_a_flipped_bit_is_found_and_fetched_again(hub: Hub, tmp_path: Path, bit:
     """FLIPS=1000 for more of them."""
     hub.fault = faults.times(1, faults.flip(bit))
     before = len(hub.requests)
-    with open_checked(listed(hub, "1.parquet"), Access(tmp_path, FAST)) as file:
+    with open_checked(listed(hub, "1.parquet"), FetchOptions(tmp_path, FAST)) as file:
         assert file.read() == CONTENTS["1.parquet"]
     assert len(hub.requests) - before == 2
 
@@ -84,7 +84,7 @@ def test_a_flipped_bit_is_found_and_fetched_again(hub: Hub, tmp_path: Path, bit:
 def test_a_file_that_is_another_is_refused(hub: Hub, tmp_path: Path) -> None:
     hub.fault = faults.flip(77)
     with pytest.raises(SourceUnavailableError, match=r"1\.parquet: 3 times fetched, the sha256 was never"):
-        open_checked(listed(hub, "1.parquet"), Access(tmp_path, FAST))
+        open_checked(listed(hub, "1.parquet"), FetchOptions(tmp_path, FAST))
     assert [path.suffix for path in (tmp_path / "files").iterdir()] == [".lock"]
 
 
@@ -94,14 +94,14 @@ def test_what_a_killed_build_left_counts(hub: Hub, tmp_path: Path) -> None:
     part.parent.mkdir()
     part.write_bytes(CONTENTS["2.parquet"][:15_000])
     before = hub.total()
-    with open_checked(wanted, Access(tmp_path, FAST)) as file:
+    with open_checked(wanted, FetchOptions(tmp_path, FAST)) as file:
         assert file.read() == CONTENTS["2.parquet"]
     assert hub.total() - before <= 20_000
 
 
 def test_room_is_bounded_and_open_files_stay_whole(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verified_file, "SPOOL_BYTES", 45_000)
-    files = [open_checked(listed(hub, name), Access(tmp_path, FAST)) for name in CONTENTS]
+    files = [open_checked(listed(hub, name), FetchOptions(tmp_path, FAST)) for name in CONTENTS]
     there = [path for path in (tmp_path / "files").iterdir() if not path.suffix]
     assert sum(path.stat().st_size for path in there) <= 45_000
     for file, content in zip(files, CONTENTS.values(), strict=True):
@@ -119,11 +119,11 @@ def test_workers_that_make_room_for_each_other(hub: Hub, tmp_path: Path, monkeyp
         try:
             for _ in range(30):
                 name = rng.choice(list(CONTENTS))
-                with open_checked(listed(hub, name), Access(tmp_path, FAST)) as file:
+                with open_checked(listed(hub, name), FetchOptions(tmp_path, FAST)) as file:
                     assert file.read() == CONTENTS[name]
         except BaseException as error:
             wrong.append(error)
-        courier().close()
+        range_fetcher().close()
 
     workers = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
     for worker in workers:
@@ -136,12 +136,12 @@ def test_workers_that_make_room_for_each_other(hub: Hub, tmp_path: Path, monkeyp
 def test_what_is_kept_of_streaming_is_not_used(hub: Hub, tmp_path: Path) -> None:
     """A damaged range, kept by another source over the same file."""
     wanted = listed(hub, "3.parquet")
-    with RemoteFile(wanted.location, wanted.size, Access(tmp_path, FAST, keep=True)) as streamed:
+    with RemoteFile(wanted.location, wanted.size, FetchOptions(tmp_path, FAST, cache_ranges=True)) as streamed:
         hub.fault = faults.flip(5)
         streamed.expect_blocks(0, wanted.size)
         assert streamed.read() != CONTENTS["3.parquet"]
     hub.fault = None
-    with open_checked(wanted, Access(tmp_path, FAST)) as file:
+    with open_checked(wanted, FetchOptions(tmp_path, FAST)) as file:
         assert file.read() == CONTENTS["3.parquet"]
 
 
@@ -149,11 +149,11 @@ def test_a_local_file_that_changed(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(b"as planned")
     file = SourceFile("a.parquet", str(path), 10, sha256(b"as planned").hexdigest())
-    with open_checked(file, Access()) as opened:
+    with open_checked(file, FetchOptions()) as opened:
         assert opened.read() == b"as planned"
     path.write_bytes(b"as changed")
     with pytest.raises(DataError, match="put the file back"):
-        open_checked(file, Access())
+        open_checked(file, FetchOptions())
     path.unlink()
     with pytest.raises(DataError, match="found sha256 no file"):
-        open_checked(file, Access())
+        open_checked(file, FetchOptions())

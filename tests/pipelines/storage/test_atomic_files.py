@@ -28,7 +28,7 @@ class Stop(BaseException):
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "unit.bin"
-    with atomic_files.committed(path) as file:
+    with atomic_files.atomic_write(path) as file:
         file.write(b"half")
         file.flush()
         assert not path.exists()
@@ -39,7 +39,7 @@ def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [ValueError("no"), Stop(), OSError(errno.EINVAL, "not of the disk")])
 def test_a_block_that_raises_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), atomic_files.committed(tmp_path / "unit.bin") as file:
+    with pytest.raises(type(error)), atomic_files.atomic_write(tmp_path / "unit.bin") as file:
         file.write(b"half")
         raise error
     assert not list(tmp_path.iterdir())
@@ -47,7 +47,7 @@ def test_a_block_that_raises_leaves_nothing(tmp_path: Path, error: BaseException
 
 def test_a_block_that_raises_leaves_the_older_file(tmp_path: Path) -> None:
     atomic_files.write_bytes(tmp_path / "unit.bin", b"older")
-    with pytest.raises(ValueError), atomic_files.committed(tmp_path / "unit.bin") as file:
+    with pytest.raises(ValueError), atomic_files.atomic_write(tmp_path / "unit.bin") as file:
         file.write(b"newer")
         raise ValueError
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("unit.bin", b"older")]
@@ -57,7 +57,7 @@ def test_a_block_that_raises_leaves_the_older_file(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_a_write_is_a_storage_error(tmp_path: Path, number: int) -> None:
     path = tmp_path / "unit.bin"
     message = rf"cannot write {path}.*the same command again"
-    with pytest.raises(StorageError, match=message) as raised, atomic_files.committed(path) as file:
+    with pytest.raises(StorageError, match=message) as raised, atomic_files.atomic_write(path) as file:
         file.write(b"half")
         raise OSError(number, os.strerror(number))
     assert raised.value.exit_code == 5
@@ -84,7 +84,7 @@ def test_a_really_full_device() -> None:
 
 
 def test_errors_of_ours_pass_through(tmp_path: Path) -> None:
-    with pytest.raises(GptsDataError, match="mine"), atomic_files.committed(tmp_path / "unit.bin"):
+    with pytest.raises(GptsDataError, match="mine"), atomic_files.atomic_write(tmp_path / "unit.bin"):
         raise GptsDataError("mine")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gpts_data.pipelines.text.hashing import hash_strings, hash_texts, space_width, spans
+from gpts_data.pipelines.text.hashing import hash_strings, hash_texts, space_width, string_buffers
 from tests.support.plain_kernels import hash_string
 
 SPACES = [chr(i) for i in range(sys.maxunicode + 1) if chr(i).isspace()]
@@ -74,7 +74,7 @@ def test_the_kind_of_string_does_not_matter(kind: pa.DataType) -> None:
 @pytest.mark.parametrize("values", [[], [None], [None, None], [""]])
 def test_columns_of_nothing(values: list[str | None]) -> None:
     assert hash_strings(strings(values), 0).tolist() == [0] * len(values)
-    data, offsets = spans(strings(values))
+    data, offsets = string_buffers(strings(values))
     assert len(offsets) == len(values) + 1
     assert hash_strings(pa.nulls(len(values)), 0).tolist() == [0] * len(values)
 

@@ -6,9 +6,9 @@ import unicodedata
 
 from datatrove.utils.text import PUNCTUATION, simplify_text
 
-from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, ZERO, letters
+from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, ZERO, normalization_table
 
-TABLE = letters().tolist()
+TABLE = normalization_table().tolist()
 
 
 def test_ascii_is_lower_case_letters_zeros_and_separators() -> None:

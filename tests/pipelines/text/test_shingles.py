@@ -8,7 +8,7 @@ from datatrove.utils.text import simplify_text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gpts_data.pipelines.text.normalization import letters
+from gpts_data.pipelines.text.normalization import normalization_table
 from gpts_data.pipelines.text.shingles import hash_ngrams, hash_words
 from tests.support import plain_kernels as plain
 
@@ -19,7 +19,7 @@ TEXT = st.text(st.sampled_from(ALPHABET), max_size=40)
 def word_hashes(text: str) -> list[int]:
     raw = text.encode()
     words = np.zeros((len(raw) + 1) // 2, np.uint64)
-    return words[: hash_words(np.frombuffer(raw, np.uint8), 0, len(raw), letters(), words)].tolist()
+    return words[: hash_words(np.frombuffer(raw, np.uint8), 0, len(raw), normalization_table(), words)].tolist()
 
 
 def ngram_hashes(text: str, n: int) -> list[int]:
@@ -73,10 +73,10 @@ def test_bytes_that_are_no_text_do_no_harm(raw: bytes) -> None:
     """Arrow promises UTF-8; a file may lie. Nothing is read beyond the end, nothing written beyond the room."""
     data = np.frombuffer(raw + b"beyond", np.uint8)
     words = np.zeros((len(raw) + 1) // 2 + 1, np.uint64)
-    n = hash_words(data, 0, len(raw), letters(), words)
+    n = hash_words(data, 0, len(raw), normalization_table(), words)
     assert n < len(words)
     again = np.zeros_like(words)
-    hash_words(np.frombuffer(raw + b"\xff\xfe\xfd\x80", np.uint8), 0, len(raw), letters(), again)
+    hash_words(np.frombuffer(raw + b"\xff\xfe\xfd\x80", np.uint8), 0, len(raw), normalization_table(), again)
     assert (words == again).all()
 
 

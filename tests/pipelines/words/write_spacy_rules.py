@@ -21,15 +21,15 @@ from spacy.lang.en import EnglishDefaults
 
 from gpts_data.pipelines.words.char_flags import (
     ALPHA,
-    BEFORE_POINT,
     CURRENCY,
     END,
     HOST,
-    ICON,
     LOWER,
+    MAY_PRECEDE_PERIOD,
     PREFIX,
     QUOTE,
     SUFFIX,
+    SYMBOL,
     UPPER,
 )
 from gpts_data.pipelines.words.spacy_rules import RULES
@@ -70,14 +70,14 @@ def marks() -> NDArray[np.int64]:
         LOWER: f"[{char_classes.ALPHA_LOWER}]",
         UPPER: f"[{char_classes.ALPHA_UPPER}]",
         QUOTE: f"[{char_classes.CONCAT_QUOTES}]",
-        ICON: "|".join(char_classes.LIST_ICONS),
+        SYMBOL: "|".join(char_classes.LIST_ICONS),
         CURRENCY: singles(char_classes.LIST_CURRENCY),
         HOST: HOSTS,
     }.items():
         found[[match.start() for match in re.finditer(expression, EVERY)]] |= mark
     assert EnglishDefaults.suffixes[BEHIND_POINT].startswith("(?<=[0-9a-z")
     points = re.finditer(EnglishDefaults.suffixes[BEHIND_POINT], "".join(c + "." for c in EVERY))
-    found[[match.start() // 2 for match in points]] |= BEFORE_POINT
+    found[[match.start() // 2 for match in points]] |= MAY_PRECEDE_PERIOD
     return found
 
 

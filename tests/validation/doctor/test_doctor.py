@@ -10,14 +10,14 @@ import pytest
 
 from gpts_data.mixer.format.manifest import NAME
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.plan import freeze, make_plan
-from gpts_data.mixer.planning.resources import needs
+from gpts_data.mixer.plan import make_plan, write_plan
+from gpts_data.mixer.planning.resources import estimate_resources
 from gpts_data.mixer.recipe import Recipe, RecipeSource, load_recipe
 from gpts_data.pipelines.hub import reachability
-from gpts_data.pipelines.hub.reachability import Probe, Seen
+from gpts_data.pipelines.hub.reachability import DatasetStatus, HubStatus
 from gpts_data.validation.doctor import machine, sources
 from gpts_data.validation.doctor.check import Check, size
-from gpts_data.validation.doctor.doctor import disk, examine, libraries, memory, open_files, output
+from gpts_data.validation.doctor.doctor import disk, libraries, memory, open_files, output, run_checks
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def recipe(recipe_file: Path) -> Recipe:
 
 
 def test_a_local_build_that_can_be_done(recipe: Recipe, recipe_file: Path, tmp_path: Path) -> None:
-    checks = examine(recipe, recipe_file.parent, tmp_path / "mix", 2)
+    checks = run_checks(recipe, recipe_file.parent, tmp_path / "mix", 2)
     names = [check.name for check in checks if check.name not in ("python", "libraries")]
     assert names == ["files web", "files books", "files notes", "output", "disk", "memory", "open files"]
     assert all(check.ok and not check.advice for check in checks if check.name in names)
@@ -80,14 +80,14 @@ def test_files_that_cannot_be_read(recipe: Recipe, recipe_file: Path, monkeypatc
     assert not web.ok and "1 not readable" in web.found and "part-1.parquet" in web.found
 
 
-def of_hub(found: Probe, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[Check]:
+def of_hub(found: HubStatus, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[Check]:
     sources = [RecipeSource(f"s{i}", 1, dataset=seen.dataset) for i, seen in enumerate(found.seen)]
-    monkeypatch.setattr(reachability, "probe", lambda datasets, seconds: found)
+    monkeypatch.setattr(reachability, "check_reachable", lambda datasets, seconds: found)
     return list(sources.hub(replace(recipe, source=tuple(sources))))
 
 
 def test_no_hub_source_no_question(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reachability, "probe", None)
+    monkeypatch.setattr(reachability, "check_reachable", None)
     assert list(sources.hub(recipe)) == []
 
 
@@ -104,8 +104,8 @@ REASONS = (
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_dataset_that_cannot_be_seen(reason: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = (Seen("a/open"), Seen("a/other", reason, "HTTP 4xx"))
-    first, second, _ = checks = of_hub(Probe(seen, "HF_TOKEN"), recipe, monkeypatch)
+    seen = (DatasetStatus("a/open"), DatasetStatus("a/other", reason, "HTTP 4xx"))
+    first, second, _ = checks = of_hub(HubStatus(seen, "HF_TOKEN"), recipe, monkeypatch)
     assert first == Check("hub a/open", True, "seen", "seen within 10 s")
     assert not second.ok and second.found == f"{reason} (HTTP 4xx)" and second.advice
     assert sources.of_hub(checks)
@@ -127,7 +127,7 @@ def test_a_dataset_that_cannot_be_seen(reason: str, recipe: Recipe, monkeypatch:
 def test_the_token(
     where: str | None, reason: str, ok: bool, found: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, token = of_hub(Probe((Seen("a/b", reason),), where), recipe, monkeypatch)
+    _, token = of_hub(HubStatus((DatasetStatus("a/b", reason),), where), recipe, monkeypatch)
     assert (token.name, token.ok, token.found) == ("hub token", ok, found)
 
 
@@ -141,7 +141,7 @@ def test_output_of_every_kind(recipe: Recipe, recipe_file: Path, mix: Mix, tmp_p
     assert found(tmp_path) == (True, "empty")
     assert found(mix.path) == (True, "a finished mix")
     assert found(mix.path, replace(recipe, seed=9)) == (False, "a finished mix, seed: 1 before, 9 now differs")
-    freeze(make_plan(recipe, recipe_file.parent, tmp_path / "half", None, NAME))
+    write_plan(make_plan(recipe, recipe_file.parent, tmp_path / "half", None, NAME))
     assert found(tmp_path / "half") == (True, "half-built")
     assert not found(tmp_path / "half", replace(recipe, tokens=30_000))[0]
     (tmp_path / "other").mkdir()
@@ -153,7 +153,7 @@ def test_output_of_every_kind(recipe: Recipe, recipe_file: Path, mix: Mix, tmp_p
 
 
 def test_disk(recipe: Recipe, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = needs(recipe)
+    wanted = estimate_resources(recipe)
     monkeypatch.setattr("gpts_data.validation.doctor.doctor.free_bytes", lambda path: wanted.disk_bytes - 1000)
     short = disk(wanted, tmp_path / "mix")
     assert not short.ok and short.advice.startswith("free 1,000 bytes there") and str(tmp_path) in short.found
@@ -168,7 +168,7 @@ def test_disk(recipe: Recipe, mix: Mix, tmp_path: Path, monkeypatch: pytest.Monk
 def test_memory(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(available: int, workers: int) -> Check:
         monkeypatch.setattr(machine, "available_memory", lambda: machine.Memory(available, "container"))
-        return memory(needs(recipe, workers), workers)
+        return memory(estimate_resources(recipe, workers), workers)
 
     assert found(2_000_000_000, 2).ok
     four = found(2_000_000_000, 4)
@@ -181,7 +181,7 @@ def test_memory(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_open_files(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, workers, ok in ((1024, 4, True), (100, 4, False), (100, 1, True), (None, 64, True)):
         monkeypatch.setattr(machine, "open_file_limit", lambda limit=limit: limit)
-        check = open_files(needs(recipe, workers))
+        check = open_files(estimate_resources(recipe, workers))
         assert check.ok is ok
         assert check.advice == ("" if ok else "ulimit -n 1024")
 

@@ -24,7 +24,7 @@ from gpts_data.mixer.format.mix import Mix  # noqa: E402
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError  # noqa: E402
 from gpts_data.validation.model.export import export_model  # noqa: E402
 from gpts_data.validation.model.model import GPTS, GPTSConfig  # noqa: E402
-from gpts_data.validation.training.lr_schedule import Schedule  # noqa: E402
+from gpts_data.validation.training.lr_schedule import LearningRateSchedule  # noqa: E402
 from gpts_data.validation.training.smoke import smoke_train  # noqa: E402
 
 TINY = GPTSConfig(width=32, layers=2, heads=4, kv_heads=2, head_dim=8, ffn=64)
@@ -56,7 +56,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def run(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose weights are far from the initial ones, so that attention attends and no two logits are near."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    smoke_train(mix, out, Schedule(steps=1, batch=2), device="cpu", config=TINY)
+    smoke_train(mix, out, LearningRateSchedule(steps=1, batch=2), device="cpu", config=TINY)
     weights = safetensors.load_file(out / "model.safetensors")
     torch.manual_seed(0)
     for weight in weights.values():

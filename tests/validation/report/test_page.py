@@ -20,7 +20,7 @@ from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.report.collect import prefixes, report
-from gpts_data.validation.report.page import _marked, page
+from gpts_data.validation.report.page import _marked, render_html
 from gpts_data.validation.training.log import Line
 from tests.conftest import prose
 
@@ -87,18 +87,18 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Mix:
 
 
 def test_it_says_what_the_manifest_says_and_needs_nothing_else(mix: Mix) -> None:
-    text = page(report(mix))
+    text = render_html(report(mix))
     for name, fall in mix.manifest["waterfall"].items():
         assert name in text and f"<td>{fall['read']:,}</td>" in text and f"<td>{fall['kept']:,}</td>" in text
     assert mix.manifest["root_digest"] in text and "Unexplained: 0." in text
     tags = parsed(text)
     assert all(target.startswith("#") for target in tags.targets)
     assert "script" not in tags.names and "link" not in tags.names and "url(http" not in text
-    assert page(report(mix)) == text
+    assert render_html(report(mix)) == text
 
 
 def test_no_text_becomes_part_of_the_page(hostile: Mix) -> None:
-    text = page(report(hostile))
+    text = render_html(report(hostile))
     names = parsed(text).names
     assert "script" not in names and "img" not in names and "b" not in names
     assert "&lt;script&gt;" in text and "exact_duplicate" in text and "kept, in web" in text
@@ -154,7 +154,7 @@ def test_a_run_is_shown_and_another_mix_s_refused(mix: Mix, hostile: Mix, tmp_pa
         "validation_bits_per_byte": {"web": 2.5, "books": None},
     }
     (tmp_path / "result.json").write_text(json.dumps(result))
-    text = page(report(mix, tmp_path))
+    text = render_html(report(mix, tmp_path))
     assert "77 parameters, 3 updates" in text and "<td>2.500</td>" in text
     parsed(text)
     with pytest.raises(UsageError, match="a run over mix"):

@@ -19,7 +19,7 @@ from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.storage.atomic_files import file_digest
 from gpts_data.tokenizer.encode import Encoder
-from gpts_data.validation.training.data_checks import implausible, next_id_entropy
+from gpts_data.validation.training.data_checks import find_data_problems, next_id_entropy
 from gpts_data.validation.verify import verify
 from tests.conftest import WriteRecipe
 
@@ -116,7 +116,7 @@ def test_one_bad_file(copy: Mix, way: Spoil, reason: str, verified: list[str], f
         (copy.path / file).write_bytes(rows[:40].tobytes())
         (copy.path / "shards/train-00000.bin").write_bytes(np.roll(rows[:100], 7, axis=1).tobytes())
     spoil(copy, file, way)
-    (problem,) = implausible(copy)
+    (problem,) = find_data_problems(copy)
     assert (problem.file, reason in problem.problem) == (file, True)
 
 
@@ -133,24 +133,24 @@ def test_a_repeated_shard(copy: Mix, target: str) -> None:
 
 def test_windows_repeated_in_their_shard(copy: Mix) -> None:
     spoil(copy, "shards/train-00001.bin", lambda rows, _: np.concatenate([rows[:80], rows[:20]]))
-    (problem,) = implausible(copy)
+    (problem,) = find_data_problems(copy)
     assert problem.file == "shards/train-00001.bin" and "20 of 100 windows" in problem.problem
     assert "itself" in problem.problem
     spoil(copy, "shards/train-00001.bin", lambda rows, _: np.concatenate([rows[:80], shuffled(rows[80:], copy)]))
-    assert implausible(copy) == []  # a few odd windows are none
+    assert find_data_problems(copy) == []  # a few odd windows are none
 
 
 def test_a_cut_shard(copy: Mix) -> None:
     path = copy.shards[1]
     path.write_bytes(path.read_bytes()[:-3])
-    (problem,) = implausible(copy)
+    (problem,) = find_data_problems(copy)
     assert problem.problem == "12,797 bytes, expected 12,800 for its windows"
     path.unlink()
     assert smoke_train(copy)[0] == 6
 
 
 def test_good_mixes_pass(mix: Mix) -> None:
-    assert implausible(mix) == []
+    assert find_data_problems(mix) == []
 
 
 def test_further_passes_of_a_short_source_are_no_repeats(mix: Mix, write_recipe: WriteRecipe, tmp_path: Path) -> None:
@@ -159,9 +159,9 @@ def test_further_passes_of_a_short_source_are_no_repeats(mix: Mix, write_recipe:
     build(load_recipe(recipe), recipe.parent, tmp_path / "mix", tokenizer=mix.tokenizer)
     repeated = open_mix(tmp_path / "mix")
     assert repeated.manifest["sources"]["notes"]["epochs"] > 1
-    assert implausible(repeated) == []
+    assert find_data_problems(repeated) == []
     shutil.copy(repeated.shards[0], repeated.shards[1])
-    assert [problem.file for problem in implausible(repeated)] == ["shards/train-00001.bin"]
+    assert [problem.file for problem in find_data_problems(repeated)] == ["shards/train-00001.bin"]
 
 
 @pytest.mark.parametrize("tokens", [16, 200, 5000])

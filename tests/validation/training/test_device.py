@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from gpts_data.validation.model.model import GPTSConfig  # noqa: E402
 from gpts_data.validation.training.curves import POINTS, draw_curves  # noqa: E402
-from gpts_data.validation.training.device import Processes, flops_per_token, model_flops_utilization, processes  # noqa: E402
+from gpts_data.validation.training.device import DistributedContext, flops_per_token, model_flops_utilization, processes  # noqa: E402
 from gpts_data.validation.training.log import Line  # noqa: E402
 
 PARAMETERS = 5_158_464
@@ -26,16 +26,16 @@ def test_flops_of_the_published_model() -> None:
 )
 def test_utilization(monkeypatch: pytest.MonkeyPatch, name: str, peak: float | None) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
-    at = Processes(0, 4, torch.device("cuda", 0))
+    at = DistributedContext(0, 4, torch.device("cuda", 0))
     found = model_flops_utilization(GPTSConfig(), PARAMETERS, 1e6, at)
     assert found == (None if peak is None else pytest.approx(36.26e12 / (4 * peak), rel=1e-3))
-    assert model_flops_utilization(GPTSConfig(), PARAMETERS, 1e6, Processes(0, 1, torch.device("cpu"))) is None
+    assert model_flops_utilization(GPTSConfig(), PARAMETERS, 1e6, DistributedContext(0, 1, torch.device("cpu"))) is None
 
 
 def test_alone_without_torchrun() -> None:
     with processes("cpu") as at:
         assert (at.rank, at.world, at.device.type) == (0, 1, "cpu")
-        assert at.mean(torch.tensor(2.0)).item() == 2 and at.of_first("x") == "x"
+        assert at.mean(torch.tensor(2.0)).item() == 2 and at.broadcast_from_rank0("x") == "x"
 
 
 def test_the_picture_shows_what_the_log_has() -> None:

@@ -18,11 +18,11 @@ torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
 from gpts_data.mixer.format.mix import Mix  # noqa: E402
-from gpts_data.mixer.format.training_order import Order  # noqa: E402
+from gpts_data.mixer.format.training_order import TrainingOrder  # noqa: E402
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError  # noqa: E402
 from gpts_data.validation.model.model import GPTS  # noqa: E402
-from gpts_data.validation.training.device import Processes  # noqa: E402
-from gpts_data.validation.training.lr_schedule import Schedule, published  # noqa: E402
+from gpts_data.validation.training.device import DistributedContext  # noqa: E402
+from gpts_data.validation.training.lr_schedule import LearningRateSchedule, published_schedule  # noqa: E402
 from gpts_data.validation.training.trainer import Trainer  # noqa: E402
 from tests.support.runs import TINY, WINDOW, log, losses, run  # noqa: E402
 
@@ -182,26 +182,34 @@ def test_a_damaged_checkpoint(patterned: Mix, tmp_path: Path, name: str) -> None
 
 def test_the_published_schedule(patterned: Mix) -> None:
     preset = Mix(Path("preset"), {"windows": 48_828_125, "recipe": {"window": 512}})
-    assert published(preset) == Schedule(95_367, 512, "1-sqrt")
-    assert published(preset, 10, "linear") == Schedule(10, 512, "linear")
-    rates = Schedule(95_367, 512)
+    assert published_schedule(preset) == LearningRateSchedule(95_367, 512, "1-sqrt")
+    assert published_schedule(preset, 10, "linear") == LearningRateSchedule(10, 512, "linear")
+    rates = LearningRateSchedule(95_367, 512)
     assert (rates.rate(0), rates.rate(1_499), rates.rate(66_756)) == (2.5e-3 / 1500, 2.5e-3, 2.5e-3)
     assert 0 < rates.rate(95_366) < 1e-7
-    assert published(Mix(Path("other"), {"windows": 10_000, "recipe": {"window": 384}})) == Schedule(14, 682)
+    assert published_schedule(
+        Mix(Path("other"), {"windows": 10_000, "recipe": {"window": 384}})
+    ) == LearningRateSchedule(14, 682)
     with pytest.raises(UsageError, match="300 windows, an update of the published recipe wants 8,192"):
-        published(patterned)
+        published_schedule(patterned)
 
 
 def test_an_update_takes_the_windows_of_its_step(patterned: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
     """Step k of processes 0 and 1 together: windows 8 k .. 8 k + 8, each once."""
     seen: list[np.ndarray] = []
-    read = Order.read
-    monkeypatch.setattr(Order, "read", lambda *at: seen.append(read(*at)) or read(*at))
+    read = TrainingOrder.read
+    monkeypatch.setattr(TrainingOrder, "read", lambda *at: seen.append(read(*at)) or read(*at))
     model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
-    trainers = [Trainer(model, patterned, Schedule(9, 8), Processes(0, 1, torch.device("cpu")), micro=2)]
+    trainers = [
+        Trainer(
+            model, patterned, LearningRateSchedule(9, 8), DistributedContext(0, 1, torch.device("cpu")), micro_batch=2
+        )
+    ]
     for rank in range(2):
-        part = Trainer(model, patterned, Schedule(9, 8), Processes(0, 1, torch.device("cpu")), micro=2)
-        part.at, part.passes = Processes(rank, 2, torch.device("cpu")), 2
+        part = Trainer(
+            model, patterned, LearningRateSchedule(9, 8), DistributedContext(0, 1, torch.device("cpu")), micro_batch=2
+        )
+        part.context, part.passes = DistributedContext(rank, 2, torch.device("cpu")), 2
         trainers.append(part)
     for trainer in trainers:
         trainer.step = 3
@@ -213,4 +221,6 @@ def test_an_update_takes_the_windows_of_its_step(patterned: Mix, monkeypatch: py
 def test_a_batch_that_processes_cannot_share(patterned: Mix) -> None:
     model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
     with pytest.raises(UsageError, match="a batch of 8 windows for 3 processes"):
-        Trainer(model, patterned, Schedule(9, 8), Processes(0, 3, torch.device("cpu")), micro=2)
+        Trainer(
+            model, patterned, LearningRateSchedule(9, 8), DistributedContext(0, 3, torch.device("cpu")), micro_batch=2
+        )
