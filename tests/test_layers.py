@@ -25,7 +25,7 @@ ROOMS = {
     "huggingface_hub": ("pipelines/",),
     "tokenizers": ("tokenizer/",),
     "fastokens": ("tokenizer/fastokens_encoder.py",),
-    "numba": ("pipelines/", "tokenizer/", "mixer/"),
+    "numba": ("pipelines/kernel.py", "tokenizer/bpe_merges.py"),
     "psutil": ("validation/doctor/machine.py",),
     "upath": ("pipelines/storage/paths.py",),
     "packaging": ("validation/doctor/packages.py",),

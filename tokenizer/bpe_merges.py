@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.tokenizer.word_counts import Words
 
 _BASE = np.uint64(0x100000001B3)
@@ -39,7 +40,7 @@ def find_merges(words: Words, ids: NDArray[np.int32], names: list[str], vocab_si
     return None if found[1] else merges
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _merge(symbols, ends, counts, strings, first, vocab_size):  # type: ignore[no-untyped-def]
     """(merges, whether one string came twice). `symbols` is used up."""
     merges = np.empty((max(vocab_size - first, 0), 2), np.int32)
@@ -70,7 +71,7 @@ def _merge(symbols, ends, counts, strings, first, vocab_size):  # type: ignore[n
     return merges[:done], False
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _came_before(strings, pair, new):  # type: ignore[no-untyped-def]
     """Write down the string of entry `new`, merged from `pair`; whether an entry before it has that string."""
     left, right = pair[0], pair[1]
@@ -82,7 +83,7 @@ def _came_before(strings, pair, new):  # type: ignore[no-untyped-def]
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _all_pairs(symbols, spans, counts, numbers, table, chain):  # type: ignore[no-untyped-def]
     """Count the pairs of all words; returns how much of `chain` is used."""
     used = 0
@@ -92,7 +93,7 @@ def _all_pairs(symbols, spans, counts, numbers, table, chain):  # type: ignore[n
     return used
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _add(left, right, count, word, numbers, table, chain, used):  # type: ignore[no-untyped-def]
     """Add to a pair's total, and the word to its chain if it is not the one added last."""
     pair = np.int64(left) << 32 | np.int64(right)
@@ -110,7 +111,7 @@ def _add(left, right, count, word, numbers, table, chain, used):  # type: ignore
     return used
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _merge_pair(pair, new, symbols, spans, counts, numbers, table, chain, used):  # type: ignore[no-untyped-def]
     """Put `new` for the pair in every word that has it, from left to right."""
     left, right = pair >> 32, pair & 0xFFFFFFFF

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.tokenizer.pretokenizer import spans
 
 OTHER, LETTER, NUMBER, SPACE, NEWLINE = range(5)
@@ -96,7 +96,7 @@ def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
     return larger
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _place(hashes, count, slots):  # type: ignore[no-untyped-def]
     mask = np.uint64(len(slots) - 1)
     for word in range(count):
@@ -106,7 +106,7 @@ def _place(hashes, count, slots):  # type: ignore[no-untyped-def]
         slots[slot] = word
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count(data, stops, kinds, letters, ends, counts, hashes, slots, count):  # type: ignore[no-untyped-def]
     """Add the words of the texts ending at `stops`; returns the number of different words."""
     mask = np.uint64(len(slots) - 1)
@@ -132,7 +132,7 @@ def _count(data, stops, kinds, letters, ends, counts, hashes, slots, count):  # 
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _same(data, at, end, letters, ends, hashes, word, code):  # type: ignore[no-untyped-def]
     if hashes[word] != code:
         return False
@@ -145,7 +145,7 @@ def _same(data, at, end, letters, ends, hashes, word, code):  # type: ignore[no-
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _look(data, at, stop, kinds):  # type: ignore[no-untyped-def]
     """(code point, kind, where the next begins); kind -1 at the end."""
     if at >= stop:
@@ -160,7 +160,7 @@ def _look(data, at, stop, kinds):  # type: ignore[no-untyped-def]
     return point, np.int64(kinds[point]), at + size
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def word_end(data, at, stop, kinds):  # type: ignore[no-untyped-def]
     """Where the word that begins at `at` ends: the first alternative of PATTERN that matches, and all it takes."""
     point, kind, after = _look(data, at, stop, kinds)
@@ -178,7 +178,7 @@ def word_end(data, at, stop, kinds):  # type: ignore[no-untyped-def]
     return _white(data, at, stop, kinds)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _contraction(point, after, data, stop, kinds):  # type: ignore[no-untyped-def]
     """Where 's, 't, 're, 've, 'm, 'll or 'd ends, in any case; 0 where it is none. `point` follows the apostrophe."""
     one = point | 0x20 if point < 0x80 else point
@@ -191,7 +191,7 @@ def _contraction(point, after, data, stop, kinds):  # type: ignore[no-untyped-de
     return 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _run(data, at, stop, kinds, wanted):  # type: ignore[no-untyped-def]
     """Where the characters of a kind end."""
     _, kind, after = _look(data, at, stop, kinds)
@@ -201,7 +201,7 @@ def _run(data, at, stop, kinds, wanted):  # type: ignore[no-untyped-def]
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _white(data, at, stop, kinds):  # type: ignore[no-untyped-def]
     """To the last newline of white space; without one to the text's end, or all but the last character, if any."""
     begin, last, newline = at, at, 0

@@ -20,11 +20,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import GptsDataError, RecipeError
+from gpts_data.pipelines.kernel import kernel
 
 MAX_WINDOWS = 3_000_000_000  # (j + 1) * windows must stay below 2**63
 
@@ -75,7 +75,7 @@ class NoOrderError(GptsDataError):
     """The spans of some sources cannot all be met."""
 
 
-@numba.njit(cache=True)
+@kernel
 def _fill(weights, shares, start, counts, order):  # type: ignore[no-untyped-def]
     """Fill `order`, advancing `counts`; False at a position where no copy may stand or one is late."""
     total, windows = weights.sum(), shares.sum()
@@ -97,7 +97,7 @@ def _fill(weights, shares, start, counts, order):  # type: ignore[no-untyped-def
     return True
 
 
-@numba.njit(cache=True)
+@kernel
 def _span(j, weight, total, share, windows):  # type: ignore[no-untyped-def]
     """First and last 1-based position where copy j of a source may stand."""
     release = max(j * total // weight, j * windows // share) + 1

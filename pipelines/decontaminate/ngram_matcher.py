@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.hashing import U0, U1, mix64, string_buffers
 from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, normalization_table
 from gpts_data.pipelines.text.shingles import BASE, hash_words
@@ -88,7 +88,7 @@ class NgramMatcher:
         return pa.ListArray.from_arrays(pa.array(ends), pa.array(found))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _room(offsets):  # type: ignore[no-untyped-def]
     """For the words of the longest text."""
     longest = 0
@@ -97,7 +97,7 @@ def _room(offsets):  # type: ignore[no-untyped-def]
     return np.empty(longest // 2 + 1, np.uint64)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count(data, offsets, letters, n):  # type: ignore[no-untyped-def]
     words, count = _room(offsets), 0
     for row in range(len(offsets) - 1):
@@ -107,7 +107,7 @@ def _count(data, offsets, letters, n):  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut(data, offsets, letters, n, hashes, anchors, texts, starts, lengths):  # type: ignore[no-untyped-def]
     words, i, least = _room(offsets), 0, min(n, MIN_WORDS)
     for row in range(len(offsets) - 1):
@@ -122,7 +122,7 @@ def _cut(data, offsets, letters, n, hashes, anchors, texts, starts, lengths):  #
             i += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _roll(rolling, words, start, stop):  # type: ignore[no-untyped-def]
     """The polynomial in the hashes of words, continued."""
     for k in range(start, stop):
@@ -130,13 +130,13 @@ def _roll(rolling, words, start, stop):  # type: ignore[no-untyped-def]
     return rolling
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _bit(anchor, filter_):  # type: ignore[no-untyped-def]
     """Which bit of the filter is the anchor's. Its own low bits are those of its words, spread well."""
     return anchor & np.uint64(len(filter_) * 64 - 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _fill(filter_, anchors, slots, hashes):  # type: ignore[no-untyped-def]
     for i in range(len(hashes)):
         bit = _bit(anchors[i], filter_)
@@ -144,7 +144,7 @@ def _fill(filter_, anchors, slots, hashes):  # type: ignore[no-untyped-def]
         slots[_slot(slots, hashes, hashes[i])] = i
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _slot(slots, hashes, key):  # type: ignore[no-untyped-def]
     """Where the number of `key` is, or the empty slot where it belongs; at most half the slots are used."""
     mask = np.uint64(len(slots) - 1)
@@ -154,7 +154,7 @@ def _slot(slots, hashes, key):  # type: ignore[no-untyped-def]
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find(data, offsets, letters, least, lengths, filter_, slots, hashes, ends):  # type: ignore[no-untyped-def]
     words, found, n = _room(offsets), np.empty(_FIRST_ROOM, np.uint32), 0
     seen = np.zeros(len(hashes), np.int32)  # the last row, counted from 1, that has the n-gram
@@ -176,7 +176,7 @@ def _find(data, offsets, letters, least, lengths, filter_, slots, hashes, ends):
     return found[:n]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _match(rolling, words, n_words, start, least, lengths, slots, hashes, seen, row, found, n):  # type: ignore[no-untyped-def]
     """Append the n-grams of every length that begin with the anchor at `start`. Returns how many are found now."""
     for length in range(least, min(len(lengths) - 1, n_words - start) + 1):

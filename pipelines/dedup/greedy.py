@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from gpts_data.pipelines.kernel import kernel
 
 TRAIN, HELD_OUT, OVER_BUDGET, EXCLUDED, FIRST_DUPLICATE = range(5)
 """Verdicts. From FIRST_DUPLICATE on: `verdict - FIRST_DUPLICATE` is the key column that matched, bands as one."""
@@ -116,7 +117,7 @@ def decide(keys: NDArray[np.uint64], tokens: NDArray[np.uint32], held_out: NDArr
     return DedupState(shared.n_groups, keys.shape[1]).decide(shared, tokens, held_out, nobody, budget)
 
 
-@numba.njit(cache=True)
+@kernel
 def _decide(  # type: ignore[no-untyped-def]
     owners, places, groups, columns, tokens, held_out, excluded, budget, seen, ask, state, codes, twins
 ):
@@ -152,7 +153,7 @@ def _decide(  # type: ignore[no-untyped-def]
     return -1
 
 
-@numba.njit(cache=True)
+@kernel
 def _begin(places, place, k):  # type: ignore[no-untyped-def]
     """Where the places from `place` on begin; they lie around `k`."""
     while k > 0 and np.int64(places[k - 1]) >= place:
@@ -160,7 +161,7 @@ def _begin(places, place, k):  # type: ignore[no-untyped-def]
     return k
 
 
-@numba.njit(cache=True)
+@kernel
 def _first_owned(owners, groups, start, stop):  # type: ignore[no-untyped-def]
     for k in range(start, stop):
         if owners[groups[k]] != 0:
@@ -168,7 +169,7 @@ def _first_owned(owners, groups, start, stop):  # type: ignore[no-untyped-def]
     return -1
 
 
-@numba.njit(cache=True)
+@kernel
 def _own(owners, groups, start, stop, owner):  # type: ignore[no-untyped-def]
     """Make `owner` that of the groups that nobody has."""
     for k in range(start, stop):

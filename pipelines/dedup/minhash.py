@@ -9,10 +9,10 @@ with probability m^2 / 2^33: 1e-4 at a thousand words.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.hashing import U1, StringBuffers, init_state, mix64
 from gpts_data.pipelines.text.shingles import hash_ngrams, hash_words
 
@@ -21,7 +21,7 @@ _HIGH = np.uint64(32)
 _UNROLL = 4  # n-grams a pass, so that a minimum is loaded and stored once for four
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def coefficients(n):  # type: ignore[no-untyped-def]
     """`n` fixed random numbers: uint32."""
     drawn = np.empty(n, dtype=np.uint32)
@@ -30,7 +30,7 @@ def coefficients(n):  # type: ignore[no-untyped-def]
     return drawn
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def sketch(hashes, n, functions, minima):  # type: ignore[no-untyped-def]
     """The minimum of every hash function over hashes[:n]. `hashes` needs room for 3 more, filled with repeats."""
     minima[:] = 0xFFFFFFFF
@@ -47,7 +47,7 @@ def sketch(hashes, n, functions, minima):  # type: ignore[no-untyped-def]
             minima[k] = min(minima[k], min(one, other))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_bands(minima, hashes_per_bucket, seed, keys):  # type: ignore[no-untyped-def]
     for band in range(len(keys)):
         state = init_state(np.uint64(seed + band))
@@ -56,7 +56,7 @@ def _hash_bands(minima, hashes_per_bucket, seed, keys):  # type: ignore[no-untyp
         keys[band] = max(state, U1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sign(data, offsets, letters, functions, ngrams, hashes_per_bucket, seed, keys):  # type: ignore[no-untyped-def]
     longest = 0
     for row in range(len(keys)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.hash_table import slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes, mix64
 
@@ -12,7 +12,7 @@ _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _load(data, i):  # type: ignore[no-untyped-def]
     """data[i:i+8] as one number, the first byte lowest; one load after LLVM."""
     block = U0
@@ -21,7 +21,7 @@ def _load(data, i):  # type: ignore[no-untyped-def]
     return block
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def find_newline(data, i, stop):  # type: ignore[no-untyped-def]
     """Where the first newline of data[i:stop] is, else `stop`."""
     while i + 8 <= stop:
@@ -34,7 +34,7 @@ def find_newline(data, i, stop):  # type: ignore[no-untyped-def]
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def newlines(data, start, stop):  # type: ignore[no-untyped-def]
     """How many there are."""
     n = 0
@@ -43,7 +43,7 @@ def newlines(data, start, stop):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def room_for(n):  # type: ignore[no-untyped-def]
     """Slots of a table for `n` hashes, at most half used."""
     room = 64
@@ -52,7 +52,7 @@ def room_for(n):  # type: ignore[no-untyped-def]
     return room
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def may_repeat(data, start, stop, table):  # type: ignore[no-untyped-def]
     """False if all lines that are not empty differ in length or in their first or last eight bytes, so for certain.
 
@@ -75,7 +75,7 @@ def may_repeat(data, start, stop, table):  # type: ignore[no-untyped-def]
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def seen(data, start, stop, table):  # type: ignore[no-untyped-def]
     """1 and its characters if data[start:stop] is in the table already, else 0 and 0; it is from now on."""
     key = hash_bytes(data, start, stop)
@@ -86,7 +86,7 @@ def seen(data, start, stop, table):  # type: ignore[no-untyped-def]
     return 1, count_characters(data, start, stop)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def count_characters(data, start, stop):  # type: ignore[no-untyped-def]
     n = 0
     for i in range(start, stop):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from gpts_data.pipelines.filters.line_scan import count_characters, find_newline, may_repeat, newlines, room_for, seen
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.char_classes import ALPHA, LINE_END, NOT_PUNCTUATION, decode
 from gpts_data.pipelines.text.hash_table import in_set, slot_of
 from gpts_data.pipelines.text.hashing import U0, skip_spaces, strip_end
@@ -29,7 +29,7 @@ _HASH, _DOT, _DASH = ord("#"), ord("."), ord("-")
 _BULLET, _ELLIPSIS = 0xA2, 0xA6  # behind the bytes E2 80
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def judge_gopher(data, offsets, kinds_of, rows, starts, counts, limits, stop_words):  # type: ignore[no-untyped-def]
     """The first rule each text breaks: int64, 0 for none, else its place in GOPHER_REASONS and 1.
 
@@ -47,7 +47,7 @@ def judge_gopher(data, offsets, kinds_of, rows, starts, counts, limits, stop_wor
     return codes
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _gopher(data, start, stop, kinds_of, words, n, limits):  # type: ignore[no-untyped-def]
     sound, length, alpha = _word_sums(words)
     if sound < limits[0]:
@@ -71,7 +71,7 @@ def _gopher(data, start, stop, kinds_of, words, n, limits):  # type: ignore[no-u
     return 9 if alpha / n < limits[8] else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _word_sums(words):  # type: ignore[no-untyped-def]
     """Words with more than punctuation, their characters, and words with a letter."""
     sound = length = alpha = np.int64(0)
@@ -84,7 +84,7 @@ def _word_sums(words):  # type: ignore[no-untyped-def]
     return sound, length, alpha
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _symbols(data, start, stop):  # type: ignore[no-untyped-def]
     """How many "#", and how many ellipses: of three dots, as `str.count` finds them, or of one character."""
     hashes = ellipses = dots = 0
@@ -103,7 +103,7 @@ def _symbols(data, start, stop):  # type: ignore[no-untyped-def]
     return hashes, ellipses
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _lines(data, i, stop, kinds_of):  # type: ignore[no-untyped-def]
     """Lines of `str.splitlines`, those that begin with a bullet, those that end with an ellipsis."""
     lines = bullets = ends = 0
@@ -119,12 +119,12 @@ def _lines(data, i, stop, kinds_of):  # type: ignore[no-untyped-def]
     return lines, bullets, ends
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _is_e280(data, i, stop, third):  # type: ignore[no-untyped-def]
     return i >= 0 and i + 2 < stop and data[i] == 0xE2 and data[i + 1] == 0x80 and data[i + 2] == third
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _line_end(data, i, stop, kinds_of):  # type: ignore[no-untyped-def]
     """Where the line that begins at `i` ends, and where the next begins."""
     while i < stop:
@@ -141,7 +141,7 @@ def _line_end(data, i, stop, kinds_of):  # type: ignore[no-untyped-def]
     return stop, stop
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _stop_words(words, n, enough, stop_words, met):  # type: ignore[no-untyped-def]
     """How many different stop words occur, counted up to `enough`."""
     met[:] = False
@@ -156,7 +156,7 @@ def _stop_words(words, n, enough, stop_words, met):  # type: ignore[no-untyped-d
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def judge_fineweb(  # type: ignore[no-untyped-def]
     data, offsets, counts, stop_characters, line_punct, exclude_zero, short_line, short_length, char_dup, new_line
 ):
@@ -184,7 +184,7 @@ def judge_fineweb(  # type: ignore[no-untyped-def]
     return codes
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _line_sums(data, i, stop, stop_characters, short_length):  # type: ignore[no-untyped-def]
     """Lines with more than whitespace, those that end with a stop character, short ones."""
     lines = ended = short = 0
@@ -202,7 +202,7 @@ def _line_sums(data, i, stop, stop_characters, short_length):  # type: ignore[no
     return lines, ended, short
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _repeats(data, i, stop, n_newlines, table):  # type: ignore[no-untyped-def]
     """Of the text's characters those in lines with more than whitespace that were there before."""
     if not may_repeat(data, i, stop, table):

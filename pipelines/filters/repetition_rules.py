@@ -10,10 +10,10 @@ exceed their threshold, which is nearly always:
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from gpts_data.pipelines.filters.line_scan import find_newline, may_repeat, newlines, room_for, seen
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.hash_table import slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, strip_end
 from gpts_data.pipelines.text.rolling_hash import BASE
@@ -23,7 +23,7 @@ N_FIXED = 4
 """Codes 1 to 4: paragraphs, their characters, lines, their characters; then the n-grams in their order."""
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def judge_repetition(  # type: ignore[no-untyped-def]
     data, offsets, characters, rows, starts, counts, fractions, top_n, top_limits, dup_n, dup_limits
 ):
@@ -51,7 +51,7 @@ def judge_repetition(  # type: ignore[no-untyped-def]
     return codes
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _lines(data, start, stop, characters, fractions, table):  # type: ignore[no-untyped-def]
     first, last = skip_spaces(data, start, stop), strip_end(data, start, stop)
     only_newlines = newlines(data, last, stop) == stop - last
@@ -68,7 +68,7 @@ def _lines(data, start, stop, characters, fractions, table):  # type: ignore[no-
     return 4 if repeated / characters > fractions[3] else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _pieces(data, start, stop, run, table):  # type: ignore[no-untyped-def]
     """data[start:stop] split at runs of that many newlines or more: pieces, how many were there before, their
     characters."""
@@ -83,7 +83,7 @@ def _pieces(data, start, stop, run, table):  # type: ignore[no-untyped-def]
     return n, repeats, repeated
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _next_run(data, i, stop, run):  # type: ignore[no-untyped-def]
     """Where the first run of that many newlines begins and ends; behind `stop` if there is none."""
     while i < stop:
@@ -96,7 +96,7 @@ def _next_run(data, i, stop, run):  # type: ignore[no-untyped-def]
     return stop, stop + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _top(words, n_words, characters, sizes, limits, table, tally, spots):  # type: ignore[no-untyped-def]
     """The code of the first size whose commonest n-gram, with its spaces, makes up too much of the text."""
     known = most = 0  # no n-gram of a size above `known` occurs more often than `most`
@@ -113,12 +113,12 @@ def _top(words, n_words, characters, sizes, limits, table, tally, spots):  # typ
     return 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _length(words, i, n):  # type: ignore[no-untyped-def]
     return np.int64(words[i + n, LENGTH] - words[i, LENGTH])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _longest(words, n_words, n):  # type: ignore[no-untyped-def]
     """Characters of the longest n-gram, its spaces counted."""
     longest = 0
@@ -127,7 +127,7 @@ def _longest(words, n_words, n):  # type: ignore[no-untyped-def]
     return longest + n - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _commonest(words, n_words, n, table, tally, spots):  # type: ignore[no-untyped-def]
     """How often the commonest n-gram occurs, and where first; of equals the first, as with `Counter.most_common`."""
     table[:] = U0
@@ -147,7 +147,7 @@ def _commonest(words, n_words, n, table, tally, spots):  # type: ignore[no-untyp
     return most, at
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _dup(words, n_words, characters, sizes, limits, table, before):  # type: ignore[no-untyped-def]
     """The code, counted from the first of these, of the first size whose repeats make up too much of the text."""
     if len(sizes) == 0:
@@ -163,7 +163,7 @@ def _dup(words, n_words, characters, sizes, limits, table, before):  # type: ign
     return 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _mark_repeats(words, n_words, n, table, before):  # type: ignore[no-untyped-def]
     """Mark where an n-gram begins that began earlier too. Returns whether there is any."""
     table[:] = U0
@@ -177,7 +177,7 @@ def _mark_repeats(words, n_words, n, table, before):  # type: ignore[no-untyped-
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _covered(words, n_words, n, least, before):  # type: ignore[no-untyped-def]
     """Characters under n-grams that may be repeats: an upper bound of `_repeated`."""
     covered = run = free = 0
@@ -190,7 +190,7 @@ def _covered(words, n_words, n, least, before):  # type: ignore[no-untyped-def]
     return covered
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _repeated(words, n_words, n, table):  # type: ignore[no-untyped-def]
     """Characters of n-grams that occurred before, none counted twice: datatrove's `find_all_duplicate`."""
     table[:] = U0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from gpts_data.pipelines.kernel import kernel
 
 ALPHA, NOT_PUNCTUATION, LINE_END = 1, 2, 4
 """`str.isalpha`; not in datatrove's PUNCTUATION_SET; where `str.splitlines` splits. Bits of a byte."""
@@ -29,7 +30,7 @@ def char_classes() -> NDArray[np.uint8]:
     return table
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def decode(data, i, stop):  # type: ignore[no-untyped-def]
     """The code point at `i` and its bytes. What is cut off, which Arrow rules out, is read as one byte and no more."""
     first = np.int64(data[i])
@@ -47,7 +48,7 @@ def decode(data, i, stop):  # type: ignore[no-untyped-def]
     return first, 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def last_character(data, start, stop):  # type: ignore[no-untyped-def]
     """Where the last character of data[start:stop] begins; `stop` if it is empty."""
     i = stop

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.hashing import U0, U1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def slot_of(table, key):  # type: ignore[no-untyped-def]
     """Where `key` is in the table, or the empty slot where it belongs."""
     mask = np.uint64(len(table) - 1)
@@ -21,12 +21,12 @@ def slot_of(table, key):  # type: ignore[no-untyped-def]
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def in_set(table, key):  # type: ignore[no-untyped-def]
     return table[slot_of(table, key)] != U0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def insert(table, values, keys, new):  # type: ignore[no-untyped-def]
     """Put keys and their values into the table, which has room. Returns how many keys were not there."""
     added = 0

@@ -8,11 +8,12 @@ Two of n unequal strings coincide with probability n^2 / 2^65: 2.4e-3 among 3e8 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from gpts_data.pipelines.kernel import kernel
 
 # Numba takes a uint64 with a signed number for a float, so every constant has its type.
 U0, U1, U3, U7, U8 = (np.uint64(n) for n in (0, 1, 3, 7, 8))
@@ -50,7 +51,7 @@ def hash_texts(column: pa.Array, seed: int) -> NDArray[np.uint64]:
     return _hash_texts(*string_buffers(column), np.uint64(seed))  # type: ignore[no-any-return]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def mix64(x):  # type: ignore[no-untyped-def]
     """A bijection of 64 bits in which every bit of `x` reaches every bit."""
     x = (x ^ (x >> _SHIFT)) * _MIX
@@ -58,19 +59,19 @@ def mix64(x):  # type: ignore[no-untyped-def]
     return x ^ (x >> _SHIFT)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def init_state(seed):  # type: ignore[no-untyped-def]
     """The state before the first block. Every seed has hashes of its own."""
     return mix64((seed + U1) * _GOLDEN)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _finish(state, block, length):  # type: ignore[no-untyped-def]
     """The state after the last 0 to 7 bytes: their number is in the top byte, which they leave free."""
     return mix64((state + _TAIL) ^ block ^ ((length & U7) << _U56))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_strings(data, offsets, seed):  # type: ignore[no-untyped-def]
     keys = np.zeros(len(offsets) - 1, dtype=np.uint64)
     for row in range(len(keys)):
@@ -85,7 +86,7 @@ def _hash_strings(data, offsets, seed):  # type: ignore[no-untyped-def]
     return keys
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_texts(data, offsets, seed):  # type: ignore[no-untyped-def]
     keys = np.zeros(len(offsets) - 1, dtype=np.uint64)
     for row in range(len(keys)):
@@ -93,7 +94,7 @@ def _hash_texts(data, offsets, seed):  # type: ignore[no-untyped-def]
     return keys
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_text(data, i, stop, state):  # type: ignore[no-untyped-def]
     """Chunk after chunk into one state. Each ends with its length, so "a b" is not "ab"."""
     empty, block, length = True, U0, U0
@@ -114,7 +115,7 @@ def _hash_text(data, i, stop, state):  # type: ignore[no-untyped-def]
     return U0 if empty else max(state, U1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def space_width(data, i, stop):  # type: ignore[no-untyped-def]
     """Bytes of the whitespace character at `i`, 0 if it is none. The characters are those of `str.isspace`."""
     first = data[i]
@@ -137,7 +138,7 @@ def space_width(data, i, stop):  # type: ignore[no-untyped-def]
     return 3 if second == 0x81 and third == 0x9F else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def skip_spaces(data, i, stop):  # type: ignore[no-untyped-def]
     """Where data[i:stop] begins without the whitespace in front."""
     while i < stop:
@@ -148,7 +149,7 @@ def skip_spaces(data, i, stop):  # type: ignore[no-untyped-def]
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def strip_end(data, start, stop):  # type: ignore[no-untyped-def]
     """Where data[start:stop] ends without the whitespace behind."""
     while stop > start:
@@ -166,7 +167,7 @@ def is_blank(column: pa.Array) -> NDArray[np.bool_]:
     return _blank(*string_buffers(column))  # type: ignore[no-any-return]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _blank(data, offsets):  # type: ignore[no-untyped-def]
     empty = np.empty(len(offsets) - 1, dtype=np.bool_)
     for row in range(len(empty)):
@@ -177,7 +178,7 @@ def _blank(data, offsets):  # type: ignore[no-untyped-def]
 _SEED = np.uint64(0xC4)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def hash_bytes(data, start, stop):  # type: ignore[no-untyped-def]
     """64-bit hash of data[start:stop], never 0."""
     state, i = init_state(_SEED), start

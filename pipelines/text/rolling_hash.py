@@ -7,9 +7,9 @@ n^2 / 2^65; modulo 2^64 only texts made for it (Thue-Morse, from 1,024 bytes on)
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.hashing import U0, U1, mix64
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
@@ -23,7 +23,7 @@ def word_hash(word: str) -> int:
     return int(hash_word(np.frombuffer(data, np.uint8), 0, len(data)))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def hash_word(data, start, stop):  # type: ignore[no-untyped-def]
     """The hash of one word, equal to that of the same word in `Words`. Never 0."""
     total, power = U0, U1
@@ -33,7 +33,7 @@ def hash_word(data, start, stop):  # type: ignore[no-untyped-def]
     return max(mix64(total), U1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def inverse_powers():  # type: ignore[no-untyped-def]
     """BASE^-k for k below POWERS: uint64."""
     powers = np.ones(POWERS, dtype=np.uint64)

@@ -9,9 +9,9 @@ n is.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.char_classes import decode
 from gpts_data.pipelines.text.hashing import U0, U1, mix64
 from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, ZERO
@@ -22,7 +22,7 @@ _A, _Z, _CASE, _END = np.uint8(ord("a")), np.uint8(ord("z")), np.uint8(0x20), np
 BASE = np.uint64(0x2D358DCCAA6C78A7)  # 3 modulo 4: words exchanged cancel only where they agree in 63 bits
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def hash_words(data, i, stop, letters, words):  # type: ignore[no-untyped-def]
     """Write the hashes of the words of data[i:stop] to `words`, of (stop - i + 1) // 2 at least. Returns how many."""
     n = 0
@@ -60,7 +60,7 @@ def hash_words(data, i, stop, letters, words):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def hash_ngrams(words, n_words, ngrams):  # type: ignore[no-untyped-def]
     """Replace words[:n_words] by the hashes of their n-grams. Returns how many, 0 for fewer words than `ngrams`."""
     rolling, top = U0, U1

@@ -8,9 +8,9 @@ beyond U+FFFF and chunks of more than MAX_CHARACTERS: 1% of the different chunks
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.hash_table import in_set
 from gpts_data.pipelines.text.rolling_hash import hash_word
 from gpts_data.pipelines.words.char_flags import (
@@ -41,7 +41,7 @@ _DEGREE, _ENDASH, _EMDASH, _RIGHT_QUOTE, _ELLIPSIS = (ord(c) for c in "°–—�
 _A, _C, _S, _U = (ord(c) for c in "ACSU")
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def rule_words(data, i, stop, marks, units, chars, cuts):  # type: ignore[no-untyped-def]
     """Where the words of the chunk data[i:stop] begin into `cuts`, and where it ends; their number.
 
@@ -74,7 +74,7 @@ def rule_words(data, i, stop, marks, units, chars, cuts):  # type: ignore[no-unt
     return words
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def is_suffix_after_letters(data, start, i, marks):  # type: ignore[no-untyped-def]
     """Whether the one byte at `i` is a suffix of the ASCII letters data[start:i], and with them a chunk."""
     if data[i] >= 0x80:
@@ -85,7 +85,7 @@ def is_suffix_after_letters(data, start, i, marks):  # type: ignore[no-untyped-d
     return before & MAY_PRECEDE_PERIOD != 0 or (i - start > 1 and before & marks[data[i - 2]] & UPPER != 0)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _points(chars, k, last):  # type: ignore[no-untyped-def]
     """How many points lie there in a row: two or more, else 0."""
     n = 0
@@ -94,7 +94,7 @@ def _points(chars, k, last):  # type: ignore[no-untyped-def]
     return n if n > 1 else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _prefix(chars, first, last):  # type: ignore[no-untyped-def]
     """Characters of the prefix, 0 for none."""
     code = chars[first, CODE]
@@ -105,7 +105,7 @@ def _prefix(chars, first, last):  # type: ignore[no-untyped-def]
     return max(_points(chars, first, last), _dollars(chars, first, last))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _dollars(chars, k, last):  # type: ignore[no-untyped-def]
     """Characters of the "US$", "C$" or "A$" at `k`, 0 for none of them."""
     if k + 1 < last and chars[k, CODE] in (_C, _A) and chars[k + 1, CODE] == _DOLLAR:
@@ -114,7 +114,7 @@ def _dollars(chars, k, last):  # type: ignore[no-untyped-def]
     return 3 if us and chars[k + 2, CODE] == _DOLLAR else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _suffix(chars, first, last, data, units):  # type: ignore[no-untyped-def]
     """Characters of the suffix, the longest that a rule finds, 0 for none."""
     if first == last:
@@ -141,7 +141,7 @@ def _suffix(chars, first, last, data, units):  # type: ignore[no-untyped-def]
     return _unit(chars, first, last, data, units)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _last_points(chars, first, last):  # type: ignore[no-untyped-def]
     """Of a text that ends with a point, how many of them are its suffix."""
     k = last - 1
@@ -159,7 +159,7 @@ def _last_points(chars, first, last):  # type: ignore[no-untyped-def]
     return 1 if degrees or (marked(chars, k - 1, UPPER) and marked(chars, k - 2, UPPER)) else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _unit(chars, first, last, data, units):  # type: ignore[no-untyped-def]
     """Characters of the unit of measure behind a digit."""
     k = last
@@ -170,7 +170,7 @@ def _unit(chars, first, last, data, units):  # type: ignore[no-untyped-def]
     return last - k if in_set(units, hash_word(data, chars[k, AT], chars[last, AT])) else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut(chars, first, last, cuts, words, whole):  # type: ignore[no-untyped-def]
     """Cut the rest at its infixes into `cuts`, unless it stays whole; the number of words so far."""
     start = k = first
@@ -190,7 +190,7 @@ def _cut(chars, first, last, cuts, words, whole):  # type: ignore[no-untyped-def
     return words
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _infix(chars, first, last, k):  # type: ignore[no-untyped-def]
     """Characters of the infix at `k`, 0 for none."""
     points = _points(chars, k, last)
@@ -213,7 +213,7 @@ def _infix(chars, first, last, k):  # type: ignore[no-untyped-def]
     return _hyphen(chars, last, k)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hyphen(chars, last, k):  # type: ignore[no-untyped-def]
     """Characters of the hyphen at `k` with a letter behind it: up to three "-", up to two "—", one of the others."""
     code, width = chars[k, CODE], 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.char_classes import decode
 
 MAX_CHARACTERS = 128
@@ -19,13 +19,13 @@ CODE, MARKS, AT, TAIL = range(4)
 """Of a character: its code point, its marks, its first byte. TAIL is room for affixes.py."""
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def new_chunk_buffer():  # type: ignore[no-untyped-def]
     """Room for the characters of one chunk, for `rule_words`."""
     return np.empty((MAX_CHARACTERS + 1, 4), dtype=np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def read_chunk(data, i, stop, marks, chars):  # type: ignore[no-untyped-def]
     """The characters of the chunk into `chars`, one row more for its end; their number, 0 for too many or unknown."""
     n = 0
@@ -42,11 +42,11 @@ def read_chunk(data, i, stop, marks, chars):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def digit(code):  # type: ignore[no-untyped-def]
     return 0x30 <= code <= 0x39
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def marked(chars, k, bits):  # type: ignore[no-untyped-def]
     return chars[k, MARKS] & bits != 0

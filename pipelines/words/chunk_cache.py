@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.hash_table import insert, slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes
 from gpts_data.pipelines.words.spacy_rules import english
@@ -65,7 +65,7 @@ def chunks() -> ChunkCache:
     return ChunkCache()
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _entries(data, widths, counts, n_long):  # type: ignore[no-untyped-def]
     """Keys and masks of chunks that lie in `data` one behind the other, and what the list gets: see `Chunks`."""
     keys, masks = np.empty(len(counts), dtype=np.uint64), np.zeros(len(counts), dtype=np.uint64)
@@ -89,7 +89,7 @@ def _entries(data, widths, counts, n_long):  # type: ignore[no-untyped-def]
     return keys, masks, long[:added]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def chunk_words(data, i, end, keys, masks, long, cuts):  # type: ignore[no-untyped-def]
     """Where the words of the chunk data[i:end] begin into `cuts`; their number, 0 if the table does not have it.
 

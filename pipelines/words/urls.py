@@ -6,14 +6,13 @@ An optional protocol, a host of at least two parts, the last of lower-case lette
 
 from __future__ import annotations
 
-import numba
-
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.words.char_flags import CODE, HOST, LOWER, digit, marked
 
 _HASH, _PLUS, _MINUS, _POINT, _SLASH, _COLON, _QUESTION, _AT_SIGN, _UNDERSCORE = (ord(c) for c in "#+-./:?@_")
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def is_url(chars, first, last):  # type: ignore[no-untyped-def]
     """1 for a URL, which stays whole, 0 for none, -1 if spacy_rules.py must say."""
     points = 0
@@ -30,7 +29,7 @@ def is_url(chars, first, last):  # type: ignore[no-untyped-def]
     return _host(chars, behind, last) if found == 0 and behind > first else found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _protocol(chars, first, last):  # type: ignore[no-untyped-def]
     """What lies behind "https://" or the like; `first` if there is none, -1 if spacy_rules.py must say."""
     k, known = first, True
@@ -46,7 +45,7 @@ def _protocol(chars, first, last):  # type: ignore[no-untyped-def]
     return k + 3 if known else -1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _host(chars, first, last):  # type: ignore[no-untyped-def]
     """1 if a host's name is there, with its port and path and nothing else, -1 if it may be a number's."""
     k = start = first
@@ -69,7 +68,7 @@ def _host(chars, first, last):  # type: ignore[no-untyped-def]
     return _path(chars, k, last)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _path(chars, k, last):  # type: ignore[no-untyped-def]
     """1 if behind a host is nothing but a port and a path, -1 if spacy_rules.py must say."""
     if k < last and chars[k, CODE] == _COLON:

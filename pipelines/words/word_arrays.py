@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.kernel import kernel
 from gpts_data.pipelines.text.char_classes import ALPHA, ASCII_SPACES, NOT_PUNCTUATION, char_classes, decode
 from gpts_data.pipelines.text.hash_table import in_set
 from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, space_width, string_buffers
@@ -70,7 +70,7 @@ def split_words(texts: pa.Array) -> WordArrays:
     return WordArrays(rows, starts, counts)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _split(  # type: ignore[no-untyped-def]
     data, offsets, kinds_of, rules, keys, masks, long, unknown, starts, counts, rows
 ):
@@ -105,7 +105,7 @@ def _split(  # type: ignore[no-untyped-def]
     return at, missing
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _split_text(  # type: ignore[no-untyped-def]
     data, i, stop, kinds_of, powers, rules, keys, masks, long, rows, at, chars, cuts, unknown, missing
 ):
@@ -134,7 +134,7 @@ def _split_text(  # type: ignore[no-untyped-def]
         at, i = at + n, end
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _short_words(  # type: ignore[no-untyped-def]
     data, i, stop, kinds_of, powers, rules, rows, at, power
 ):
@@ -170,7 +170,7 @@ def _short_words(  # type: ignore[no-untyped-def]
         at += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _insert_split_chunks(  # type: ignore[no-untyped-def]
     data, kinds_of, keys, masks, long, unknown, starts, counts, rows, at
 ):
@@ -201,7 +201,7 @@ def _insert_split_chunks(  # type: ignore[no-untyped-def]
         at = place
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _append_ascii_word(rows, at, total, inverse_power, length, kinds):  # type: ignore[no-untyped-def]
     """Write a word of one-byte characters into row `at`, its sums into the next."""
     rows[at, KINDS] = kinds
@@ -210,7 +210,7 @@ def _append_ascii_word(rows, at, total, inverse_power, length, kinds):  # type: 
     rows[at + 1, LENGTH] = rows[at, LENGTH] + length
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _any_special(rules, rows, at, n):  # type: ignore[no-untyped-def]
     """Whether any run of these words, as one string, is a special case, or a single one a divided one."""
     for first in range(at, at + n):
@@ -224,13 +224,13 @@ def _any_special(rules, rows, at, n):  # type: ignore[no-untyped-def]
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def hash_run(rows, i, n):  # type: ignore[no-untyped-def]
     """The hash of the words i..i+n as one string; `hash_word` of it. Never 0."""
     return max(mix64((rows[i + n, SUM] - rows[i, SUM]) * rows[i, INVERSE]), U1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _append_words(data, cuts, n, kinds_of, powers, rows, at, power):  # type: ignore[no-untyped-def]
     """Put the `n` words between the cuts into the rows from `at` on; returns B^position behind them."""
     for k in range(n):
@@ -238,7 +238,7 @@ def _append_words(data, cuts, n, kinds_of, powers, rows, at, power):  # type: ig
     return power
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _add(data, i, stop, kinds_of, powers, rows, at, power):  # type: ignore[no-untyped-def]
     """Put the word data[i:stop] into row `at`; returns B^position behind it."""
     total, length, kinds, inverse = rows[at, SUM], rows[at, LENGTH], np.uint8(0), rows[at, INVERSE]
