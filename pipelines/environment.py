@@ -1,6 +1,7 @@
-"""What the bytes of a build may depend on besides its inputs: libraries, interpreter, machine word, our own code.
+"""What the bytes of a build depend on besides its inputs: Python, the libraries, the byte order and our own code.
 
-Workers that differ from the process that sends them tasks are refused: the same task would give other bytes.
+Dask workers whose environment differs from that of the process that sends the tasks are refused: the same task could
+give other bytes there.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from pathlib import Path
 from gpts_data.pipelines.errors import UsageError
 
 LIBRARIES = ("gpts-data", "datatrove", "tokenizers", "spacy", "pyarrow", "numpy", "numba", "xxhash", "zstandard")
-MORE = ("datasets", "fastokens", "huggingface-hub", "regex", "distributed", "dask")
-"""That read or speak, or whose work is checked: not in a manifest, yet the same on every worker."""
+"""Libraries that decide the bytes of a mix; the manifest lists their versions."""
+OTHER_LIBRARIES = ("datasets", "fastokens", "huggingface-hub", "regex", "distributed", "dask")
+"""Libraries that read or transport data, or whose results are checked: equal on all workers, but not in a manifest."""
 PACKAGES = ("pipelines", "tokenizer", "mixer", "validation", "cli")
+ABSENT = "absent"
 
 
 def libraries() -> dict[str, str]:
-    """Versions of the libraries that decide bytes."""
-    return {name: version(name) for name in LIBRARIES}
+    """Versions of the libraries that decide bytes, by name; "absent" for one that is not installed."""
+    return {name: _version(name) for name in LIBRARIES}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Expected:
     shared: Path | None = None
 
     def check(self, address: str) -> None:
-        """Raise `UsageError` unless this process, the worker at `address`, has it."""
+        """Raise `UsageError` unless this process, the worker at `address`, has the environment and sees the file."""
         if different := differences(environment(), self.environment):
             raise UsageError(
                 f"the dask worker at {address} may make other bytes: {different}. Start it in the environment of this "
@@ -48,36 +51,42 @@ class Expected:
 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, str]:
-    """By name what must be the same on all workers."""
+    """All that must be equal on all workers, by name."""
     return {
         "python": ".".join(map(str, sys.version_info[:2])),
         "byte order": sys.byteorder,
         **libraries(),
-        **{name: _version(name) for name in MORE},
+        **{name: _version(name) for name in OTHER_LIBRARIES},
         "gpts-data's code": code_digest(),
     }
 
 
+def source_files() -> list[Path]:
+    """All Python files of the five packages, sorted by path."""
+    root = Path(__file__).parent.parent
+    return sorted(path for package in PACKAGES for path in (root / package).rglob("*.py"))
+
+
 def code_digest() -> str:
-    """sha256, hex, over the source files of this package: two checkouts of one version differ."""
+    """sha256, in hex, over the names and contents of our source files: it tells apart two checkouts of one version."""
     digest, root = hashlib.sha256(), Path(__file__).parent.parent
-    for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
+    for path in source_files():
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def differences(found: dict[str, str], wanted: dict[str, str]) -> str:
-    """`numpy 2.3.0 there, 2.4.1 here; ...`, of all that differ; "" when none does."""
-    names = [name for name in sorted(found.keys() | wanted.keys()) if found.get(name) != wanted.get(name)]
-    return "; ".join(f"{name} {_short(found.get(name))} there, {_short(wanted.get(name))} here" for name in names)
+def differences(worker: dict[str, str], expected: dict[str, str]) -> str:
+    """`numpy 2.3.0 there, 2.4.1 here; ...` for each name whose values differ; "" when none does."""
+    names = [name for name in sorted(worker.keys() | expected.keys()) if worker.get(name) != expected.get(name)]
+    return "; ".join(f"{name} {_short(worker.get(name))} there, {_short(expected.get(name))} here" for name in names)
 
 
 def _short(value: str | None) -> str:
-    return "absent" if value is None else value[:16]
+    return ABSENT if value is None else value[:16]
 
 
 def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "absent"
+        return ABSENT
