@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.format.training_order import locate, sidecar
+from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
 
@@ -53,7 +53,7 @@ def decode_window(mix: Mix, position: int, coder: Encoder | None = None) -> Wind
     """Window `position` of the training order. Raises `UsageError` when there is none."""
     if not 0 <= position < mix.windows:
         raise UsageError(f"window {position:,}: the mix has windows 0 to {mix.windows - 1:,}")
-    shard, row = locate(mix, position)
+    shard, row = mix.locate(position)
     ids = mix.row(shard, row)
     source, window = sidecar(mix, shard)[row].tolist()
     text = (coder or Encoder(mix.tokenizer)).decode(ids, ends=True)

@@ -76,6 +76,16 @@ class Mix:
         """Their files, in training order."""
         return tuple(self.path / shard["file"] for shard in self.manifest["shards"])
 
+    @cached_property
+    def shard_starts(self) -> NDArray[np.int64]:
+        """The position of each shard's first window in the training order, then `windows`: int64, (shards + 1,)."""
+        return np.cumsum([0, *(shard["windows"] for shard in self.manifest["shards"])], dtype=np.int64)
+
+    def locate(self, position: int) -> tuple[int, int]:
+        """The shard that holds window `position` of the training order, and the window's row in it."""
+        shard = int(np.searchsorted(self.shard_starts, position, side="right")) - 1
+        return shard, position - int(self.shard_starts[shard])
+
     def shard(self, number: int) -> NDArray[np.uint16]:
         """Windows of one shard, memory-mapped, or from a store, whole: uint16, shape (windows, window)."""
         return map_windows(self.shards[number], self.window)

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.format.training_order import locate, positions_of, sidecar
+from gpts_data.mixer.format.training_order import positions_of, sidecar
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.paths import open_arrow
 from gpts_data.tokenizer.encode import Encoder
@@ -40,7 +41,7 @@ def trace(mix: Mix, token: int) -> Origin:
     if not 0 <= token < mix.tokens:
         raise UsageError(f"token {token:,}: the mix has tokens 0 to {mix.tokens - 1:,}")
     row, column = divmod(token, mix.window)
-    shard, row = locate(mix, row)
+    shard, row = mix.locate(row)
     source, window = sidecar(mix, shard)[row].tolist()
     place = window * mix.window + column
     document = find_document(mix, mix.sources[source], place)
@@ -61,8 +62,7 @@ def trace(mix: Mix, token: int) -> Origin:
 
 def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
     """The document of a source that holds the token at `place` of its stream: its row of the document table."""
-    prefix = f"documents/{source}/"
-    tables = [f for f in mix.manifest["files"] if f["file"].startswith(prefix) and f["file"].endswith(".parquet")]
+    tables = document_tables(mix.manifest["files"], source)
     starts = [file["start"] for file in tables]
     file = tables[int(np.searchsorted(starts, place, side="right")) - 1]
     with open_arrow(mix.path / file["file"]) as content:
@@ -77,6 +77,6 @@ def stream(mix: Mix, source: int, start: int, stop: int) -> NDArray[np.uint16]:
     first, last = start // size, min(-(-stop // size), order.windows)
     rows = []
     for position in positions_of(mix, source, order.first(np.arange(first, last))).tolist():
-        shard, row = locate(mix, position)
+        shard, row = mix.locate(position)
         rows.append(mix.row(shard, row))
     return np.concatenate(rows)[start - first * size : stop - first * size]

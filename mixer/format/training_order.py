@@ -22,7 +22,6 @@ class TrainingOrder:
         if not mix.windows:
             raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
         self.mix = mix
-        self._ends = np.cumsum([shard["windows"] for shard in mix.manifest["shards"]])
         self._shards: dict[int, NDArray[np.uint16]] = {}
 
     def read(self, start: int, count: int, step: int = 1) -> NDArray[np.int64]:
@@ -32,22 +31,21 @@ class TrainingOrder:
         """
         pieces: list[NDArray[np.int64]] = []
         while count > 0:
-            shard, row = self._locate(start % self.mix.windows)
+            number, row = self.mix.locate(start % self.mix.windows)
+            shard = self._shard(number)
             pieces.append(shard[row : row + count * step : step].astype(np.int64))
             start, count = start + len(pieces[-1]) * step, count - len(pieces[-1])
         if len(pieces) == 1:  # all but the batch at the end of a shard: nothing is copied twice
             return pieces[0]
         return np.concatenate([np.empty((0, self.mix.window), np.int64), *pieces])
 
-    def _locate(self, position: int) -> tuple[NDArray[np.uint16], int]:
-        """The shard that holds a position, and its row there."""
-        number = int(np.searchsorted(self._ends, position, side="right"))
+    def _shard(self, number: int) -> NDArray[np.uint16]:
+        """The windows of a shard, opened when it is first needed."""
         if number not in self._shards:
             if is_store(self.mix.path):
                 self._shards.clear()  # there it is whole in memory, 134 MB
             self._shards[number] = self._open(number)
-        shard = self._shards[number]
-        return shard, position - int(self._ends[number]) + len(shard)
+        return self._shards[number]
 
     def _open(self, number: int) -> NDArray[np.uint16]:
         path, expected = self.mix.shards[number], self.mix.manifest["shards"][number]["windows"]
@@ -69,14 +67,7 @@ def token_number(mix: Mix, shard: int, row: int) -> int:
         raise UsageError(f"shard {shard}: the mix has shards 0 to {len(shards) - 1}")
     if not 0 <= row < shards[shard]["windows"]:
         raise UsageError(f"row {row:,}: shard {shard} has rows 0 to {shards[shard]['windows'] - 1:,}")
-    return int((sum(s["windows"] for s in shards[:shard]) + row) * mix.window)
-
-
-def locate(mix: Mix, position: int) -> tuple[int, int]:
-    """Shard and row of a position of the training order."""
-    ends = np.cumsum([shard["windows"] for shard in mix.manifest["shards"]])
-    shard = int(np.searchsorted(ends, position, side="right"))
-    return shard, position - (int(ends[shard - 1]) if shard else 0)
+    return (int(mix.shard_starts[shard]) + row) * mix.window
 
 
 def sidecar(mix: Mix, shard: int) -> NDArray[Any]:
@@ -88,10 +79,9 @@ def positions_of(mix: Mix, source: int, slots: NDArray[np.integer]) -> NDArray[n
     """Where in the training order a source's slots are: int64, shape (len(slots),). Reads one sidecar a shard."""
     shards = mix.manifest["shards"]
     before = np.cumsum([0, *(shard["sources"][mix.sources[source]] for shard in shards)])
-    starts = np.cumsum([0, *(shard["windows"] for shard in shards)])
     which = np.searchsorted(before, slots, side="right") - 1
     found = np.empty(len(slots), np.int64)
     for shard in np.unique(which).tolist():
         mine = np.flatnonzero(sidecar(mix, shard)["source"] == source)
-        found[which == shard] = starts[shard] + mine[slots[which == shard] - before[shard]]
+        found[which == shard] = mix.shard_starts[shard] + mine[slots[which == shard] - before[shard]]
     return found

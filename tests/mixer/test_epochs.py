@@ -10,7 +10,6 @@ import pytest
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import trace
-from gpts_data.mixer.format.training_order import locate
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import RecipeError, ShortSourceError
 from gpts_data.validation.verify import verify
@@ -63,7 +62,7 @@ def test_it_verifies_and_any_repetition_is_traced(repeated: Mix) -> None:
     assert verify(repeated.path) == []
     for token in range(0, repeated.tokens, 1717):
         origin = trace(repeated, token)
-        shard, row = locate(repeated, token // repeated.window)
+        shard, row = repeated.locate(token // repeated.window)
         assert origin.token_id == repeated.shard(shard)[row, token % repeated.window]
         assert origin.text
 

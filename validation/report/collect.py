@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.trace import find_document
 from gpts_data.mixer.format.training_order import sidecar
@@ -116,9 +117,7 @@ def _sample(mix: Mix, seed: int) -> NDArray[np.uint16]:
 
 
 def _row(mix: Mix, position: int) -> NDArray[np.uint16]:
-    ends = np.cumsum([shard["windows"] for shard in mix.manifest["shards"]])
-    shard = int(np.searchsorted(ends, position, side="right"))
-    return mix.row(shard, position - (int(ends[shard - 1]) if shard else 0))
+    return mix.row(*mix.locate(position))
 
 
 def _spread(total: int, count: int, seed: int) -> list[int]:
@@ -130,10 +129,9 @@ def _spread(total: int, count: int, seed: int) -> list[int]:
 
 
 def _document_tokens(mix: Mix, source: str) -> Iterator[NDArray[np.uint32]]:
-    for file in mix.manifest["files"]:
-        if file["file"].startswith(f"documents/{source}/") and file["file"].endswith(".parquet"):
-            with open_arrow(mix.path / file["file"]) as content:
-                yield pq.read_table(content, columns=["tokens"]).column("tokens").to_numpy()
+    for table in document_tables(mix.manifest["files"], source):
+        with open_arrow(mix.path / table["file"]) as content:
+            yield pq.read_table(content, columns=["tokens"]).column("tokens").to_numpy()
 
 
 def _widths(mix: Mix, coder: Encoder) -> NDArray[np.int64]:

@@ -17,7 +17,6 @@ from gpts_data.mixer.format.document_index import SUFFIX, find_rows, index_ids
 from gpts_data.mixer.format.find_document import find_documents
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import stream, trace
-from gpts_data.mixer.format.training_order import locate
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import write_npy
@@ -44,7 +43,7 @@ def test_each_document_is_found_and_its_windows_hold_it(mix: Mix) -> None:
 
 
 def mix_row(mix: Mix, position: int) -> np.ndarray:
-    shard, row = locate(mix, position)
+    shard, row = mix.locate(position)
     return np.asarray(mix.shard(shard)[row])
 
 

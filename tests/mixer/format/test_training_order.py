@@ -23,6 +23,13 @@ def test_order_is_that_of_the_shards(tmp_path: Path, count: int) -> None:
         assert np.array_equal(batch, windows[first : first + count])
 
 
+def test_each_position_is_located_in_its_shard(tmp_path: Path) -> None:
+    mix, windows = write_mix(tmp_path, (5, 1, 10))
+    assert mix.shard_starts.tolist() == [0, 5, 6, 16]
+    for position in range(16):
+        assert np.array_equal(mix.row(*mix.locate(position)), windows[position])
+
+
 def test_behind_the_last_window_comes_the_first(tmp_path: Path) -> None:
     mix, windows = write_mix(tmp_path, (2, 3))
     assert np.array_equal(TrainingOrder(mix).read(3, 9), windows[[3, 4, 0, 1, 2, 3, 4, 0, 1]])
