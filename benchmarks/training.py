@@ -29,7 +29,7 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {{max(os.sched_getaffinity(0))}})
 os.environ["RAYON_NUM_THREADS"] = "1"
 import pyarrow as pa
-from gpts_data.tokenizer.pretokenizer import blank
+from gpts_data.tokenizer.pretokenizer import new_tokenizer
 from gpts_data.tokenizer.vocabulary_files import byte_characters
 pattern = {pattern!r}
 source = pa.ipc.open_file(pa.memory_map({data!r}))
@@ -57,7 +57,7 @@ print(json.dumps([seconds, (peak() - before) / 1e3, merges(result)]))
 TOKENIZERS = """
 from tokenizers import pre_tokenizers, trainers
 def train():
-    tokenizer = blank(pattern)
+    tokenizer = new_tokenizer(pattern)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=4096, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet,
                                   show_progress=False)
@@ -66,11 +66,11 @@ def train():
 merges = of_json
 """
 OURS = """
-from gpts_data.tokenizer.bpe import learn, learn_by_counting
-learn_by_counting([["compiled code is loaded"]], 300)
+from gpts_data.tokenizer.bpe import train_bpe, train_bpe_by_counting
+train_bpe_by_counting([["compiled code is loaded"]], 300)
 class Sample:
     __iter__ = lambda self: batches()
-train = lambda: learn(Sample(), 4096)
+train = lambda: train_bpe(Sample(), 4096)
 merges = of_json
 """
 GIGATOKEN = """

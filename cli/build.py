@@ -114,7 +114,7 @@ def build_mix(
             retry_policy=RetryPolicy.lasting(retry_for), encoder=encoder,
             keep_units=keep_units,
         )  # fmt: skip
-    _show_built(out, built, as_json)
+    _print_built(out, built, as_json)
     if as_json:
         return
     if keep_units and built.created:
@@ -125,7 +125,7 @@ def build_mix(
     click.echo(f"Next: gpts-data verify {out}")
 
 
-def _show_built(out: Path, built: Built, as_json: bool) -> None:
+def _print_built(out: Path, built: Built, as_json: bool) -> None:
     from gpts_data.cli.tables import show_mix
     from gpts_data.mixer.format.mix import Mix
     from gpts_data.validation.inspect import inspect

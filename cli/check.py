@@ -147,12 +147,12 @@ def trace(
     mix = open_mix(folder)
     token = window * mix.window if window is not None else token
     if document is not None:
-        _show_whereabouts(mix, document, as_json)
+        _print_locations(mix, document, as_json)
     else:
-        _show_origin(mix, token, shard, row, as_json)
+        _print_origin(mix, token, shard, row, as_json)
 
 
-def _show_origin(mix: Mix, token: int | None, shard: int | None, row: int | None, as_json: bool) -> None:
+def _print_origin(mix: Mix, token: int | None, shard: int | None, row: int | None, as_json: bool) -> None:
     from gpts_data.mixer.format.trace import trace as origin_of
     from gpts_data.mixer.format.training_order import token_number
 
@@ -167,7 +167,7 @@ def _show_origin(mix: Mix, token: int | None, shard: int | None, row: int | None
     click.echo(f"\n{origin['text']}")
 
 
-def _show_whereabouts(mix: Mix, document: str, as_json: bool) -> None:
+def _print_locations(mix: Mix, document: str, as_json: bool) -> None:
     from gpts_data.mixer.format.find_document import find_documents
 
     found = find_documents(mix, document)

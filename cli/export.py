@@ -9,7 +9,7 @@ import click
 from gpts_data.cli.options import json_option, mix_argument, print_json
 from gpts_data.cli.progress import progress
 
-NAMES = ("nanogpt", "llmc", "datatrove", "megatron", "parquet", "mds")  # of FORMATS, which takes long to import
+FORMAT_NAMES = ("nanogpt", "llmc", "datatrove", "megatron", "parquet", "mds")  # of FORMATS, which takes long to import
 
 
 @click.command()
@@ -18,7 +18,7 @@ NAMES = ("nanogpt", "llmc", "datatrove", "megatron", "parquet", "mds")  # of FOR
     "--format",
     "name",
     required=True,
-    type=click.Choice(NAMES),
+    type=click.Choice(FORMAT_NAMES),
     help="nanoGPT, llm.c, datatrove (nanotron), Megatron, parquet (datasets), MDS (MosaicML streaming).",
 )
 @click.option("--out", required=True, metavar="PATH", type=click.Path(path_type=Path), help="The export's folder.")

@@ -84,7 +84,7 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
         f"on {held / 1e6:.1f} MB; the vocabularies below the first were trained on none of it",
         f"never used: {facts['never_used']:.1%} of entries, {facts['never_used_without_bytes']:.1%} of the longer ones",
         f"single bytes: {facts['single_bytes']:.1%} of the tokens",
-        "longest: " + "  ".join(map(_shown, facts["longest"])),
+        "longest: " + "  ".join(map(_display_token, facts["longest"])),
     )
     for line in lines:
         console.print(f" {line}", highlight=False, markup=False)
@@ -107,7 +107,7 @@ def show_scores(name: str, found: dict[str, Any]) -> None:
     print_table(table)
 
 
-def _shown(token: str) -> str:
+def _display_token(token: str) -> str:
     """A token on a line of its own making: spaces visible, and no more of it than its beginning."""
     text = repr(token)[1:-1].replace(" ", "\N{OPEN BOX}")
     return text if len(text) <= 24 else f"{text[:16]}... ({len(token)} characters)"
@@ -120,12 +120,12 @@ def show_checks(checks: Sequence[Check]) -> None:
     for check in checks:
         mark = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red", bold=True)
         found = check.found if check.ok else f"{check.found}; wanted: {check.wanted}"
-        click.echo(f"{mark}  {_wrapped(f'{check.name}: {found}')}")
+        click.echo(f"{mark}  {_wrap(f'{check.name}: {found}')}")
         if check.advice:
-            click.echo(f"      {_wrapped(f'next: {check.advice}')}")
+            click.echo(f"      {_wrap(f'next: {check.advice}')}")
 
 
-def _wrapped(text: str) -> str:
+def _wrap(text: str) -> str:
     """In lines under each other from column 6. Paths and commands stay whole: a broken one cannot be pasted."""
     from textwrap import wrap
 

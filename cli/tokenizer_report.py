@@ -33,7 +33,7 @@ def tokenizer_report(
     Example: gpts-data tokenizer-report tokenizer --recipe sample
     """
     from gpts_data.cli.tables import show_tokenizer
-    from gpts_data.mixer.tokenizer_fit import fit
+    from gpts_data.mixer.tokenizer_fit import report_fit
     from gpts_data.pipelines.errors import UsageError
     from gpts_data.pipelines.hub.retry import RetryPolicy
     from gpts_data.pipelines.storage.atomic_files import write_bytes
@@ -44,7 +44,7 @@ def tokenizer_report(
     wanted, home = open_recipe(recipe, None)
     patient = RetryPolicy.lasting(retry_for)
     with progress() as show:
-        facts = fit(folder, wanted, home, beside, patient, show)
+        facts = report_fit(folder, wanted, home, beside, patient, show)
     if picture:
         write_bytes(picture, draw_report(facts, picture.suffix[1:]))
     if as_json:

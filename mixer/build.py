@@ -40,7 +40,7 @@ from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import EncoderName
-from gpts_data.tokenizer.untrusted import check_foreign
+from gpts_data.tokenizer.untrusted import check_untrusted
 
 log = logging.getLogger("gpts_data")
 
@@ -74,7 +74,7 @@ def build(
     """
     if keep_units and is_inside(keep_units, folder):
         raise UsageError(f"--keep-units {keep_units}: inside the mix, which verify would then refuse; choose another")
-    given = check_foreign(tokenizer) if tokenizer else None
+    given = check_untrusted(tokenizer) if tokenizer else None
     if (folder / NAME).exists() and not (folder / WORK).exists():
         return Built(_finished(folder, recipe, given), created=False)
     plan = make_plan(recipe, recipe_folder, folder, given, NAME, retry_policy, encoder, keep_units)

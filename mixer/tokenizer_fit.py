@@ -15,17 +15,17 @@ from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.readers.reader import list_files
 from gpts_data.tokenizer.fit_report import report
-from gpts_data.tokenizer.train import plan_pieces, sample_texts
-from gpts_data.tokenizer.untrusted import check_foreign
+from gpts_data.tokenizer.train import plan_sample, sample_texts
+from gpts_data.tokenizer.untrusted import check_untrusted
 
-SAMPLE = 16_000_000  # bytes at most: 2 MB held out, where 10 MB more or less trained on are worth 0.4%
+MAX_SAMPLE_BYTES = 16_000_000  # bytes at most: 2 MB held out, where 10 MB more or less trained on are worth 0.4%
 
 
-def fit(
+def report_fit(
     folder: Path,
     recipe: Recipe,
     recipe_folder: Path,
-    beside: Sequence[Path] = (),
+    compare_with: Sequence[Path] = (),
     retry_policy: RetryPolicy = RetryPolicy(),
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
@@ -34,18 +34,18 @@ def fit(
     Raises `UsageError` when there is no tokenizer, `DataError` when a source is too small to hold some text out.
     """
     tokenizer = folder / "tokenizer" if (folder / "manifest.json").exists() else folder
-    for some in (tokenizer, *beside):
-        check_foreign(some)
-    training = replace(recipe.tokenizer, sample=min(recipe.tokenizer.sample, SAMPLE))
+    for some in (tokenizer, *compare_with):
+        check_untrusted(some)
+    training = replace(recipe.tokenizer, sample=min(recipe.tokenizer.sample, MAX_SAMPLE_BYTES))
     fetch_options = FetchOptions(None, retry_policy)
     sources = [
         (source, list_files(source, recipe_folder, fetch_options), replace(recipe, decontaminate=None).cleaning(source))
         for source in recipe.source
     ]
     with tempfile.TemporaryDirectory() as work:
-        pieces = plan_pieces(sources, training, recipe.unit, Path(work), fetch_options)
+        pieces = plan_sample(sources, training, recipe.unit, Path(work), fetch_options)
         texts = sample_texts(pieces, InProcess(), lambda done, total: progress("sample", "", done, total))
     progress("vocabularies", "", 0, 1)
-    facts = report(tokenizer, texts, dict(zip(recipe.names, recipe.weights, strict=True)), beside)
+    facts = report(tokenizer, texts, dict(zip(recipe.names, recipe.weights, strict=True)), compare_with)
     progress("vocabularies", "", 1, 1)
     return facts

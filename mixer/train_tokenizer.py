@@ -16,7 +16,7 @@ from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import json_digest
 from gpts_data.pipelines.storage.lock import remove_temporaries
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
-from gpts_data.tokenizer.train import plan_pieces, train
+from gpts_data.tokenizer.train import plan_sample, train
 
 RECEIPT = "training.json"
 
@@ -27,7 +27,7 @@ def train_tokenizer(plan: Plan, engine: Engine, folder: Path, progress: Progress
     sources = [
         (source, listing, recipe.cleaning(source)) for source, listing in zip(recipe.source, plan.listings, strict=True)
     ]
-    pieces = plan_pieces(sources, recipe.tokenizer, recipe.unit, plan.work / "sample", plan.fetch_options)
+    pieces = plan_sample(sources, recipe.tokenizer, recipe.unit, plan.work / "sample", plan.fetch_options)
     trained = train(
         pieces, recipe.tokenizer, recipe.window, engine, folder,
         lambda done, total: progress("tokenizer", "sample", done, total),

@@ -10,11 +10,11 @@ from typing import Any
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
-from gpts_data.tokenizer.vocabulary_files import rank_file, vocabulary
+from gpts_data.tokenizer.vocabulary_files import tiktoken_ranks, vocabulary_listing
 
 END_OF_TEXT = "<|endoftext|>"
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.tiktoken", "vocabulary.txt")
-MAX_VOCABULARY = 1 << 16  # ids are stored as uint16
+MAX_VOCAB_SIZE = 1 << 16  # ids are stored as uint16
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def save(tokenizer_json: str, folder: Path, context: int) -> Artifact:
     names.update({"additional_special_tokens": more} if more else {})
     write_json(folder / "special_tokens_map.json", names)
     write_json(folder / "tokenizer_config.json", {**_config(context), **names})
-    if ranks := rank_file(tokenizer_json):
+    if ranks := tiktoken_ranks(tokenizer_json):
         write_bytes(folder / "tokenizer.tiktoken", ranks)
-    write_bytes(folder / "vocabulary.txt", vocabulary(tokenizer_json).encode())
+    write_bytes(folder / "vocabulary.txt", vocabulary_listing(tokenizer_json).encode())
     write_bytes(folder / "tokenizer.json", tokenizer_json.encode())
     return load(folder)
 
@@ -49,13 +49,13 @@ def load(folder: Path) -> Artifact:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise UsageError(f"{folder}: no tokenizer.json there; expected a folder written by `gpts-data train-tokenizer`")
-    ids = _ids(path)
+    ids = _read_ids(path)
     if END_OF_TEXT not in ids:
         raise UsageError(f"{path}: no {END_OF_TEXT} in the vocabulary; every document must end with it")
-    if sorted(ids.values()) != list(range(len(ids))) or len(ids) > MAX_VOCABULARY:
+    if sorted(ids.values()) != list(range(len(ids))) or len(ids) > MAX_VOCAB_SIZE:
         raise UsageError(
             f"{path}: found {len(ids):,} ids up to {max(ids.values()):,}, expected 0..n-1 "
-            f"and n at most {MAX_VOCABULARY:,}"
+            f"and n at most {MAX_VOCAB_SIZE:,}"
         )
     return Artifact(folder, file_digest(path), len(ids), ids[END_OF_TEXT])
 
@@ -65,7 +65,7 @@ def special_tokens(tokenizer_json: str) -> list[str]:
     return [token["content"] for token in json.loads(tokenizer_json)["added_tokens"] if token["special"]]
 
 
-def _ids(path: Path) -> dict[str, int]:
+def _read_ids(path: Path) -> dict[str, int]:
     try:
         content = json.loads(path.read_bytes())
         ids: dict[str, int] = {**content["model"]["vocab"]}  # a list in the file of another kind of model

@@ -20,7 +20,9 @@ from gpts_data.tokenizer.vocabulary_files import byte_characters
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PROOF = 2_000_000  # characters: a second of `tokenizers`, and pairs enough to show a rule of theirs that changed
+CHECK_CHARACTERS = (
+    2_000_000  # characters: a second of `tokenizers`, and pairs enough to show a rule of theirs that changed
+)
 Texts = Iterable[list[str]]
 
 
@@ -32,7 +34,7 @@ def train_bpe(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tok
     """
     texts = list(texts) if iter(texts) is texts else texts
     counted = None
-    if (head := _head(texts)) and _same([head], vocab_size, special):
+    if (head := _first_texts(texts)) and _both_agree([head], vocab_size, special):
         counted = train_bpe_by_counting(texts, vocab_size, special)
     return counted or train_bpe_by_tokenizers(texts, vocab_size, special)
 
@@ -58,9 +60,9 @@ def train_bpe_by_counting(texts: Texts, vocab_size: int, special: Sequence[str] 
     from tokenizers import models
 
     from gpts_data.tokenizer.bpe_merges import find_merges
-    from gpts_data.tokenizer.word_counts import Words
+    from gpts_data.tokenizer.word_counts import WordCounts
 
-    words, names = Words(), [END_OF_TEXT, *special, *_alphabet()]
+    words, names = WordCounts(), [END_OF_TEXT, *special, *_alphabet()]
     for batch in texts:
         words.add(batch)
     letters = {byte: letter for letter, byte in byte_characters().items()}
@@ -78,18 +80,18 @@ def train_bpe_by_counting(texts: Texts, vocab_size: int, special: Sequence[str] 
     return tokenizer
 
 
-def _head(texts: Texts) -> list[str] | None:
+def _first_texts(texts: Texts) -> list[str] | None:
     """The first texts that have PROOF characters together; None where all of them have fewer."""
     head, size = [], 0
     for text in chain.from_iterable(texts):
         head.append(text)
         size += len(text)
-        if size >= PROOF:
+        if size >= CHECK_CHARACTERS:
             return head
     return None
 
 
-def _same(texts: Texts, vocab_size: int, special: Sequence[str]) -> bool:
+def _both_agree(texts: Texts, vocab_size: int, special: Sequence[str]) -> bool:
     """Whether both ways give one tokenizer.json."""
     counted = train_bpe_by_counting(texts, vocab_size, special)
     return counted is not None and counted.to_str() == train_bpe_by_tokenizers(texts, vocab_size, special).to_str()

@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.kernel import kernel
-from gpts_data.tokenizer.word_counts import Words
+from gpts_data.tokenizer.word_counts import WordCounts
 
 _BASE = np.uint64(0x100000001B3)
 PAIR, TOTAL, LAST = range(3)  # columns of the table of pairs: left << 32 | right, count, newest link of the chain
 
 
-def find_merges(words: Words, ids: NDArray[np.int32], names: list[str], vocab_size: int) -> NDArray[np.int32] | None:
+def find_merges(
+    words: WordCounts, ids: NDArray[np.int32], names: list[str], vocab_size: int
+) -> NDArray[np.int32] | None:
     """Pairs of ids in the order of merging, int32, shape (merges, 2); the n-th makes entry `len(names) + n`.
 
     `ids` is the entry of each byte, int32, shape (256,); `names` all entries there are before the first
@@ -48,7 +50,7 @@ def _merge(symbols, ends, counts, strings, first, vocab_size):  # type: ignore[n
     room = 3 * len(symbols) + 1  # every merge in a word makes one symbol fewer and two pairs at most
     numbers, table = numba.typed.Dict.empty(numba.int64, numba.int64), np.empty((room, 3), np.int64)
     chain = np.empty((room, 2), np.int32)
-    used = _all_pairs(symbols, spans, counts, numbers, table, chain)
+    used = _count_pairs(symbols, spans, counts, numbers, table, chain)
     heap = [(-table[i, TOTAL], table[i, PAIR]) for i in range(len(numbers))]
     heapify(heap)
     done = 0
@@ -61,7 +63,7 @@ def _merge(symbols, ends, counts, strings, first, vocab_size):  # type: ignore[n
             heappush(heap, (-now, pair))
             continue
         merges[done, 0], merges[done, 1] = pair >> 32, pair & 0xFFFFFFFF
-        if _came_before(strings, merges[done], first + done):
+        if _is_known_string(strings, merges[done], first + done):
             return merges, True
         known = len(numbers)
         used = _merge_pair(pair, first + done, symbols, spans, counts, numbers, table, chain, used)
@@ -72,7 +74,7 @@ def _merge(symbols, ends, counts, strings, first, vocab_size):  # type: ignore[n
 
 
 @kernel
-def _came_before(strings, pair, new):  # type: ignore[no-untyped-def]
+def _is_known_string(strings, pair, new):  # type: ignore[no-untyped-def]
     """Write down the string of entry `new`, merged from `pair`; whether an entry before it has that string."""
     left, right = pair[0], pair[1]
     strings[new, 0] = strings[left, 0] * strings[right, 1] + strings[right, 0]
@@ -84,17 +86,17 @@ def _came_before(strings, pair, new):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _all_pairs(symbols, spans, counts, numbers, table, chain):  # type: ignore[no-untyped-def]
+def _count_pairs(symbols, spans, counts, numbers, table, chain):  # type: ignore[no-untyped-def]
     """Count the pairs of all words; returns how much of `chain` is used."""
     used = 0
     for word in range(len(spans)):
         for i in range(spans[word, 0], spans[word, 1] - 1):
-            used = _add(symbols[i], symbols[i + 1], counts[word], word, numbers, table, chain, used)
+            used = _add_to_pair(symbols[i], symbols[i + 1], counts[word], word, numbers, table, chain, used)
     return used
 
 
 @kernel
-def _add(left, right, count, word, numbers, table, chain, used):  # type: ignore[no-untyped-def]
+def _add_to_pair(left, right, count, word, numbers, table, chain, used):  # type: ignore[no-untyped-def]
     """Add to a pair's total, and the word to its chain if it is not the one added last."""
     pair = np.int64(left) << 32 | np.int64(right)
     if pair not in numbers:
@@ -125,12 +127,12 @@ def _merge_pair(pair, new, symbols, spans, counts, numbers, table, chain, used):
             if symbols[read] == left and read + 1 < end and symbols[read + 1] == right:
                 if write > begin:
                     before = symbols[write - 1]
-                    used = _add(before, left, -counts[word], word, numbers, table, chain, used)
-                    used = _add(before, new, counts[word], word, numbers, table, chain, used)
+                    used = _add_to_pair(before, left, -counts[word], word, numbers, table, chain, used)
+                    used = _add_to_pair(before, new, counts[word], word, numbers, table, chain, used)
                 if read + 2 < end:
                     after = symbols[read + 2]
-                    used = _add(right, after, -counts[word], word, numbers, table, chain, used)
-                    used = _add(new, after, counts[word], word, numbers, table, chain, used)
+                    used = _add_to_pair(right, after, -counts[word], word, numbers, table, chain, used)
+                    used = _add_to_pair(new, after, counts[word], word, numbers, table, chain, used)
                 symbols[write] = new
                 read += 1
             read += 1

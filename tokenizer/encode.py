@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer.artifact import load
-from gpts_data.tokenizer.fastokens_encoder import load_fast
+from gpts_data.tokenizer.fastokens_encoder import load_fastokens
 
 EncoderName = Literal["fast", "tokenizers"]
-AT_ONCE = 64  # texts: what tokenizers holds of 1,000 would be hundreds of MB, and fastokens is slower with more too
+TEXTS_PER_BATCH = (
+    64  # texts: what tokenizers holds of 1,000 would be hundreds of MB, and fastokens is slower with more too
+)
 
 
 class EncoderBackend(Protocol):
@@ -46,13 +48,13 @@ class TokenizersBackend:
         self.tokenizer.no_truncation()  # `transformers` saves both with a tokenizer that has used them
         self.tokenizer.no_padding()
 
-    def one(self, text: str) -> list[int]:
+    def encode_one(self, text: str) -> list[int]:
         """Ids of one text. A batch of one keeps the library to one thread: the workers are the parallelism."""
         ids: list[int] = self.tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
     def ids(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        parts = [np.array(self.one(text), dtype=np.uint32) for text in texts]
+        parts = [np.array(self.encode_one(text), dtype=np.uint32) for text in texts]
         lengths = np.array([len(part) for part in parts], dtype=np.uint32)
         return np.concatenate([np.empty(0, np.uint32), *parts]), lengths
 
@@ -71,7 +73,7 @@ class Encoder:
         except Exception as error:  # the library raises nothing more special
             raise UsageError(f"{folder / 'tokenizer.json'}: tokenizers cannot load it: {error}") from error
         added = [token["content"] for token in json.loads(content)["added_tokens"]]
-        fast = load_fast(content, added, self.reference.one) if choice == "fast" else None
+        fast = load_fastokens(content, added, self.reference.encode_one) if choice == "fast" else None
         self._method: EncoderBackend = fast or self.reference
         self.name = self._method.name
         self.eos_id = artifact.eos_id
@@ -89,11 +91,11 @@ class Encoder:
         Raises `DataError` when a text gives an id that is none of the vocabulary, or end-of-text itself.
         """
         parts, counts = [np.empty(0, np.uint16)], [np.empty(0, np.uint32)]
-        for start in range(0, len(texts), AT_ONCE):
-            some = texts[start : start + AT_ONCE]
+        for start in range(0, len(texts), TEXTS_PER_BATCH):
+            some = texts[start : start + TEXTS_PER_BATCH]
             ids, lengths = self._method.ids(some if isinstance(some, list) else some.to_pylist())
             self._check(ids)
-            parts.append(_with_ends(ids, lengths, self.eos_id))
+            parts.append(_append_eos(ids, lengths, self.eos_id))
             counts.append(lengths + np.uint32(1))
         return np.concatenate(parts), np.concatenate(counts)
 
@@ -111,7 +113,7 @@ class Encoder:
         return str(self.reference.tokenizer.decode(ids.tolist(), skip_special_tokens=not ends))
 
 
-def _with_ends(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: int) -> NDArray[np.uint16]:
+def _append_eos(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: int) -> NDArray[np.uint16]:
     """Flat uint16 ids, `eos_id` behind each text's."""
     ends = np.cumsum(lengths + np.uint32(1), dtype=np.int64) - 1
     out = np.empty(len(ids) + len(lengths), dtype=np.uint16)
@@ -123,7 +125,7 @@ def _with_ends(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: int
 
 
 @lru_cache(maxsize=2)
-def encoder(folder: Path, digest: str, choice: EncoderName = "fast") -> Encoder:
+def get_encoder(folder: Path, digest: str, choice: EncoderName = "fast") -> Encoder:
     """The encoder of a folder, kept for the life of the process; `digest` is what its tokenizer.json must have.
 
     Raises `UsageError` when it has another: a worker that sees another folder under this name.

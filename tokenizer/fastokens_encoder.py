@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 NAME = "fastokens"
-THREADS = "FASTOKENS_BPE_THREADS"  # read once, at the first text; RAYON_NUM_THREADS means nothing to it
+THREADS_VARIABLE = "FASTOKENS_BPE_THREADS"  # read once, at the first text; RAYON_NUM_THREADS means nothing to it
 _PLANES = [chr(plane << 16 | low) for plane in range(17) for low in (0x21, 0x301, 0x4E00, 0xF600, 0xFFFD)]
-TRAPS = (
+PROBE_TEXTS = (
     "",
     "\0",
     "a\0\0b",
@@ -40,14 +40,14 @@ TRAPS = (
     " ".join(_PLANES),
 )
 
-Ids = Callable[[str], list[int]]
+EncodeText = Callable[[str], list[int]]
 
 
-class Fast:
+class FastokensBackend:
     """One tokenizer in fastokens. Raises what the library raises when it cannot load it."""
 
     def __init__(self, tokenizer_json: str) -> None:
-        os.environ[THREADS] = "1"  # the workers of the build are the parallelism
+        os.environ[THREADS_VARIABLE] = "1"  # the workers of the build are the parallelism
         from fastokens import Tokenizer
 
         self.name = f"{NAME} {version(NAME)}"
@@ -61,14 +61,14 @@ class Fast:
         return np.frombuffer(flat, "<u4"), np.diff(np.frombuffer(offsets, "<u8")).astype(np.uint32)
 
 
-def load_fast(tokenizer_json: str, added: list[str], reference: Ids) -> Fast | None:
+def load_fastokens(tokenizer_json: str, added: list[str], reference: EncodeText) -> FastokensBackend | None:
     """The tokenizer in fastokens. None: not installed, a kind it does not know, or other ids for one of the traps.
 
     `added` are the strings of its added tokens, special or not: traps of its own.
     """
     try:
-        fast = Fast(tokenizer_json)
-        texts = [*TRAPS, *added, *(f"a{token} {token}{token}b" for token in added)]
+        fast = FastokensBackend(tokenizer_json)
+        texts = [*PROBE_TEXTS, *added, *(f"a{token} {token}{token}b" for token in added)]
         same = all(fast.ids([text])[0].tolist() == reference(text) for text in texts)
     except Exception:  # ImportError; and the library has no error class of its own
         return None

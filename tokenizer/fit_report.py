@@ -40,23 +40,23 @@ def report(
 
     Raises `DataError` when a source has no text that is held out.
     """
-    training, held = divide(texts)
+    training, held = split_held_out(texts)
     with tempfile.TemporaryDirectory() as work:
-        folders = {f"{size:,}": path for size, path in _others(training, Path(work))}
+        folders = {f"{size:,}": path for size, path in _smaller_vocabularies(training, Path(work))}
         folders |= {path.name: path for path in compare_with}
         others = {name: _measure(Encoder(path), held, weights)[0] for name, path in folders.items()}
     coder = Encoder(folder)
     rates, used = _measure(coder, held, weights)
     return {
         "digest": artifact.load(folder).digest,
-        "held_out_bytes": {name: _size(some) for name, some in held.items()},
+        "held_out_bytes": {name: _utf8_size(some) for name, some in held.items()},
         **rates,
-        **_entries(folder, used),
+        **_entry_statistics(folder, used),
         "beside": others,
     }
 
 
-def divide(texts: Texts) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+def split_held_out(texts: Texts) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Texts to train on and texts held out, by source; equal texts are on one side."""
     training, held = {}, {}
     for name, some in texts.items():
@@ -71,7 +71,7 @@ def divide(texts: Texts) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     return training, held
 
 
-def cut_off(tokenizer_json: str, size: int) -> str | None:
+def truncate_vocabulary(tokenizer_json: str, size: int) -> str | None:
     """The tokenizer with its first `size` entries; None when it has fewer."""
     content = json.loads(tokenizer_json)
     vocabulary = content["model"]["vocab"]
@@ -83,11 +83,11 @@ def cut_off(tokenizer_json: str, size: int) -> str | None:
     return json.dumps(content, ensure_ascii=False)
 
 
-def _others(training: Texts, work: Path) -> list[tuple[int, Path]]:
+def _smaller_vocabularies(training: Texts, work: Path) -> list[tuple[int, Path]]:
     found = []
     largest = train_bpe([list(some) for some in training.values()], max(SIZES)).to_str()
     for size in SIZES:
-        if smaller := cut_off(largest, size):
+        if smaller := truncate_vocabulary(largest, size):
             artifact.save(smaller, work / str(size), 0)
             found.append((size, work / str(size)))
     return found
@@ -99,7 +99,7 @@ def _measure(coder: Encoder, held: Texts, weights: Mapping[str, float]) -> tuple
     for name, texts in held.items():
         ids, _ = coder.encode(list(texts))
         used += np.bincount(ids, minlength=coder.vocab_size)
-        rates[name] = _size(texts) / max(len(ids) - len(texts), 1)
+        rates[name] = _utf8_size(texts) / max(len(ids) - len(texts), 1)
     used[coder.eos_id] = 0
     embedding = coder.vocab_size * WIDTH
     return {
@@ -110,7 +110,7 @@ def _measure(coder: Encoder, held: Texts, weights: Mapping[str, float]) -> tuple
     }, used
 
 
-def _entries(folder: Path, used: NDArray[np.int64]) -> dict[str, Any]:
+def _entry_statistics(folder: Path, used: NDArray[np.int64]) -> dict[str, Any]:
     """What became of the entries: never used, single bytes, the longest."""
     from tokenizers import Tokenizer
 
@@ -123,16 +123,16 @@ def _entries(folder: Path, used: NDArray[np.int64]) -> dict[str, Any]:
         "never_used": sum(used[i] == 0 for i in ordinary.values()) / len(ordinary),
         "never_used_without_bytes": float(np.mean([used[i] == 0 for t, i in ordinary.items() if len(t) > 1] or [0])),
         "single_bytes": int(used[single].sum()) / max(int(used.sum()), 1),
-        "longest": [_text(token) for token in longest],
+        "longest": [_token_text(token) for token in longest],
     }
 
 
-def _text(token: str) -> str:
+def _token_text(token: str) -> str:
     letters = byte_characters()
     if not set(token) <= letters.keys():
         return token
     return bytes(letters[letter] for letter in token).decode(errors="replace")
 
 
-def _size(texts: Sequence[str]) -> int:
+def _utf8_size(texts: Sequence[str]) -> int:
     return sum(len(text.encode()) for text in texts)

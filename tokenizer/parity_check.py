@@ -21,7 +21,7 @@ FIRST_BATCH_BYTES = (
 )
 EXCERPT = 8000  # characters of a document that are compared: of a longer one, the first ones
 SEED = 0x9F00F  # other documents than the validation's
-NEAR = 4  # ids that a message shows
+SHOWN_IDS = 4  # ids that a message shows
 
 
 class ParityCheck:
@@ -54,7 +54,7 @@ class ParityCheck:
         self._allowance -= max(size, 1)
         self.documents += 1
         self.text_bytes += size
-        expected = np.array(self._encoder.reference.one(text), dtype=np.uint32)
+        expected = np.array(self._encoder.reference.encode_one(text), dtype=np.uint32)
         if not np.array_equal(ids, expected):
             raise DataError(self._difference(name, ids.tolist(), expected.tolist()))
 
@@ -64,7 +64,7 @@ class ParityCheck:
         return (
             f"{self._unit}, document {name!r}: {self._encoder.name} gives other ids than "
             f"{self._encoder.reference.name}; from token {place:,} on "
-            f"found {found[place : place + NEAR]}, expected {expected[place : place + NEAR]}; "
+            f"found {found[place : place + SHOWN_IDS]}, expected {expected[place : place + SHOWN_IDS]}; "
             "run the same command with --encoder tokenizers: it goes on, and makes the units again that were made "
             "with the other"
         )

@@ -33,10 +33,12 @@ from gpts_data.tokenizer.bpe import train_bpe
 
 Item = TypeVar("Item")
 Progress = Callable[[int, int], object]  # bytes of the sample drawn, and wanted
-TEXTS = pa.schema([("text", pa.string())])
-AT_ONCE = 64  # documents cleaned before looking whether the quota is there: it may be a small part of a batch
+SAMPLE_SCHEMA = pa.schema([("text", pa.string())])
+DOCUMENTS_PER_BATCH = (
+    64  # documents cleaned before looking whether the quota is there: it may be a small part of a batch
+)
 MAX_DOCUMENT = 1 << 16  # bytes of one document: a book of megabytes would be most of a piece, and its names the entries
-MAX_PIECES = 16  # units a source's share is drawn from: enough to see every part of it, few enough footers to read
+MAX_UNITS = 16  # units a source's share is drawn from: enough to see every part of it, few enough footers to read
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Trained:
     """sha256 over the sha256 of every piece, in order."""
 
 
-def plan_pieces(
+def plan_sample(
     sources: Sequence[tuple[Source, Listing, CleanConfig]],
     training: Training,
     unit_bytes: int,
@@ -101,7 +103,7 @@ def plan_pieces(
 
 def evenly_spaced(items: Sequence[Item]) -> list[Item]:
     """At most MAX_PIECES of the items, evenly spaced, in order."""
-    count = min(len(items), MAX_PIECES)
+    count = min(len(items), MAX_UNITS)
     return [items[len(items) * i // count] for i in range(count)]
 
 
@@ -114,12 +116,12 @@ def draw_sample(piece: SampleTask) -> dict[str, Any]:
         return receipt
     taken = 0
     with atomic_write(piece.path) as file:
-        with pa.ipc.new_file(file, TEXTS) as writer:
-            for texts in _cleaned(piece):
+        with pa.ipc.new_file(file, SAMPLE_SCHEMA) as writer:
+            for texts in _cleaned_texts(piece):
                 ends = taken + np.cumsum([len(text.encode()) for text in texts])
                 texts = texts[: int(np.searchsorted(ends, piece.quota)) + 1]
                 taken = int(ends[len(texts) - 1])
-                writer.write_batch(pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=TEXTS))
+                writer.write_batch(pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=SAMPLE_SCHEMA))
                 if taken >= piece.quota:
                     break
         facts = size_and_sha256(file)
@@ -140,7 +142,7 @@ def train(
     """
     receipts = _draw_all(pieces, engine, progress)
     n_bytes = sum(receipt["bytes"] for receipt in receipts)
-    tokenizer = train_bpe(_Sample(pieces), training.vocab_size, training.special)
+    tokenizer = train_bpe(_SampleTexts(pieces), training.vocab_size, training.special)
     found = tokenizer.get_vocab_size()
     if found < training.vocab_size:
         raise ShortSourceError(
@@ -156,7 +158,7 @@ def sample_texts(pieces: Sequence[SampleTask], engine: Engine, progress: Progres
     _draw_all(pieces, engine, progress)
     texts: dict[str, list[str]] = {piece.source.name: [] for piece in pieces}
     for piece in pieces:
-        texts[piece.source.name] += [text for batch in _Sample([piece]) for text in batch]
+        texts[piece.source.name] += [text for batch in _SampleTexts([piece]) for text in batch]
     return texts
 
 
@@ -169,16 +171,16 @@ def _draw_all(pieces: Sequence[SampleTask], engine: Engine, progress: Progress) 
     return [draw_sample(piece) for piece in pieces]
 
 
-def _cleaned(piece: SampleTask) -> Iterator[list[str]]:
+def _cleaned_texts(piece: SampleTask) -> Iterator[list[str]]:
     for batch in read(piece.source, piece.unit, piece.fetch_options):
         sound, _ = split_faulty(batch)
-        for start in range(0, sound.num_rows, AT_ONCE):
-            cleaned, _ = get_cleaner(piece.clean).clean(sound.slice(start, AT_ONCE))
+        for start in range(0, sound.num_rows, DOCUMENTS_PER_BATCH):
+            cleaned, _ = get_cleaner(piece.clean).clean(sound.slice(start, DOCUMENTS_PER_BATCH))
             if cleaned.num_rows:
-                yield [_beginning(text) for text in cleaned.column("text").to_pylist()]
+                yield [_truncate(text) for text in cleaned.column("text").to_pylist()]
 
 
-def _beginning(text: str) -> str:
+def _truncate(text: str) -> str:
     """The first MAX_DOCUMENT bytes, whole characters."""
     if len(text) * 4 <= MAX_DOCUMENT:
         return text
@@ -186,7 +188,7 @@ def _beginning(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Sample:
+class _SampleTexts:
     """The texts of the pieces in order, a batch at a time, as often as wanted."""
 
     pieces: Sequence[SampleTask]

@@ -24,7 +24,7 @@ SECONDS = 60.0  # 65,536 entries take 2
 _CHILD = "from gpts_data.tokenizer.untrusted import child; child()"
 
 
-def check_foreign(folder: Path, *, memory: int = MEMORY_BYTES, seconds: float = SECONDS) -> Artifact:
+def check_untrusted(folder: Path, *, memory: int = MEMORY_BYTES, seconds: float = SECONDS) -> Artifact:
     """The checked artifact of a folder somebody gave. Raises `UsageError`."""
     for path in (folder / name for name in FILES):
         if path.is_file() and path.stat().st_size > MAX_BYTES:
@@ -37,13 +37,13 @@ def check_foreign(folder: Path, *, memory: int = MEMORY_BYTES, seconds: float = 
     try:
         done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env={**os.environ, **one})
     except subprocess.TimeoutExpired as error:
-        raise UsageError(f"{folder}: the tokenizer was not loaded in {seconds:g} seconds; {_NEXT}") from error
+        raise UsageError(f"{folder}: the tokenizer was not loaded in {seconds:g} seconds; {_ADVICE}") from error
     if done.returncode:
         how = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit {done.returncode}"
         last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
         raise UsageError(
             f"{folder}: loading the tokenizer ended the process that tried, with {memory / 1e9:.1f} GB of memory "
-            f"({how}: {last[:200]}); {_NEXT}"
+            f"({how}: {last[:200]}); {_ADVICE}"
         )
     answer = json.loads(done.stdout)
     if "error" in answer:
@@ -51,7 +51,7 @@ def check_foreign(folder: Path, *, memory: int = MEMORY_BYTES, seconds: float = 
     return Artifact(folder, answer["digest"], answer["vocab_size"], answer["eos_id"])
 
 
-_NEXT = "use another tokenizer, or train one with `gpts-data train-tokenizer`"
+_ADVICE = "use another tokenizer, or train one with `gpts-data train-tokenizer`"
 
 
 def child() -> None:

@@ -11,24 +11,24 @@ import json
 from typing import Any
 
 
-def rank_file(tokenizer_json: str) -> bytes | None:
+def tiktoken_ranks(tokenizer_json: str) -> bytes | None:
     """Lines of base64 of a token's bytes and its rank, by rank, special tokens left out: `tiktoken.load` reads it.
 
     None where a rank file cannot say what the tokenizer does: ids not in the order of the merges, or no byte-level BPE.
     """
     content = json.loads(tokenizer_json)
-    ordinary = _ordinary(content)
+    ordinary = _ordinary_tokens(content)
     merged = [ordinary.get("".join(pair), -1) for pair in _merges(content)]
     if merged != sorted(set(merged)) or not all(set(token) <= _BYTES.keys() for token in ordinary):
         return None
     lines = [
-        base64.b64encode(_bytes(token)) + f" {number}\n".encode()
+        base64.b64encode(_token_bytes(token)) + f" {number}\n".encode()
         for token, number in sorted(ordinary.items(), key=lambda entry: entry[1])
     ]
     return b"".join(lines)
 
 
-def vocabulary(tokenizer_json: str) -> str:
+def vocabulary_listing(tokenizer_json: str) -> str:
     """One line an id: id, rank of its merge, text or bytes as Python writes them, the two parts it is merged from."""
     content = json.loads(tokenizer_json)
     ranks: dict[str, tuple[int, list[str]]] = {}
@@ -38,12 +38,12 @@ def vocabulary(tokenizer_json: str) -> str:
     lines = ["id\tmerge\ttoken\tparts"]
     for token, number in sorted({**content["model"]["vocab"], **special}.items(), key=lambda entry: entry[1]):
         rank, pair = ranks.get(token, (-1, []))
-        shown = token if token in special else _shown(token)
-        lines.append(f"{number}\t{rank if pair else ''}\t{shown}\t{' + '.join(map(_shown, pair))}")
+        shown = token if token in special else _printable(token)
+        lines.append(f"{number}\t{rank if pair else ''}\t{shown}\t{' + '.join(map(_printable, pair))}")
     return "\n".join(lines) + "\n"
 
 
-def _ordinary(content: dict[str, Any]) -> dict[str, int]:
+def _ordinary_tokens(content: dict[str, Any]) -> dict[str, int]:
     special = {token["content"] for token in content["added_tokens"]}
     return {token: number for token, number in content["model"]["vocab"].items() if token not in special}
 
@@ -53,16 +53,16 @@ def _merges(content: dict[str, Any]) -> list[list[str]]:
     return [merge.split(" ") if isinstance(merge, str) else merge for merge in content["model"].get("merges", [])]
 
 
-def _shown(token: str) -> str:
+def _printable(token: str) -> str:
     if not set(token) <= _BYTES.keys():
         return repr(token)
     try:
-        return repr(_bytes(token).decode())
+        return repr(_token_bytes(token).decode())
     except UnicodeDecodeError:
-        return repr(_bytes(token))
+        return repr(_token_bytes(token))
 
 
-def _bytes(token: str) -> bytes:
+def _token_bytes(token: str) -> bytes:
     return bytes(_BYTES[char] for char in token)
 
 

@@ -31,7 +31,7 @@ from gpts_data.pipelines.readers.source import Unit
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import Encoder
-from gpts_data.tokenizer.untrusted import check_foreign
+from gpts_data.tokenizer.untrusted import check_untrusted
 
 DRAWS = 1000
 INTERVAL = (2.5, 97.5)
@@ -112,7 +112,7 @@ def estimate(
     Raises `ShortSourceError` when sources cannot fill their shares even at the upper ends of their intervals, with what
     would do; the errors of listing and reading sources.
     """
-    given = check_foreign(tokenizer) if tokenizer else None
+    given = check_untrusted(tokenizer) if tokenizer else None
     with tempfile.TemporaryDirectory(prefix="gpts-data-") as scratch:
         fetch_options = FetchOptions(Path(scratch) / "spool", retry_policy)
         found = [_survey(recipe, i, recipe_folder, fetch_options, progress) for i in range(len(recipe.source))]

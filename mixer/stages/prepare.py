@@ -32,7 +32,7 @@ from gpts_data.pipelines.storage.atomic_files import atomic_write, size_and_sha2
 from gpts_data.pipelines.storage.paths import open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.text.hashing import hash_strings
-from gpts_data.tokenizer.encode import Encoder, EncoderName, encoder
+from gpts_data.tokenizer.encode import Encoder, EncoderName, get_encoder
 from gpts_data.tokenizer.parity_check import ParityCheck
 
 UNIT = pa.schema(
@@ -102,7 +102,7 @@ def prepare(task: Prepare) -> dict[str, Any]:
     if receipt and task.accepts(receipt):
         return receipt
     task.receipt.unlink(missing_ok=True)  # of another encoder's: it must not outlive its unit
-    coder = encoder(task.tokenizer, task.tokenizer_digest, task.encoder)
+    coder = get_encoder(task.tokenizer, task.tokenizer_digest, task.encoder)
     proof = ParityCheck(coder, f"source {task.source.name!r}, unit {task.unit.name}")
     n_read = n_kept = n_tokens = 0
     damaged: list[str] = []

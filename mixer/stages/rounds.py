@@ -19,7 +19,7 @@ from gpts_data.pipelines.readers.reader import check_damage_budget, split_units
 from gpts_data.pipelines.readers.source import Unit
 from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
-from gpts_data.tokenizer.encode import encoder
+from gpts_data.tokenizer.encode import get_encoder
 
 FIRST_RATE = 0.25  # surviving tokens per byte of text, until a source's own is known: 3.4 bytes a token, some dropped
 MARGIN = 1.05  # a round that falls just short costs another one
@@ -126,7 +126,7 @@ def prepare_until_filled(
             [supply.needed for supply in supplies],
             plan.recipe.validation.fraction,
             BoilerplateGuard(plan.recipe.decontaminate.max_documents if plan.recipe.decontaminate else 0),
-            encoder(tokenizer.folder, tokenizer.digest),
+            get_encoder(tokenizer.folder, tokenizer.digest),
             plan.work / "index",
             engine,
         )

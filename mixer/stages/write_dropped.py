@@ -22,7 +22,7 @@ from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE
 from gpts_data.pipelines.dedup.signatures import REASONS
 from gpts_data.pipelines.storage.atomic_files import write_bytes
 from gpts_data.tokenizer.artifact import Artifact
-from gpts_data.tokenizer.encode import Encoder, encoder
+from gpts_data.tokenizer.encode import Encoder, get_encoder
 
 JUDGED = {EXCLUDED: CONTAMINATED_REASON, **{FIRST_DUPLICATE + i: reason for i, reason in enumerate(REASONS)}}
 
@@ -33,7 +33,7 @@ def write_dropped(
     """Write `dropped/<source>.jsonl` for each source, as far as the recipe wants it; returns the paths."""
     if not plan.recipe.keep_dropped:
         return []
-    readers = _Readers(plan.recipe.names, decided, encoder(tokenizer.folder, tokenizer.digest))
+    readers = _Readers(plan.recipe.names, decided, get_encoder(tokenizer.folder, tokenizer.digest))
     paths = []
     for name, units, prepared in zip(plan.recipe.names, decided, tasks, strict=True):
         shown = DroppedSamples(plan.recipe.keep_dropped)

@@ -13,7 +13,7 @@ from tokenizers import Regex, pre_tokenizers
 from gpts_data.tokenizer import bpe as learning
 from gpts_data.tokenizer.bpe import train_bpe, train_bpe_by_counting, train_bpe_by_tokenizers
 from gpts_data.tokenizer.pretokenizer import PATTERN, spans
-from gpts_data.tokenizer.word_counts import LETTER, NEWLINE, NUMBER, SPACE, Words, kinds
+from gpts_data.tokenizer.word_counts import LETTER, NEWLINE, NUMBER, SPACE, WordCounts, char_kinds
 from tests.conftest import prose
 
 CUT = pre_tokenizers.Split(Regex(PATTERN), "isolated")
@@ -30,7 +30,7 @@ def expected_counts(texts: list[str]) -> dict[bytes, int]:
     return found
 
 
-def counts(words: Words) -> dict[bytes, int]:
+def counts(words: WordCounts) -> dict[bytes, int]:
     starts = [0, *words.ends.tolist()]
     data = words.letters.tobytes()
     return {data[a:b]: n for a, b, n in zip(starts, starts[1:], words.counts.tolist(), strict=False)}
@@ -38,13 +38,13 @@ def counts(words: Words) -> dict[bytes, int]:
 
 @given(st.lists(st.one_of(TRICKY, st.text()), max_size=5))
 def test_words_are_those_of_the_pattern(texts: list[str]) -> None:
-    words = Words()
+    words = WordCounts()
     words.add(texts)
     assert counts(words) == expected_counts(texts)
 
 
 def test_words_are_counted_over_many_batches() -> None:
-    rng, words = random.Random(2), Words()
+    rng, words = random.Random(2), WordCounts()
     texts = ["".join(rng.choices("abcdefg ", k=400)) for _ in range(2000)]
     for start in range(0, len(texts), 170):
         words.add(texts[start : start + 170])
@@ -61,7 +61,7 @@ def test_every_character_is_what_tokenizers_says() -> None:
                 wanted[first + start : first + end] = kind
     wanted[[10, 13]] = NEWLINE
     there = np.r_[0:0xD800, 0xE000:0x110000]
-    assert np.array_equal(kinds()[there], wanted[there])
+    assert np.array_equal(char_kinds()[there], wanted[there])
 
 
 @given(st.lists(st.text(alphabet="aab \n", max_size=40), max_size=8), st.integers(1, 400), st.booleans())
@@ -106,7 +106,7 @@ def test_large_samples_take_the_counting_way_and_give_the_same(monkeypatch: pyte
         seen.append(1)
         return train_bpe_by_counting(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(learning, "PROOF", 5000)
+    monkeypatch.setattr(learning, "CHECK_CHARACTERS", 5000)
     monkeypatch.setattr(learning, "train_bpe_by_counting", counted)
     assert train_bpe(batches, 400).to_str() == reference
     assert len(seen) == 2  # the proof, and all
@@ -116,6 +116,6 @@ def test_large_samples_take_the_counting_way_and_give_the_same(monkeypatch: pyte
 def test_other_merges_in_the_proof_leave_it_to_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(7)
     batches = [[prose(rng, 40) for _ in range(30)] for _ in range(6)]
-    monkeypatch.setattr(learning, "PROOF", 5000)
+    monkeypatch.setattr(learning, "CHECK_CHARACTERS", 5000)
     monkeypatch.setattr(learning, "train_bpe_by_counting", lambda *_: train_bpe_by_tokenizers([["other"]], 400))
     assert train_bpe(iter(batches), 400).to_str() == train_bpe_by_tokenizers(batches, 400).to_str()

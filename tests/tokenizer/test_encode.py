@@ -21,7 +21,7 @@ from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer import artifact, fastokens_encoder
 from gpts_data.tokenizer.artifact import END_OF_TEXT, load
 from gpts_data.tokenizer.bpe import train_bpe
-from gpts_data.tokenizer.encode import AT_ONCE, Encoder, encoder
+from gpts_data.tokenizer.encode import TEXTS_PER_BATCH, Encoder, get_encoder
 from tests.conftest import prose
 
 USER = "<|user|>"
@@ -100,7 +100,7 @@ def test_fastokens_is_in_use(coder: Encoder) -> None:
 def test_the_ids_are_those_of_tokenizers(coder: Encoder, text: str) -> None:
     """Any planes, lone combining marks, NUL, strings of special tokens. And the text comes back."""
     ids = coder.encode([text])[0][:-1]
-    assert ids.tolist() == coder.reference.one(text)
+    assert ids.tolist() == coder.reference.encode_one(text)
     assert ids.min(initial=2) >= 2  # no special token is made from text
     assert coder.decode(ids) == text
 
@@ -115,7 +115,7 @@ def test_one_end_after_each_text(coder: Encoder, texts: list[str]) -> None:
     assert coder.decode(ids, ends=True) == "".join(text + END_OF_TEXT for text in texts)
 
 
-@pytest.mark.parametrize("n", [0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE])
+@pytest.mark.parametrize("n", [0, 1, TEXTS_PER_BATCH - 1, TEXTS_PER_BATCH, TEXTS_PER_BATCH + 1, 3 * TEXTS_PER_BATCH])
 def test_how_many_at_once_does_not_matter(coder: Encoder, n: int) -> None:
     texts = [f"{i} " * i for i in range(n)]
     alone = [coder.encode([text])[0].tolist() for text in texts]
@@ -127,7 +127,7 @@ def test_how_many_at_once_does_not_matter(coder: Encoder, n: int) -> None:
 
 
 def test_arrow_strings_are_as_good_as_a_list(coder: Encoder) -> None:
-    texts = [f"{i} naïve {'words ' * (i % 7)}" for i in range(3 * AT_ONCE)]
+    texts = [f"{i} naïve {'words ' * (i % 7)}" for i in range(3 * TEXTS_PER_BATCH)]
     ids, lengths = coder.encode(texts[5:150])
     for column in (pa.array(texts, pa.string()), pa.array(texts, pa.large_string())):
         found, counts = coder.encode(column.slice(5, 145))
@@ -138,7 +138,7 @@ def test_tokenizers_alone_gives_the_same(coder: Encoder, folder: Path) -> None:
     other = Encoder(folder, "tokenizers")
     assert other.is_reference
     assert other.name.startswith("tokenizers ")
-    texts = [*corpus()[:70], "", END_OF_TEXT, *fastokens_encoder.TRAPS]
+    texts = [*corpus()[:70], "", END_OF_TEXT, *fastokens_encoder.PROBE_TEXTS]
     assert [part.tolist() for part in other.encode(texts)] == [part.tolist() for part in coder.encode(texts)]
 
 
@@ -179,9 +179,9 @@ def test_a_tokenizer_that_cannot_be_loaded_is_a_usage_error(folder: Path, tmp_pa
 
 def test_the_encoder_of_a_folder_is_kept_and_must_be_the_one_that_was_meant(folder: Path) -> None:
     digest = load(folder).digest
-    assert encoder(folder, digest) is encoder(folder, digest)
+    assert get_encoder(folder, digest) is get_encoder(folder, digest)
     with pytest.raises(UsageError, match="found the tokenizer .*, expected other; all workers must see the folder"):
-        encoder(folder, "other")
+        get_encoder(folder, "other")
 
 
 def test_without_fastokens_tokenizers_does_it(coder: Encoder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,10 +194,12 @@ def test_without_fastokens_tokenizers_does_it(coder: Encoder, folder: Path, monk
 def test_a_kind_fastokens_gets_wrong_or_cannot_load_is_left_to_tokenizers(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fastokens_encoder.Fast, "ids", lambda *_: (np.zeros(1, np.uint32), np.ones(1, np.uint32)))
+    monkeypatch.setattr(
+        fastokens_encoder.FastokensBackend, "ids", lambda *_: (np.zeros(1, np.uint32), np.ones(1, np.uint32))
+    )
     assert Encoder(folder).is_reference
     monkeypatch.undo()
-    monkeypatch.setattr(fastokens_encoder, "Fast", lambda _: 1 / 0)
+    monkeypatch.setattr(fastokens_encoder, "FastokensBackend", lambda _: 1 / 0)
     assert Encoder(folder).is_reference
 
 
@@ -214,7 +216,7 @@ def test_added_tokens_that_are_not_special_are_found_in_text(folder: Path, tmp_p
         f"{END_OF_TEXT}<word>{USER}",
         *corpus()[:5],
     ):
-        assert coder.encode([text])[0][:-1].tolist() == coder.reference.one(text)
+        assert coder.encode([text])[0][:-1].tolist() == coder.reference.encode_one(text)
     assert 500 in coder.encode(["<word>"])[0]
 
 
@@ -228,8 +230,8 @@ def test_any_kind_gives_the_ids_of_tokenizers(folder: Path, tmp_path: Path, norm
     tokenizer.normalizer = normalizer
     (tmp_path / "tokenizer.json").write_text(tokenizer.to_str())
     coder = Encoder(tmp_path)
-    for text in (*fastokens_encoder.TRAPS, "A cafe\u0301 ANAGRAM", *corpus()[:5]):
-        assert coder.encode([text])[0][:-1].tolist() == coder.reference.one(text)
+    for text in (*fastokens_encoder.PROBE_TEXTS, "A cafe\u0301 ANAGRAM", *corpus()[:5]):
+        assert coder.encode([text])[0][:-1].tolist() == coder.reference.encode_one(text)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from gpts_data.pipelines.errors import DataError
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer import fit_report as reporting
 from gpts_data.tokenizer.bpe import train_bpe
-from gpts_data.tokenizer.fit_report import cut_off, divide, report
+from gpts_data.tokenizer.fit_report import report, split_held_out, truncate_vocabulary
 from gpts_data.tokenizer.report_chart import draw_report
 from tests.conftest import prose
 
@@ -40,7 +40,7 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bytes_per_token_are_those_of_the_texts_held_out(texts: dict[str, list[str]], folder: Path) -> None:
     facts = report(folder, texts, WEIGHTS, [folder])
-    _, held = divide(texts)
+    _, held = split_held_out(texts)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     ids = {name: [i for text in some for i in tokenizer.encode(text).ids] for name, some in held.items()}
     for name, some in held.items():
@@ -61,15 +61,15 @@ def test_bytes_per_token_are_those_of_the_texts_held_out(texts: dict[str, list[s
 
 def test_a_smaller_vocabulary_is_the_beginning_of_a_larger(texts: dict[str, list[str]]) -> None:
     large = train_bpe([texts["books"]], 400).to_str()
-    small = cut_off(large, 330)
+    small = truncate_vocabulary(large, 330)
     assert small is not None
     wanted = Tokenizer.from_str(train_bpe([texts["books"]], 330).to_str())
     assert Tokenizer.from_str(small).to_str() == wanted.to_str()
-    assert cut_off(large, 401) is None
+    assert truncate_vocabulary(large, 401) is None
 
 
 def test_equal_texts_are_on_one_side(texts: dict[str, list[str]]) -> None:
-    training, held = divide({"web": texts["web"] * 2})
+    training, held = split_held_out({"web": texts["web"] * 2})
     assert not set(training["web"]) & set(held["web"])
     assert len(training["web"]) + len(held["web"]) == 240
 

@@ -34,7 +34,7 @@ class Wrong:
         self._coder, self._mark = coder, mark
 
     def ids(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        parts = [self._coder.reference.one(text) for text in texts]
+        parts = [self._coder.reference.encode_one(text) for text in texts]
         parts = [part[:-1] if self._mark in text else part for part, text in zip(parts, texts, strict=True)]
         return np.array(sum(parts, []), np.uint32), np.array([len(part) for part in parts], np.uint32)
 

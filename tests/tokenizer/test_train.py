@@ -28,12 +28,12 @@ from gpts_data.pipelines.readers.source import Listing, Source, SourceFile
 from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.train import (
     MAX_DOCUMENT,
-    MAX_PIECES,
+    MAX_UNITS,
     SampleTask,
     Training,
     draw_sample,
     evenly_spaced,
-    plan_pieces,
+    plan_sample,
     train,
 )
 from tests.conftest import prose
@@ -42,13 +42,13 @@ UNIT = 20_000
 SMALL = Training(vocab_size=400, sample=30_000)
 Sources = list[tuple[Source, Listing, CleanConfig]]
 
-LEARN = """
+TRAIN = """
 import hashlib, random, sys
-from gpts_data.tokenizer.bpe import learn
+from gpts_data.tokenizer.bpe import train_bpe
 rng = random.Random(5)
 words = ["".join(rng.choices("abcdefgh", k=rng.randint(2, 7))) for _ in range(400)]
 texts = [[" ".join(rng.choices(words, k=60)) for _ in range(50)] for _ in range(20)]
-print(hashlib.sha256(learn(iter(texts), 600).to_str().encode()).hexdigest())
+print(hashlib.sha256(train_bpe(iter(texts), 600).to_str().encode()).hexdigest())
 """
 
 
@@ -76,7 +76,7 @@ def texts_of(piece: SampleTask) -> list[str]:
 
 def trained(sources: Sources, folder: Path, training: Training = SMALL) -> tuple[bytes, str]:
     """tokenizer.json and the digest of the sample."""
-    pieces = plan_pieces(sources, training, UNIT, folder / "sample")
+    pieces = plan_sample(sources, training, UNIT, folder / "sample")
     found = train(pieces, training, 64, InProcess(), folder / "tokenizer")
     return (folder / "tokenizer" / "tokenizer.json").read_bytes(), found.sample_digest
 
@@ -91,7 +91,7 @@ def test_threads_and_hash_seeds_do_not_matter() -> None:
     found = []
     for n in ("1", "2"):
         environment = {**os.environ, "RAYON_NUM_THREADS": n, "PYTHONHASHSEED": n, "TOKENIZERS_PARALLELISM": "true"}
-        command = [sys.executable, "-c", LEARN]
+        command = [sys.executable, "-c", TRAIN]
         found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
     assert found[0] == found[1]
     assert len(found[0]) == 65
@@ -121,7 +121,7 @@ def test_a_sample_too_small_is_refused_with_both_numbers(sources: Sources, tmp_p
 
 
 def test_the_weights_decide_the_bytes_of_each_source(sources: Sources, tmp_path: Path) -> None:
-    pieces = plan_pieces(sources, SMALL, UNIT, tmp_path)
+    pieces = plan_sample(sources, SMALL, UNIT, tmp_path)
     quotas, drawn, longest = Counter[str](), Counter[str](), 0
     for piece in pieces:
         draw_sample(piece)
@@ -131,12 +131,12 @@ def test_the_weights_decide_the_bytes_of_each_source(sources: Sources, tmp_path:
         assert sum(map(len, texts[:-1])) < piece.quota <= sum(map(len, texts))
         longest = max(longest, *map(len, texts))
     for (source, _, _), weight in zip(sources, (Fraction(5, 7), Fraction(2, 7)), strict=True):
-        assert 0 <= weight * SMALL.sample - quotas[source.name] < MAX_PIECES
-        assert 0 <= drawn[source.name] - quotas[source.name] < MAX_PIECES * longest
+        assert 0 <= weight * SMALL.sample - quotas[source.name] < MAX_UNITS
+        assert 0 <= drawn[source.name] - quotas[source.name] < MAX_UNITS * longest
 
 
 def test_a_piece_is_the_first_texts_of_its_unit(sources: Sources, tmp_path: Path) -> None:
-    for piece in plan_pieces(sources, SMALL, UNIT, tmp_path):
+    for piece in plan_sample(sources, SMALL, UNIT, tmp_path):
         receipt = draw_sample(piece)
         texts = texts_of(piece)
         unit = [text for batch in read(piece.source, piece.unit) for text in batch.column("text").to_pylist()]
@@ -150,7 +150,7 @@ def test_one_book_is_not_the_sample(tmp_path: Path) -> None:
     (tmp_path / "books.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [book, page, book]))
     source = Source("books", 1, ("books.jsonl",))
     listing = list_files(source, tmp_path)
-    (piece,) = plan_pieces([(source, listing, CleanConfig())], replace(SMALL, sample=10**6), 10**9, tmp_path)
+    (piece,) = plan_sample([(source, listing, CleanConfig())], replace(SMALL, sample=10**6), 10**9, tmp_path)
     draw_sample(piece)
     first, second, third = texts_of(piece)
     assert first == third == book[: len(first)]
@@ -160,7 +160,7 @@ def test_one_book_is_not_the_sample(tmp_path: Path) -> None:
 
 def test_the_sample_is_cleaned(sources: Sources, tmp_path: Path) -> None:
     strict = CleanConfig(("gopher_quality",), {"gopher_quality": {"min_doc_words": 40, "min_stop_words": 0}})
-    (piece, *_) = plan_pieces([(source, listing, strict) for source, listing, _ in sources], SMALL, UNIT, tmp_path)
+    (piece, *_) = plan_sample([(source, listing, strict) for source, listing, _ in sources], SMALL, UNIT, tmp_path)
     draw_sample(piece)
     texts = texts_of(piece)
     assert texts
@@ -178,14 +178,14 @@ def test_little_is_cleaned_in_vain(sources: Sources, tmp_path: Path, monkeypatch
         return clean(self, batch)
 
     monkeypatch.setattr(Cleaner, "clean", counted)
-    piece = plan_pieces(sources, replace(SMALL, sample=3000), 10**9, tmp_path)[-1]
+    piece = plan_sample(sources, replace(SMALL, sample=3000), 10**9, tmp_path)[-1]
     draw_sample(piece)
     assert len(texts_of(piece)) < 10
     assert cleaned <= 64
 
 
 def test_a_drawn_piece_is_not_drawn_again_but_another_is(sources: Sources, tmp_path: Path) -> None:
-    piece = plan_pieces(sources, SMALL, UNIT, tmp_path)[0]
+    piece = plan_sample(sources, SMALL, UNIT, tmp_path)[0]
     receipt = draw_sample(piece)
     before = piece.path.stat().st_mtime_ns
     assert draw_sample(piece) == receipt
@@ -196,16 +196,16 @@ def test_a_drawn_piece_is_not_drawn_again_but_another_is(sources: Sources, tmp_p
 @given(st.integers(0, 200))
 def test_spread_takes_all_of_a_few_and_some_of_every_part_of_many(n: int) -> None:
     found = evenly_spaced(range(n))
-    assert len(found) == min(n, MAX_PIECES)
+    assert len(found) == min(n, MAX_UNITS)
     gaps = [after - before for before, after in pairwise([*found, n])]
     assert not found or (found[0] == 0 and min(gaps) >= 1 and max(gaps) - min(gaps) <= 1)
 
 
 def test_a_source_of_many_files_is_sampled_from_16_places() -> None:
     files = tuple(SourceFile(f"{n:03d}.jsonl", f"/nowhere/{n}.jsonl", 10**6, None) for n in range(100))
-    pieces = plan_pieces(
+    pieces = plan_sample(
         [(Source("web", 1), Listing(files), CleanConfig())], Training(400, 10**6), 10**5, Path("sample")
     )
-    assert len({piece.unit.file.name for piece in pieces}) == MAX_PIECES
-    assert {piece.quota for piece in pieces} == {10**6 // MAX_PIECES}
-    assert len({piece.path for piece in pieces}) == MAX_PIECES
+    assert len({piece.unit.file.name for piece in pieces}) == MAX_UNITS
+    assert {piece.quota for piece in pieces} == {10**6 // MAX_UNITS}
+    assert len({piece.path for piece in pieces}) == MAX_UNITS

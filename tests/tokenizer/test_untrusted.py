@@ -15,7 +15,7 @@ from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact, load
 from gpts_data.tokenizer.bpe import train_bpe
-from gpts_data.tokenizer.untrusted import MAX_BYTES, check_foreign
+from gpts_data.tokenizer.untrusted import MAX_BYTES, check_untrusted
 from tests.conftest import prose
 
 SOME = 400_000_000  # bytes: enough for a small tokenizer and what loads it
@@ -38,7 +38,7 @@ def copy(saved: Artifact, folder: Path, **model: Any) -> Path:
 
 
 def test_a_good_one_is_what_load_says(saved: Artifact) -> None:
-    assert check_foreign(saved.folder) == load(saved.folder)
+    assert check_untrusted(saved.folder) == load(saved.folder)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit counts there")
@@ -49,7 +49,7 @@ def test_memory_is_limited(saved: Artifact, tmp_path: Path) -> None:
         path.read_text()[:-1] + ', "junk": [' + "{}," * 7_000_000 + "{}]}"
     )  # 21 MB of text, 500 MB of objects
     with pytest.raises(UsageError, match=r"bomb: loading the tokenizer ended the process.*0\.4 GB.*train-tokenizer"):
-        check_foreign(bomb, memory=SOME)
+        check_untrusted(bomb, memory=SOME)
 
 
 def test_a_crash_is_told(saved: Artifact, tmp_path: Path) -> None:
@@ -57,12 +57,12 @@ def test_a_crash_is_told(saved: Artifact, tmp_path: Path) -> None:
     path = deep / "tokenizer.json"
     path.write_text(path.read_text()[:-1] + ', "junk": ' + "[" * 200_000 + "]" * 200_000 + "}")
     with pytest.raises(UsageError, match=r"deep: loading the tokenizer ended the process.*exit 1: RecursionError"):
-        check_foreign(deep)
+        check_untrusted(deep)
 
 
 def test_time_is_limited(saved: Artifact) -> None:
     with pytest.raises(UsageError, match=r"not loaded in 0\.01 seconds.*train-tokenizer"):
-        check_foreign(saved.folder, seconds=0.01)
+        check_untrusted(saved.folder, seconds=0.01)
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocabulary.txt"])
@@ -71,14 +71,14 @@ def test_size_is_limited(saved: Artifact, tmp_path: Path, name: str) -> None:
     with (folder / name).open("r+b") as file:
         file.truncate(MAX_BYTES + 1)  # a hole: takes no disk
     with pytest.raises(UsageError, match=rf"{name}: 67,108,865 bytes, expected at most 67,108,864"):
-        check_foreign(folder)
+        check_untrusted(folder)
 
 
 def test_what_load_refuses_is_refused_in_its_words(saved: Artifact, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no tokenizer\.json there"):
-        check_foreign(tmp_path / "nowhere")
+        check_untrusted(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=r"found 2 ids up to 3, expected 0"):
-        check_foreign(copy(saved, tmp_path / "other", vocab={"a": 3}, merges=[]))
+        check_untrusted(copy(saved, tmp_path / "other", vocab={"a": 3}, merges=[]))
     broken = copy(saved, tmp_path / "broken", merges=[["no", "such"]])
     with pytest.raises(UsageError, match="tokenizers cannot load it"):
-        check_foreign(broken)
+        check_untrusted(broken)

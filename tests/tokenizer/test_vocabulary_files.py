@@ -17,7 +17,7 @@ from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import Encoder
-from gpts_data.tokenizer.vocabulary_files import rank_file, vocabulary
+from gpts_data.tokenizer.vocabulary_files import tiktoken_ranks, vocabulary_listing
 from tests.conftest import prose
 from tests.tokenizer.test_encode import TEXTS
 
@@ -99,19 +99,19 @@ def _sentencepiece(content: dict) -> None:  # type: ignore[type-arg]
 def test_what_a_rank_file_cannot_say_has_none(folder: Path, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
     content = json.loads((folder / "tokenizer.json").read_bytes())
     change(content)
-    assert rank_file(json.dumps(content)) is None
-    assert vocabulary(json.dumps(content)).count("\n") == len(content["model"]["vocab"]) + 1
+    assert tiktoken_ranks(json.dumps(content)) is None
+    assert vocabulary_listing(json.dumps(content)).count("\n") == len(content["model"]["vocab"]) + 1
 
 
 def test_merges_in_the_older_form(folder: Path) -> None:
     content = json.loads((folder / "tokenizer.json").read_bytes())
     content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
-    assert rank_file(json.dumps(content)) == (folder / "tokenizer.tiktoken").read_bytes()
-    assert vocabulary(json.dumps(content)) == (folder / "vocabulary.txt").read_text()
+    assert tiktoken_ranks(json.dumps(content)) == (folder / "tokenizer.tiktoken").read_bytes()
+    assert vocabulary_listing(json.dumps(content)) == (folder / "vocabulary.txt").read_text()
 
 
 def test_a_regular_expression_of_ones_own(folder: Path) -> None:
     """The rank file has nothing of the pre-tokenizer, so it is the same file."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\s+"), "isolated")
-    assert rank_file(tokenizer.to_str()) == (folder / "tokenizer.tiktoken").read_bytes()
+    assert tiktoken_ranks(tokenizer.to_str()) == (folder / "tokenizer.tiktoken").read_bytes()

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gpts_data.cli.export import NAMES
+from gpts_data.cli.export import FORMAT_NAMES
 from gpts_data.mixer.export import byte_layouts, window_files
 from gpts_data.mixer.export import export as module
 from gpts_data.mixer.export.export import FORMATS, Exported, export
@@ -50,14 +50,14 @@ def mix(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Mix:
     return copy
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=FORMAT_NAMES)
 def exported(request: pytest.FixtureRequest, mix: Mix, tmp_path: Path) -> tuple[str, Path, Exported]:
     out = tmp_path / "out"
     return request.param, out, export(mix, request.param, out)
 
 
 def test_the_command_knows_every_format() -> None:
-    assert tuple(FORMATS) == NAMES
+    assert tuple(FORMATS) == FORMAT_NAMES
 
 
 def test_nanogpt(mix: Mix, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_other_folders_are_refused(mix: Mix, tmp_path: Path) -> None:
 def test_a_cut_shard_is_refused_and_nothing_written(mix: Mix, tmp_path: Path) -> None:
     copy = open_mix(shutil.copytree(mix.path, tmp_path / "mix"))
     copy.shards[1].write_bytes(copy.shards[1].read_bytes()[:-2])
-    for name in NAMES:
+    for name in FORMAT_NAMES:
         with pytest.raises(VerificationError, match="train-00001.bin: .* run gpts-data verify"):
             export(copy, name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -323,7 +323,7 @@ def test_a_mix_that_holds_nothing_out(mix: Mix, tmp_path: Path) -> None:
     copy = Mix(Path(shutil.copytree(mix.path, tmp_path / "mix")), {**mix.manifest, "sources": sources})
     for name in mix.sources:
         (copy.path / f"validation/{name}.bin").write_bytes(b"")
-    for name in NAMES:
+    for name in FORMAT_NAMES:
         done = export(copy, name, tmp_path / name)
         assert not [file for file in done.facts["files"] if "val" in file["file"]]
         assert done.facts["validation_windows"] == 0

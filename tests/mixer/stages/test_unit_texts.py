@@ -17,7 +17,7 @@ from gpts_data.pipelines.filters.cleaner import CleanConfig
 from gpts_data.pipelines.readers.reader import list_files, split_units
 from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import load
-from gpts_data.tokenizer.encode import encoder
+from gpts_data.tokenizer.encode import get_encoder
 from tests.support import plain_kernels as plain
 
 NUMBERS = st.sets(st.integers(0, 30))
@@ -40,7 +40,7 @@ def test_texts_come_back_from_their_units(mix: Mix, tmp_path: Path) -> None:
         lines = "".join('{"text": ' + f'"{text.strip()}"' + "}\n" for text in texts[part::2])
         (tmp_path / f"{part}.jsonl").write_text(lines)
     tokenizer, source = load(mix.tokenizer), Source("web", 1, ("*.jsonl",))
-    coder = encoder(tokenizer.folder, tokenizer.digest)
+    coder = get_encoder(tokenizer.folder, tokenizer.digest)
     found, first = Texts(coder), 0
     for file in list_files(source, tmp_path).files:
         (unit,) = split_units(source, file, 10**9)
