@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.manifest import NAME
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.training_order import sidecar
@@ -158,15 +159,14 @@ def _documents(mix: Mix) -> Iterator[Problem]:
     """Document tables follow on each other from 0 and reach to the end of the source's last window."""
     for name in mix.sources:
         place = 0
-        for file in mix.manifest["files"]:
-            if file["file"].startswith(f"documents/{name}/") and file["file"].endswith(".parquet"):
-                with open_arrow(mix.path / file["file"]) as content:
-                    table = pq.read_table(content, columns=["start", "tokens"])
-                starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
-                ends = place + np.cumsum(tokens, dtype=np.uint64)
-                if (starts != np.concatenate([[place], ends[:-1]])).any():
-                    yield Problem(file["file"], f"its documents do not follow on each other from token {place:,}")
-                place = int(ends[-1])
+        for file in document_tables(mix.manifest["files"], name):
+            with open_arrow(mix.path / file["file"]) as content:
+                table = pq.read_table(content, columns=["start", "tokens"])
+            starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
+            ends = place + np.cumsum(tokens, dtype=np.uint64)
+            if (starts != np.concatenate([[place], ends[:-1]])).any():
+                yield Problem(file["file"], f"its documents do not follow on each other from token {place:,}")
+            place = int(ends[-1])
         facts = mix.manifest["sources"][name]
         expected = facts["pass_windows"] * mix.window + facts["leftover_tokens"]
         if place != expected:

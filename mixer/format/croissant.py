@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpts_data.mixer.format.dataset_card import licenses
+from gpts_data.mixer.format.layout import document_tables
 
 NAME = "croissant.json"
 _TERMS = (
@@ -64,7 +65,7 @@ def croissant(content: dict[str, Any], files: Sequence[dict[str, Any]]) -> dict[
         "version": "1.0.0",
         **({"license": names} if (names := licenses(recipe)) else {}),
         "distribution": [_object(file) for file in files] + _file_sets(sources, files),
-        "recordSet": [_records(name) for name in sources if _tables(name, files)],
+        "recordSet": [_records(name) for name in sources if document_tables(files, name)],
     }
 
 
@@ -81,11 +82,6 @@ def _object(file: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tables(source: str, files: Sequence[dict[str, Any]]) -> list[str]:
-    names = (file["file"] for file in files)
-    return [name for name in names if name.startswith(f"documents/{source}/") and name.endswith(".parquet")]
-
-
 def _file_sets(sources: Sequence[str], files: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
@@ -96,7 +92,7 @@ def _file_sets(sources: Sequence[str], files: Sequence[dict[str, Any]]) -> list[
             "includes": f"documents/{name}/*.parquet",
         }
         for name in sources
-        if _tables(name, files)
+        if document_tables(files, name)
     ]
 
 

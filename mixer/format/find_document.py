@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gpts_data.mixer.format.document_index import find_rows
+from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.training_order import positions_of
 from gpts_data.pipelines.errors import UsageError
@@ -75,9 +76,10 @@ def _why_dropped(mix: Mix, document_id: str) -> str:
 
 
 def _tables(mix: Mix, source: str, held_out: bool) -> list[Path]:
-    where = f"validation/{source}.parquet" if held_out else f"documents/{source}/"
-    names = (file["file"] for file in mix.manifest["files"])
-    return [mix.path / name for name in names if name.startswith(where) and name.endswith(".parquet")]
+    files = mix.manifest["files"]
+    if held_out:
+        return [mix.path / file["file"] for file in files if file["file"] == f"validation/{source}.parquet"]
+    return [mix.path / table["file"] for table in document_tables(files, source)]
 
 
 def _rows(table: Path, document_id: str) -> Iterator[dict[str, Any]]:

@@ -1,8 +1,45 @@
-"""The bytes of the mix folder: shards of windows, their sidecars, and the document tables."""
+"""The files of a mix folder, byte by byte, and the functions that map and read them.
+
+All numbers are little-endian. N is the number of windows in a file, W the tokens of a window (`window` in the recipe).
+
+shards/train-00000.bin, ...              windows in training order, `shard_windows` to a file (fewer in the last one)
+    uint16[N][W]      token ids; no header and no padding, so the file has N * W * 2 bytes
+
+shards/train-00000.windows.npy, ...      the sidecar of a shard: where each of its windows comes from (`SIDECAR`)
+    NumPy's .npy header (version 1.0, shape (N,)), then 5 bytes a window:
+    uint8             source: index of its source in the recipe
+    uint32            window: its number in the stream of that source
+
+validation/SOURCE.bin                    held-out windows of a source, in the order of the source
+    uint16[N][W]      token ids; no header
+
+documents/SOURCE/00000.parquet, ...      document table of the training documents, in stream order (`DOCUMENTS`)
+validation/SOURCE.parquet                the same for the held-out documents
+    id      string    the document's id in its source; FILE:ROW_GROUP:ROW or FILE:FIRST_BYTE where it has none
+    url     string    its URL; null where the source has none
+    unit    string    part of the source that it was read in: FILE:START-STOP, row groups (parquet) or bytes (lines)
+    start   uint64    its first token in the source's stream
+    tokens  uint32    number of its tokens, end-of-text included
+
+documents/SOURCE/00000.ids.npy, ...      index of a document table: from an id to its rows (document_index.py)
+validation/SOURCE.ids.npy
+    NumPy's .npy header, then a uint64 for each row, sorted: the upper 32 bits are the upper half of a hash of the id,
+    the lower 32 bits the row's number in the table
+
+dropped/SOURCE.jsonl                     samples of dropped documents, where the recipe has `keep_dropped`: JSON lines
+tokenizer/                               loads with transformers.AutoTokenizer.from_pretrained
+README.md, croissant.json                dataset card (dataset_card.py); the same for programs (croissant.py)
+manifest.json                            size and sha256 of every file above (manifest.py); written last
+
+The stream of a source is the tokens of its training documents one after another, each followed by one end-of-text
+token. Window k holds tokens k * W to (k + 1) * W of it; a document longer than a window continues in window k + 1.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +47,8 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.storage.paths import is_store, read_range, store_errors
 
+TOKEN_ID = np.dtype("<u2")
 SIDECAR = np.dtype([("source", "u1"), ("window", "<u4")])
-
-
 DOCUMENTS = pa.schema(
     [
         ("id", pa.string()),
@@ -23,23 +59,38 @@ DOCUMENTS = pa.schema(
     ]
 )
 
+Entry = TypeVar("Entry", bound=Mapping[str, Any])
+
+
+def document_tables(files: Iterable[Entry], source: str) -> list[Entry]:
+    """The document tables of a source, in stream order: those of `files`, the manifest's entries, that are such."""
+    return [
+        file for file in files if file["file"].startswith(f"documents/{source}/") and file["file"].endswith(".parquet")
+    ]
+
 
 def map_windows(path: Path, window: int) -> NDArray[np.uint16]:
-    """A headerless little-endian uint16 file as rows of `window` ids; memory-mapped unless empty or in a store."""
+    """The windows of a shard or validation file: uint16, shape (windows, window).
+
+    Memory-mapped, unless the file is empty; read whole when it lies in a store.
+    """
     if is_store(path):
         with store_errors(path):
             content = path.read_bytes()
-        return np.frombuffer(content, dtype=np.dtype("<u2")).reshape(-1, window)
+        return np.frombuffer(content, dtype=TOKEN_ID).reshape(-1, window)
     if path.stat().st_size == 0:
-        return np.empty((0, window), dtype="<u2")
-    return np.memmap(path, dtype="<u2", mode="r").reshape(-1, window)
+        return np.empty((0, window), dtype=TOKEN_ID)
+    return np.memmap(path, dtype=TOKEN_ID, mode="r").reshape(-1, window)
 
 
 def read_windows(path: Path, window: int, start: int, stop: int) -> NDArray[np.uint16]:
-    """Rows `start..stop` of such a file: uint16, shape (stop - start, window). A copy: a map is an open file, and 1,024
-    are all that many systems allow."""
+    """Windows `start` to `stop` of such a file, and nothing else of it: uint16, shape (stop - start, window).
+
+    They are copied, not mapped: a mapped file stays open, and many systems allow a process 1,024 open files.
+    """
     if not is_store(path):
-        found = np.fromfile(path, np.dtype("<u2"), (stop - start) * window, offset=start * window * 2)
-        return found.reshape(-1, window)
-    content = read_range(path, start * window * 2, stop * window * 2) if stop > start else b""
-    return np.frombuffer(content, dtype=np.dtype("<u2")).reshape(-1, window)
+        ids = np.fromfile(path, TOKEN_ID, (stop - start) * window, offset=start * window * TOKEN_ID.itemsize)
+        return ids.reshape(-1, window)
+    size = window * TOKEN_ID.itemsize
+    content = read_range(path, start * size, stop * size) if stop > start else b""
+    return np.frombuffer(content, dtype=TOKEN_ID).reshape(-1, window)

@@ -1,0 +1,22 @@
+"""The files of a mix, found among the manifest's entries."""
+
+from __future__ import annotations
+
+from gpts_data.mixer.format.layout import document_tables
+from gpts_data.mixer.format.mix import Mix
+
+
+def test_document_tables_are_those_of_the_source_in_stream_order(mix: Mix) -> None:
+    for name in mix.sources:
+        tables = document_tables(mix.manifest["files"], name)
+        expected = sorted((mix.path / "documents" / name).glob("*.parquet"))
+        assert [mix.path / table["file"] for table in tables] == expected != []
+        assert [table["start"] for table in tables] == sorted(table["start"] for table in tables)
+        assert tables[0]["start"] == 0
+
+
+def test_document_tables_of_a_source_whose_name_begins_another() -> None:
+    files = [
+        {"file": name} for name in ("documents/a/0.parquet", "documents/a/0.ids.npy", "documents/ab/0.parquet", "a")
+    ]
+    assert document_tables(files, "a") == files[:1]
