@@ -37,12 +37,12 @@ def export(folder: Path, name: str, out: Path, as_json: bool) -> None:
     with progress() as show:
         done = write(open_mix(folder), name, out, show)
     if as_json:
-        print_json({**done.facts, "linked": done.linked, "exported": done.fresh})
+        print_json({**done.manifest, "linked": done.linked, "exported": done.created})
         return
-    if not done.fresh:
+    if not done.created:
         click.echo(f"{out} already holds this export; nothing to do")
-    for file in done.facts["files"]:
+    for file in done.manifest["files"]:
         note = "  (a link)" if file["file"] in done.linked else ""
         click.echo(f"{out / file['file']}  {file['bytes']:,} bytes{note}")
-    held = done.facts["validation_windows"]
-    click.echo(f"{done.facts['windows']:,} windows of {done.facts['window']} ids to train on, {held:,} held out")
+    held = done.manifest["validation_windows"]
+    click.echo(f"{done.manifest['windows']:,} windows of {done.manifest['window']} ids to train on, {held:,} held out")

@@ -146,7 +146,7 @@ def _order(mix: Mix) -> Iterator[Problem]:
         for i in range(len(shares)):
             mine = order == i
             slots = before[i] + np.arange(mine.sum())
-            windows[mine] = mix.passes(i).windows_at(slots)
+            windows[mine] = mix.epoch_order(i).windows_at(slots)
             before[i] += mine.sum()
         if len(rows) != len(order) or (rows["source"] != order).any() or (rows["window"] != windows).any():
             yield Problem(f"{entry['file'].removesuffix('.bin')}.windows.npy", "not the order of schedule and seed")

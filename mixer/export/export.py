@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpts_data.mixer.export.formats import FORMATS, Piece, pieces
+from gpts_data.mixer.export.formats import FORMATS, ExportFile, export_files
 from gpts_data.mixer.export.window_files import count, validation
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import ForeignFolderError, UsageError
@@ -33,9 +33,9 @@ Progress = Callable[[str, str, int, int], object]
 class Exported:
     """`facts` is export.json; `linked` the files that share their bytes with the mix; `fresh` False: all was there."""
 
-    facts: dict[str, Any]
+    manifest: dict[str, Any]
     linked: tuple[str, ...]
-    fresh: bool
+    created: bool
 
 
 def export(mix: Mix, name: str, out: Path, progress: Progress = lambda *_: None) -> Exported:
@@ -49,8 +49,8 @@ def export(mix: Mix, name: str, out: Path, progress: Progress = lambda *_: None)
     identity = _identity(mix, name)
     if _is_done(mix, out, identity):
         facts = json.loads((out / NAME).read_bytes())
-        return Exported(facts, _linked(out, pieces(mix, name)), fresh=False)
-    wanted = pieces(mix, name)
+        return Exported(facts, _linked(out, export_files(mix, name)), created=False)
+    wanted = export_files(mix, name)
     with folder_lock(out / WORK, f"another export is at work in {out}; wait for it, or choose another --out"):
         write_json(out / WORK / "plan.json", identity)
         remove_temporaries(out)
@@ -58,7 +58,7 @@ def export(mix: Mix, name: str, out: Path, progress: Progress = lambda *_: None)
         facts = {**identity, "files": [_file(out, piece.name) for piece in wanted]}
         write_json(out / NAME, facts)
         shutil.rmtree(out / WORK)
-    return Exported(facts, _linked(out, wanted), fresh=True)
+    return Exported(facts, _linked(out, wanted), created=True)
 
 
 def _identity(mix: Mix, name: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _is_whole(out: Path, entry: dict[str, Any]) -> bool:
     return True
 
 
-def _write_all(out: Path, wanted: list[Piece], progress: Progress) -> None:
+def _write_all(out: Path, wanted: list[ExportFile], progress: Progress) -> None:
     done, total = 0, sum(piece.windows for piece in wanted)
     for piece in wanted:
         for windows in _write(piece, out / piece.name):
@@ -129,7 +129,7 @@ def _write_all(out: Path, wanted: list[Piece], progress: Progress) -> None:
                 progress("export", "", done, total)
 
 
-def _write(piece: Piece, path: Path) -> Iterator[int]:
+def _write(piece: ExportFile, path: Path) -> Iterator[int]:
     """Link or write a file, or leave it as it is; how many windows went in, some at a time."""
     with storage_errors(path):
         there = path.exists() or (piece.same and hard_link(piece.same, path))
@@ -145,6 +145,6 @@ def _file(out: Path, name: str) -> dict[str, Any]:
     return {"file": name, "bytes": path.stat().st_size, "sha256": file_digest(path)}
 
 
-def _linked(out: Path, wanted: list[Piece]) -> tuple[str, ...]:
+def _linked(out: Path, wanted: list[ExportFile]) -> tuple[str, ...]:
     here = [(piece.name, piece.same) for piece in wanted if piece.same and not is_store(piece.same)]
     return tuple(name for name, same in here if same.samefile(out / name))

@@ -22,7 +22,7 @@ Write = Callable[[IO[bytes]], Iterator[int]]
 
 
 @dataclass(frozen=True)
-class Piece:
+class ExportFile:
     """A file of an export. `write` fills it and yields how many windows went in; `same` is a file of its very bytes."""
 
     name: str
@@ -31,12 +31,12 @@ class Piece:
     same: Path | None = None
 
 
-def pieces(mix: Mix, name: str) -> list[Piece]:
+def export_files(mix: Mix, name: str) -> list[ExportFile]:
     """The files of the mix in a format, the tokenizer's among them. Raises `UsageError`, `VerificationError`."""
     return [*FORMATS[name](mix), *(_copied(path, f"tokenizer/{path.name}") for path in _tokenizer(mix))]
 
 
-def nanogpt(mix: Mix) -> list[Piece]:
+def nanogpt(mix: Mix) -> list[ExportFile]:
     """train.bin, val.bin: the ids, uint16, nothing else. Read by nanoGPT's `get_batch`, which samples at any offset.
 
     No meta.pkl: nanoGPT's sample.py expects a table of characters in it. Give its model vocab_size of export.json.
@@ -44,7 +44,7 @@ def nanogpt(mix: Mix) -> list[Piece]:
     return [_joined("train.bin", train(mix)), *_if_any("val.bin", validation(mix))]
 
 
-def llmc(mix: Mix) -> list[Piece]:
+def llmc(mix: Mix) -> list[ExportFile]:
     """train_00000.bin per shard, val_00000.bin: 256 int32 (magic, version, number of ids), then the ids, uint16.
 
     The layout of llm.c and modded-nanogpt, which put end-of-text before a document where this mix has it behind.
@@ -52,10 +52,10 @@ def llmc(mix: Mix) -> list[Piece]:
     """
     splits = [([rows], f"train_{i:05}.bin") for i, rows in enumerate(train(mix))]
     splits += [(held, "val_00000.bin") for held in [validation(mix)] if held]
-    return [Piece(name, count(rows), partial(byte_layouts.llmc, splits=rows)) for rows, name in splits]
+    return [ExportFile(name, count(rows), partial(byte_layouts.llmc, splits=rows)) for rows, name in splits]
 
 
-def datatrove(mix: Mix) -> list[Piece]:
+def datatrove(mix: Mix) -> list[ExportFile]:
     """train/*.ds per shard, validation/<source>.ds: the ids, uint16; with .ds.index and .ds.metadata beside each.
 
     The index has the ends of documents, uint64, counted in ids from the file's start. A document here is what a window
@@ -69,13 +69,13 @@ def datatrove(mix: Mix) -> list[Piece]:
             name = f"{folder}/{rows.path.stem}.ds"
             found += [
                 _joined(name, [rows]),
-                Piece(f"{name}.index", 0, partial(byte_layouts.document_ends, rows=rows, eos_id=mix.eos_id)),
+                ExportFile(f"{name}.index", 0, partial(byte_layouts.document_ends, rows=rows, eos_id=mix.eos_id)),
                 _text(f"{name}.metadata", f"tokenizer|2\n{rows.windows * rows.size}\n{byte_layouts.metric(rows)}"),
             ]
     return found
 
 
-def megatron(mix: Mix) -> list[Piece]:
+def megatron(mix: Mix) -> list[ExportFile]:
     """train.bin and train.idx, validation.bin and validation.idx: `--data-path out/train`.
 
     One sequence and one document a window: Megatron shuffles documents and lays them end to end, so with windows of 512
@@ -88,12 +88,12 @@ def megatron(mix: Mix) -> list[Piece]:
         for name, rows in splits
         for piece in (
             _joined(f"{name}.bin", rows),
-            Piece(f"{name}.idx", 0, partial(byte_layouts.megatron_index, windows=count(rows), size=mix.window)),
+            ExportFile(f"{name}.idx", 0, partial(byte_layouts.megatron_index, windows=count(rows), size=mix.window)),
         )
     ]
 
 
-def parquet(mix: Mix) -> list[Piece]:
+def parquet(mix: Mix) -> list[ExportFile]:
     """data/train-*.parquet per shard, data/validation-*: `datasets.load_dataset(out)` finds both splits.
 
     A row is a window: `input_ids` list of uint16, `source` its name, `document_starts` list of int32: the offsets in
@@ -101,7 +101,7 @@ def parquet(mix: Mix) -> list[Piece]:
     """
     splits = (("train", train(mix)), ("validation", validation(mix)))
     return [
-        Piece(
+        ExportFile(
             f"data/{name}-{i:05}-of-{len(split):05}.parquet",
             rows.windows,
             partial(byte_layouts.parquet, rows=rows, names=mix.sources, eos_id=mix.eos_id),
@@ -111,7 +111,7 @@ def parquet(mix: Mix) -> list[Piece]:
     ]
 
 
-def mds(mix: Mix) -> list[Piece]:
+def mds(mix: Mix) -> list[ExportFile]:
     """train/shard.*.mds and index.json, validation/ likewise: `StreamingDataset(local=out, split="train")`.
 
     A sample is a window: the column `tokens`, ndarray of uint16, which llm-foundry looks for too. Raises `UsageError`
@@ -122,13 +122,13 @@ def mds(mix: Mix) -> list[Piece]:
         entries = [byte_layouts.mds_entry(rows, f"shard.{i:05}.mds") for i, rows in enumerate(splits)]
         for rows, entry in zip(splits, entries, strict=True):
             name = f"{folder}/{entry['raw_data']['basename']}"
-            found.append(Piece(name, rows.windows, partial(byte_layouts.mds, rows=rows)))
+            found.append(ExportFile(name, rows.windows, partial(byte_layouts.mds, rows=rows)))
         if splits:
             found.append(_text(f"{folder}/index.json", json.dumps({"shards": entries, "version": 2}, sort_keys=True)))
     return found
 
 
-FORMATS: dict[str, Callable[[Mix], list[Piece]]] = {
+FORMATS: dict[str, Callable[[Mix], list[ExportFile]]] = {
     "nanogpt": nanogpt,
     "llmc": llmc,
     "datatrove": datatrove,
@@ -143,19 +143,19 @@ def _tokenizer(mix: Mix) -> list[Path]:
     return [mix.path / name for name in names if name.parent.as_posix() == "tokenizer"]
 
 
-def _joined(name: str, splits: Sequence[WindowFile]) -> Piece:
+def _joined(name: str, splits: Sequence[WindowFile]) -> ExportFile:
     """The ids of several files behind each other; of one, the file itself."""
     same = splits[0].path if len(splits) == 1 else None
-    return Piece(name, count(splits), partial(byte_layouts.ids, splits=splits), same)
+    return ExportFile(name, count(splits), partial(byte_layouts.ids, splits=splits), same)
 
 
-def _if_any(name: str, splits: Sequence[WindowFile]) -> list[Piece]:
+def _if_any(name: str, splits: Sequence[WindowFile]) -> list[ExportFile]:
     return [_joined(name, splits)] if splits else []
 
 
-def _copied(path: Path, name: str) -> Piece:
-    return Piece(name, 0, partial(byte_layouts.copy, path=path), path)
+def _copied(path: Path, name: str) -> ExportFile:
+    return ExportFile(name, 0, partial(byte_layouts.copy, path=path), path)
 
 
-def _text(name: str, text: str) -> Piece:
-    return Piece(name, 0, partial(byte_layouts.content, whole=text.encode()))
+def _text(name: str, text: str) -> ExportFile:
+    return ExportFile(name, 0, partial(byte_layouts.content, whole=text.encode()))

@@ -107,7 +107,7 @@ def _whereabouts(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> 
 
 def _places(mix: Mix, source: int, start: int, stop: int) -> Iterator[WindowSpan]:
     """The windows with tokens `start..stop` of a source's stream; a document's end may be behind the last one."""
-    order, size = mix.passes(source), mix.window
+    order, size = mix.epoch_order(source), mix.window
     for window in range(start // size, min(-(-stop // size), order.windows)):
         slots, _ = order.slots_of(np.array([window]))
         first = window * size

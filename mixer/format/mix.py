@@ -60,7 +60,7 @@ class Mix:
         """Source names in recipe order: the `source` number of a sidecar row is an index into this."""
         return tuple(source["name"] for source in self.manifest["recipe"]["source"])
 
-    def passes(self, source: int) -> EpochOrder:
+    def epoch_order(self, source: int) -> EpochOrder:
         """Which window of a source is in which of its slots."""
         name = self.sources[source]
         facts = self.manifest["sources"][name]

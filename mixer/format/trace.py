@@ -73,10 +73,10 @@ def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
 
 def stream(mix: Mix, source: int, start: int, stop: int) -> NDArray[np.uint16]:
     """Ids `start..stop` of a source's stream, as far as the mix has them: uint16."""
-    order, size = mix.passes(source), mix.window
+    order, size = mix.epoch_order(source), mix.window
     first, last = start // size, min(-(-stop // size), order.windows)
     rows = []
-    for position in positions_of(mix, source, order.first(np.arange(first, last))).tolist():
+    for position in positions_of(mix, source, order.first_epoch_slots(np.arange(first, last))).tolist():
         shard, row = mix.locate(position)
         rows.append(mix.row(shard, row))
     return np.concatenate(rows)[start - first * size : stop - first * size]

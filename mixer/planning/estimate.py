@@ -175,7 +175,7 @@ class _Rate:
         """How many documents hold so many training tokens, in the order of the units."""
         have = found = 0.0
         for unit in units:
-            pieces = self._seen.of(unit)
+            pieces = self._seen.pieces_near(unit)
             scale = (
                 self._seen.bytes_scale * unit.text_bytes / max(sum(self._seen.pieces[i].text_bytes for i in pieces), 1)
             )
@@ -246,7 +246,7 @@ def _source(
     available, interval = int(rate.available), (int(rate.interval[0]), int(rate.interval[1]))
     units = _taken(seen, tokens, rate)
     read_bytes = round(sum(unit.text_bytes for unit in units) * seen.bytes_scale)
-    read = sum(seen.documents(seen.of(unit)) * unit.text_bytes for unit in units)
+    read = sum(seen.documents_per_byte(seen.pieces_near(unit)) * unit.text_bytes for unit in units)
     fetch = [fetch_cost(source, unit, fetch_options) for unit in units[:LOOKED_AT]]
     scale = len(units) / max(len(fetch), 1)
     return SourceEstimate(
@@ -275,6 +275,6 @@ def _taken(seen: SourceSample, needed: int, rate: _Rate) -> list[Unit]:
         while expected < (needed - have) * MARGIN and len(taken) < len(seen.units):
             taken.append(seen.units[len(taken)])
             expected += taken[-1].text_bytes * expected_rate
-        have = sum(unit.text_bytes * rate.of(seen.of(unit)) for unit in taken)
+        have = sum(unit.text_bytes * rate.of(seen.pieces_near(unit)) for unit in taken)
         expected_rate = max(have / max(sum(unit.text_bytes for unit in taken), 1), 1e-3)
     return taken

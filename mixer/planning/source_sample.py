@@ -107,13 +107,13 @@ class SourceSample:
     def sample_bytes(self) -> int:
         return sum(piece.text_bytes for piece in self.pieces)
 
-    def of(self, unit: Unit) -> list[int]:
+    def pieces_near(self, unit: Unit) -> list[int]:
         """The pieces that lie in a unit; else those of its file, else all."""
         beside = [i for i, piece in enumerate(self.pieces) if piece.part.file.name == unit.file.name]
         inside = [i for i in beside if unit.start <= self.pieces[i].part.start < unit.stop]
         return inside or beside or list(range(len(self.pieces)))
 
-    def documents(self, chosen: Sequence[int]) -> float:
+    def documents_per_byte(self, chosen: Sequence[int]) -> float:
         """Documents per byte of text, in the chosen pieces."""
         pieces = [self.pieces[i] for i in chosen]
         return (
@@ -162,8 +162,8 @@ def sample_source(
         looked += file.size
     rest = sum(file.size for file in listing.files) - looked
     reached = int(np.searchsorted(np.cumsum([part.text_bytes for part in parts]), enough)) + 1
-    near = spread(parts[:reached], PIECES)
-    chosen = [*near, *([] if source.dataset else spread(parts[reached:], BEYOND))]
+    near = evenly_spaced(parts[:reached], PIECES)
+    chosen = [*near, *([] if source.dataset else evenly_spaced(parts[reached:], BEYOND))]
     step = -(-sum(part.text_bytes for part in chosen) // SAMPLE) or 1
     pieces: list[Piece] = []
     for part in chosen:
@@ -174,7 +174,7 @@ def sample_source(
     return SourceSample(source, tuple(units), int(rest * found / max(looked, 1)), tuple(pieces), len(near), near_bytes)
 
 
-def spread(units: Sequence[Unit], most: int) -> list[Unit]:
+def evenly_spaced(units: Sequence[Unit], most: int) -> list[Unit]:
     count = min(len(units), most)
     return [units[(2 * i + 1) * len(units) // (2 * count)] for i in range(count)]
 

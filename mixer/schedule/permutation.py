@@ -85,7 +85,7 @@ class EpochOrder:
             np.concatenate([np.asarray(windows, np.int64)[mask] for mask in chosen]),
         )
 
-    def first(self, windows: NDArray[np.integer]) -> NDArray[np.int64]:
+    def first_epoch_slots(self, windows: NDArray[np.integer]) -> NDArray[np.int64]:
         """The slot of each window in the first pass, which has them all."""
         return self._order(0).forward(windows)
 

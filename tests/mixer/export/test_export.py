@@ -205,14 +205,14 @@ def test_mds_by_its_own_reader(mix: Mix, tmp_path: Path) -> None:
 
 def test_the_list_of_files_is_right(exported: tuple[str, Path, Exported], mix: Mix) -> None:
     name, out, done = exported
-    assert done.fresh and done.facts == json.loads((out / "export.json").read_text())
-    listed = {entry["file"]: entry for entry in done.facts["files"]}
+    assert done.created and done.manifest == json.loads((out / "export.json").read_text())
+    listed = {entry["file"]: entry for entry in done.manifest["files"]}
     there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert there == listed.keys() | {"export.json"}
     for file, entry in listed.items():
         assert (out / file).stat().st_size == entry["bytes"] and file_digest(out / file) == entry["sha256"]
-    assert done.facts["export_format"] == name and done.facts["mix_root_digest"] == mix.manifest["root_digest"]
-    assert done.facts["windows"] == mix.windows and done.facts["validation_windows"] == len(held_out(mix))
+    assert done.manifest["export_format"] == name and done.manifest["mix_root_digest"] == mix.manifest["root_digest"]
+    assert done.manifest["windows"] == mix.windows and done.manifest["validation_windows"] == len(held_out(mix))
     assert (out / "tokenizer/tokenizer.json").read_bytes() == (mix.tokenizer / "tokenizer.json").read_bytes()
 
 
@@ -238,21 +238,21 @@ def test_without_links_the_bytes_are_the_same(
         monkeypatch.setattr(window_files, "CHUNK", 7)
         monkeypatch.setattr(byte_layouts, "CHUNK", 7)
     other = export(mix, name, tmp_path / "other")
-    assert other.linked == () and other.facts == done.facts
+    assert other.linked == () and other.manifest == done.manifest
 
 
 def test_again_does_nothing(exported: tuple[str, Path, Exported], mix: Mix) -> None:
     name, out, done = exported
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     again = export(mix, name, out)
-    assert not again.fresh and again.facts == done.facts and again.linked == done.linked
+    assert not again.created and again.manifest == done.manifest and again.linked == done.linked
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
 def test_a_missing_file_is_written_again(exported: tuple[str, Path, Exported], mix: Mix) -> None:
     name, out, done = exported
-    (out / done.facts["files"][0]["file"]).unlink()
-    assert export(mix, name, out).facts == done.facts
+    (out / done.manifest["files"][0]["file"]).unlink()
+    assert export(mix, name, out).manifest == done.manifest
 
 
 @pytest.mark.parametrize("files", [1, 3, 5])
@@ -273,7 +273,7 @@ def test_killed_and_run_again(
         export(mix, name, out, die)
     (out / f"train.bin.host-1-1{'.tmp'}").write_bytes(b"half")
     assert not (out / "export.json").exists()
-    assert export(mix, name, out).facts == done.facts
+    assert export(mix, name, out).manifest == done.manifest
     assert sorted(path.name for path in out.iterdir() if path.name.startswith(".") or ".tmp" in path.name) == []
 
 
@@ -325,8 +325,8 @@ def test_a_mix_that_holds_nothing_out(mix: Mix, tmp_path: Path) -> None:
         (copy.path / f"validation/{name}.bin").write_bytes(b"")
     for name in FORMAT_NAMES:
         done = export(copy, name, tmp_path / name)
-        assert not [file for file in done.facts["files"] if "val" in file["file"]]
-        assert done.facts["validation_windows"] == 0
+        assert not [file for file in done.manifest["files"] if "val" in file["file"]]
+        assert done.manifest["validation_windows"] == 0
 
 
 def test_one_export_at_a_time(mix: Mix, tmp_path: Path) -> None:

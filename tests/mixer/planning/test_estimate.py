@@ -16,7 +16,7 @@ import zstandard
 
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.planning.estimate import estimate
-from gpts_data.mixer.planning.source_sample import RUN, _runs, spread
+from gpts_data.mixer.planning.source_sample import RUN, _runs, evenly_spaced
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.readers.source import SourceFile, Unit
@@ -130,9 +130,9 @@ def test_of_a_hub_source_the_columns_in_use_are_counted(tmp_path: Path) -> None:
 def test_parts_are_evenly_spread() -> None:
     file = SourceFile("a", "a", 1, None)
     units = [Unit(file, i, i + 1, 1) for i in range(1000)]
-    chosen = [unit.start for unit in spread(units, 32)]
+    chosen = [unit.start for unit in evenly_spaced(units, 32)]
     assert len(chosen) == 32 and chosen[0] == 15 and chosen[-1] == 984
-    assert spread(units[:5], 32) == units[:5] and spread([], 32) == []
+    assert evenly_spaced(units[:5], 32) == units[:5] and evenly_spaced([], 32) == []
 
 
 def test_files_that_a_small_build_would_not_reach_are_looked_at_too(tmp_path: Path) -> None:

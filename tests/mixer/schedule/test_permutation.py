@@ -58,7 +58,7 @@ def test_passes_fill_every_slot_and_each_holds_every_window_once(windows: int, s
     for start in range(0, slots, windows):
         some = at[start : start + windows]
         assert len(set(some.tolist())) == len(some)
-    assert (at[order.first(np.arange(windows))] == np.arange(windows)).all()
+    assert (at[order.first_epoch_slots(np.arange(windows))] == np.arange(windows)).all()
 
 
 def test_one_pass_is_the_permutation_and_each_further_one_another() -> None:
