@@ -99,7 +99,7 @@ def _ours(folder: Path, every: int, rounds: int) -> Any:
     for batch in batches:
         words = split_words(batch.column("text"))
         for name, twin in zip(FILTERS, twins, strict=True):
-            codes = twin.codes(batch.column("text"), words).tolist()
+            codes = twin.judge(batch.column("text"), words).tolist()
             verdicts[name] += [twin.reasons[code - 1] if code else None for code in codes]
     size = sum(len(text.encode()) for batch in batches for text in batch.column("text").to_pylist())
     return {"documents": len(verdicts[FILTERS[0]]), "bytes": size, "seconds": seconds, "verdicts": verdicts}
@@ -139,7 +139,7 @@ def _prepare(folder: Path, every: int, rounds: int) -> Any:
     from gpts_data.pipelines.readers.source import Source
     from gpts_data.tokenizer import artifact
     from gpts_data.tokenizer.bpe import train_bpe
-    from gpts_data.tokenizer.encode import encoder
+    from gpts_data.tokenizer.encode import get_encoder
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     source = Source("corpus", 1, files=(f"{folder.resolve()}/**/*.parquet",))
@@ -157,7 +157,7 @@ def _prepare(folder: Path, every: int, rounds: int) -> Any:
                 path = home / f"{n}-{k}.arrow"
                 prepare(Prepare(source, unit, clean, dedup, made.folder, made.digest, "key", path))
 
-        coder = encoder(made.folder, made.digest)
+        coder = get_encoder(made.folder, made.digest)
         signer(dedup).sign(get_cleaner(clean).clean(batches[0].slice(0, 2))[0])
         seconds = {"whole, first pass": _timed(lambda: whole(0))}
         seconds["whole, again"] = min(_timed(lambda n=n: whole(n + 1)) for n in range(rounds))  # type: ignore[misc]

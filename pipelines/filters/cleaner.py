@@ -126,7 +126,7 @@ class Cleaner:
                 from gpts_data.pipelines.words.word_arrays import split_words
 
                 words = split_words(rows.texts) if words is None else words
-                codes = one.codes(rows.texts, words)
+                codes = one.judge(rows.texts, words)
                 rows.drop(codes > 0, [one.reasons[code - 1] for code in codes[codes > 0].tolist()])
                 words = words.take(codes == 0)
             else:

@@ -118,7 +118,7 @@ def _split_text(  # type: ignore[no-untyped-def]
         end = i
         while end < stop and space_width(data, end, stop) == 0:
             end += 1
-        n = rule_words(data, i, end, rules.marks, rules.units, chars, cuts)
+        n = rule_words(data, i, end, rules.char_flags, rules.units, chars, cuts)
         if n > 0:
             power_behind = _append_words(data, cuts, n, kinds_of, powers, rows, at, power)
             if not _any_special(rules, rows, at, n):
@@ -154,7 +154,7 @@ def _short_words(  # type: ignore[no-untyped-def]
             return start, at, before
         suffix = i < stop and not ASCII_SPACES[data[i]]
         alone = i + 1 >= stop or ASCII_SPACES[data[i + 1]]
-        if suffix and not (alone and is_suffix_after_letters(data, start, i, rules.marks)):
+        if suffix and not (alone and is_suffix_after_letters(data, start, i, rules.char_flags)):
             return start, at, before
         _append_ascii_word(rows, at, total, powers[width], np.uint64(width), np.uint8(ALPHA | NOT_PUNCTUATION))
         if in_set(rules.divided, hash_run(rows, at, 1)):
