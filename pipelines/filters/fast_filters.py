@@ -63,7 +63,7 @@ class FastGopherRepetition(FastFilter, GopherRepetitionFilter):  # type: ignore[
         top = (f"top_{n}_gram" for n, _ in self.top_n_grams)
         return (*fixed, *top, *(f"duplicated_{n}_n_grams" for n, _ in self.dup_n_grams))
 
-    def codes(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
+    def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
         fractions = [self.dup_para_frac, self.dup_para_char_frac, self.dup_line_frac, self.dup_line_char_frac]
         length = pc.utf8_length(texts).to_numpy().astype(np.int64)
         return judge_repetition(  # type: ignore[no-any-return]
@@ -107,7 +107,7 @@ class FastGopherQuality(FastFilter, GopherQualityFilter):  # type: ignore[misc]
     def _stop_words(self) -> NDArray[np.uint64]:
         return hash_set(word_hash(word) for word in self.stop_words)
 
-    def codes(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
+    def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
         return judge_gopher(  # type: ignore[no-any-return]
             *string_buffers(texts),
             char_classes(),
@@ -134,7 +134,7 @@ class FastFineWebQuality(FastFilter, FineWebQualityFilter):  # type: ignore[misc
     def _stop_characters(self) -> NDArray[np.uint64]:
         return hash_set(ord(character) for character in self.stop_chars)
 
-    def codes(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
+    def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
         batch: StringBuffers = string_buffers(texts)
         return judge_fineweb(  # type: ignore[no-any-return]
             *batch,
