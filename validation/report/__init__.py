@@ -1,1 +1,1 @@
-"""The HTML report on a mix."""
+"""The HTML report about a mix."""

@@ -1,4 +1,4 @@
-"""The report's plots, as SVG that takes its text colour from the page: good on a light and on a dark one."""
+"""The report's charts, as SVG that takes its text colour from the page, so that they suit light and dark schemes."""
 
 from __future__ import annotations
 
@@ -25,24 +25,32 @@ COLOURS = (
     "#b8b13f",
     "#c77f9e",
 )
-NAME = 18  # characters of a source's name in a legend
-SIZE = (5.4, 2.2)  # inches: its letters are 7 px on a phone and 14 px where there is room
-_INK = "#010203"  # replaced by the page's own colour
+MAX_NAME = 18  # characters of a source's name in a legend
+MAX_POINTS = 500  # of a loss curve
+SIZE = (5.4, 2.2)  # inches: letters are 7 px high on a phone and 14 px on a wide screen
+_INK = "#010203"  # a colour that no chart uses otherwise; replaced by the page's text colour
 
 
 def colour(source: int) -> str:
-    """Of a source, by its place in the recipe."""
+    """Return the colour of a source, given its position in the recipe."""
     return COLOURS[source % len(COLOURS)]
 
 
-def shares(
-    positions: NDArray[np.int64], counts: NDArray[np.int64], wanted: Sequence[float], names: Sequence[str]
+def draw_shares(
+    positions: NDArray[np.int64], counts: NDArray[np.int64], targets: Sequence[float], names: Sequence[str]
 ) -> str:
-    """How many windows each source is ahead of its share, at these prefixes. counts: int64 (prefixes, sources)."""
+    """Draw by how many windows each source is ahead of its target share.
+
+    Args:
+        positions: positions in the training order, shape (positions,).
+        counts: windows of each source before each position, shape (positions, sources).
+        targets: target share of each source.
+    """
 
     def draw(axes: Any) -> None:
         for i, name in enumerate(names):
-            axes.plot(positions, counts[:, i] - wanted[i] * positions, color=colour(i), label=_short(name), linewidth=1)
+            ahead = counts[:, i] - targets[i] * positions
+            axes.plot(positions, ahead, color=colour(i), label=_short(name), linewidth=1)
         axes.set_ylim(-1.05, 1.05)
         axes.set_xlabel("windows of the training order")
         axes.set_ylabel("windows ahead")
@@ -50,45 +58,46 @@ def shares(
     return _svg(draw)
 
 
-def lengths(tokens: Sequence[NDArray[np.integer]], names: Sequence[str]) -> str:
-    """The lengths of documents, tokens, as a share of each source's documents."""
+def draw_lengths(lengths: Sequence[NDArray[np.integer]], names: Sequence[str]) -> str:
+    """Draw the distribution of document lengths, in tokens, as shares of each source's documents."""
 
     def draw(axes: Any) -> None:
-        ends = [(int(found.min()), int(found.max())) for found in tokens if len(found)] or [(1, 1)]
-        edges = np.geomspace(max(min(least for least, _ in ends), 1), max(most for _, most in ends) + 1, 50)
-        for i, found in enumerate(tokens):
-            if len(found):
-                counts, _ = np.histogram(found, edges)
-                axes.stairs(counts / len(found), edges, color=colour(i), label=_short(names[i]), linewidth=1.5)
+        ranges = [(int(tokens.min()), int(tokens.max())) for tokens in lengths if len(tokens)] or [(1, 1)]
+        shortest, longest = max(min(low for low, _ in ranges), 1), max(high for _, high in ranges)
+        edges = np.geomspace(shortest, longest + 1, 50)
+        for i, tokens in enumerate(lengths):
+            if len(tokens):
+                counts, _ = np.histogram(tokens, edges)
+                axes.stairs(counts / len(tokens), edges, color=colour(i), label=_short(names[i]), linewidth=1.5)
         axes.set_xscale("log")
-        axes.set_xlabel("tokens of a document")
-        axes.set_ylabel("share")
+        axes.set_xlabel("tokens per document")
+        axes.set_ylabel("share of documents")
 
     return _svg(draw)
 
 
-def losses(lines: Sequence[Line], entropy: float) -> str:
-    """The loss of a run over tokens, thinned to 500 points, beside the unigram entropy."""
+def draw_losses(lines: Sequence[Line], entropy: float) -> str:
+    """Draw the loss of a run over its tokens beside the unigram entropy; both in nats per token."""
 
     def draw(axes: Any) -> None:
-        chosen = lines[:: max(len(lines) // 500, 1)]
+        chosen = lines[:: max(len(lines) // MAX_POINTS, 1)]
         axes.plot([line.tokens for line in chosen], [line.loss for line in chosen], color=COLOURS[0], label="training")
         axes.axhline(entropy, color="#8c8c8c", linestyle="--", label="unigram entropy")
         axes.set_xlabel("tokens")
-        axes.set_ylabel("nats a token")
+        axes.set_ylabel("loss, nats per token")
 
     return _svg(draw)
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= NAME else f"{name[: NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _svg(draw: Callable[[Any], None]) -> str:
-    """The same text for the same figures: no date, no random names."""
+    """Return the chart that `draw` makes on a pair of axes. The same values give the same text."""
     from matplotlib.figure import Figure
 
-    def figure() -> Figure:
+    def make_figure() -> Figure:
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
         draw(axes)
@@ -96,7 +105,7 @@ def _svg(draw: Callable[[Any], None]) -> str:
         axes.legend(frameon=False, fontsize=7.5, loc="lower right", bbox_to_anchor=(1, 1), ncols=4)
         return figure
 
-    inked = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
-    style = {"font.size": 8, **dict.fromkeys(inked, _INK)}
-    text = figure_bytes(figure, style=style, transparent=True).decode()
-    return text[text.index("<svg") :].replace(_INK, "currentColor")
+    text_colours = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
+    style = {"font.size": 8, **dict.fromkeys(text_colours, _INK)}
+    svg = figure_bytes(make_figure, style=style, transparent=True).decode()
+    return svg[svg.index("<svg") :].replace(_INK, "currentColor")  # without the XML declaration

@@ -1,9 +1,12 @@
-"""What a person is shown of a mix: facts beyond the manifest, from its tables, sidecars and a sample of its windows."""
+"""Collects what the HTML report shows beyond the manifest.
+
+It reads the document tables, the sidecars of the shards and a sample of the windows, so that the time does not grow
+with the tokens of the mix, except for the tables.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,71 +27,88 @@ from gpts_data.tokenizer.vocabulary_files import byte_characters
 from gpts_data.validation.inspect import Window, decode_window
 from gpts_data.validation.training.log import NAME, Line, read_log
 
-PREFIXES = 400  # at which the shares are looked at, evenly spread, and the first hundred
-FIRST = 100
-SAMPLED = 4096  # windows whose ids are counted: 2 million of 512
-DECODED = 64  # windows of each source whose bytes are counted
-SHOWN = 12  # windows that are shown
-ENTRIES = 24
-BYTES = byte_characters()
+FIRST_POSITIONS = 100  # positions at which the shares of the sources are compared: all of the first hundred,
+SPREAD_POSITIONS = 400  # and so many, evenly spaced, of the rest
+SAMPLED_WINDOWS = 4096  # whose tokens are counted: 2 million tokens in windows of 512
+BYTES_WINDOWS = 64  # of each source, for its bytes per token
+SHOWN_WINDOWS = 12
+SHOWN_TOKENS = 24
+BYTE_OF_CHARACTER = byte_characters()
 
 
 @dataclass(frozen=True)
 class DocumentSpan:
-    """A run of text of a shown window that is one document's."""
+    """The part of a shown window that belongs to one document."""
 
     text: str
     ended: bool
-    """By end-of-text."""
+    """Whether the document ends in this window."""
     document_id: str
     url: str | None
 
 
 @dataclass(frozen=True)
 class Report:
+    """All values of the report about `mix`. Lists by source are in the order of the recipe."""
+
     mix: Mix
     positions: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    """Windows of each source before each position: int64 (positions, sources)."""
-    lengths: list[NDArray[np.uint32]]
+    """Positions in the training order, ascending, shape (positions,)."""
+    source_counts: NDArray[np.int64]
+    """Windows of each source before each position, shape (positions, sources)."""
+    document_lengths: list[NDArray[np.uint32]]
+    """Tokens of each document, by source."""
     bytes_per_token: list[float]
-    entries: list[tuple[str, int]]
-    """The most frequent entries of the sample, as text, and how often."""
-    sampled: int
-    unused: list[str]
-    """Entries that the sample does not have."""
+    frequent_tokens: list[tuple[str, int]]
+    """The most frequent tokens of the sample as text, and their counts."""
+    sampled_tokens: int
+    unused_tokens: list[str]
+    """Vocabulary entries that do not occur in the sample."""
     windows: list[tuple[Window, list[DocumentSpan]]]
-    dropped: dict[str, list[dict[str, Any]]]
+    dropped_samples: dict[str, list[dict[str, Any]]]
+    """Rows of dropped/<source>.jsonl, by source."""
     run: tuple[list[Line], dict[str, Any]] | None
+    """Log and result.json of a training run."""
 
 
-def report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
-    """Everything the page shows. `run`: a folder of smoke-train over this mix. Raises `UsageError` for another's."""
-    coder = Encoder(mix.tokenizer)
-    widths = _widths(mix, coder)
-    positions, counts = prefixes(mix)
+def collect_report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
+    """Collect the values of the report.
+
+    Args:
+        run: folder of a finished smoke-train run on this mix, to be shown as well.
+        seed: chooses the sampled windows.
+
+    Raises:
+        UsageError: `run` is not a finished run, or a run on another mix.
+    """
+    encoder = Encoder(mix.tokenizer)
+    id_bytes = _id_bytes(mix, encoder)
+    positions, source_counts = count_sources(mix)
     ids = _sample(mix, seed)
     frequency = np.bincount(ids.ravel(), minlength=mix.vocab_size)
-    order = np.argsort(-frequency, kind="stable")
+    frequent = np.argsort(-frequency, kind="stable")[:SHOWN_TOKENS]
     return Report(
-        mix,
-        positions,
-        counts,
-        [np.concatenate([np.empty(0, np.uint32), *_document_tokens(mix, name)]) for name in mix.sources],
-        [_bytes_per_token(mix, i, widths, seed) for i in range(len(mix.sources))],
-        [(entry(coder, int(id)), int(frequency[id])) for id in order[:ENTRIES] if frequency[id]],
-        ids.size,
-        [entry(coder, int(id)) for id in np.flatnonzero(frequency == 0)],
-        [_shown(mix, coder, position) for position in _spread(mix.windows, SHOWN, seed)],
-        {name: _dropped(mix, name) for name in mix.sources},
-        _run(mix, run) if run else None,
+        mix=mix,
+        positions=positions,
+        source_counts=source_counts,
+        document_lengths=[_document_lengths(mix, name) for name in mix.sources],
+        bytes_per_token=[_bytes_per_token(mix, number, id_bytes, seed) for number in range(len(mix.sources))],
+        frequent_tokens=[(token_text(encoder, int(id)), int(frequency[id])) for id in frequent if frequency[id]],
+        sampled_tokens=ids.size,
+        unused_tokens=[token_text(encoder, int(id)) for id in np.flatnonzero(frequency == 0)],
+        windows=[_decode(mix, encoder, position) for position in _spread(mix.windows, SHOWN_WINDOWS, seed)],
+        dropped_samples={name: _dropped_samples(mix, name) for name in mix.sources},
+        run=_read_run(mix, run) if run else None,
     )
 
 
-def prefixes(mix: Mix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of the training order and the windows of each source before them, as the sidecars have it."""
-    spread = np.linspace(1, mix.windows, PREFIXES, dtype=np.int64)
-    positions = np.unique(np.concatenate([np.arange(1, min(FIRST, mix.windows) + 1), spread]))
+def count_sources(mix: Mix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return positions of the training order, and how many windows of each source the sidecars have before them.
+
+    Shapes: (positions,) and (positions, sources).
+    """
+    spread = np.linspace(1, mix.windows, SPREAD_POSITIONS, dtype=np.int64)
+    positions = np.unique(np.concatenate([np.arange(1, min(FIRST_POSITIONS, mix.windows) + 1), spread]))
     counts = np.zeros((len(positions), len(mix.sources)), dtype=np.int64)
     before, start = np.zeros(len(mix.sources), dtype=np.int64), 0
     for number, shard in enumerate(mix.manifest["shards"]):
@@ -100,10 +120,10 @@ def prefixes(mix: Mix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return positions, counts
 
 
-def entry(coder: Encoder, id: int) -> str:
-    """An entry of the vocabulary as it is written: bytes that are no text as hexadecimal."""
-    token = coder.reference.tokenizer.id_to_token(id) or ""
-    content = bytes(BYTES[letter] for letter in token if letter in BYTES)
+def token_text(encoder: Encoder, id: int) -> str:
+    """Return a vocabulary entry as text: spaces as dots, bytes that are not UTF-8 on their own as hexadecimal."""
+    token = encoder.reference.tokenizer.id_to_token(id) or ""
+    content = bytes(BYTE_OF_CHARACTER[character] for character in token if character in BYTE_OF_CHARACTER)
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -112,76 +132,78 @@ def entry(coder: Encoder, id: int) -> str:
 
 
 def _sample(mix: Mix, seed: int) -> NDArray[np.uint16]:
-    """Windows evenly spread over the training order: uint16 (windows, window)."""
-    return np.stack([_row(mix, position) for position in _spread(mix.windows, SAMPLED, seed)])
-
-
-def _row(mix: Mix, position: int) -> NDArray[np.uint16]:
-    return mix.row(*mix.locate(position))
+    """Return windows from all over the training order, shape (windows, window)."""
+    return np.stack([mix.row(*mix.locate(position)) for position in _spread(mix.windows, SAMPLED_WINDOWS, seed)])
 
 
 def _spread(total: int, count: int, seed: int) -> list[int]:
-    """At most `count` of `total` places: one at random in each of as many equal runs."""
+    """Draw at most `count` of the numbers below `total`: one at random from each of `count` equal ranges."""
     count = min(count, total)
     edges = np.linspace(0, total, count + 1)
     drawn = edges[:-1] + np.random.default_rng(seed).random(count) * np.diff(edges)
-    return [int(place) for place in np.minimum(drawn.astype(np.int64), total - 1)]
+    return [int(number) for number in np.minimum(drawn.astype(np.int64), total - 1)]
 
 
-def _document_tokens(mix: Mix, source: str) -> Iterator[NDArray[np.uint32]]:
+def _document_lengths(mix: Mix, source: str) -> NDArray[np.uint32]:
+    lengths = [np.empty(0, np.uint32)]
     for table in document_tables(mix.manifest["files"], source):
         with open_arrow(mix.path / table["file"]) as content:
-            yield pq.read_table(content, columns=["tokens"]).column("tokens").to_numpy()
+            lengths.append(pq.read_table(content, columns=["tokens"]).column("tokens").to_numpy())
+    return np.concatenate(lengths)
 
 
-def _widths(mix: Mix, coder: Encoder) -> NDArray[np.int64]:
-    """Bytes of text of each id; in a vocabulary that is not byte-level, those that the id alone decodes to."""
+def _id_bytes(mix: Mix, encoder: Encoder) -> NDArray[np.int64]:
+    """Return the bytes of text of each id; unless the vocabulary is byte-level, of the text that the id alone gives."""
     try:
         return bytes_per_id(mix.tokenizer, mix.vocab_size, mix.eos_id)
     except UsageError:
-        return np.array([len(coder.decode(np.array([id], np.uint16)).encode()) for id in range(mix.vocab_size)])
+        return np.array([len(encoder.decode(np.array([id], np.uint16)).encode()) for id in range(mix.vocab_size)])
 
 
-def _bytes_per_token(mix: Mix, source: int, widths: NDArray[np.int64], seed: int) -> float:
-    """Of windows of a source, found by looking at the sidecars of the first shards. End-of-text counts as a token."""
+def _bytes_per_token(mix: Mix, source: int, id_bytes: NDArray[np.int64], seed: int) -> float:
+    """Estimate the bytes per token of a source from windows of the first shards. End-of-text counts as a token."""
     rows: list[NDArray[np.uint16]] = []
     for shard in range(len(mix.shards)):
-        mine = np.flatnonzero(sidecar(mix, shard)["source"] == source)
-        rows += [mix.row(shard, int(mine[i])) for i in _spread(len(mine), DECODED - len(rows), seed)]
-        if len(rows) >= DECODED:
+        of_source = np.flatnonzero(sidecar(mix, shard)["source"] == source)
+        rows += [mix.row(shard, int(of_source[i])) for i in _spread(len(of_source), BYTES_WINDOWS - len(rows), seed)]
+        if len(rows) >= BYTES_WINDOWS:
             break
-    n_bytes = sum(int(widths[ids].sum()) for ids in rows)
+    n_bytes = sum(int(id_bytes[ids].sum()) for ids in rows)
     return n_bytes / max(sum(len(ids) for ids in rows), 1)
 
 
-def _shown(mix: Mix, coder: Encoder, position: int) -> tuple[Window, list[DocumentSpan]]:
-    window = decode_window(mix, position, coder)
+def _decode(mix: Mix, encoder: Encoder, position: int) -> tuple[Window, list[DocumentSpan]]:
+    """Decode one window of the training order, document by document."""
+    window = decode_window(mix, position, encoder)
     ids = np.array(window.ids, dtype=np.uint16)
     ends = np.flatnonzero(ids == mix.eos_id)
-    begins = [0, *(ends + 1).tolist()]
+    starts = [0, *(ends + 1).tolist()]
     pieces = [piece for piece in np.split(ids, ends + 1) if len(piece)]
-    parts = []
-    for i, (begin, piece) in enumerate(zip(begins, pieces, strict=False)):
-        document = find_document(mix, window.source, window.window * mix.window + begin)
-        text = coder.decode(piece[piece != mix.eos_id])
-        parts.append(DocumentSpan(text, i < len(ends), document["id"], document["url"]))
-    return window, parts
+    spans = []
+    for i, (start, piece) in enumerate(zip(starts, pieces, strict=False)):
+        document = find_document(mix, window.source, window.window * mix.window + start)
+        text = encoder.decode(piece[piece != mix.eos_id])
+        spans.append(DocumentSpan(text, i < len(ends), document["id"], document["url"]))
+    return window, spans
 
 
-def _dropped(mix: Mix, source: str) -> list[dict[str, Any]]:
-    """The dropped documents that were kept for show, if any."""
+def _dropped_samples(mix: Mix, source: str) -> list[dict[str, Any]]:
+    """Return the samples of dropped documents; none unless the recipe has keep_dropped."""
     path = mix.path / "dropped" / f"{source}.jsonl"
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def _run(mix: Mix, run: Path) -> tuple[list[Line], dict[str, Any]]:
+def _read_run(mix: Mix, run: Path) -> tuple[list[Line], dict[str, Any]]:
     try:
         result = json.loads((run / "result.json").read_bytes())
         digest = result["mix_root_digest"]
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{run}: no result.json; expected a finished run of smoke-train") from error
+        raise UsageError(f"{run}: no result.json; expected the folder of a finished smoke-train run") from error
     if digest != mix.manifest["root_digest"]:
-        raise UsageError(f"{run}: a run over mix {digest[:16]}, not over {mix.path}")
+        raise UsageError(
+            f"{run}: this run used the mix with root digest {digest[:16]}, expected "
+            f"{mix.manifest['root_digest'][:16]} of {mix.path}; choose a run on this mix"
+        )
     return read_log(run / NAME, result["steps"]), result

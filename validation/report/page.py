@@ -1,284 +1,236 @@
-"""The report as one HTML file: no script from elsewhere, no font, no picture that is not in it.
+"""The report as one HTML file, rendered from report.html.j2 with jinja2.
 
-Whatever comes from text is escaped; colours follow the reader's scheme; nothing is wider than a phone.
+The file contains its style (report.css) and its charts and loads nothing. jinja2 escapes every value, since the texts
+of documents may contain HTML; only the style and the charts, which are ours, are inserted as they are.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
-from html import escape
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
 
 from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON
-from gpts_data.pipelines.dedup.signatures import REASONS as DUPLICATES
-from gpts_data.validation.inspect import Window, inspect
-from gpts_data.validation.report.charts import colour, lengths, losses, shares
-from gpts_data.validation.report.collect import DocumentSpan, Report
+from gpts_data.pipelines.dedup.signatures import REASONS as DUPLICATE_REASONS
+from gpts_data.validation.inspect import inspect
+from gpts_data.validation.report.charts import colour, draw_lengths, draw_losses, draw_shares
+from gpts_data.validation.report.collect import Report
 
-SHORT = 1500  # characters of a text that are shown
-UNUSED = 60
-FATES = ("kept", "read beyond the budget", "repeats of others", "filtered out")
+FOLDER = Path(__file__).parent
+MAX_CHARACTERS = 1500  # of a dropped document's text
+MAX_UNUSED = 60  # unused vocabulary entries that are listed
+OUTCOMES = {"kept": 1.0, "exceeds the token budget": 0.6, "duplicate": 0.35, "removed by filters": 0.15}  # opacities
 
-STYLE = """
-:root { color-scheme: light dark; --ink: light-dark(#1d2430, #dfe5ec); --paper: light-dark(#fff, #14181e);
-  --soft: light-dark(#5d6878, #96a2b1); --line: light-dark(#dde3ea, #2c343e); --card: light-dark(#f6f8fa, #1b2129);
-  --added: light-dark(#c9efd2, #1f4d2d); --lost: light-dark(#fad4d2, #5c2626); }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif; color: var(--ink);
-  background: var(--paper); overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; margin: .5rem 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
-p, li { max-width: 45rem; } .soft { color: var(--soft); } small { color: var(--soft); }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem .2rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } tr.total td { font-weight: 600; }
-svg { width: 100%; height: auto; max-width: 42rem; display: block; }
-.bar { display: flex; height: 1.4rem; border-radius: .3rem; overflow: hidden; margin: .15rem 0 .5rem;
-  max-width: 46rem; }
-.part { display: block; min-width: 6rem;
-  background: linear-gradient(to left, color-mix(in srgb, var(--of) 40%, transparent) var(--share), transparent 0); }
-.dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .35em; }
-details { border: 1px solid var(--line); border-radius: .4rem; padding: .4rem .7rem; margin: .4rem 0; }
-summary { cursor: pointer; } .text { white-space: pre-wrap; background: var(--card); padding: .6rem; margin: .4rem 0;
-  border-radius: .3rem; font-size: .9rem; }
-.two { display: grid; grid-template-columns: 1fr 1fr; gap: .6rem; } @media (max-width: 40rem) { .two {
-  grid-template-columns: 1fr; } }
-ins { background: var(--added); text-decoration: none; } del { background: var(--lost); text-decoration: none; }
-.document { border-left: 4px solid var(--of); padding-left: .6rem; margin: .5rem 0; white-space: pre-wrap;
-  font-size: .9rem; } .document:nth-child(even) { background: var(--card); }
-@media (max-width: 40rem) { table { font-size: .74rem; width: 100%; } th, td { padding-right: .25rem; }
-  th, td:first-child { white-space: normal; overflow-wrap: break-word; } .part { min-width: 3rem; } }
-.text, .document { unicode-bidi: plaintext; } /* each paragraph runs as its own letters do */
-code { font-size: .85em; background: var(--card); padding: .05em .3em; border-radius: .2em; white-space: pre-wrap; }
-"""
+Words = list[tuple[str, bool]]  # pieces of a text, and whether the other text has something else there
 
 
-def render_html(found: Report) -> str:
-    """The whole file, the same for the same mix and run."""
-    facts = inspect(found.mix)
-    title = f"{facts['name']}: {facts['tokens']:,} tokens"
-    shards = f"{facts['shards']:,} shard{'s' * (facts['shards'] > 1)}"
-    sections = [
-        f"<h1>{escape(title)}</h1><p class=soft>{facts['windows']:,} windows of {facts['window']} in "
-        f"{shards}; vocabulary of {facts['tokenizer']['vocab_size']:,}.</p>",
-        *_mix(found, facts), *_waterfall(facts), *_dropped(found), *_overlap(facts), *_contamination(facts),
-        *_lengths(found), *_entries(found), *_training(found), *_windows(found), *_provenance(found, facts),
-    ]  # fmt: skip
-    head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{escape(title)}</title>"
-    head += f"<style>{STYLE}</style>"
-    return f"<!doctype html>\n<html lang=en><head>{head}</head>\n<body>{''.join(sections)}</body></html>\n"
+@dataclass(frozen=True)
+class Outcome:
+    """A part of a source's bar: how many of its documents were kept, or dropped for one kind of reason."""
+
+    name: str
+    opacity: float
+    documents: int
+    share: float
 
 
-def _mix(found: Report, facts: dict[str, Any]) -> Iterator[str]:
-    yield "<h2>The mix</h2>"
-    for what in ("wanted", "share"):
-        parts = "".join(
-            f"<span style='width:{source[what]:.4%};background:{colour(i)}'></span>"
-            for i, source in enumerate(facts["sources"].values())
-        )
-        yield f"<small>{'wanted' if what == 'wanted' else 'got'}</small><div class=bar>{parts}</div>"
-    rows = [
-        (_dot(i) + escape(name), f"{source['wanted']:.2%}", f"{source['share']:.4%}", f"{source['windows']:,}",
-         f"{source['documents']:,}", f"{source['epochs']:.2f}")
-        for i, (name, source) in enumerate(facts["sources"].items())
-    ]  # fmt: skip
-    yield _table(("source", "wanted", "got", "windows", "documents", "passes"), rows)
-    wanted = [source["wanted"] for source in facts["sources"].values()]
-    yield "<p>At every prefix of the training order each source is within one window of its share:</p>"
-    yield shares(found.positions, found.counts, wanted, list(facts["sources"]))
+@dataclass(frozen=True)
+class SourceView:
+    """What the page shows of one source."""
+
+    name: str
+    colour: str
+    target: float
+    share: float
+    windows: int
+    documents: int
+    epochs: float
+    read: int
+    kept: int
+    held_out: int
+    dropped: dict[str, int]
+    """Documents by reason."""
+    lengths: NDArray[np.uint32]
+    """Tokens of each document."""
+    bytes_per_token: float
+    revision: str | None
+    files: int
+    licences: list[str]
+
+    def dropped_share(self, reason: str) -> float:
+        return self.dropped.get(reason, 0) / max(self.read, 1)
+
+    @property
+    def median_length(self) -> int:
+        return int(np.median(self.lengths))
+
+    @property
+    def mean_length(self) -> int:
+        return round(float(self.lengths.mean()))
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Parts of the bar, in the order of OUTCOMES."""
+        duplicates = sum(self.dropped.get(reason, 0) for reason in DUPLICATE_REASONS)
+        over_budget = self.dropped.get(OVER_BUDGET_REASON, 0)
+        filtered = sum(self.dropped.values()) - duplicates - over_budget
+        counts = (self.kept, over_budget, duplicates, filtered)
+        return [
+            Outcome(name, opacity, count, count / max(self.read, 1))
+            for (name, opacity), count in zip(OUTCOMES.items(), counts, strict=True)
+        ]
 
 
-def _waterfall(facts: dict[str, Any]) -> Iterator[str]:
-    falls = facts["waterfall"]
-    reasons = list(dict.fromkeys(reason for fall in falls.values() for reason in fall["dropped"]))
-    reasons.sort(key=lambda reason: -sum(fall["dropped"].get(reason, 0) for fall in falls.values()))
-    yield "<h2>Every document that was read</h2>"
-    yield f"<p>From the left: {', '.join(FATES)}.</p>"
-    yield from (_fates(i, name, fall) for i, (name, fall) in enumerate(falls.items()))
-    rows = [("read", *(f"{fall['read']:,}" for fall in falls.values()))]
-    rows += [
-        (
-            f"&minus;&nbsp;{escape(reason).replace('_', '_<wbr>')}",
-            *(_part(i, fall, reason) for i, fall in enumerate(falls.values())),
-        )
-        for reason in reasons
-    ]
-    rows.append(("= kept", *(f"{fall['kept']:,}" for fall in falls.values())))
-    yield _table(("", *map(escape, falls)), rows, last=True)
-    held = ", ".join(f"{escape(name)} {fall['validation']:,}" for name, fall in falls.items())
-    yield f"<p class=soft>Of the kept, held out for validation and in no shard: {held}.</p>"
-    lost = [fall["read"] - fall["kept"] - sum(fall["dropped"].values()) for fall in falls.values()]
-    yield f"<p class=soft>Unexplained: {sum(lost)}.</p>"
-
-
-def _fates(source: int, name: str, fall: dict[str, Any]) -> str:
-    """A bar of all documents read, in the source's colour, paler for each fate."""
-    rest = dict(fall["dropped"])
-    beyond, repeated = rest.pop(OVER_BUDGET_REASON, 0), sum(rest.pop(reason, 0) for reason in DUPLICATES)
-    counts = (fall["kept"], beyond, repeated, sum(rest.values()))
-    parts = "".join(
-        f"<span style='width:{n / max(fall['read'], 1):.4%};background:{colour(source)};opacity:{opacity}' "
-        f"title='{n:,} {fate}'></span>"
-        for fate, n, opacity in zip(FATES, counts, (1, 0.6, 0.35, 0.15), strict=True)
+def render_html(report: Report) -> str:
+    """Render the report as one HTML page. The same mix and run always give the same text."""
+    summary = inspect(report.mix)
+    sources = [_source_view(report, summary, number) for number in range(len(report.mix.sources))]
+    template = _environment().get_template("report.html.j2")
+    page = template.render(
+        title=f"{summary['name']}: {summary['tokens']:,} tokens",
+        style=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),
+        summary=summary,
+        sources=sources,
+        charts=_charts(report, sources),
+        outcomes=list(OUTCOMES),
+        reasons=_reasons(sources),
+        unexplained=sum(source.read - source.kept - sum(source.dropped.values()) for source in sources),
+        samples=_samples(report, sources),
+        keep_dropped=report.mix.manifest["recipe"]["keep_dropped"],
+        tokens=_tokens(report),
+        unused_shown=MAX_UNUSED,
+        run=report.run[1] if report.run else None,
+        windows=_windows(report, sources),
+        digests=_digests(report, summary),
     )
-    return f"<small>{escape(name)}: {fall['kept'] / max(fall['read'], 1):.0%} kept</small><div class=bar>{parts}</div>"
+    return page.lstrip() + "\n"
 
 
-def _part(source: int, fall: dict[str, Any], reason: str) -> str:
-    """How many documents of a source a reason dropped, over a bar of their share of those read."""
-    n = fall["dropped"].get(reason, 0)
-    share = n / max(fall["read"], 1)
-    return f"<span class=part style='--of:{colour(source)};--share:{share:.2%}'>{n:,}</span>"
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.filters["percent"] = lambda share, digits: f"{share:.{digits}%}"
+    environment.filters["fixed"] = lambda number, digits: f"{number:.{digits}f}"
+    return environment
 
 
-def _dropped(found: Report) -> Iterator[str]:
-    """Of each source and reason the documents that were kept for show; a duplicate beside what it repeats."""
-    if not any(found.dropped.values()):
-        if not found.mix.manifest["recipe"]["keep_dropped"]:
-            yield "<p class=soft>Build with --keep-dropped 3 to see some of the dropped documents here.</p>"
-        return
-    yield "<h2>Some of those that were dropped</h2>"
-    for i, (name, rows) in enumerate(found.dropped.items()):
-        yield f"<details><summary>{_dot(i)}{escape(name)} <small>{len(rows):,} shown</small></summary>"
-        for reason in dict.fromkeys(row["reason"] for row in rows):
-            mine = [row for row in rows if row["reason"] == reason]
-            yield f"<details><summary>{escape(reason)} <small>{len(mine)} shown</small></summary>"
-            yield from (_one_dropped(row) for row in mine)
-            yield "</details>"
-        yield "</details>"
-
-
-def _one_dropped(row: dict[str, Any]) -> str:
-    head = f"<p><small>{escape(str(row['id']))} {escape(str(row['url'] or ''))}</small></p>"
-    if "kept" not in row:
-        return f"{head}<div class=text>{escape(_cut(row['text']))}</div>"
-    kept = row["kept"]
-    left, right = _marked(_cut(row["text"]), _cut(kept["text"]))
-    return (
-        f"{head}<div class=two><div class=text><small>dropped</small>\n{left}</div>"
-        f"<div class=text><small>kept, in {escape(kept['source'])}: {escape(str(kept['id']))}</small>\n{right}</div>"
-        "</div>"
+def _source_view(report: Report, summary: dict[str, Any], number: int) -> SourceView:
+    manifest, name = report.mix.manifest, report.mix.sources[number]
+    counts, waterfall, entry = summary["sources"][name], summary["waterfall"][name], manifest["sources"][name]
+    licences = {source["name"]: source["license"] for source in manifest["recipe"]["source"]}
+    return SourceView(
+        name=name,
+        colour=colour(number),
+        target=counts["wanted"],
+        share=counts["share"],
+        windows=counts["windows"],
+        documents=counts["documents"],
+        epochs=counts["epochs"],
+        read=waterfall["read"],
+        kept=waterfall["kept"],
+        held_out=waterfall["validation"],
+        dropped=waterfall["dropped"],
+        lengths=report.document_lengths[number],
+        bytes_per_token=report.bytes_per_token[number],
+        revision=entry["revision"],
+        files=len(entry["files"]),
+        licences=list(licences[name]),
     )
 
 
-def _marked(one: str, other: str) -> tuple[str, str]:
-    """Both texts with the words that differ marked."""
-    a, b = (re.findall(r"\s+|[^\s]+", text) for text in (one, other))
+def _charts(report: Report, sources: list[SourceView]) -> dict[str, Markup]:
+    names = [source.name for source in sources]
+    charts = {
+        "shares": draw_shares(report.positions, report.source_counts, [source.target for source in sources], names),
+        "lengths": draw_lengths(report.document_lengths, names),
+    }
+    if report.run:
+        lines, result = report.run
+        charts["losses"] = draw_losses(lines, result["unigram_entropy"])
+    return {name: Markup(svg) for name, svg in charts.items()}
+
+
+def _reasons(sources: list[SourceView]) -> list[str]:
+    """All reasons for which documents were dropped, the most frequent first."""
+    reasons = dict.fromkeys(reason for source in sources for reason in source.dropped)
+    return sorted(reasons, key=lambda reason: -sum(source.dropped.get(reason, 0) for source in sources))
+
+
+def _samples(report: Report, sources: list[SourceView]) -> list[dict[str, Any]]:
+    """The samples of dropped documents by source and reason; empty when the mix has none."""
+    if not any(report.dropped_samples.values()):
+        return []
+    groups = []
+    for source in sources:
+        reasons: dict[str, list[dict[str, Any]]] = {}
+        for sample in report.dropped_samples[source.name]:
+            reasons.setdefault(sample["reason"], []).append(_sample_view(sample))
+        shown = len(report.dropped_samples[source.name])
+        groups.append({"source": source, "shown": shown, "reasons": reasons})
+    return groups
+
+
+def _sample_view(sample: dict[str, Any]) -> dict[str, Any]:
+    """One dropped document; a duplicate also has the kept document, and the words in which the two differ."""
+    view = {"id": sample["id"], "url": sample["url"], "text": _shortened(sample["text"]), "kept": None}
+    if kept := sample.get("kept"):
+        view["words"], kept_words = compare_words(view["text"], _shortened(kept["text"]))
+        view["kept"] = {"source": kept["source"], "id": kept["id"], "words": kept_words}
+    return view
+
+
+def compare_words(dropped: str, kept: str) -> tuple[Words, Words]:
+    """Split both texts into pieces that are equal and pieces that differ, by words."""
+    a, b = (re.findall(r"\s+|\S+", text) for text in (dropped, kept))
     left, right = [], []
-    for kind, i, j, k, m in difflib.SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
-        was, now = escape("".join(a[i:j])), escape("".join(b[k:m]))
-        left.append(was if kind == "equal" or not was else f"<del>{was}</del>")
-        right.append(now if kind == "equal" or not now else f"<ins>{now}</ins>")
-    return "".join(left), "".join(right)
+    for operation, i, j, k, m in difflib.SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
+        left.append(("".join(a[i:j]), operation != "equal"))
+        right.append(("".join(b[k:m]), operation != "equal"))
+    return [piece for piece in left if piece[0]], [piece for piece in right if piece[0]]
 
 
-def _overlap(facts: dict[str, Any]) -> Iterator[str]:
-    names = list(facts["sources"])
-    yield "<h2>Duplicates between sources</h2><p>Documents of the row's source that were already in the column's:</p>"
-    yield _table(("", *map(escape, names)), [
-        (escape(name), *(f"{facts['overlap'][name][other]:,}" for other in names)) for name in names
-    ])  # fmt: skip
+def _tokens(report: Report) -> dict[str, Any]:
+    frequent = [(text, count / report.sampled_tokens) for text, count in report.frequent_tokens]
+    return {"sampled": report.sampled_tokens, "frequent": frequent, "unused": report.unused_tokens}
 
 
-def _contamination(facts: dict[str, Any]) -> Iterator[str]:
-    if "decontamination" not in facts:
-        return
-    names, found = list(facts["sources"]), facts["decontamination"]
-    yield "<h2>Questions of benchmarks</h2><p>Documents that hold one, and were dropped for it:</p>"
-    yield _table(("benchmark", "items", "searched", *map(escape, names)), [
-        (escape(name), f"{one['items']:,}", f"{one['searched']:,}", *(f"{one['contaminated'][n]:,}" for n in names))
-        for name, one in found["benchmarks"].items()
-    ])  # fmt: skip
-    for one in found["documents"]:
-        yield f"<p><small>{escape(one['document'])}: {escape(one['benchmark'])} {escape(one['item'])}</small> "
-        yield f"{escape(one['ngram'])}</p>"
+def _windows(report: Report, sources: list[SourceView]) -> list[dict[str, Any]]:
+    by_name = {source.name: source for source in sources}
+    return [
+        {
+            "source": by_name[window.source],
+            "position": window.position,
+            "shard": window.shard,
+            "row": window.row,
+            "documents": documents,
+        }
+        for window, documents in report.windows
+    ]
 
 
-def _lengths(found: Report) -> Iterator[str]:
-    names = list(found.mix.sources)
-    yield "<h2>Lengths</h2>"
-    yield lengths(found.lengths, names)
-    yield _table(("source", "documents", "median tokens", "mean", "longest", "bytes per token"), [
-        (_dot(i) + escape(name), f"{len(n):,}", *([f"{int(np.median(n)):,}", f"{n.mean():,.0f}", f"{n.max():,}"]
-         if len(n) else ["", "", ""]), f"{found.bytes_per_token[i]:.3f}")
-        for i, (name, n) in enumerate(zip(names, found.lengths, strict=True))
-    ])  # fmt: skip
-
-
-def _entries(found: Report) -> Iterator[str]:
-    yield f"<h2>Entries</h2><p>In a sample of {found.sampled:,} tokens the most frequent are:</p><p>"
-    yield " ".join(f"<code>{escape(text)}</code>&nbsp;{n / found.sampled:.2%}" for text, n in found.entries)
-    yield f"</p><p>{len(found.unused):,} never occur in it"
-    if found.unused:
-        yield ": " + " ".join(f"<code>{escape(text)}</code>" for text in found.unused[:UNUSED])
-    yield f"{' ...' if len(found.unused) > UNUSED else '.'}</p>"
-
-
-def _training(found: Report) -> Iterator[str]:
-    if found.run is None:
-        return
-    lines, result = found.run
-    yield f"<h2>A model of it</h2><p>{result['parameters']:,} parameters, {result['steps']:,} updates, loss "
-    yield f"{result['first_loss']:.3f} to {result['last_loss']:.3f}; a model without context reaches "
-    yield f"{result['unigram_entropy']:.3f}.</p>{losses(lines, result['unigram_entropy'])}"
-    bits = result["validation_bits_per_byte"]
-    yield _table(("bits per byte, held out", ""), [
-        (escape(name), "" if bits.get(name) is None else f"{bits[name]:.3f}") for name in found.mix.sources
-    ])  # fmt: skip
-
-
-def _windows(found: Report) -> Iterator[str]:
-    yield "<h2>Windows</h2><p>From the whole training order, one of each twelfth; a bar for each document.</p>"
-    for n, (window, parts) in enumerate(found.windows):
-        yield _one_window(found, window, parts, " open" * (n == 0))
-
-
-def _one_window(found: Report, window: Window, parts: Sequence[DocumentSpan], state: str) -> str:
-    source = found.mix.sources.index(window.source)
-    body = "".join(
-        f"<div class=document style='--of:{colour(source)}'><small>{escape(part.document_id)} "
-        f"{escape(part.url or '')}</small>\n{escape(part.text)}"
-        f"{'<small> &#9632; end of document</small>' if part.ended else ''}</div>"
-        for part in parts
-    )
-    return (
-        f"<details{state}><summary>{_dot(source)}{escape(window.source)} <small>window {window.position:,}, "
-        f"{escape(window.shard)} row {window.row:,}</small></summary>{body}</details>"
-    )
-
-
-def _provenance(found: Report, facts: dict[str, Any]) -> Iterator[str]:
-    manifest = found.mix.manifest
-    yield "<h2>Provenance</h2>"
-    licenses = {source["name"]: ", ".join(source["license"]) for source in manifest["recipe"]["source"]}
-    yield _table(("source", "revision", "files", "licence"), [
-        (escape(name), escape(str(source["revision"] or "files of one's own")), f"{len(source['files']):,}",
-         escape(licenses[name] or "not named"))
-        for name, source in ((name, manifest["sources"][name]) for name in found.mix.sources)
-    ])  # fmt: skip
+def _digests(report: Report, summary: dict[str, Any]) -> dict[str, str]:
+    manifest = report.mix.manifest
     libraries = ", ".join(f"{name} {version}" for name, version in manifest["environment"]["libraries"].items())
-    for what, value in (
-        ("root digest", facts["root_digest"]), ("build", manifest["build_id"]),
-        ("tokenizer", facts["tokenizer"]["digest"]), ("made with", libraries),
-    ):  # fmt: skip
-        yield f"<p><small>{what} <code>{escape(value)}</code></small></p>"
+    return {
+        "root digest": summary["root_digest"],
+        "build id": manifest["build_id"],
+        "tokenizer digest": summary["tokenizer"]["digest"],
+        "libraries": libraries,
+    }
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], last: bool = False) -> str:
-    """Cells are HTML already."""
-    body = "".join(
-        f"<tr{' class=total' if last and i == len(rows) - 1 else ''}>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
-        for i, row in enumerate(rows)
-    )
-    return f"<div class=wide><table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>{body}</table></div>"
-
-
-def _dot(source: int) -> str:
-    return f"<span class=dot style='background:{colour(source)}'></span>"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= SHORT else text[:SHORT] + " [...]"
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + " [...]"

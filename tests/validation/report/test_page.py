@@ -1,4 +1,4 @@
-"""The report: one file that needs nothing, says what the manifest says, and lets no text out of its place."""
+"""The report is one file that loads nothing, agrees with the manifest, and escapes every text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
-from gpts_data.validation.report.collect import prefixes, report
-from gpts_data.validation.report.page import _marked, render_html
+from gpts_data.validation.report.collect import collect_report, count_sources
+from gpts_data.validation.report.page import compare_words, render_html
 from gpts_data.validation.training.log import Line
 from tests.conftest import prose
 
@@ -45,7 +46,7 @@ max_characters = 5000
 
 
 class Tags(HTMLParser):
-    """What a browser would see: tags, what they point to, and whether they are closed in order."""
+    """The tags of a page and their targets; fails when they are not closed in order."""
 
     VOID = {"meta", "br", "wbr", "img", "input", "hr"}
 
@@ -74,7 +75,7 @@ def parsed(text: str) -> Tags:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Mix:
-    """A mix of texts that would be a page of their own, with a duplicate and a document that is too long."""
+    """A mix of texts that are HTML, with a duplicate and a document that is too long."""
     import random
 
     home, rng = tmp_path_factory.mktemp("hostile"), random.Random(3)
@@ -86,19 +87,19 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Mix:
     return open_mix(home / "mix")
 
 
-def test_it_says_what_the_manifest_says_and_needs_nothing_else(mix: Mix) -> None:
-    text = render_html(report(mix))
+def test_report_agrees_with_the_manifest_and_loads_nothing(mix: Mix) -> None:
+    text = render_html(collect_report(mix))
     for name, fall in mix.manifest["waterfall"].items():
         assert name in text and f"<td>{fall['read']:,}</td>" in text and f"<td>{fall['kept']:,}</td>" in text
-    assert mix.manifest["root_digest"] in text and "Unexplained: 0." in text
+    assert mix.manifest["root_digest"] in text and "Documents without an outcome: 0." in text
     tags = parsed(text)
     assert all(target.startswith("#") for target in tags.targets)
     assert "script" not in tags.names and "link" not in tags.names and "url(http" not in text
-    assert render_html(report(mix)) == text
+    assert render_html(collect_report(mix)) == text
 
 
 def test_no_text_becomes_part_of_the_page(hostile: Mix) -> None:
-    text = render_html(report(hostile))
+    text = render_html(collect_report(hostile))
     names = parsed(text).names
     assert "script" not in names and "img" not in names and "b" not in names
     assert "&lt;script&gt;" in text and "exact_duplicate" in text and "kept, in web" in text
@@ -110,13 +111,13 @@ def test_it_is_made_with_few_open_files(mix: Mix) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 24, limits[1]))
     try:
         assert mix.windows > 100
-        report(mix)
+        collect_report(mix)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_bytes_per_token_are_those_of_the_text(mix: Mix) -> None:
-    """Of a source of few windows all are in the sample; end-of-text is a token, and no text."""
+    """The sample has all windows of a small source; end-of-text counts as a token without text."""
     number = mix.sources.index("notes")
     rows = [
         mix.shard(i)[np.load(path.with_suffix(".windows.npy"))["source"] == number] for i, path in enumerate(mix.shards)
@@ -124,16 +125,23 @@ def test_bytes_per_token_are_those_of_the_text(mix: Mix) -> None:
     ids = np.concatenate(rows)
     text = "".join(Encoder(mix.tokenizer).decode(row) for row in ids)
     assert len(ids) <= 64 and text.isascii() and (ids == mix.eos_id).any()
-    assert report(mix).bytes_per_token[number] == len(text) / ids.size
+    assert collect_report(mix).bytes_per_token[number] == len(text) / ids.size
 
 
-def test_what_differs_is_marked() -> None:
-    assert _marked("a b c", "a x c d") == ("a <del>b</del> c", "a <ins>x</ins> c<ins> d</ins>")
-    assert _marked("<", "<") == ("&lt;", "&lt;")
+def test_words_that_differ_are_marked(mix: Mix) -> None:
+    dropped, kept = compare_words("a b c", "a x c d")
+    assert dropped == [("a ", False), ("b", True), (" c", False)]
+    assert kept == [("a ", False), ("x", True), (" c", False), (" d", True)]
+    sample = {"id": "1", "url": None, "reason": "near_duplicate", "text": "a < b c"}
+    sample["kept"] = {"source": "web", "id": "2", "text": "a < x c d"}
+    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in mix.sources}
+    text = render_html(replace(collect_report(mix), dropped_samples={**samples, "web": [sample]}))
+    assert "\na &lt; <del>b</del> c</div>" in text
+    assert "\na &lt; <ins>x</ins> c<ins> d</ins></div>" in text
 
 
-def test_prefixes_are_those_of_the_sidecars(mix: Mix) -> None:
-    positions, counts = prefixes(mix)
+def test_counts_of_sources_are_those_of_the_sidecars(mix: Mix) -> None:
+    positions, counts = count_sources(mix)
     rows = [np.load(path.with_suffix(".windows.npy"))["source"] for path in mix.shards]
     whole = np.concatenate(rows)
     assert (np.diff(positions) > 0).all() and positions[-1] == mix.windows
@@ -141,7 +149,7 @@ def test_prefixes_are_those_of_the_sidecars(mix: Mix) -> None:
         assert found == np.bincount(whole[:position], minlength=len(mix.sources)).tolist()
 
 
-def test_a_run_is_shown_and_another_mix_s_refused(mix: Mix, hostile: Mix, tmp_path: Path) -> None:
+def test_a_run_is_shown_and_one_on_another_mix_is_refused(mix: Mix, hostile: Mix, tmp_path: Path) -> None:
     lines = [Line(step, 6.0 - step, 1e-3, 64 * step, 1000.0) for step in (1, 2, 3)]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(asdict(line)) + "\n" for line in lines))
     result = {
@@ -154,13 +162,13 @@ def test_a_run_is_shown_and_another_mix_s_refused(mix: Mix, hostile: Mix, tmp_pa
         "validation_bits_per_byte": {"web": 2.5, "books": None},
     }
     (tmp_path / "result.json").write_text(json.dumps(result))
-    text = render_html(report(mix, tmp_path))
-    assert "77 parameters, 3 updates" in text and "<td>2.500</td>" in text
+    text = render_html(collect_report(mix, tmp_path))
+    assert "77 parameters, 3 steps" in text and "<td>2.500</td>" in text
     parsed(text)
-    with pytest.raises(UsageError, match="a run over mix"):
-        report(hostile, tmp_path)
+    with pytest.raises(UsageError, match="this run used the mix with root digest"):
+        collect_report(hostile, tmp_path)
     with pytest.raises(UsageError, match=r"no result\.json"):
-        report(mix, tmp_path / "nowhere")
+        collect_report(mix, tmp_path / "nowhere")
 
 
 WRAPPER = """<iframe id=f src="report.html" width=390 height=800></iframe>
