@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gpts_data.pipelines.errors import UsageError
 
-LIBRARIES = ("gpts-data", "datatrove", "tokenizers", "spacy", "pyarrow", "numpy", "numba", "xxhash", "zstandard")
+LIBRARIES = ("gpts-data", "datatrove", "tokenizers", "spacy", "pyarrow", "numpy", "numba", "xxhash", "backports.zstd")
 """Libraries that decide the bytes of a mix; the manifest lists their versions."""
 OTHER_LIBRARIES = ("datasets", "fastokens", "huggingface-hub", "regex", "distributed", "dask")
 """Libraries that read or transport data, or whose results are checked: equal on all workers, but not in a manifest."""

@@ -1,82 +1,76 @@
-"""The text of a file that may be compressed, in bounded pieces: a few kilobytes can decompress to gigabytes."""
+"""Text of files that may be compressed, in pieces of bounded size: a few kilobytes can decompress to gigabytes."""
 
 from __future__ import annotations
 
+import gzip
+import sys
 import zlib
-from collections.abc import Callable, Iterator
-from typing import IO, Any
-
-import zstandard
+from collections.abc import Iterator
+from typing import IO, cast
 
 from gpts_data.pipelines.readers import damage
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 COMPRESSED = (".zst", ".gz")
+GZIP_MAGIC = b"\x1f\x8b"
 CHUNK_BYTES = 1 << 20
-SLICE_BYTES = 1 << 10  # at once: 4 bytes of zstd can become 128 KiB, so this 33 MB; 724 MB/s, 907 without slices
-WINDOW_BYTES = 1 << 31  # zstd --long=31, the longest; the library's own limit, 128 MB, calls a sound file damaged
-BOMB_RATIO = 1000  # prose has 4, the dullest logs 300
+INPUT_BYTES = 8 << 10  # read at once; fixed, so that every Python recovers the same text before damage
+LONGEST_WINDOW: dict[int, int] = {
+    zstd.DecompressionParameter.window_log_max: 31
+}  # zstd --long=31; the default refuses 128 MB and more
+BOMB_RATIO = 1000  # English text compresses 4 times, repetitive logs 300 times
 BOMB_BYTES = 64 << 20
 
 
 class DecompressionError(Exception):
-    """The file cannot be decompressed any further; the message is the fault."""
+    """A file cannot be decompressed any further. The message is the fault (`damage.py`)."""
+
+
+class _CountingReader:
+    """Hands a file on in small pieces and counts the bytes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.consumed = 0
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._file.read(min(size, INPUT_BYTES) if size >= 0 else INPUT_BYTES)
+        self.consumed += len(content)
+        return content
 
 
 def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """The file's text in pieces of about CHUNK_BYTES. Raises `Broken` where it ends too soon."""
-    if name.endswith(".zst"):
-        yield from _gathered(
-            _frames(file, lambda: zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).decompressobj(), b"")
-        )
-    elif name.endswith(".gz"):
-        yield from _gathered(_frames(file, lambda: zlib.decompressobj(wbits=31), b"\0"))  # tape pads with zeros
-    else:
+    """Yield the text of `file` in pieces of at most `CHUNK_BYTES`, decompressed if `name` ends in .zst or .gz.
+
+    Raises `DecompressionError` where the file is cut, damaged or decompresses to far more than text would.
+    """
+    if not name.endswith(COMPRESSED):
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
-
-
-def _frames(file: IO[bytes], new_frame: Callable[[], Any], padding: bytes) -> Iterator[bytes]:
-    """Frame by frame, since the libraries' own readers take a cut file for a finished one, or lose what came before."""
-    frame = new_frame()
-    begun = True  # text of no lines is a frame too: a file without one was cut short
-    consumed = size = 0
+        return
+    source = _CountingReader(file)
+    size = 0
     try:
-        while block := file.read(CHUNK_BYTES):
-            for start in range(0, len(block), SLICE_BYTES):
-                part = block[start : start + SLICE_BYTES]
-                consumed += len(part)
-                while part := part if begun else part.lstrip(padding):
-                    begun = True
-                    text = frame.decompress(part)
-                    size += len(text)
-                    _refuse_bomb(consumed, size)
-                    yield text
-                    if not frame.eof:
-                        break
-                    part, begun, frame = frame.unused_data, False, new_frame()
-    except (zstandard.ZstdError, zlib.error) as error:
-        raise DecompressionError(damage.DAMAGED_FRAME) from error
-    if begun:
+        with _open(cast(IO[bytes], source), name) as text:
+            while chunk := text.read1(CHUNK_BYTES):
+                size += len(chunk)
+                if size > max(BOMB_BYTES, BOMB_RATIO * source.consumed):
+                    raise DecompressionError(damage.BOMB)
+                yield chunk
+    except EOFError as error:
+        raise DecompressionError(damage.CUT_FRAME) from error
+    except (zstd.ZstdError, zlib.error, gzip.BadGzipFile) as error:
+        is_cut = str(error).endswith(repr(GZIP_MAGIC[:1]) + ")")  # gzip takes half a magic number for a wrong one
+        raise DecompressionError(damage.CUT_FRAME if is_cut else damage.DAMAGED_FRAME) from error
+    if not source.consumed:  # text without lines is a frame too; gzip takes an empty file for one
         raise DecompressionError(damage.CUT_FRAME)
 
 
-def _refuse_bomb(consumed: int, size: int) -> None:
-    if size > BOMB_BYTES and size > BOMB_RATIO * consumed:
-        raise DecompressionError(damage.BOMB)
-
-
-def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Small pieces as large ones; what came before a break comes before it here too."""
-    parts: list[bytes] = []
-    n = 0
-    try:
-        for piece in pieces:
-            parts.append(piece)
-            n += len(piece)
-            if n >= CHUNK_BYTES:
-                yield b"".join(parts)
-                parts, n = [], 0
-    except DecompressionError:
-        yield b"".join(parts)
-        raise
-    yield b"".join(parts)
+def _open(file: IO[bytes], name: str) -> gzip.GzipFile | zstd.ZstdFile:
+    if name.endswith(".gz"):
+        return gzip.GzipFile(fileobj=file, mode="rb")
+    return zstd.ZstdFile(file, options=LONGEST_WINDOW)

@@ -109,7 +109,7 @@ print(last, peak() - before)
 
 @pytest.mark.parametrize("text", [b"a", b'{"text": "a"}\n'], ids=["one line", "lines"])
 def test_a_bomb_goes_off_in_bounded_memory(tmp_path: Path, text: bytes) -> None:
-    """Two gigabytes from some ten kilobytes; 33 MB come at once, 64 MB before it is called a bomb."""
+    """Two gigabytes from some ten kilobytes; a bomb is recognised after 64 MB, of which 1 MB is held at a time."""
     (tmp_path / "bomb.jsonl.zst").write_bytes(zstandard.compress(text * (2 * 10**9 // 16 // len(text))) * 16)
     assert (tmp_path / "bomb.jsonl.zst").stat().st_size < 1_000_000
     done = subprocess.run(
