@@ -1,35 +1,34 @@
 """The index of a document table: from a document's id to its rows, without reading the table.
 
-`00000.ids.npy` beside `00000.parquet`: a uint64 for each row, half a hash of its id above its number, sorted. Half a
-hash is enough: among 20 million documents one lookup in 200 looks at a row in vain.
+`00000.ids.npy` lies beside `00000.parquet` and has a uint64 for each row, sorted: the upper half of a 64-bit hash of
+the row's id in the upper 32 bits, the row's number in the lower ones. 32 bits of hash are enough: among 20 million
+documents one lookup in 200 finds another document's row too, which the reader of the table then rejects.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.storage.paths import load_npy
+from gpts_data.pipelines.storage.paths import AnyPath, load_npy
 from gpts_data.pipelines.text.hashing import hash_strings
 
 SUFFIX = ".ids.npy"
 SEED = 0x1D
-_HIGH, _BITS = np.uint64(0xFFFFFFFF00000000), np.uint64(32)
+_HASH_BITS = np.uint64(0xFFFFFFFF00000000)
 
 
 def index_ids(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """uint64, shape (len(ids),), sorted."""
+    """The index of a table with these ids: uint64, shape (len(ids),), sorted."""
     hashes = np.concatenate([np.empty(0, np.uint64), *(hash_strings(chunk, SEED) for chunk in ids.chunks)])
-    return np.sort(hashes & _HIGH | np.arange(len(ids), dtype=np.uint64))
+    return np.sort(hashes & _HASH_BITS | np.arange(len(ids), dtype=np.uint64))
 
 
-def find_rows(table: Path, document_id: str) -> NDArray[np.int64]:
-    """The rows of a table that may have this id, in order: int64."""
+def find_rows(table: AnyPath, document_id: str) -> NDArray[np.int64]:
+    """The rows of a table that may have this id, ascending: int64. Compare their ids: hashes can collide."""
     index = load_npy(table.with_suffix(SUFFIX))
-    key = hash_strings(pa.array([document_id], pa.string()), SEED)[0] & _HIGH
-    first, last = np.searchsorted(index, [key, key | ~_HIGH])
-    rows: NDArray[np.int64] = (index[first:last] & ~_HIGH).astype(np.int64)
+    key = hash_strings(pa.array([document_id], pa.string()), SEED)[0] & _HASH_BITS
+    first, last = np.searchsorted(index, [key, key | ~_HASH_BITS])
+    rows: NDArray[np.int64] = (index[first:last] & ~_HASH_BITS).astype(np.int64)
     return rows

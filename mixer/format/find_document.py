@@ -1,6 +1,6 @@
-"""The way from a document to its windows: which places of the training order it is in.
+"""From a document to its windows: where in the training order it is.
 
-One binary search in the index of each document table finds a document among 20 million; other tables are not read.
+A binary search in the index of each document table finds a document among 20 million; only tables with a hit are read.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,53 +19,67 @@ from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.training_order import positions_of
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.storage.paths import open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 
 
 @dataclass(frozen=True)
 class WindowSpan:
-    """A window of the document's source, where in the training order it is, pass by pass, and what of it is the
-    document's: tokens `start` to `stop`."""
+    """The part of a document that one window holds."""
 
     window: int
+    """Number of the window in the source's stream."""
     positions: tuple[int, ...]
+    """Positions of the window in the training order, one for each epoch that has it."""
     start: int
+    """First token of the window that belongs to the document."""
     stop: int
+    """End of the document's tokens in the window (exclusive)."""
 
 
 @dataclass(frozen=True)
 class DocumentLocation:
-    """A document of the mix: held out, or in these windows. `tokens` counts its end-of-text."""
+    """A document of the mix, and the windows that hold it."""
 
     source: str
+    """Name of its source."""
     document_id: str
+    """Its id in the source."""
     url: str | None
+    """Its URL, where the source has one."""
     unit: str
+    """Part of the source that it was read in: `<file>:<start>-<stop>`, row groups or bytes."""
     revision: str | None
+    """Commit of the hub dataset; None for local files."""
     tokens: int
+    """Number of its tokens, end-of-text included."""
     held_out: bool
+    """Whether it is in the validation set. It is then in no training window."""
     windows: tuple[WindowSpan, ...]
+    """The training windows that hold its tokens, in stream order."""
 
 
 def find_documents(mix: Mix, document_id: str) -> list[DocumentLocation]:
-    """Every document of that id, in the order of sources and streams. Raises `UsageError` when there is none."""
-    found = [
-        _whereabouts(mix, name, row, held_out)
+    """Every document of the mix with this id, ordered by source, then by place in the source's stream.
+
+    Raises `UsageError` when the mix has none; the message gives the reason for a dropped document, where it is known.
+    """
+    documents = [
+        _location(mix, name, row, held_out)
         for name in mix.sources
         for held_out in (False, True)
         for path in _tables(mix, name, held_out)
         for row in _rows(path, document_id)
     ]
-    if not found:
+    if not documents:
         raise UsageError(
             f"no document {document_id!r} in {mix.path}: {_why_dropped(mix, document_id)}; "
             "`gpts-data trace --token N` shows how ids look"
         )
-    return found
+    return documents
 
 
 def _why_dropped(mix: Mix, document_id: str) -> str:
-    """Of the few documents that are kept for show the reason."""
+    """The reason, if the document is one of the samples in dropped/."""
     for source in mix.sources:
         path = mix.path / "dropped" / f"{source}.jsonl"
         for row in map(json.loads, path.read_bytes().splitlines()) if path.exists() else ():
@@ -75,42 +88,45 @@ def _why_dropped(mix: Mix, document_id: str) -> str:
     return "it was dropped, not read, or has another id"
 
 
-def _tables(mix: Mix, source: str, held_out: bool) -> list[Path]:
+def _tables(mix: Mix, source: str, held_out: bool) -> list[AnyPath]:
     files = mix.manifest["files"]
     if held_out:
         return [mix.path / file["file"] for file in files if file["file"] == f"validation/{source}.parquet"]
     return [mix.path / table["file"] for table in document_tables(files, source)]
 
 
-def _rows(table: Path, document_id: str) -> Iterator[dict[str, Any]]:
-    rows = find_rows(table, document_id)
-    if len(rows):
+def _rows(table: AnyPath, document_id: str) -> Iterator[dict[str, Any]]:
+    candidates = find_rows(table, document_id)
+    if len(candidates):
         with open_arrow(table) as content:
-            found = pq.read_table(content).take(pa.array(rows)).to_pylist()
-        yield from (row for row in found if row["id"] == document_id)
+            rows = pq.read_table(content).take(pa.array(candidates)).to_pylist()
+        yield from (row for row in rows if row["id"] == document_id)
 
 
-def _whereabouts(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> DocumentLocation:
+def _location(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> DocumentLocation:
     number = mix.sources.index(source)
-    places = () if held_out else tuple(_places(mix, number, row["start"], row["start"] + row["tokens"]))
+    spans = () if held_out else tuple(_spans(mix, number, row["start"], row["start"] + row["tokens"]))
     return DocumentLocation(
-        source,
-        row["id"],
-        row["url"],
-        row["unit"],
-        mix.manifest["sources"][source]["revision"],
-        row["tokens"],
-        held_out,
-        places,
+        source=source,
+        document_id=row["id"],
+        url=row["url"],
+        unit=row["unit"],
+        revision=mix.manifest["sources"][source]["revision"],
+        tokens=row["tokens"],
+        held_out=held_out,
+        windows=spans,
     )
 
 
-def _places(mix: Mix, source: int, start: int, stop: int) -> Iterator[WindowSpan]:
-    """The windows with tokens `start..stop` of a source's stream; a document's end may be behind the last one."""
+def _spans(mix: Mix, source: int, start: int, stop: int) -> Iterator[WindowSpan]:
+    """The windows that hold tokens `start` to `stop` of a source's stream; its last document may end after them."""
     order, size = mix.epoch_order(source), mix.window
     for window in range(start // size, min(-(-stop // size), order.windows)):
         slots, _ = order.slots_of(np.array([window]))
-        first = window * size
+        first_token = window * size
         yield WindowSpan(
-            window, tuple(positions_of(mix, source, slots).tolist()), max(start - first, 0), min(stop - first, size)
+            window=window,
+            positions=tuple(positions_of(mix, source, slots).tolist()),
+            start=max(start - first_token, 0),
+            stop=min(stop - first_token, size),
         )

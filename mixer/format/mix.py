@@ -1,7 +1,7 @@
 """A finished mix folder, opened for reading.
 
 mix = open_mix("out")
-mix.shard(0)[k]          # window k of the training order: 512 uint16 ids
+mix.shard(0)[k]          # window k of the training order: 512 token ids, uint16
 mix.validation("wiki")   # held-out windows of one source
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,62 +17,65 @@ from numpy.typing import NDArray
 from gpts_data.mixer.format.layout import map_windows, read_windows
 from gpts_data.mixer.format.manifest import read_manifest
 from gpts_data.mixer.schedule.permutation import EpochOrder
-from gpts_data.pipelines.storage.paths import as_path
+from gpts_data.pipelines.storage.paths import AnyPath, as_path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Mix:
     """A finished mix, opened for reading."""
 
-    path: Path
-    """Its folder."""
+    path: AnyPath
+    """Folder of the mix."""
     manifest: dict[str, Any]
-    """manifest.json, parsed."""
+    """The content of manifest.json."""
+
+    def __repr__(self) -> str:
+        return f"Mix({str(self.path)!r}, {self.windows:,} windows of {self.window}, {len(self.sources)} sources)"
 
     @property
     def window(self) -> int:
-        """Tokens of a window."""
+        """Tokens in a window."""
         return int(self.manifest["recipe"]["window"])
 
     @property
     def windows(self) -> int:
-        """Of the training order, in all shards."""
+        """Windows of the training order, over all shards."""
         return int(self.manifest["windows"])
 
     @property
     def tokens(self) -> int:
-        """Of all windows."""
+        """Tokens of the training order: `windows * window`."""
         return self.windows * self.window
 
     @property
     def vocab_size(self) -> int:
-        """Entries of the tokenizer; every id is below it."""
+        """Number of vocabulary entries of the tokenizer. Every token id is below it."""
         return int(self.manifest["tokenizer"]["vocab_size"])
 
     @property
     def eos_id(self) -> int:
-        """The id behind each document."""
+        """Id of the end-of-text token that follows each document."""
         return int(self.manifest["tokenizer"]["eos_id"])
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """Source names in recipe order: the `source` number of a sidecar row is an index into this."""
+        """Names of the sources in recipe order. The `source` of a sidecar row is an index into it."""
         return tuple(source["name"] for source in self.manifest["recipe"]["source"])
 
     def epoch_order(self, source: int) -> EpochOrder:
-        """Which window of a source is in which of its slots."""
+        """The order in which the training order takes the windows of a source, given its index in `sources`."""
         name = self.sources[source]
-        facts = self.manifest["sources"][name]
-        return EpochOrder(facts["windows"], facts["pass_windows"], self.manifest["recipe"]["seed"], name)
+        counts = self.manifest["sources"][name]
+        return EpochOrder(counts["windows"], counts["pass_windows"], self.manifest["recipe"]["seed"], name)
 
     @property
-    def tokenizer(self) -> Path:
-        """Its folder, for `transformers.AutoTokenizer`."""
+    def tokenizer(self) -> AnyPath:
+        """Folder of the tokenizer, for `transformers.AutoTokenizer.from_pretrained`."""
         return self.path / "tokenizer"
 
     @cached_property
-    def shards(self) -> tuple[Path, ...]:
-        """Their files, in training order."""
+    def shards(self) -> tuple[AnyPath, ...]:
+        """The shard files, in training order."""
         return tuple(self.path / shard["file"] for shard in self.manifest["shards"])
 
     @cached_property
@@ -87,21 +89,21 @@ class Mix:
         return shard, position - int(self.shard_starts[shard])
 
     def shard(self, number: int) -> NDArray[np.uint16]:
-        """Windows of one shard, memory-mapped, or from a store, whole: uint16, shape (windows, window)."""
+        """The windows of one shard: uint16, shape (windows, window). Memory-mapped; read whole from a store."""
         return map_windows(self.shards[number], self.window)
 
     def row(self, shard: int, row: int) -> NDArray[np.uint16]:
-        """One window of a shard, and no other is read: uint16, shape (window,)."""
+        """One window of a shard; nothing else of the shard is read: uint16, shape (window,)."""
         window: NDArray[np.uint16] = read_windows(self.shards[shard], self.window, row, row + 1)[0]
         return window
 
     def validation(self, source: str) -> NDArray[np.uint16]:
-        """Held-out windows of one source: uint16, shape (windows, window); may have no rows."""
+        """The held-out windows of one source: uint16, shape (windows, window); there may be none."""
         return map_windows(self.path / "validation" / f"{source}.bin", self.window)
 
 
-def open_mix(path: str | Path) -> Mix:
-    """Open a finished mix, in a folder or at an address like s3://bucket/mix.
+def open_mix(path: str | AnyPath) -> Mix:
+    """Open a finished mix in a folder, or at an address like s3://bucket/mix.
 
     Raises `UsageError` when there is none, `VerificationError` when its manifest is damaged.
     """

@@ -1,4 +1,4 @@
-"""TRACE: from a token of the training order back to its document. The way there: find_document.py."""
+"""TRACE: from a token of the training order back to its document. find_document.py goes the other way."""
 
 from __future__ import annotations
 
@@ -22,57 +22,63 @@ class Origin:
     """Where a token came from."""
 
     source: str
+    """Name of the source."""
     document_id: str
+    """Id of the document in the source."""
     url: str | None
+    """URL of the document, where the source has one."""
     unit: str
-    """The part of the source that was read as one: `<file>:<first>-<behind the last>`, of row groups or of bytes."""
+    """Part of the source that the document was read in: `<file>:<start>-<stop>`, row groups or bytes."""
     document_token_offset: int
-    """Tokens of the document before this one."""
+    """Number of the document's tokens before this one."""
     revision: str | None
+    """Commit of the hub dataset; None for local files."""
     window_of_source: int
-    """The number of its window in the source's stream."""
+    """Number of the token's window in the source's stream."""
     token_id: int
+    """The token's id in the vocabulary."""
     text: str
-    """The document, as far as it is in the mix."""
+    """Text of the document, as far as the mix has it: the last window of a source may cut its last document."""
 
 
 def trace(mix: Mix, token: int) -> Origin:
-    """The origin of token `token` of the training order, counted from 0. Raises `UsageError` when there is none."""
+    """The origin of token number `token` of the training order, counted from 0.
+
+    Raises `UsageError` when the mix has no such token.
+    """
     if not 0 <= token < mix.tokens:
         raise UsageError(f"token {token:,}: the mix has tokens 0 to {mix.tokens - 1:,}")
-    row, column = divmod(token, mix.window)
-    shard, row = mix.locate(row)
+    position, column = divmod(token, mix.window)
+    shard, row = mix.locate(position)
     source, window = sidecar(mix, shard)[row].tolist()
-    place = window * mix.window + column
-    document = find_document(mix, mix.sources[source], place)
+    name, stream_token = mix.sources[source], window * mix.window + column
+    document = find_document(mix, name, stream_token)
     ids = stream(mix, source, document["start"], document["start"] + document["tokens"])
-    facts = mix.manifest["sources"][mix.sources[source]]
     return Origin(
-        source=mix.sources[source],
+        source=name,
         document_id=document["id"],
         url=document["url"],
         unit=document["unit"],
-        document_token_offset=place - document["start"],
-        revision=facts["revision"],
+        document_token_offset=stream_token - document["start"],
+        revision=mix.manifest["sources"][name]["revision"],
         window_of_source=window,
         token_id=int(mix.row(shard, row)[column]),
         text=Encoder(mix.tokenizer).decode(ids),
     )
 
 
-def find_document(mix: Mix, source: str, place: int) -> dict[str, Any]:
-    """The document of a source that holds the token at `place` of its stream: its row of the document table."""
+def find_document(mix: Mix, source: str, token: int) -> dict[str, Any]:
+    """The row of the document table (id, url, unit, start, tokens) for token number `token` of a source's stream."""
     tables = document_tables(mix.manifest["files"], source)
-    starts = [file["start"] for file in tables]
-    file = tables[int(np.searchsorted(starts, place, side="right")) - 1]
-    with open_arrow(mix.path / file["file"]) as content:
+    entry = tables[int(np.searchsorted([table["start"] for table in tables], token, side="right")) - 1]
+    with open_arrow(mix.path / entry["file"]) as content:
         table = pq.read_table(content)
-    row = int(np.searchsorted(table.column("start").to_numpy(), place, side="right")) - 1
+    row = int(np.searchsorted(table.column("start").to_numpy(), token, side="right")) - 1
     return dict(table.slice(row, 1).to_pylist()[0])
 
 
 def stream(mix: Mix, source: int, start: int, stop: int) -> NDArray[np.uint16]:
-    """Ids `start..stop` of a source's stream, as far as the mix has them: uint16."""
+    """Token ids `start` to `stop` of a source's stream, as far as the mix has them: uint16, shape (tokens,)."""
     order, size = mix.epoch_order(source), mix.window
     first, last = start // size, min(-(-stop // size), order.windows)
     rows = []

@@ -1,4 +1,4 @@
-"""The training order by position, across shards and epochs."""
+"""Reading the training order by position, across shards and epochs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gpts_data.pipelines.storage.paths import is_store, load_npy
 
 
 class TrainingOrder:
-    """Reads windows of a mix by position. Shards are mapped when first touched: 25B tokens are 373 maps, no memory.
+    """Reads windows of a mix by position. A shard is memory-mapped when it is first read (373 shards for 25B tokens).
 
-    Raises `UsageError` for a mix without windows; reading, `DataError` for a shard of the wrong size.
+    Raises `UsageError` for a mix without windows. `read` raises `DataError` for a shard of the wrong size.
     """
 
     def __init__(self, mix: Mix) -> None:
@@ -25,9 +25,9 @@ class TrainingOrder:
         self._shards: dict[int, NDArray[np.uint16]] = {}
 
     def read(self, start: int, count: int, step: int = 1) -> NDArray[np.int64]:
-        """Windows start, start + step, ...: int64, shape (count, window), the caller's own.
+        """Windows start, start + step, ...: int64, shape (count, window), a copy.
 
-        Behind the last window the first follows again, so position p is window p modulo the mix's windows.
+        After the last window the first follows again: position p is window p modulo the number of windows.
         """
         pieces: list[NDArray[np.int64]] = []
         while count > 0:
@@ -35,7 +35,7 @@ class TrainingOrder:
             shard = self._shard(number)
             pieces.append(shard[row : row + count * step : step].astype(np.int64))
             start, count = start + len(pieces[-1]) * step, count - len(pieces[-1])
-        if len(pieces) == 1:  # all but the batch at the end of a shard: nothing is copied twice
+        if len(pieces) == 1:  # the usual case; only a batch across the end of a shard is copied twice
             return pieces[0]
         return np.concatenate([np.empty((0, self.mix.window), np.int64), *pieces])
 
@@ -43,7 +43,7 @@ class TrainingOrder:
         """The windows of a shard, opened when it is first needed."""
         if number not in self._shards:
             if is_store(self.mix.path):
-                self._shards.clear()  # there it is whole in memory, 134 MB
+                self._shards.clear()  # a shard from a store is in memory as a whole: 134 MB
             self._shards[number] = self._open(number)
         return self._shards[number]
 
@@ -54,14 +54,17 @@ class TrainingOrder:
                 f"{path}: {size:,} bytes, expected {expected * self.mix.window * 2:,}; "
                 f"run gpts-data verify {self.mix.path}"
             )
-        return np.asarray(self.mix.shard(number))  # a slice of a memmap costs 3 times one of an array
+        return np.asarray(self.mix.shard(number))  # slicing a memmap takes 3 times as long as slicing an array
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_shards": {}}  # a pickled memory map is a copy of its file
+        return {**self.__dict__, "_shards": {}}  # pickling a memory map would copy its whole file
 
 
 def token_number(mix: Mix, shard: int, row: int) -> int:
-    """The number in the training order of the first token of a shard's row. Raises `UsageError`."""
+    """The number in the training order of the first token of a shard's row.
+
+    Raises `UsageError` when the mix has no such shard or row.
+    """
     shards = mix.manifest["shards"]
     if not 0 <= shard < len(shards):
         raise UsageError(f"shard {shard}: the mix has shards 0 to {len(shards) - 1}")
@@ -71,17 +74,21 @@ def token_number(mix: Mix, shard: int, row: int) -> int:
 
 
 def sidecar(mix: Mix, shard: int) -> NDArray[Any]:
-    """The sidecar of a shard: source number and window number of each row; memory-mapped."""
+    """The sidecar of a shard: dtype `SIDECAR`, shape (windows,); memory-mapped."""
     return load_npy(mix.shards[shard].with_suffix(".windows.npy"))
 
 
 def positions_of(mix: Mix, source: int, slots: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Where in the training order a source's slots are: int64, shape (len(slots),). Reads one sidecar a shard."""
-    shards = mix.manifest["shards"]
-    before = np.cumsum([0, *(shard["sources"][mix.sources[source]] for shard in shards)])
-    which = np.searchsorted(before, slots, side="right") - 1
-    found = np.empty(len(slots), np.int64)
-    for shard in np.unique(which).tolist():
-        mine = np.flatnonzero(sidecar(mix, shard)["source"] == source)
-        found[which == shard] = mix.shard_starts[shard] + mine[slots[which == shard] - before[shard]]
-    return found
+    """The positions in the training order of a source's slots: int64, shape (len(slots),).
+
+    Slot k of a source is its k-th window in the training order. The sidecar of each shard concerned is read once.
+    """
+    name = mix.sources[source]
+    first_slots = np.cumsum([0, *(shard["sources"][name] for shard in mix.manifest["shards"])])
+    shard_of_slot = np.searchsorted(first_slots, slots, side="right") - 1
+    positions = np.empty(len(slots), np.int64)
+    for shard in np.unique(shard_of_slot).tolist():
+        here = shard_of_slot == shard
+        rows = np.flatnonzero(sidecar(mix, shard)["source"] == source)
+        positions[here] = mix.shard_starts[shard] + rows[slots[here] - first_slots[shard]]
+    return positions
