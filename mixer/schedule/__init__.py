@@ -1,1 +1,1 @@
-"""The exact arithmetic of a mix: budgets, the order of sources, the permutation of windows."""
+"""The exact arithmetic of a mix: windows per source, the order of sources, the permutation of windows."""

@@ -15,7 +15,7 @@ def total_windows(tokens: int, window: int) -> int:
 
 
 def whole_weights(weights: Sequence[float]) -> tuple[int, ...]:
-    """The same proportions as whole numbers: (0.55, 0.3, 0.15) becomes (11, 6, 3)."""
+    """The weights as the smallest whole numbers with the same proportions: (0.55, 0.3, 0.15) becomes (11, 6, 3)."""
     exact = [Fraction(str(weight)) for weight in weights]
     scale = lcm(*(weight.denominator for weight in exact))
     whole = [int(weight * scale) for weight in exact]
@@ -23,9 +23,10 @@ def whole_weights(weights: Sequence[float]) -> tuple[int, ...]:
 
 
 def share(windows: int, weights: Sequence[int]) -> tuple[int, ...]:
-    """Largest-remainder (Hamilton) shares of `windows`: each floor(share), then one more to the largest remainders.
+    """Divide `windows` by weight with the largest-remainder method (Hamilton).
 
-    A tie goes to the earlier source. Every result is within one window of its exact share.
+    Each source gets its exact share rounded down, and those with the largest remainders one window more; of equal
+    remainders the earlier source comes first. Every result is less than one window away from the exact share.
     """
     total = sum(weights)
     shares = [windows * weight // total for weight in weights]
@@ -36,17 +37,20 @@ def share(windows: int, weights: Sequence[int]) -> tuple[int, ...]:
 
 
 def budget(tokens: int, window: int, names: Sequence[str], weights: Sequence[float]) -> tuple[int, ...]:
-    """Windows per source. Raises `RecipeError` when a weight is not above zero or a source would get no window."""
+    """The number of windows of each source, in the order of `names`.
+
+    Raises `RecipeError` when a weight is not above zero or a source would get no window.
+    """
     for name, weight in zip(names, weights, strict=True):
         if not weight > 0:
             raise RecipeError(f"source {name!r}: weight = {weight}, expected a number above 0; or remove the source")
     windows = total_windows(tokens, window)
     shares = share(windows, whole_weights(weights))
-    for name, weight, got in zip(names, weights, shares, strict=True):
-        if got == 0:
-            least = floor(window * sum(map(Fraction, map(str, weights))) / Fraction(str(weight))) + 1
+    for name, weight, source_windows in zip(names, weights, shares, strict=True):
+        if source_windows == 0:
+            min_tokens = floor(window * sum(map(Fraction, map(str, weights))) / Fraction(str(weight))) + 1
             raise RecipeError(
                 f"source {name!r}: weight {weight} of {sum(weights):g} gives it no window of the {windows:,} that "
-                f"{tokens:,} tokens make; ask for at least {least:,} tokens, or raise its weight"
+                f"{tokens:,} tokens make; ask for at least {min_tokens:,} tokens, or raise its weight"
             )
     return shares

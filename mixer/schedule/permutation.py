@@ -1,9 +1,9 @@
 """A keyed, invertible shuffle of 0..n-1 in O(1) memory: a Feistel network with cycle walking.
 
-The domain is the smallest 4**b >= n; a value that lands at n or beyond is sent through again until it lands inside, at
-most four times on average (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). Not cryptography: the
-rounds mix with splitmix64's finalizer, keyed by the seed and a name, so each source shuffles by itself whatever the
-others are.
+The network permutes 0..4**b - 1 for the smallest 4**b >= n. A value that lands at n or above goes through it again
+until it lands below, after at most four rounds on average (Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
+2002). It is not cryptographic: the rounds mix with splitmix64's finalizer. The key is made of the seed and a name, so
+that the shuffle of a source does not depend on the other sources.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ ROUNDS = 6
 
 @dataclass(frozen=True)
 class Permutation:
-    """The shuffle of `size` numbers under a seed and a name."""
+    """A shuffle of 0..size-1, fixed by a seed and a name."""
 
     size: int
     seed: int
     name: str
 
     def forward(self, numbers: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Where each number goes; int64, any shape, every value in 0..size-1."""
+        """The place that each number goes to: int64, shape of `numbers`, values in 0..size-1."""
         return self._walk(numbers, inverse=False)
 
     def inverse(self, numbers: NDArray[np.integer]) -> NDArray[np.int64]:
-        """The number that goes to each place: `inverse(forward(x)) == x`."""
+        """The number that goes to each place, so that `inverse(forward(x)) == x`."""
         return self._walk(numbers, inverse=True)
 
     @property
@@ -64,41 +64,51 @@ class Permutation:
 
 @dataclass(frozen=True)
 class EpochOrder:
-    """Which window of a source is in which of its `slots`: each of its `windows` once, or, where these are fewer than
-    the slots, pass after pass, each a shuffle of its own. The last pass takes as many as there are slots left."""
+    """The order in which the windows of one source are trained on.
+
+    Slot k of a source is its k-th window in the training order. A source with at least as many windows as slots has
+    each of them once. With fewer it repeats them, epoch by epoch, each with a shuffle of its own; the last epoch takes
+    only as many windows as there are slots left.
+    """
 
     slots: int
+    """Windows that the mix takes of the source, repetitions included."""
     windows: int
+    """Windows of the source, each counted once."""
     seed: int
+    """Seed of the recipe."""
     name: str
+    """Name of the source."""
 
     @property
     def epochs(self) -> float:
+        """How often the source is repeated, the last epoch counted as the fraction that is used of it."""
         return self.slots / self.windows
 
     def slots_of(self, windows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(slots, windows) of every time that one of `windows` is in the mix; int64, pass after pass."""
-        slots = [n * self.windows + self._order(n).forward(windows) for n in range(-(-self.slots // self.windows))]
-        chosen = [which < self.slots for which in slots]
+        """Every slot that holds one of `windows`, epoch by epoch: (slots, the window in each), int64, shape (n,)."""
+        epochs = range(-(-self.slots // self.windows))
+        slots = [epoch * self.windows + self._shuffle(epoch).forward(windows) for epoch in epochs]
+        used = [epoch_slots < self.slots for epoch_slots in slots]
         return (
-            np.concatenate([which[mask] for which, mask in zip(slots, chosen, strict=True)]),
-            np.concatenate([np.asarray(windows, np.int64)[mask] for mask in chosen]),
+            np.concatenate([epoch_slots[mask] for epoch_slots, mask in zip(slots, used, strict=True)]),
+            np.concatenate([np.asarray(windows, np.int64)[mask] for mask in used]),
         )
 
     def first_epoch_slots(self, windows: NDArray[np.integer]) -> NDArray[np.int64]:
-        """The slot of each window in the first pass, which has them all."""
-        return self._order(0).forward(windows)
+        """The slot of each window in the first epoch, which has all of them: int64, shape of `windows`."""
+        return self._shuffle(0).forward(windows)
 
     def windows_at(self, slots: NDArray[np.integer]) -> NDArray[np.int64]:
         """The window in each slot: int64, shape (n,)."""
-        found = np.empty(len(slots), np.int64)
-        passes, places = np.divmod(slots, self.windows)
-        for n in np.unique(passes).tolist():
-            found[passes == n] = self._order(n).inverse(places[passes == n])
-        return found
+        windows = np.empty(len(slots), np.int64)
+        epochs, places = np.divmod(slots, self.windows)
+        for epoch in np.unique(epochs).tolist():
+            windows[epochs == epoch] = self._shuffle(epoch).inverse(places[epochs == epoch])
+        return windows
 
-    def _order(self, number: int) -> Permutation:
-        return Permutation(self.windows, self.seed, f"{self.name}/{number}" if number else self.name)
+    def _shuffle(self, epoch: int) -> Permutation:
+        return Permutation(self.windows, self.seed, f"{self.name}/{epoch}" if epoch else self.name)
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,18 +1,20 @@
 """Which source fills each position of the training order, decided without randomness.
 
-Promise: after every prefix of p positions, each source's count is less than one window away from its weight's share of
-p *and* from its final share of p, and after all positions it is exactly the largest-remainder share.
+Guarantee: after every prefix of p positions, the count of each source is less than one window away from its weight's
+share of p *and* from its final share of p. After all positions it is exactly the largest-remainder share.
 
-Rule: copy j (from 0) of a source with share s per position may stand no earlier than the first position p with s p > j
-and no later than the first with s p >= j + 1 (1-based): outside that span its count would be a whole window off. Of
-the copies that may stand at a position, the one with the earliest deadline does; of equal deadlines, the earlier
-source. Earliest deadline first is how quota-respecting sequences are found (Steiner and Yeomans, Management Science
-39, 1993); Tijdeman's chairman assignment (Discrete Mathematics 32, 1980) is the same with the span narrowed by
-1/(2(n-1)) at each end. Here the span is the intersection of two: for the exact weight, and for the final share, which
-rounding moves up to one window away from it. Tijdeman's rule on the final shares alone comes within 0.75 windows of
-those, but at 55/30/15 and 48,828 windows it strays 1.25 from the weights. Both spans at once are too much for some
-recipes of four and more sources (650 of 1,376,373 random ones): those keep to the final shares alone, for which
-Tijdeman proves that an order exists, and stray from their weights by the rounding on top.
+Rule: window j (from 0) of a source with share s of each position may come no earlier than the first position p with s p
+> j and no later than the first with s p >= j + 1 (positions from 1); outside of that span the source's count would be a
+whole window off. Of the windows that may come at a position, the one with the earliest deadline does; of equal
+deadlines, that of the earlier source. Sequences within quota bounds are found by earliest deadline first (Steiner and
+Yeomans, Management Science 39, 1993); Tijdeman's chairman assignment (Discrete Mathematics 32, 1980) is the same rule
+with the span narrowed by 1/(2(n-1)) at each end.
+
+The span used here is the intersection of two: one for the exact weight, one for the final share, which rounding moves
+up to one window away from it. Tijdeman's rule on the final shares alone stays within 0.75 windows of those, but at
+55/30/15 and 48,828 windows it comes 1.25 windows away from the weights. For some recipes with four or more sources (650
+of 1,376,373 random ones) no order satisfies both spans. Those keep to the final shares alone, for which Tijdeman proves
+that an order exists; their distance from the weights is then larger by the rounding.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ MAX_WINDOWS = 3_000_000_000  # (j + 1) * windows must stay below 2**63
 
 @dataclass(frozen=True)
 class SourceOrder:
-    """`weights` are whole numbers, `shares` the final windows per source; positions count from 0."""
+    """Gives the source at any position of the training order; positions count from 0."""
 
     weights: tuple[int, ...]
+    """Weights of the sources as whole numbers."""
     shares: tuple[int, ...]
+    """Windows of each source in the whole training order."""
 
     def __post_init__(self) -> None:
         if self.windows > MAX_WINDOWS:
@@ -42,10 +46,14 @@ class SourceOrder:
 
     @property
     def windows(self) -> int:
+        """Windows of the training order."""
         return sum(self.shares)
 
     def sources(self, start: int, stop: int, counts: Sequence[int]) -> NDArray[np.uint8]:
-        """The source at each position of `start..stop`; `counts` are the windows per source before `start`. uint8."""
+        """The index of the source at each position from `start` to `stop`: uint8, shape (stop - start,).
+
+        `counts` are the windows of each source before `start`. Raises `NoOrderError` when no order keeps all bounds.
+        """
         order = np.empty(stop - start, dtype=np.uint8)
         state = np.array(counts, dtype=np.int64)
         if not _fill(np.array(self.weights, np.int64), np.array(self.shares, np.int64), start, state, order):
@@ -53,7 +61,7 @@ class SourceOrder:
         return order
 
     def counts(self, step: int) -> NDArray[np.int64]:
-        """Windows per source before position 0, step, 2 step, ... and at the end: int64, shape (parts + 1, sources)."""
+        """Windows of each source before position 0, step, 2 * step, ... and at the end: int64, (parts + 1, sources)."""
         rows = [np.zeros(len(self.shares), dtype=np.int64)]
         for start in range(0, self.windows, step):
             order = self.sources(start, min(start + step, self.windows), rows[-1].tolist())
@@ -62,7 +70,7 @@ class SourceOrder:
 
 
 def find_source_order(weights: Sequence[int], shares: Sequence[int]) -> SourceOrder:
-    """The schedule that keeps to the weights and the final shares, or to the final shares where both cannot be had."""
+    """The source order for these weights and final shares; for the final shares alone where no order keeps to both."""
     both = SourceOrder(tuple(weights), tuple(shares))
     try:
         both.counts(1 << 20)
@@ -72,12 +80,18 @@ def find_source_order(weights: Sequence[int], shares: Sequence[int]) -> SourceOr
 
 
 class NoOrderError(GptsDataError):
-    """The spans of some sources cannot all be met."""
+    """No order of the sources keeps each of them in its span."""
 
 
 @kernel
-def _fill(weights, shares, start, counts, order):  # type: ignore[no-untyped-def]
-    """Fill `order`, advancing `counts`; False at a position where no copy may stand or one is late."""
+def _fill(
+    weights: NDArray[np.int64],
+    shares: NDArray[np.int64],
+    start: int,
+    counts: NDArray[np.int64],
+    order: NDArray[np.uint8],
+) -> bool:
+    """Fill `order` and advance `counts`. False at a position where no source may come, or one comes too late."""
     total, windows = weights.sum(), shares.sum()
     n = len(weights)
     release, deadline = np.empty(n, np.int64), np.empty(n, np.int64)
@@ -98,8 +112,8 @@ def _fill(weights, shares, start, counts, order):  # type: ignore[no-untyped-def
 
 
 @kernel
-def _span(j, weight, total, share, windows):  # type: ignore[no-untyped-def]
-    """First and last 1-based position where copy j of a source may stand."""
+def _span(j: int, weight: int, total: int, share: int, windows: int) -> tuple[int, int]:
+    """First and last position, counted from 1, where window j of a source may come."""
     release = max(j * total // weight, j * windows // share) + 1
     deadline = min(-(-(j + 1) * total // weight), -(-(j + 1) * windows // share))
     return release, deadline
