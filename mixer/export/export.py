@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,14 @@ Progress = Callable[[str, str, int, int], object]
 
 @dataclass(frozen=True)
 class Exported:
-    """`facts` is export.json; `linked` the files that share their bytes with the mix; `fresh` False: all was there."""
+    """A finished export."""
 
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] = field(repr=False)
+    """export.json, parsed."""
     linked: tuple[str, ...]
+    """The files that share their bytes with the mix."""
     created: bool
+    """False when the folder already held this very export."""
 
 
 def export(mix: Mix, name: str, out: Path, progress: Progress = lambda *_: None) -> Exported:

@@ -7,10 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from gpts_data.cli.progress import _rate
-
 PROGRAM = "from gpts_data.cli.main import cli; cli()"
 
 
@@ -29,15 +25,3 @@ def test_quiet_says_nothing_and_verbose_every_unit(tmp_path: Path) -> None:
     assert build(tmp_path / "quiet", "--quiet").stderr == ""
     said = build(tmp_path / "verbose", "-v").stderr
     assert "documents read" in said and "\x1b" not in said
-
-
-@pytest.mark.parametrize(
-    ("done", "seconds", "shown"),
-    [(36, 10, "4 tokens/s"), (36_000, 10, "3.6k tokens/s"), (10**9, 100, "10.0M tokens/s"), (10**6, 0.1, "")],
-)
-def test_rates(done: int, seconds: float, shown: str) -> None:
-    assert _rate("prepare", done, seconds) == shown
-
-
-def test_tasks_have_no_rate() -> None:
-    assert _rate("cut", 5, 10) == ""

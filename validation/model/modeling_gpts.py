@@ -15,8 +15,8 @@ from transformers import DynamicCache, GenerationMixin, PreTrainedConfig, PreTra
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 # Relative, since an exported folder has no gpts_data around it.
-from .model import GPTS  # noqa: TID251
-from .model import GPTSConfig as Sizes  # noqa: TID251
+from .model import GPTS
+from .model import GPTSConfig as Sizes
 
 
 class GPTSConfig(PreTrainedConfig):  # type: ignore[misc]
