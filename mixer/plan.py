@@ -24,7 +24,7 @@ from gpts_data.pipelines.readers.compression import COMPRESSED
 from gpts_data.pipelines.readers.reader import check_columns, list_files, split_units
 from gpts_data.pipelines.readers.source import Listing, Unit
 from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
-from gpts_data.pipelines.storage.paths import absolute, is_store
+from gpts_data.pipelines.storage.paths import AnyPath, absolute, is_store
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import EncoderName
 
@@ -43,12 +43,12 @@ class Plan:
 
     recipe: Recipe
     listings: tuple[Listing, ...]
-    folder: Path
+    folder: AnyPath
     tokenizer: Artifact | None
     retry_policy: RetryPolicy = RetryPolicy()
     encoder: EncoderName = "fast"
     benchmarks: tuple[Listing, ...] = ()
-    keep_units: Path | None = None
+    keep_units: AnyPath | None = None
 
     @property
     def fetch_options(self) -> FetchOptions:
@@ -56,7 +56,7 @@ class Plan:
         return FetchOptions(self.scratch / "spool", self.retry_policy)
 
     @property
-    def work(self) -> Path:
+    def work(self) -> AnyPath:
         """Everything that is gone when the build is finished."""
         return self.folder / WORK
 
@@ -68,7 +68,7 @@ class Plan:
         return Path(tempfile.gettempdir()) / f"gpts-data-{json_digest(str(self.folder))[:16]}"
 
     @property
-    def units(self) -> Path:
+    def units(self) -> AnyPath:
         """Where prepared units are: they outlive the build in a folder of the user's, or when a source is too short."""
         return self.keep_units or self.work / UNITS
 
@@ -94,7 +94,7 @@ class Plan:
         return json_digest([index.VERSION, ngram, columns, self.facts()["benchmarks"]])
 
     @property
-    def index(self) -> Path | None:
+    def index(self) -> AnyPath | None:
         """The folder of the benchmarks' n-grams; None when there are no benchmarks."""
         return self.work / "benchmarks" / self.index_key()[:16] if self.recipe.decontaminate else None
 
@@ -136,12 +136,12 @@ def listing_facts(listing: Listing) -> dict[str, Any]:
 def make_plan(
     recipe: Recipe,
     recipe_folder: Path,
-    folder: Path,
+    folder: AnyPath,
     tokenizer: Artifact | None,
     manifest_name: str,
     retry_policy: RetryPolicy = RetryPolicy(),
     encoder: EncoderName = "fast",
-    keep_units: Path | None = None,
+    keep_units: AnyPath | None = None,
 ) -> Plan:
     """List the sources and check their columns; on a half-built folder, its own plan again.
 
@@ -188,7 +188,7 @@ def write_plan(plan: Plan) -> None:
     write_json(plan.work / "plan.json", plan.facts())
 
 
-def read_plan(folder: Path, manifest_name: str) -> dict[str, Any] | None:
+def read_plan(folder: AnyPath, manifest_name: str) -> dict[str, Any] | None:
     """The plan of a half-built folder. Raises `ForeignFolderError` for a folder that holds anything else of its own."""
     path = folder / WORK / "plan.json"
     if path.exists():

@@ -15,13 +15,14 @@ from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import json_digest
 from gpts_data.pipelines.storage.lock import remove_temporaries
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer.train import plan_sample, train
 
 RECEIPT = "training.json"
 
 
-def train_tokenizer(plan: Plan, engine: Engine, folder: Path, progress: Progress) -> dict[str, Any]:
+def train_tokenizer(plan: Plan, engine: Engine, folder: AnyPath, progress: Progress) -> dict[str, Any]:
     """Train the plan's tokenizer into `folder`; returns its digest and size, the bytes it saw and their digest."""
     recipe = plan.recipe
     sources = [
@@ -41,7 +42,7 @@ def train_tokenizer(plan: Plan, engine: Engine, folder: Path, progress: Progress
 
 
 def train_alone(
-    recipe: Recipe, recipe_folder: Path, folder: Path, *, vocab_size: int | None = None, workers: int = 1,
+    recipe: Recipe, recipe_folder: Path, folder: AnyPath, *, vocab_size: int | None = None, workers: int = 1,
     scheduler: str | None = None, progress: Progress = lambda *_: None, retry_policy: RetryPolicy = RetryPolicy(),
 ) -> dict[str, Any]:  # fmt: skip
     """Train the recipe's tokenizer into `folder`, training.json last; on a finished folder, just its facts.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from gpts_data.mixer.plan import UNITS, Plan
 from gpts_data.pipelines.storage.lock import folder_lock
-from gpts_data.pipelines.storage.paths import is_store, remove
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, remove
 
 
 @contextmanager
@@ -27,7 +26,7 @@ def _call(checks: Sequence[Callable[[], None]]) -> None:
         check()
 
 
-def _refusal(folder: Path) -> str:
+def _refusal(folder: AnyPath) -> str:
     return f"another build is at work in {folder}; wait for it, or choose another --out"
 
 

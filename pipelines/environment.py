@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.storage.paths import AnyPath
 
 LIBRARIES = ("gpts-data", "datatrove", "tokenizers", "spacy", "pyarrow", "numpy", "numba", "xxhash", "backports.zstd")
 """Libraries that decide the bytes of a mix; the manifest lists their versions."""
@@ -33,7 +34,7 @@ class Expected:
     """What every worker must have: the environment of the process that sends it tasks, and a file that it must see."""
 
     environment: dict[str, str]
-    shared: Path | None = None
+    shared: AnyPath | None = None
 
     def check(self, address: str) -> None:
         """Raise `UsageError` unless this process, the worker at `address`, has the environment and sees the file."""

@@ -13,11 +13,11 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from gpts_data.pipelines.environment import Expected, environment
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
+from gpts_data.pipelines.storage.paths import AnyPath
 
 CONNECT_TIMEOUT = "20s"
 ANSWER = 20.0  # seconds for workers to say what they are
@@ -48,7 +48,7 @@ class InProcess:
 class Dask:
     """Tasks on the workers of a dask client."""
 
-    def __init__(self, client: Any, shared: Path | None = None) -> None:
+    def __init__(self, client: Any, shared: AnyPath | None = None) -> None:
         self._client, self._shared = client, shared
         self._address = client.scheduler_info()["address"]
         client.subscribe_topic(TOPIC, lambda event: log.warning("%s", event[1]))
@@ -163,7 +163,7 @@ def _in_worker(function: Callable[[Task], Result], task: Task, expected: Expecte
 
 
 @contextmanager
-def open_engine(workers: int = 1, scheduler: str | None = None, shared: Path | None = None) -> Iterator[Engine]:
+def open_engine(workers: int = 1, scheduler: str | None = None, shared: AnyPath | None = None) -> Iterator[Engine]:
     """The engine for `workers` processes on this machine, or for a running cluster at `scheduler` ("tcp://host:port").
 
     `shared`: a file of this machine that all workers must see. Raises `SourceUnavailableError` when the scheduler

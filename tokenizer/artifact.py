@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer.vocabulary_files import tiktoken_ranks, vocabulary_listing
 
 END_OF_TEXT = "<|endoftext|>"
@@ -21,13 +21,13 @@ MAX_VOCAB_SIZE = 1 << 16  # ids are stored as uint16
 class Artifact:
     """A checked tokenizer folder: `digest` is the sha256 of tokenizer.json."""
 
-    folder: Path
+    folder: AnyPath
     digest: str
     vocab_size: int
     eos_id: int
 
 
-def save(tokenizer_json: str, folder: Path, context: int) -> Artifact:
+def save(tokenizer_json: str, folder: AnyPath, context: int) -> Artifact:
     """Write the files, tokenizer.json last, and return the checked artifact."""
     more = [token for token in special_tokens(tokenizer_json) if token != END_OF_TEXT]
     names: dict[str, Any] = {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
@@ -41,7 +41,7 @@ def save(tokenizer_json: str, folder: Path, context: int) -> Artifact:
     return load(folder)
 
 
-def load(folder: Path) -> Artifact:
+def load(folder: AnyPath) -> Artifact:
     """Check a tokenizer folder.
 
     Raises `UsageError` when ids are not 0..n-1 below 65,536, or end-of-text is missing or an ordinary token.
@@ -65,7 +65,7 @@ def special_tokens(tokenizer_json: str) -> list[str]:
     return [token["content"] for token in json.loads(tokenizer_json)["added_tokens"] if token["special"]]
 
 
-def _read_ids(path: Path) -> dict[str, int]:
+def _read_ids(path: AnyPath) -> dict[str, int]:
     try:
         content = json.loads(path.read_bytes())
         ids: dict[str, int] = {**content["model"]["vocab"]}  # a list in the file of another kind of model

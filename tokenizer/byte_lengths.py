@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer.artifact import load
 from gpts_data.tokenizer.vocabulary_files import byte_characters
 
 
-def bytes_per_id(folder: Path, vocab_size: int, eos_id: int) -> NDArray[np.int64]:
+def bytes_per_id(folder: AnyPath, vocab_size: int, eos_id: int) -> NDArray[np.int64]:
     """Bytes of text that every id stands for, shape (vocab_size,): an entry's characters, and 0 for end-of-text.
 
     In a byte-level vocabulary a character stands for one byte. Raises `UsageError` for any other vocabulary.

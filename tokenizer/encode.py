@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError, UsageError
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer.artifact import load
 from gpts_data.tokenizer.fastokens_encoder import load_fastokens
 
@@ -65,7 +65,7 @@ class Encoder:
     Raises `UsageError` for a tokenizer that `tokenizers` cannot load.
     """
 
-    def __init__(self, folder: Path, choice: EncoderName = "fast") -> None:
+    def __init__(self, folder: AnyPath, choice: EncoderName = "fast") -> None:
         artifact = load(folder)
         content = (folder / "tokenizer.json").read_text()
         try:
@@ -125,7 +125,7 @@ def _append_eos(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: in
 
 
 @lru_cache(maxsize=2)
-def get_encoder(folder: Path, digest: str, choice: EncoderName = "fast") -> Encoder:
+def get_encoder(folder: AnyPath, digest: str, choice: EncoderName = "fast") -> Encoder:
     """The encoder of a folder, kept for the life of the process; `digest` is what its tokenizer.json must have.
 
     Raises `UsageError` when it has another: a worker that sees another folder under this name.

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gpts_data.pipelines.errors import GptsDataError, UsageError
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer.artifact import FILES, Artifact
 
 MAX_BYTES = 64 << 20  # of each file; 65,536 entries with their merges take some 4 MB
@@ -24,7 +25,7 @@ SECONDS = 60.0  # 65,536 entries take 2
 _CHILD = "from gpts_data.tokenizer.untrusted import child; child()"
 
 
-def check_untrusted(folder: Path, *, memory: int = MEMORY_BYTES, seconds: float = SECONDS) -> Artifact:
+def check_untrusted(folder: AnyPath, *, memory: int = MEMORY_BYTES, seconds: float = SECONDS) -> Artifact:
     """The checked artifact of a folder somebody gave. Raises `UsageError`."""
     for path in (folder / name for name in FILES):
         if path.is_file() and path.stat().st_size > MAX_BYTES:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.export.window_files import CHUNK, WindowFile, document_start_mask
 from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.storage.paths import AnyPath
 
 LLMC_MAGIC, LLMC_VERSION = 20240520, 1
 MEGATRON_UINT16 = 8  # its code of the dtype
@@ -30,7 +30,7 @@ def content(file: IO[bytes], whole: bytes) -> Iterator[int]:
     yield 0
 
 
-def copy(file: IO[bytes], path: Path) -> Iterator[int]:
+def copy(file: IO[bytes], path: AnyPath) -> Iterator[int]:
     yield from content(file, path.read_bytes())
 
 

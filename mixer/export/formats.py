@@ -17,6 +17,7 @@ from typing import IO
 from gpts_data.mixer.export import byte_layouts
 from gpts_data.mixer.export.window_files import WindowFile, count, train, validation
 from gpts_data.mixer.format.mix import Mix
+from gpts_data.pipelines.storage.paths import AnyPath
 
 Write = Callable[[IO[bytes]], Iterator[int]]
 
@@ -28,7 +29,7 @@ class ExportFile:
     name: str
     windows: int
     write: Write
-    same: Path | None = None
+    same: AnyPath | None = None
 
 
 def export_files(mix: Mix, name: str) -> list[ExportFile]:
@@ -138,7 +139,7 @@ FORMATS: dict[str, Callable[[Mix], list[ExportFile]]] = {
 }
 
 
-def _tokenizer(mix: Mix) -> list[Path]:
+def _tokenizer(mix: Mix) -> list[AnyPath]:
     names = (Path(file["file"]) for file in mix.manifest["files"])
     return [mix.path / name for name in names if name.parent.as_posix() == "tokenizer"]
 
@@ -153,7 +154,7 @@ def _if_any(name: str, splits: Sequence[WindowFile]) -> list[ExportFile]:
     return [_joined(name, splits)] if splits else []
 
 
-def _copied(path: Path, name: str) -> ExportFile:
+def _copied(path: AnyPath, name: str) -> ExportFile:
     return ExportFile(name, 0, partial(byte_layouts.copy, path=path), path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.format.layout import map_windows
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import VerificationError
-from gpts_data.pipelines.storage.paths import load_npy
+from gpts_data.pipelines.storage.paths import AnyPath, load_npy
 
 CHUNK = 8192  # windows: 8 MB of ids at 512 a window
 
@@ -21,7 +20,7 @@ CHUNK = 8192  # windows: 8 MB of ids at 512 a window
 class WindowFile:
     """A file of windows: a shard, whose sidecar knows each row's source, or the held-out windows of one source."""
 
-    path: Path
+    path: AnyPath
     windows: int
     size: int
     source: int | None
@@ -58,7 +57,7 @@ def validation(mix: Mix) -> list[WindowFile]:
     ]
 
 
-def _rows(mix: Mix, path: Path, windows: int, source: int | None) -> WindowFile:
+def _rows(mix: Mix, path: AnyPath, windows: int, source: int | None) -> WindowFile:
     found, expected = path.stat().st_size if path.exists() else 0, windows * mix.window * 2
     if found != expected:
         raise VerificationError(f"{path}: {found:,} bytes, expected {expected:,}; run gpts-data verify {mix.path}")

@@ -38,14 +38,13 @@ token. Window k holds tokens k * W to (k + 1) * W of it; a document longer than 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.storage.paths import is_store, read_range, store_errors
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, read_range, store_errors
 
 TOKEN_ID = np.dtype("<u2")
 SIDECAR = np.dtype([("source", "u1"), ("window", "<u4")])
@@ -69,7 +68,7 @@ def document_tables(files: Iterable[Entry], source: str) -> list[Entry]:
     ]
 
 
-def map_windows(path: Path, window: int) -> NDArray[np.uint16]:
+def map_windows(path: AnyPath, window: int) -> NDArray[np.uint16]:
     """The windows of a shard or validation file: uint16, shape (windows, window).
 
     Memory-mapped, unless the file is empty; read whole when it lies in a store.
@@ -83,7 +82,7 @@ def map_windows(path: Path, window: int) -> NDArray[np.uint16]:
     return np.memmap(path, dtype=TOKEN_ID, mode="r").reshape(-1, window)
 
 
-def read_windows(path: Path, window: int, start: int, stop: int) -> NDArray[np.uint16]:
+def read_windows(path: AnyPath, window: int, start: int, stop: int) -> NDArray[np.uint16]:
     """Windows `start` to `stop` of such a file, and nothing else of it: uint16, shape (stop - start, window).
 
     They are copied, not mapped: a mapped file stays open, and many systems allow a process 1,024 open files.

@@ -10,13 +10,12 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from gpts_data.pipelines.environment import libraries
 from gpts_data.pipelines.errors import LockedError, UsageError, VerificationError
 from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, write_json
-from gpts_data.pipelines.storage.paths import create, is_store, store_errors
+from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, store_errors
 
 FORMAT = "gpts-data mix"
 FORMAT_VERSION = 1
@@ -24,7 +23,7 @@ NAME = "manifest.json"
 _OUTSIDE = ("root_digest", "environment", "checksum")
 
 
-def write_manifest(folder: Path, content: dict[str, Any], encoders: Sequence[str] = ()) -> dict[str, Any]:
+def write_manifest(folder: AnyPath, content: dict[str, Any], encoders: Sequence[str] = ()) -> dict[str, Any]:
     """Seal and write `content`; returns the manifest. `encoders`: library and version of those that made the ids.
 
     Raises `LockedError` when a store has one already.
@@ -40,7 +39,7 @@ def write_manifest(folder: Path, content: dict[str, Any], encoders: Sequence[str
     return manifest
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: AnyPath) -> dict[str, Any]:
     """The manifest of a mix, checked against its own digests.
 
     Raises `UsageError` when there is none, `VerificationError` when it is damaged.
@@ -62,7 +61,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _parse(path: Path, content: bytes) -> dict[str, Any]:
+def _parse(path: AnyPath, content: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
         missing = {"format", "format_version", "checksum", "root_digest"} - manifest.keys()

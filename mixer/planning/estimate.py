@@ -28,6 +28,7 @@ from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.readers.reader import check_columns, fetch_cost, list_files
 from gpts_data.pipelines.readers.source import Unit
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import Encoder
@@ -103,7 +104,7 @@ def estimate(
     recipe_folder: Path,
     *,
     workers: int = 1,
-    tokenizer: Path | None = None,
+    tokenizer: AnyPath | None = None,
     retry_policy: RetryPolicy = RetryPolicy(),
     progress: Progress = lambda *_: None,
 ) -> Estimate:

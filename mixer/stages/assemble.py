@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.format.layout import SIDECAR, read_windows
 from gpts_data.mixer.schedule.source_order import SourceOrder
 from gpts_data.pipelines.storage.atomic_files import atomic_write, size_and_sha256, write_npy
-from gpts_data.pipelines.storage.paths import load_npy, read_all
+from gpts_data.pipelines.storage.paths import AnyPath, load_npy, read_all
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 
@@ -26,13 +25,13 @@ class Shard:
     before: tuple[int, ...]
     schedule: SourceOrder
     window: int
-    cuts: tuple[tuple[Path, ...], ...]
-    path: Path
-    receipt: Path
+    cuts: tuple[tuple[AnyPath, ...], ...]
+    path: AnyPath
+    receipt: AnyPath
     key: str
 
     @property
-    def sidecar(self) -> Path:
+    def sidecar(self) -> AnyPath:
         return self.path.with_suffix(".windows.npy")
 
 
@@ -62,7 +61,7 @@ def assemble(task: Shard) -> dict[str, Any]:
 
 
 def _gather(
-    cuts: Sequence[Path],
+    cuts: Sequence[AnyPath],
     first_slot: int,
     positions: NDArray[np.integer],
     tokens: NDArray[np.uint16],
@@ -70,7 +69,7 @@ def _gather(
 ) -> None:
     """Put a source's slots `first_slot..first_slot + len(positions)` where they belong; each cut file gives one run."""
 
-    def read(path: Path) -> tuple[NDArray[Any], NDArray[np.uint16]]:
+    def read(path: AnyPath) -> tuple[NDArray[Any], NDArray[np.uint16]]:
         index = load_npy(path.with_suffix(".npy"))
         low, high = np.searchsorted(index["slot"], [first_slot, first_slot + len(positions)])
         return index[low:high], read_windows(path, tokens.shape[1], int(low), int(high))

@@ -21,7 +21,7 @@ from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, DedupState
 from gpts_data.pipelines.dedup.signatures import REASONS, Dedup
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.storage.paths import read_all
+from gpts_data.pipelines.storage.paths import AnyPath, read_all
 from gpts_data.tokenizer.encode import Encoder
 
 OVER_BUDGET_REASON = "over_budget"  # read beyond the last document that the source's budget needed
@@ -32,7 +32,7 @@ CONTAMINATED_REASON = "contaminated"  # contains a benchmark's question
 class DedupedUnit:
     """One unit after dedup: a verdict per document, and its place in the source's stream of surviving tokens."""
 
-    path: Path
+    path: AnyPath
     name: str
     codes: NDArray[np.uint8]
     start: int
@@ -59,9 +59,9 @@ class DedupedUnit:
 
 @dataclass(frozen=True)
 class PreparedUnit:
-    path: Path
+    path: AnyPath
     name: str
-    run: Path
+    run: AnyPath
     """Its keys, sorted."""
     n_keys: int
 
@@ -73,7 +73,7 @@ def dedup(
     fraction: float,
     guard: BoilerplateGuard,
     coder: Encoder,
-    folder: Path,
+    folder: AnyPath,
     engine: Engine,
 ) -> list[list[DedupedUnit]]:
     """Judge all documents prepared so far. `needed`: training tokens per source; `fraction`: held out for validation;

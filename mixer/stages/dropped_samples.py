@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpts_data.pipelines.storage.atomic_files import write_bytes
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.text.hashing import hash_strings
 
 CHARACTERS = 4000  # of a text that are shown
@@ -56,11 +56,11 @@ class DroppedSamples:
         rows.sort(key=lambda row: row[0])
         del rows[self.most :]
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         write_bytes(path, "".join(json.dumps(row) + "\n" for row in self.rows()).encode())
 
 
-def load_shown(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def load_shown(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open() as file:
         for line in file:
             draw, row = json.loads(line)

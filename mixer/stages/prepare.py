@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from gpts_data.pipelines.readers.damage import damaged_places, split_faulty
 from gpts_data.pipelines.readers.reader import read
 from gpts_data.pipelines.readers.source import Source, Unit
 from gpts_data.pipelines.storage.atomic_files import atomic_write, size_and_sha256
-from gpts_data.pipelines.storage.paths import open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.text.hashing import hash_strings
 from gpts_data.tokenizer.encode import Encoder, EncoderName, get_encoder
@@ -57,7 +56,7 @@ Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]
 class Benchmarks:
     """What documents are searched for: the folder of the n-grams, and how many words they have."""
 
-    folder: Path
+    folder: AnyPath
     ngram: int
 
 
@@ -69,26 +68,26 @@ class Prepare:
     unit: Unit
     clean: CleanConfig
     dedup: Dedup
-    tokenizer: Path
+    tokenizer: AnyPath
     tokenizer_digest: str
     key: str
-    path: Path
+    path: AnyPath
     fetch_options: FetchOptions = FetchOptions()
     encoder: EncoderName = "fast"
     benchmarks: Benchmarks | None = None
     keep_dropped: int = 0
 
     @property
-    def receipt(self) -> Path:
+    def receipt(self) -> AnyPath:
         return self.path.with_suffix(".json")
 
     @property
-    def samples(self) -> Path:
+    def samples(self) -> AnyPath:
         """Some of the documents that were dropped."""
         return self.path.with_suffix(".dropped.jsonl")
 
     @property
-    def run(self) -> Path:
+    def run(self) -> AnyPath:
         return self.path.with_suffix(".keys.arrow")
 
     def accepts(self, receipt: dict[str, Any]) -> bool:
@@ -157,7 +156,7 @@ def _matches(batch: pa.RecordBatch, benchmarks: Benchmarks | None) -> pa.ListArr
     return finder(benchmarks.folder, benchmarks.ngram).find(batch.column("text"))
 
 
-def unit_batches(path: Path, columns: Sequence[str] = tuple(UNIT.names)) -> Iterator[pa.RecordBatch]:
+def unit_batches(path: AnyPath, columns: Sequence[str] = tuple(UNIT.names)) -> Iterator[pa.RecordBatch]:
     """The record batches of a unit file, with these columns in the file's order; no other is read."""
     options = pa.ipc.IpcReadOptions(included_fields=[UNIT.get_field_index(name) for name in columns])
     with open_arrow(path) as source, pa.ipc.open_file(source, options=options) as reader:
@@ -165,7 +164,7 @@ def unit_batches(path: Path, columns: Sequence[str] = tuple(UNIT.names)) -> Iter
             yield reader.get_batch(i)
 
 
-def document_columns(path: Path) -> Columns:
+def document_columns(path: AnyPath) -> Columns:
     """Of all documents of a unit: tokens, draws, matches."""
     columns = "tokens", "draw", "matches"
     empty = pa.RecordBatch.from_pylist([], schema=UNIT)

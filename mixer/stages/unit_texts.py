@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.storage.paths import open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.text.hashing import string_buffers
 from gpts_data.pipelines.text.normalization import normalization_table
 from gpts_data.pipelines.text.shingles import hash_ngrams, hash_words
@@ -25,10 +24,10 @@ class Texts:
     def __init__(self, coder: Encoder) -> None:
         self._coder = coder
         self._opened = lru_cache(maxsize=OPEN)(_open)  # of this walk, so that a unit that is removed is not held
-        self._paths: list[Path] = []
+        self._paths: list[AnyPath] = []
         self._first: list[int] = []
 
-    def add(self, path: Path, first: int) -> None:
+    def add(self, path: AnyPath, first: int) -> None:
         """A unit whose first document has the ordinal `first`."""
         self._paths.append(path)
         self._first.append(first)
@@ -50,7 +49,7 @@ class Texts:
         return self._coder.decode(ids[:-1])  # without end-of-text
 
 
-def _open(path: Path) -> tuple[pa.ipc.RecordBatchFileReader, NDArray[np.int64]]:
+def _open(path: AnyPath) -> tuple[pa.ipc.RecordBatchFileReader, NDArray[np.int64]]:
     """A mapped unit, and the row at which each of its batches begins."""
     reader = pa.ipc.open_file(open_arrow(path))
     rows = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]

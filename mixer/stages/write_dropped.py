@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from gpts_data.mixer.stages.unit_texts import Texts
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE
 from gpts_data.pipelines.dedup.signatures import REASONS
 from gpts_data.pipelines.storage.atomic_files import write_bytes
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import Encoder, get_encoder
 
@@ -29,7 +29,7 @@ JUDGED = {EXCLUDED: CONTAMINATED_REASON, **{FIRST_DUPLICATE + i: reason for i, r
 
 def write_dropped(
     plan: Plan, tokenizer: Artifact, tasks: Sequence[Sequence[Prepare]], decided: Sequence[Sequence[DedupedUnit]]
-) -> list[Path]:
+) -> list[AnyPath]:
     """Write `dropped/<source>.jsonl` for each source, as far as the recipe wants it; returns the paths."""
     if not plan.recipe.keep_dropped:
         return []

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.readers.source import Listing
 from gpts_data.pipelines.storage.atomic_files import atomic_write
-from gpts_data.pipelines.storage.paths import open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 VERSION = 1  # of the n-grams; units prepared with others are done again
@@ -75,7 +74,7 @@ def check_decontaminate(wanted: Decontaminate) -> None:
 
 
 def index(
-    wanted: Decontaminate, listings: Sequence[Listing], folder: Path, key: str, fetch_options: FetchOptions
+    wanted: Decontaminate, listings: Sequence[Listing], folder: AnyPath, key: str, fetch_options: FetchOptions
 ) -> dict[str, Any]:
     """Write the n-grams of all benchmarks into `folder` unless they are there. Returns by benchmark: `items`, those
     that are `searched` for, having an n-gram, and their distinct `ngrams`; what two share is the earlier one's.
@@ -125,24 +124,24 @@ def _facts(wanted: Decontaminate, texts: pa.Table, ngrams: Ngrams) -> dict[str, 
     return facts
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def _write(path: AnyPath, table: pa.Table) -> None:
     with atomic_write(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: AnyPath) -> pa.Table:
     with open_arrow(path) as file, pa.ipc.open_file(file) as reader:
         return reader.read_all()
 
 
 @lru_cache(maxsize=2)
-def finder(folder: Path, n: int) -> NgramMatcher:
+def finder(folder: AnyPath, n: int) -> NgramMatcher:
     """The finder of an index, kept for the life of the process: its folder has the key in its name."""
     table = _read(folder / _NGRAMS)
     return NgramMatcher(Ngrams(*(table.column(field.name).to_numpy() for field in fields(Ngrams))), n)
 
 
-def origins(wanted: Decontaminate, folder: Path, numbers: Sequence[int]) -> list[NgramOrigin]:
+def origins(wanted: Decontaminate, folder: AnyPath, numbers: Sequence[int]) -> list[NgramOrigin]:
     """Where these n-grams come from."""
     ngrams, texts = _read(folder / _NGRAMS), _read(folder / _TEXTS)
     found = []
@@ -153,7 +152,7 @@ def origins(wanted: Decontaminate, folder: Path, numbers: Sequence[int]) -> list
     return found
 
 
-def owners(folder: Path) -> NDArray[np.uint32]:
+def owners(folder: AnyPath) -> NDArray[np.uint32]:
     """Of each n-gram the number of its benchmark."""
     of_text = _read(folder / _TEXTS).column("benchmark").to_numpy()
     found: NDArray[np.uint32] = of_text[_read(folder / _NGRAMS).column("texts").to_numpy()]

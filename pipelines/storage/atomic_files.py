@@ -1,8 +1,8 @@
-"""Files that are either whole or absent, their digests, and JSON that has one spelling.
+"""Atomic writes (a file is either whole or absent), digests of files, and canonical JSON.
 
-The only place that renames a file into being. Commit protocol: temporary file in the same folder, fsync, rename, fsync
-of the folder (open + write + rename alone is not crash-safe, and the rename lasts only once its folder is synced). In a
-store (paths.py) an upload is all of that: it is written beside the worker, then put there whole.
+This is the only module that renames a file to its final name. On disk: write a temporary file in the same folder,
+fsync it, rename it, fsync the folder; without the two fsyncs a power failure can leave an empty file or undo the
+rename. In a store: write the file to the local temporary folder, then upload it, which is atomic.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import StorageError
-from gpts_data.pipelines.storage.paths import is_store, store_errors, upload
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, store_errors, upload
 
 TEMPORARY_SUFFIX = ".tmp"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
@@ -32,18 +32,18 @@ _NO_LINKS = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that appears under `path` only when the block ends without an error.
+def atomic_write(path: AnyPath) -> Iterator[IO[bytes]]:
+    """Open a binary file that appears at `path` only when the block ends without an error.
 
-    Raises `StorageError` when the disk or the store refuses; nothing is left under `path` then.
+    Raises `StorageError` when the disk or the store refuses the write; `path` is then as it was before.
     """
     if is_store(path):
-        with storage_errors(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile(prefix="gpts-data-") as whole:
-            yield cast(IO[bytes], whole)
-            whole.flush()
-            upload(Path(whole.name), path)
+        with storage_errors(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile(prefix="gpts-data-") as local:
+            yield cast(IO[bytes], local)
+            local.flush()
+            upload(Path(local.name), path)
         return
-    # of this thread of this process of this machine: a folder may be shared, and a dask worker has many threads
+    # unique per machine, process and thread: machines may share the folder, and a dask worker has several threads
     writer = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f"{path.name}.{writer}{TEMPORARY_SUFFIX}")
     with storage_errors(path):
@@ -60,20 +60,20 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def size_and_sha256(file: IO[bytes]) -> dict[str, Any]:
-    """Size and sha256, hex, of what was written into a `committed` file so far."""
+    """Size in bytes and sha256, in hex, of all that was written so far into a file of `atomic_write`."""
     file.flush()
     return {"bytes": os.fstat(file.fileno()).st_size, "sha256": file_digest(Path(file.name))}
 
 
-def publish(whole: Path, path: Path) -> None:
-    """Give a file that is whole and synced its name."""
-    os.replace(whole, path)
+def publish(temporary: Path, path: Path) -> None:
+    """Rename a file that is complete and synced to its final name."""
+    os.replace(temporary, path)
     sync_folder(path.parent)
 
 
-def hard_link(source: Path, path: Path) -> bool:
-    """Give the file `source` a second name, `path`; False where the file system cannot, so that it must be copied."""
-    if is_store(source):
+def hard_link(source: AnyPath, path: AnyPath) -> bool:
+    """Make `path` a hard link to `source`. Returns False where that is not possible and the file must be copied."""
+    if is_store(source) or is_store(path):
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -88,7 +88,7 @@ def hard_link(source: Path, path: Path) -> bool:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn a refusal of the disk under `path` into a `StorageError` that says what to do."""
+    """Turn an error of the disk that holds `path` (full, read-only, no permission) into a `StorageError`."""
     try:
         yield
     except OSError as error:
@@ -102,7 +102,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the renames inside `folder` durable."""
+    """fsync `folder`, so that renames inside it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -110,35 +110,36 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: AnyPath, content: bytes) -> None:
     with atomic_write(path) as file:
         file.write(content)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: AnyPath, value: Any) -> None:
     write_bytes(path, pretty_json(value))
 
 
 def pretty_json(value: Any) -> bytes:
-    """The one spelling of a JSON file of ours: sorted keys, two spaces, a final newline."""
+    """JSON as all our files have it, so that equal values give equal bytes: sorted keys, indent 2, a final newline."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def json_digest(value: Any) -> str:
-    """sha256, hex, of the value's compact JSON with sorted keys."""
+    """sha256, in hex, of the value's compact JSON with sorted keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """sha256, hex, of a file's bytes."""
+def file_digest(path: AnyPath) -> str:
+    """sha256, in hex, of a file's bytes."""
     with store_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
 
 
-def write_npy(path: Path, array: NDArray[Any]) -> dict[str, Any]:
-    """A .npy file; returns its size and sha256. Not by np.save into the file: that writes through C's buffers and
-    swallows a disk's refusal of the last of them (numpy 2.4), so that a full disk leaves a short file and no error."""
+def write_npy(path: AnyPath, array: NDArray[Any]) -> dict[str, Any]:
+    """Write an .npy file and return its size and sha256, as `size_and_sha256` does."""
+    # np.save into the file itself writes through C's buffers and ignores an error of the last flush (numpy 2.4): a full
+    # disk would leave a short file without an error
     content = BytesIO()
     np.save(content, array, allow_pickle=False)
     with atomic_write(path) as file:

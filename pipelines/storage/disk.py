@@ -1,4 +1,4 @@
-"""The disk below a path: what is free, what a folder takes, whether anything can be written there."""
+"""Disk space below a path: how much is free, how much a folder uses, and whether files can be written there."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 
 
 def existing(path: Path) -> Path:
-    """`path`, or the nearest folder above it that can be seen."""
+    """`path` itself, or its nearest parent that exists."""
     path = path.absolute()
-    return next(place for place in (path, *path.parents) if os.path.exists(place))
+    return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
 
 
 def free_bytes(path: Path) -> int:
-    """Free for this user on the disk where `path` is or would be."""
+    """Bytes that this user can still write on the disk where `path` is or would be."""
     return shutil.disk_usage(existing(path)).free
 
 
 def used_bytes(folder: Path) -> int:
-    """What the files below `folder` take, as their sizes say; those that vanish meanwhile count as nothing."""
+    """Sum of the sizes of the files below `folder`; files that disappear during the walk are not counted."""
     total = 0
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_size
+                total += os.lstat(os.path.join(parent, name)).st_size
     return total
 
 
 def refuses(path: Path) -> str | None:
-    """Why nothing can be made at `path`; None when it can. Tried with a file without a name, which leaves no trace."""
+    """The reason why no file can be written at `path`; None when one can. Tried with a file that has no name."""
     try:
         with tempfile.TemporaryFile(dir=existing(path)) as file:
             file.write(b"\0")

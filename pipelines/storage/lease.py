@@ -1,9 +1,11 @@
-"""One writer per place in a store, where there is no lock that dies with its process.
+"""Leases that allow one writer per folder of a store, which has no lock that ends with its process.
 
-The writer creates an object, which the store lets one of two do, and writes it anew every BEAT seconds. Who finds one
-watches it: an object that changes is a writer at work, one that is silent for SILENCE seconds was left by a dead one.
+The writer creates an object, which the store allows only one of two writers to do, and rewrites it every BEAT seconds.
+Another writer that finds the object watches it: if it changes, its writer is alive; if it stays the same for SILENCE
+seconds, its writer is dead and the lease is free.
 
-No byte depends on it. Two writers at once make the same files twice, and the manifest is created by one of them.
+A lease saves work; no byte of a mix depends on it. Two writers at once would write the same files twice, and only one
+of them could create the manifest.
 """
 
 from __future__ import annotations
@@ -14,71 +16,71 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import uuid4
 
 from gpts_data.pipelines.errors import LockedError, StorageError
-from gpts_data.pipelines.storage.paths import create, overwrite, remove, store_errors
+from gpts_data.pipelines.storage.paths import StorePath, create, overwrite, remove, store_errors
 
-BEAT = 5.0
-SILENCE = 4 * BEAT
+BEAT = 5.0  # seconds between two heartbeats
+SILENCE = 4 * BEAT  # seconds without one after which a writer counts as dead
 
 log = logging.getLogger("gpts_data")
 
 
 class Lease:
-    """An object at `path` that says that we are at work."""
+    """One writer's claim on the object `path`. `lost` is True once another writer has taken it over."""
 
-    def __init__(self, path: Path, refusal: str) -> None:
+    def __init__(self, path: StorePath, refusal: str) -> None:
         self._path, self._refusal = path, refusal
         self._writer, self._beats = uuid4().hex, 0
-        self._over = threading.Event()
+        self._released = threading.Event()
         self.lost = False
 
     def check(self) -> None:
-        """Raise `LockedError` when another writer took over, thinking that we were dead."""
+        """Raise `LockedError` when another writer has taken over because our heartbeats stopped."""
         if self.lost:
-            raise LockedError(f"{self._refusal} (this one stood still for so long that the other took over)")
+            raise LockedError(f"{self._refusal} (this process stood still for so long that the other one took over)")
 
     def acquire(self) -> None:
-        """Raises `LockedError` when another writer is at work."""
+        """Take the lease, after waiting for SILENCE when it exists. Raises `LockedError` when its writer is alive."""
         while not create(self._path, self._content()):
-            found = self._found()
-            if found is None:
+            content = self._read()
+            if content is None:
                 continue
-            log.warning("%s is there: waiting %.0f s to see whether its build is alive", self._path, SILENCE)
+            log.warning("%s exists: waiting %.0f s to see whether its build is alive", self._path, SILENCE)
             end = time.monotonic() + SILENCE
             while time.monotonic() < end:
                 time.sleep(BEAT / 2)
-                if self._found() != found:
+                if self._read() != content:
                     raise LockedError(self._refusal)
             remove(self._path)
 
     def release(self) -> None:
-        self._over.set()
+        """End the heartbeats, and remove the object unless another writer has taken over."""
+        self._released.set()
         if self._ours():
             remove(self._path)
 
     def heartbeat(self) -> None:
-        """Until `release`, in a thread of its own."""
-        while not self._over.wait(BEAT):
+        """Rewrite the object every BEAT seconds until `release`; runs in its own thread."""
+        while not self._released.wait(BEAT):
             try:
                 if not self._ours():
-                    self.lost = not self._over.is_set()
+                    self.lost = not self._released.is_set()
                     return
                 self._beats += 1
                 overwrite(self._path, self._content())
-            except StorageError as error:  # the next one may get through; if none does, the tasks fail too
+            except StorageError as error:  # the next heartbeat may succeed; if none does, the tasks fail too
                 log.warning("%s", error)
 
     def _ours(self) -> bool:
-        found = self._found()
-        return found is not None and json.loads(found)["writer"] == self._writer
+        content = self._read()
+        return content is not None and json.loads(content)["writer"] == self._writer
 
     def _content(self) -> bytes:
         return json.dumps({"writer": self._writer, "beats": self._beats}).encode()
 
-    def _found(self) -> bytes | None:
+    def _read(self) -> bytes | None:
         try:
             with store_errors(self._path):
                 return bytes(self._path.read_bytes())
@@ -87,8 +89,8 @@ class Lease:
 
 
 @contextmanager
-def store_lease(path: Path, refusal: str) -> Iterator[Lease]:
-    """Hold the object `path` of a store. Raises `LockedError` with the text `refusal`."""
+def store_lease(path: StorePath, refusal: str) -> Iterator[Lease]:
+    """Hold the lease `path` in a store. Raises `LockedError` with the text `refusal` when another writer holds it."""
     lease = Lease(path, refusal)
     lease.acquire()
     thread = threading.Thread(target=lease.heartbeat, name="lease", daemon=True)

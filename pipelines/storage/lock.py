@@ -1,22 +1,22 @@
-"""One writer per folder, and nothing left in it of writers that were killed."""
+"""Locks that allow one writer per folder, and removal of the temporary files that killed writers left behind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from gpts_data.pipelines.errors import LockedError
 from gpts_data.pipelines.storage.atomic_files import TEMPORARY_SUFFIX, storage_errors
 from gpts_data.pipelines.storage.lease import store_lease
-from gpts_data.pipelines.storage.paths import is_store
+from gpts_data.pipelines.storage.paths import AnyPath, is_store
 
 
 @contextmanager
-def folder_lock(work: Path, refusal: str) -> Iterator[Callable[[], None]]:
-    """One writer per folder of work. The lock dies with its process. Raises `LockedError` with the text `refusal`.
+def folder_lock(work: AnyPath, refusal: str) -> Iterator[Callable[[], None]]:
+    """Hold the lock of a folder on disk or in a store. A lock on disk ends with its process.
 
-    What it gives is called now and then, and raises when the lock of a store was lost.
+    Yields a function to call now and then: it raises `LockedError` when the lock of a store was lost to another writer.
+    Raises `LockedError` with the text `refusal` when another writer holds the lock.
     """
     if is_store(work):
         with store_lease(work / "lock", refusal) as lease:
@@ -37,10 +37,10 @@ def folder_lock(work: Path, refusal: str) -> Iterator[Callable[[], None]]:
         lock.release()
 
 
-def remove_temporaries(*folders: Path) -> None:
-    """Remove what a killed build was writing when it died."""
+def remove_temporaries(*folders: AnyPath) -> None:
+    """Remove the temporary files that a killed build left behind. A store has none: a failed upload leaves no file."""
     for folder in folders:
         if is_store(folder):
-            continue  # an upload that died left nothing that has a name
+            continue
         for path in folder.rglob(f"*{TEMPORARY_SUFFIX}"):
             path.unlink()

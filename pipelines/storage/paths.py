@@ -1,8 +1,9 @@
-"""Where files are: in a folder, or in any store that fsspec reaches ("s3://bucket/mix").
+"""Paths on disk and in object stores: list, read, upload, create and remove files in both by the same functions.
 
-A place in a store is universal_pathlib's twin of a `Path`, so what walks, names and reads small files need not know.
-What differs is here: a store has no memory map and no rename; an object is there when the last byte of it is. Lists of
-names are never asked whether something is done.
+A store is anything that fsspec reaches, such as "s3://bucket/mix". Its paths are universal_pathlib's `UPath`, which has
+the methods of `pathlib.Path`, so code that joins paths and reads small files handles both. Three things differ and are
+dealt with here: a store has no memory maps, it has no rename, and an object becomes visible only once its last byte is
+written. Whether work is done is never decided from a listing, since stores may list late; receipts.py decides that.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +24,22 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import GptsDataError, StorageError, UsageError
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+    from upath import UPath
+
+StorePath: TypeAlias = "UPath"
+"""A path in a store."""
+AnyPath: TypeAlias = "Path | UPath"
+"""A path on disk or in a store; `is_store` tells which, to mypy too."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-ATTEMPTS = 5  # of an upload; the clients of the stores try each request again by themselves
-AT_ONCE = 16  # small reads
-LONGEST_WAIT = 20.0  # seconds between two
-_CLIENTS = {
+UPLOAD_ATTEMPTS = 5  # in addition, the store's client retries each request of an upload by itself
+CONCURRENT_READS = 16  # of small files
+LONGEST_WAIT = 20.0  # seconds between two attempts
+_STORE_CLIENTS = {
     "botocore",
     "aiobotocore",
     "aiohttp",
@@ -44,46 +54,53 @@ _CLIENTS = {
 }
 
 
-def as_path(text: str | Path) -> Path:
-    """The place that a user or another process named. Raises `UsageError` for a store that cannot be reached."""
+def as_path(text: str | AnyPath) -> AnyPath:
+    """The path that a user or another process named. Raises `UsageError` when no client for its store is installed."""
     if isinstance(text, Path) or "://" not in str(text):
-        return Path(text)
+        return Path(str(text))
     try:
         from upath import UPath
 
-        found = UPath(str(text), use_listings_cache=False)
-        found.fs  # noqa: B018 - imports the client of the store
+        path = UPath(str(text), use_listings_cache=False)
+        path.fs  # noqa: B018 - imports the client of the store
     except (ImportError, ValueError) as error:
-        raise UsageError(f"{text}: {error}. For s3:// install gpts-data[s3]; for others the package named") from error
-    return cast(Path, found)
+        raise UsageError(
+            f"{text}: {error}. For s3:// install gpts-data[s3]; for another store, the package that is named here"
+        ) from error
+    return path
 
 
-def is_store(path: Path) -> bool:
-    """Whether it is in a store."""
+def is_store(path: AnyPath) -> TypeIs[StorePath]:
+    """Whether the path is in a store."""
     return not isinstance(path, Path)
 
 
-def absolute(path: Path) -> Path:
-    """The same place under a name that holds in other processes, whose working folder is another."""
+def absolute(path: AnyPath) -> AnyPath:
+    """The same path in a form that holds in other processes, whose working folder may differ."""
     return path if is_store(path) else path.absolute()
 
 
-def is_inside(path: Path, folder: Path) -> bool:
-    """Whether `path` is `folder` or in it."""
-    return is_store(path) == is_store(folder) and path.resolve().is_relative_to(folder.resolve())
+def is_inside(path: AnyPath, folder: AnyPath) -> bool:
+    """Whether `path` is `folder` or lies in it, after links are resolved."""
+    if is_store(path):
+        return is_store(folder) and path.resolve().is_relative_to(folder.resolve())
+    return not is_store(folder) and path.resolve().is_relative_to(folder.resolve())
 
 
 def is_store_error(error: BaseException) -> bool:
-    """Whether a store's client raised it, or what it was raised from: they have many classes, and no common one."""
+    """Whether a store's client raised `error`, or the error it was raised from.
+
+    Decided by the module of its class: the clients have no common base class, and importing them all takes seconds.
+    """
     chain = [error, error.__cause__, error.__context__]
-    return any(type(link).__module__.split(".")[0] in _CLIENTS for link in chain)
+    return any(type(link).__module__.split(".")[0] in _STORE_CLIENTS for link in chain)
 
 
 @contextmanager
-def store_errors(path: Path) -> Iterator[None]:
-    """Turn what a store's client raises into a `StorageError`, but for a file that is there or not there.
+def store_errors(path: AnyPath) -> Iterator[None]:
+    """Turn errors of the store's client into `StorageError`, except that a file exists or does not exist.
 
-    What a disk raises stays as it is (files.storage_errors).
+    On disk nothing is changed; see `atomic_files.storage_errors`.
     """
     if not is_store(path):
         yield
@@ -99,33 +116,33 @@ def store_errors(path: Path) -> Iterator[None]:
 
 
 def store_error_message(error: BaseException, where: str) -> str:
-    """What to say of a store's error."""
+    """The message for an error of a store's client while `where` was read or written."""
     return (
         f"{where}: {type(error).__name__}: {error}. Check the address and your credentials, then run the same command "
         "again; finished work is kept"
     )
 
 
-def unreachable(path: Path) -> str | None:
-    """Why a store does not answer for the bucket of `path`; None when it does. Nothing is written."""
+def unreachable(path: StorePath) -> str | None:
+    """The reason why the bucket of `path` cannot be listed; None when it can. Nothing is written."""
     try:
         with store_errors(path):
-            _store(path).ls(path.drive)
+            path.fs.ls(path.drive)
     except (FileNotFoundError, StorageError) as error:
         return f"no bucket {path.drive}" if isinstance(error, FileNotFoundError) else str(error)
     return None
 
 
-def open_arrow(path: Path) -> pa.NativeFile:
-    """A file for pyarrow, to be closed: memory-mapped, or read range by range as it is asked for."""
-    return pa.PythonFile(_Ranges(path), mode="r") if is_store(path) else pa.memory_map(str(path))
+def open_arrow(path: AnyPath) -> pa.NativeFile:
+    """Open a file for pyarrow: memory-mapped on disk, range by range in a store. The caller closes it."""
+    return pa.PythonFile(_StoreFile(path), mode="r") if is_store(path) else pa.memory_map(str(path))
 
 
-class _Ranges(io.RawIOBase):
-    """A file of a store that asks for just the bytes that are read. Nothing is read ahead, nothing is kept."""
+class _StoreFile(io.RawIOBase):
+    """A seekable file in a store that requests only the bytes that are read; it neither reads ahead nor caches."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._place = path, 0
+    def __init__(self, path: StorePath) -> None:
+        self._path, self._position = path, 0
         with store_errors(path):
             self._size = path.stat().st_size
 
@@ -136,132 +153,133 @@ class _Ranges(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        return self._place
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        stop = self._size if size is None or size < 0 else min(self._place + size, self._size)
-        content = read_range(self._path, self._place, stop) if stop > self._place else b""
-        self._place += len(content)
+        stop = self._size if size is None or size < 0 else min(self._position + size, self._size)
+        content = read_range(self._path, self._position, stop) if stop > self._position else b""
+        self._position += len(content)
         return content
 
 
-def read_range(path: Path, start: int, stop: int) -> bytes:
+def read_range(path: StorePath, start: int, stop: int) -> bytes:
     """Bytes `start..stop` of a file in a store."""
     with store_errors(path):
-        return bytes(_store(path).cat_file(_name(path), start=start, end=stop))
+        return bytes(path.fs.cat_file(path.path, start=start, end=stop))
 
 
-def load_npy(path: Path) -> NDArray[Any]:
-    """An .npy file: memory-mapped, or from a store, whole."""
+def load_npy(path: AnyPath) -> NDArray[Any]:
+    """The array of an .npy file: memory-mapped on disk, loaded whole from a store."""
     if not is_store(path):
         return cast(NDArray[Any], np.load(path, mmap_mode="r"))
     with store_errors(path):
         return cast(NDArray[Any], np.load(io.BytesIO(path.read_bytes())))
 
 
-def read_all(read: Callable[[Item], Result], items: Sequence[Item], folder: Path) -> Iterator[Result]:
-    """`read` of each item in order. From a store AT_ONCE at a time: each waits some 10 ms for its answer."""
+def read_all(read: Callable[[Item], Result], items: Sequence[Item], folder: AnyPath) -> Iterator[Result]:
+    """Yield `read(item)` for each item, in order.
+
+    When `folder` is in a store, CONCURRENT_READS of them run at a time, because each waits some 10 ms for its answer.
+    """
     if not is_store(folder):
         yield from map(read, items)
         return
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(CONCURRENT_READS) as pool:
+        pending: deque[Future[Result]] = deque()
         for item in items:
-            waiting.append(pool.submit(read, item))
-            if len(waiting) > AT_ONCE:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(read, item))
+            if len(pending) > CONCURRENT_READS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
-def upload(file: Path, path: Path) -> None:
-    """Put a file into a store: whole or not at all. Large ones go in parts; a failed upload is begun again."""
+def upload(file: Path, path: StorePath) -> None:
+    """Copy a file from disk to a store: it appears whole or not at all. A failed upload is started again."""
     from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, wait_random_exponential
 
-    refused = (PermissionError, FileNotFoundError)  # no bucket, no right: another attempt would not help
+    permanent = (PermissionError, FileNotFoundError)  # no permission, no bucket: another attempt would not help
     with store_errors(path):
         for attempt in Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=stop_after_attempt(UPLOAD_ATTEMPTS),
             wait=wait_random_exponential(max=LONGEST_WAIT),
-            retry=retry_if_not_exception_type(refused),
+            retry=retry_if_not_exception_type(permanent),
             reraise=True,
         ):
             with attempt:
-                _store(path).put_file(str(file), _name(path))
+                path.fs.put_file(str(file), path.path)
 
 
-def create(path: Path, content: bytes) -> bool:
-    """Write a file of a store unless there is one; False when there is, whatever it holds.
+def create(path: StorePath, content: bytes) -> bool:
+    """Write a file in a store unless it exists. Returns whether the file now holds our `content`.
 
-    The store decides between two that try at once: `If-None-Match: *` on S3, the like elsewhere.
+    The store itself decides between two writers that try at once: with `If-None-Match: *` on S3, similarly elsewhere.
     """
     with store_errors(path):
         try:
-            _store(path).pipe_file(_name(path), content, mode="create")
-        except OSError:  # s3fs has EINVAL for a condition that does not hold
+            path.fs.pipe_file(path.path, content, mode="create")
+        except OSError:  # s3fs raises EINVAL when the condition is not met
             if not path.exists():
                 raise
-            return bytes(path.read_bytes()) == content  # an answer that got lost, and our own next attempt
+            return bytes(path.read_bytes()) == content  # True when only the answer to our first attempt was lost
     return True
 
 
-def overwrite(path: Path, content: bytes) -> None:
-    """Write a small file of a store, over what is there."""
+def overwrite(path: StorePath, content: bytes) -> None:
+    """Write a small file in a store, whether or not it exists."""
     with store_errors(path):
-        _store(path).pipe_file(_name(path), content)
+        path.fs.pipe_file(path.path, content)
 
 
-def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; nothing there is as good."""
+def remove(path: AnyPath) -> None:
+    """Remove a file, or a folder with all its content, if it exists."""
     if not is_store(path):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         return
     with store_errors(path):
         try:
-            _store(path).rm(_name(path), recursive=True)
+            path.fs.rm(path.path, recursive=True)
         except FileNotFoundError:
             return
 
 
-def list_files(folder: Path) -> list[str]:
-    """The names of all files below a folder, relative to it, sorted; also of those behind a link to a folder."""
+def list_folder(folder: AnyPath) -> list[AnyPath]:
+    """The files and folders in a folder, sorted by name."""
+    entries: list[AnyPath] = [*folder.iterdir()]
+    return sorted(entries, key=lambda path: path.name)
+
+
+def list_files(folder: AnyPath) -> list[str]:
+    """Names of all files below a folder, relative to it and sorted. Links to folders are followed."""
     if not is_store(folder):
-        return sorted(_below(folder, "", frozenset()))
+        return sorted(_walk(folder, "", frozenset()))
     with store_errors(folder):
-        root = _name(folder).rstrip("/")
-        found = _store(folder).find(root)
-    return sorted(path.removeprefix(root).lstrip("/") for path in found)
+        root = folder.path.rstrip("/")
+        names: list[str] = folder.fs.find(root)
+    return sorted(name.removeprefix(root).lstrip("/") for name in names)
 
 
-def _below(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
-    here = os.path.realpath(folder)
-    if here in above:
-        yield prefix.rstrip("/")  # a link to a folder it lies in
+def _walk(folder: Path, prefix: str, parents: frozenset[str]) -> Iterator[str]:
+    real_folder = os.path.realpath(folder)
+    if real_folder in parents:
+        yield prefix.rstrip("/")  # a link to one of the folders that it lies in: listed, not followed
         return
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield from _below(folder / entry.name, f"{prefix}{entry.name}/", above | {here})
+                yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", parents | {real_folder})
             else:
                 yield prefix + entry.name
 
 
-def local_copy(path: Path, folder: Path) -> Path:
-    """A file on this machine's disk: itself, or of a store a copy in `folder`."""
+def local_copy(path: AnyPath, folder: Path) -> Path:
+    """The file on this machine's disk: `path` itself, or a copy of a store's file in `folder`."""
     if not is_store(path):
         return path
     with store_errors(path):
-        _store(path).get_file(_name(path), str(folder / path.name))
+        path.fs.get_file(path.path, str(folder / path.name))
     return folder / path.name
-
-
-def _store(path: Path) -> Any:
-    return cast(Any, path).fs
-
-
-def _name(path: Path) -> str:
-    return str(cast(Any, path).path)

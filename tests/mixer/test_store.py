@@ -107,9 +107,9 @@ from pathlib import Path
 from gpts_data.pipelines.storage import lease
 from gpts_data.mixer.build import build
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.storage.paths import place
+from gpts_data.pipelines.storage.paths import as_path
 lease.BEAT, lease.SILENCE = 0.2, 1.0  # a dead writer is known sooner
-build(load_recipe(Path(sys.argv[1])), Path(sys.argv[1]).parent, place(sys.argv[2]))
+build(load_recipe(Path(sys.argv[1])), Path(sys.argv[1]).parent, as_path(sys.argv[2]))
 """
 
 

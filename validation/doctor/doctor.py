@@ -15,13 +15,13 @@ from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.pipelines.errors import ForeignFolderError, VerificationError
 from gpts_data.pipelines.hub import reachability
 from gpts_data.pipelines.storage.disk import existing, free_bytes, refuses, used_bytes
-from gpts_data.pipelines.storage.paths import is_store, unreachable
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, unreachable
 from gpts_data.validation.doctor import machine, packages, sources
 from gpts_data.validation.doctor.check import Check, check, size
 
 
 def run_checks(
-    recipe: Recipe, folder: Path, out: Path, workers: int = 1, *, seconds: float = reachability.SECONDS
+    recipe: Recipe, folder: Path, out: AnyPath, workers: int = 1, *, seconds: float = reachability.SECONDS
 ) -> list[Check]:
     """All checks of a build of `recipe` in `out`; `folder` is the recipe's, `seconds` what the hub has to answer in.
 
@@ -56,7 +56,7 @@ def libraries(package: str = packages.PACKAGE) -> Iterator[Check]:
     yield check("libraries", not unmet, shown or f"all {count}", ", ".join(lines) or "as declared", advice)
 
 
-def output(recipe: Recipe, out: Path) -> Check:
+def output(recipe: Recipe, out: AnyPath) -> Check:
     """Can a build write here, and would it: a folder that holds something else is refused."""
     wanted = "absent, empty, or this very mix; writable"
     if reason := unreachable(out) if is_store(out) else refuses(out):
@@ -69,7 +69,7 @@ def output(recipe: Recipe, out: Path) -> Check:
     return check("output", not other, f"{out}: {found}" + (f", {other} differs" if other else ""), wanted, advice)
 
 
-def _state(wanted: dict[str, Any], out: Path) -> tuple[str, str]:
+def _state(wanted: dict[str, Any], out: AnyPath) -> tuple[str, str]:
     """What is in the folder, and where its recipe differs from the wanted one ("" if it does not)."""
     if (out / NAME).exists():
         state, found = "a finished mix", read_manifest(out)["recipe"]
@@ -80,7 +80,7 @@ def _state(wanted: dict[str, Any], out: Path) -> tuple[str, str]:
     return state, "" if found == wanted else difference(found, wanted)
 
 
-def disk(wanted: Resources, out: Path) -> Check:
+def disk(wanted: Resources, out: AnyPath) -> Check:
     """Free disk against the peak; what a half-finished build has written already counts as had."""
     if is_store(out):
         return Check("disk", True, "in the store", f"{size(wanted.disk_bytes)} at the peak")
