@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,8 +24,8 @@ from gpts_data.pipelines.readers.damage import split_faulty
 from gpts_data.pipelines.readers.reader import read, split_units
 from gpts_data.pipelines.readers.source import Listing, Source, Unit
 from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, size_and_sha256
-from gpts_data.pipelines.storage.paths import open_arrow
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
+from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.bpe import train_bpe
@@ -61,8 +60,18 @@ class SampleTask:
     unit: Unit
     clean: CleanConfig
     quota: int
-    path: Path
+    path: AnyPath
     fetch_options: FetchOptions = FetchOptions()
+
+    @property
+    def receipt(self) -> AnyPath:
+        return self.path.with_suffix(".json")
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that the piece depends on."""
+        unit, limits = self.unit, [self.quota, MAX_DOCUMENT]
+        return json_digest([asdict(self.source), unit.name, unit.file.sha256, asdict(self.clean), limits])
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def plan_sample(
     sources: Sequence[tuple[Source, Listing, CleanConfig]],
     training: Training,
     unit_bytes: int,
-    folder: Path,
+    folder: AnyPath,
     fetch_options: FetchOptions = FetchOptions(),
 ) -> list[SampleTask]:
     """Which units the sample is drawn from: every source's bytes are its weight's share of the sample.
@@ -109,10 +118,7 @@ def evenly_spaced(items: Sequence[Item]) -> list[Item]:
 
 def draw_sample(piece: SampleTask) -> dict[str, Any]:
     """Write one piece of the sample unless its receipt is there; returns the receipt: bytes of text and sha256."""
-    path = piece.path.with_suffix(".json")
-    unit, limits = piece.unit, [piece.quota, MAX_DOCUMENT]
-    key = json_digest([asdict(piece.source), unit.name, unit.file.sha256, asdict(piece.clean), limits])
-    if receipt := read_receipt(path, key):
+    if receipt := read_receipt(piece.receipt, piece.key):
         return receipt
     taken = 0
     with atomic_write(piece.path) as file:
@@ -125,7 +131,7 @@ def draw_sample(piece: SampleTask) -> dict[str, Any]:
                 if taken >= piece.quota:
                     break
         facts = size_and_sha256(file)
-    return write_receipt(path, key, bytes=taken, sha256=facts["sha256"])
+    return write_receipt(piece.receipt, piece.key, bytes=taken, sha256=facts["sha256"])
 
 
 def train(
@@ -133,7 +139,7 @@ def train(
     training: Training,
     context: int,
     engine: Engine,
-    folder: Path,
+    folder: AnyPath,
     progress: Progress = lambda *_: None,
 ) -> Trained:
     """Draw the sample, learn the merges and write the artifact into `folder`.
@@ -168,7 +174,7 @@ def _draw_all(pieces: Sequence[SampleTask], engine: Engine, progress: Progress) 
     for piece, _ in zip(pieces, engine.map(draw_sample, pieces), strict=True):
         drawn += piece.quota
         progress(drawn, wanted)
-    return [draw_sample(piece) for piece in pieces]
+    return [require_receipt(piece.receipt, piece.key) for piece in pieces]
 
 
 def _cleaned_texts(piece: SampleTask) -> Iterator[list[str]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
 from gpts_data.pipelines.storage.atomic_files import atomic_write, size_and_sha256, write_npy
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 SLOTS = np.dtype([("slot", "<u4"), ("window", "<u4")])
@@ -38,9 +38,13 @@ class Cut:
     parts: tuple[DedupedUnit, ...]
     window: int
     order: EpochOrder
-    path: Path
-    documents: Path
+    path: AnyPath
+    documents: AnyPath
     key: str
+
+    @property
+    def receipt(self) -> AnyPath:
+        return self.path.with_suffix(".json")
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,15 @@ class HoldOut:
 
     parts: tuple[DedupedUnit, ...]
     window: int
-    path: Path
-    documents: Path
-    receipt: Path
+    path: AnyPath
+    documents: AnyPath
+    receipt: AnyPath
     key: str
 
 
 def cut(task: Cut) -> dict[str, Any]:
     """Write a unit's windows (.bin), their slots (.npy) and its document table; receipt last."""
-    receipt_path = task.path.with_suffix(".json")
-    if receipt := read_receipt(receipt_path, task.key):
+    if receipt := read_receipt(task.receipt, task.key):
         return receipt
     part = task.parts[0]
     first = -(-part.start // task.window)
@@ -72,7 +75,7 @@ def cut(task: Cut) -> dict[str, Any]:
         write_rows(file, tokens.reshape(-1, task.window), windows[by_slot] - first)
     write_npy(task.path.with_suffix(".npy"), index)
     table = _documents([part], TRAIN, task.order.windows * task.window)
-    return write_receipt(receipt_path, task.key, **_write_documents(task.documents, table))
+    return write_receipt(task.receipt, task.key, **_write_documents(task.documents, table))
 
 
 def hold_out(task: HoldOut) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def _documents(parts: Sequence[DedupedUnit], code: int, stop: int | None) -> pa.
     return whole if stop is None else whole.filter(pc.less(whole.column("start"), pa.scalar(stop, pa.uint64())))
 
 
-def _write_documents(path: Path, table: pa.Table) -> dict[str, Any]:
+def _write_documents(path: AnyPath, table: pa.Table) -> dict[str, Any]:
     """Write a document table and return its facts; a unit without documents gets no file."""
     if table.num_rows == 0:
         return {"documents": 0}

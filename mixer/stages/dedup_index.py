@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.dedup.greedy import SharedKeys, find_shared_keys
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, write_json
-from gpts_data.pipelines.storage.paths import as_path, local_copy, open_arrow, remove
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.paths import AnyPath, as_path, local_copy, open_arrow, remove
+from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
 
 RANGE_KEYS = 4_000_000  # of all runs: 32 bytes each while they are sorted, some 130 MB a worker
 RUN_KEYS = 1_000_000  # a unit of many documents has several sorted batches
@@ -42,11 +42,15 @@ class KeyRange:
     `runs` is a file with their paths: 3,000 of them in each of 190 tasks would be 50 MB to send.
     """
 
-    runs: Path
+    runs: AnyPath
     start: int
     stop: int | None
-    path: Path
+    path: AnyPath
     key: str
+
+    @property
+    def receipt(self) -> AnyPath:
+        return self.path.with_suffix(".json")
 
 
 class RunWriter:
@@ -83,14 +87,14 @@ class RunWriter:
 
 
 @contextmanager
-def run_writer(path: Path) -> Iterator[RunWriter]:
+def run_writer(path: AnyPath) -> Iterator[RunWriter]:
     with atomic_write(path) as file, pa.ipc.new_file(file, RUN) as writer:
         run = RunWriter(writer)
         yield run
         run.flush()
 
 
-def ranges(runs: Sequence[Path], n_keys: int, folder: Path) -> list[KeyRange]:
+def ranges(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath) -> list[KeyRange]:
     """The tasks for these runs, which hold `n_keys` in all. Keys are hashes: ranges of values are even in number."""
     count = -(-n_keys // RANGE_KEYS) or 1
     bounds = [2**64 * i // count for i in range(count)]
@@ -107,15 +111,14 @@ def ranges(runs: Sequence[Path], n_keys: int, folder: Path) -> list[KeyRange]:
 
 def search(task: KeyRange) -> dict[str, Any]:
     """Write where documents share keys of this range, in order of place; returns the receipt: groups and places."""
-    path = task.path.with_suffix(".json")
-    receipt = read_receipt(path, task.key)
+    receipt = read_receipt(task.receipt, task.key)
     if receipt and task.path.exists():  # a build that dies while it removes the index may leave one without the other
         return receipt
     shared = find_shared_keys(*_gather(task))
     with atomic_write(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:
         columns = [pa.array(shared.places), pa.array(shared.groups)]
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
-    return write_receipt(path, task.key, groups=shared.n_groups, places=len(shared.places))
+    return write_receipt(task.receipt, task.key, groups=shared.n_groups, places=len(shared.places))
 
 
 def _gather(task: KeyRange) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -128,7 +131,7 @@ def _gather(task: KeyRange) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     return np.concatenate(keys), np.concatenate(places)
 
 
-def _slices(run: Path, start: int, stop: int | None) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
+def _slices(run: AnyPath, start: int, stop: int | None) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
     """The keys of a run in a range, and their places. Of batches that cannot have any nothing is read."""
     first, last = start >> int(SLICE), (2**64 - 1 if stop is None else stop - 1) >> int(SLICE)
     with open_arrow(run) as file, pa.ipc.open_file(file) as reader:
@@ -146,7 +149,7 @@ class Index:
     """What was found in all ranges; `of` gives it unit by unit."""
 
     def __init__(self, tasks: Sequence[KeyRange], scratch: Path) -> None:
-        receipts = [search(task) for task in tasks]
+        receipts = [require_receipt(task.receipt, task.key) for task in tasks]
         batches = [_mapped(local_copy(task.path, scratch)) for task in tasks]
         self._places = [batch.column("place").to_numpy() for batch in batches]
         self._groups = [batch.column("group").to_numpy() for batch in batches]
@@ -166,14 +169,14 @@ class Index:
         return SharedKeys(place[order], np.concatenate(groups)[order], self.n_groups)
 
 
-def _mapped(path: Path) -> pa.RecordBatch:
+def _mapped(path: AnyPath) -> pa.RecordBatch:
     """The batch stays mapped when its file is closed: no descriptor is held for each of the ranges."""
     with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
         return reader.get_batch(0)
 
 
 @contextmanager
-def index(runs: Sequence[Path], n_keys: int, folder: Path, engine: Engine) -> Iterator[Index]:
+def index(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath, engine: Engine) -> Iterator[Index]:
     """The index of these runs, in canonical order. What it wrote into `folder` is gone afterwards."""
     tasks = ranges(runs, n_keys, folder)
     for _ in engine.map(search, tasks):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.format.croissant import NAME as CROISSANT
@@ -14,15 +13,17 @@ from gpts_data.mixer.format.document_index import SUFFIX
 from gpts_data.mixer.format.manifest import write_manifest
 from gpts_data.mixer.plan import Plan, listing_facts
 from gpts_data.mixer.recipe import resolved
-from gpts_data.mixer.stages.assemble import Shard, assemble
+from gpts_data.mixer.stages.assemble import Shard
 from gpts_data.mixer.stages.contamination import contamination
-from gpts_data.mixer.stages.cut import Cut, HoldOut, cut, hold_out
+from gpts_data.mixer.stages.cut import Cut, HoldOut
 from gpts_data.mixer.stages.dedup import DedupedUnit, overlap
 from gpts_data.mixer.stages.prepare import NAMED
 from gpts_data.mixer.stages.rounds import SourceUnits
 from gpts_data.mixer.stages.write_dropped import write_dropped
 from gpts_data.pipelines.dedup.greedy import HELD_OUT
 from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
+from gpts_data.pipelines.storage.paths import AnyPath, list_folder
+from gpts_data.pipelines.storage.receipts import require_receipt
 from gpts_data.tokenizer.artifact import Artifact
 
 CARD = "README.md"
@@ -85,12 +86,12 @@ def _source(plan: Plan, i: int, units: Sequence[DedupedUnit], cuts: Sequence[Cut
     recipe = plan.recipe
     windows, stream = recipe.windows[i], units[-1].stop
     once = plan.pass_windows(i, stream)
-    validation = hold_out(held)
+    validation = require_receipt(held.receipt, held.key)
     return {
         "windows": windows,
         "tokens": windows * recipe.window,
         "share": windows / sum(recipe.windows),
-        "documents": sum(cut(task)["documents"] for task in cuts),
+        "documents": sum(require_receipt(task.receipt, task.key)["documents"] for task in cuts),
         "integrity": recipe.source[i].integrity,
         "epochs": windows / once,  # passes over its windows; 1 unless max_epochs allowed more
         "pass_windows": once,
@@ -105,7 +106,7 @@ def _source(plan: Plan, i: int, units: Sequence[DedupedUnit], cuts: Sequence[Cut
 
 
 def _shard(plan: Plan, task: Shard) -> dict[str, Any]:
-    receipt = assemble(task)
+    receipt = require_receipt(task.receipt, task.key)
     return {
         "file": _name(plan, task.path),
         "windows": receipt["windows"],
@@ -118,23 +119,26 @@ def _shard(plan: Plan, task: Shard) -> dict[str, Any]:
 
 def _files(
     plan: Plan, tokenizer: Artifact, cuts: Sequence[Sequence[Cut]], held: Sequence[HoldOut], shards: Sequence[Shard],
-    shown: Sequence[Path],
+    shown: Sequence[AnyPath],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Every file of the mix besides shards and manifest, with size and sha256, by name."""
-    files = [_file(plan, path) for path in (plan.folder / CARD, *sorted(tokenizer.folder.iterdir()), *shown)]
+    files = [_file(plan, path) for path in (plan.folder / CARD, *list_folder(tokenizer.folder), *shown)]
     for shard in shards:
-        files.append({"file": _name(plan, shard.sidecar), **assemble(shard)["sidecar"]})
+        files.append({"file": _name(plan, shard.sidecar), **require_receipt(shard.receipt, shard.key)["sidecar"]})
     for tasks in cuts:
-        files += [file for task in tasks if cut(task)["documents"] for file in _table(plan, task.documents, cut(task))]
-    for task in held:
-        receipt = hold_out(task)
-        files.append({"file": _name(plan, task.path), "bytes": receipt["bytes"], "sha256": receipt["sha256"]})
+        for task in tasks:
+            receipt = require_receipt(task.receipt, task.key)
+            if receipt["documents"]:
+                files += _table(plan, task.documents, receipt)
+    for held_out in held:
+        receipt = require_receipt(held_out.receipt, held_out.key)
+        files.append({"file": _name(plan, held_out.path), "bytes": receipt["bytes"], "sha256": receipt["sha256"]})
         if receipt["documents"]["documents"]:
-            files += _table(plan, task.documents, receipt["documents"])
+            files += _table(plan, held_out.documents, receipt["documents"])
     return sorted(files, key=lambda file: str(file["file"]))
 
 
-def _table(plan: Plan, path: Path, receipt: dict[str, Any]) -> list[dict[str, Any]]:
+def _table(plan: Plan, path: AnyPath, receipt: dict[str, Any]) -> list[dict[str, Any]]:
     """The entries of a document table and its index; `start` and `documents` let a reader find a token's table without
     opening the others."""
     facts = {k: receipt[k] for k in ("bytes", "sha256", "start", "documents")}
@@ -144,9 +148,9 @@ def _table(plan: Plan, path: Path, receipt: dict[str, Any]) -> list[dict[str, An
     ]
 
 
-def _file(plan: Plan, path: Path) -> dict[str, Any]:
+def _file(plan: Plan, path: AnyPath) -> dict[str, Any]:
     return {"file": _name(plan, path), "bytes": path.stat().st_size, "sha256": file_digest(path)}
 
 
-def _name(plan: Plan, path: Path) -> str:
-    return path.relative_to(plan.folder).as_posix()
+def _name(plan: Plan, path: AnyPath) -> str:
+    return path.relative_to(str(plan.folder)).as_posix()

@@ -7,7 +7,6 @@ depend on the recipe and the texts, never on the workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.plan import Plan, too_short
@@ -17,6 +16,7 @@ from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.readers.reader import check_damage_budget, split_units
 from gpts_data.pipelines.readers.source import Unit
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import get_encoder
@@ -109,7 +109,7 @@ def prepare_until_filled(
     have = [0] * len(supplies)
     decided: list[list[DedupedUnit]] = []
     while True:
-        tasks: dict[Path, tuple[SourceUnits, Prepare]] = {}
+        tasks: dict[AnyPath, tuple[SourceUnits, Prepare]] = {}
         for supply, tokens in zip(supplies, have, strict=True):
             if tokens < supply.needed:
                 new = supply.take(supply.needed - tokens, supply.rate(tokens))
@@ -133,11 +133,13 @@ def prepare_until_filled(
         have = [surviving_tokens(units) for units in decided]
 
 
-def _prepare(tasks: dict[Path, tuple[SourceUnits, Prepare]], engine: Engine, report: Report) -> None:
+def _prepare(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]], engine: Engine, report: Report) -> None:
     for supply, task in tasks.values():
         supply.reused += read_receipt(task.receipt, task.key) is not None
+    receipts = {}  # results come in any order; two sources may read the same unit, so a key alone is not enough
     for receipt in engine.map(prepare, [task for _, task in tasks.values()]):
-        report(str(receipt["source"]), receipt)
+        receipts[receipt["source"], receipt["key"]] = receipt
+        report(receipt["source"], receipt)
     for supply, task in tasks.values():
-        supply.receipts.append(prepare(task))
+        supply.receipts.append(receipts[task.source.name, task.key])
         check_damage_budget(supply.source, supply.damaged(), sum(receipt["n_damaged"] for receipt in supply.receipts))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.errors import GptsDataError
+from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
 
 
 def test_no_receipt_is_not_done(tmp_path: Path) -> None:
@@ -43,3 +44,13 @@ def test_the_same_facts_are_the_same_bytes(tmp_path: Path) -> None:
     write_receipt(tmp_path / "a.json", "key", tokens=1, bytes=2)
     write_receipt(tmp_path / "b.json", "key", bytes=2, tokens=1)
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_a_missing_receipt_of_a_task_that_has_run_is_an_internal_error(tmp_path: Path) -> None:
+    path = tmp_path / "unit.json"
+    with pytest.raises(GptsDataError, match=r"unit\.json: internal error: .* run the same command again"):
+        require_receipt(path, "key")
+    written = write_receipt(path, "key", tokens=1)
+    assert require_receipt(path, "key") == written
+    with pytest.raises(GptsDataError, match="belongs to other inputs"):
+        require_receipt(path, "other")
