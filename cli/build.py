@@ -1,10 +1,10 @@
-"""Commands that make things: train-tokenizer, build-mix."""
+"""Commands that produce something: `train-tokenizer` and `build-mix`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,8 @@ from gpts_data.cli.options import (
     print_json,
     recipe_option,
     retry_for_option,
+    retry_policy,
+    tokens_option,
     workers_options,
 )
 from gpts_data.cli.progress import progress
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
     from gpts_data.mixer.build import Built
     from gpts_data.tokenizer.encode import EncoderName
 
-out_option = click.option("--out", required=True, metavar="DIR", type=PathOrUrl(path_type=Path, file_okay=False))
+FOLDER_OR_URL = PathOrUrl(path_type=Path, file_okay=False)
 
 
 @click.command("train-tokenizer")
 @recipe_option
-@out_option
-@click.option("--vocab-size", type=Quantity(), metavar="N", help="Entries, instead of the recipe's.")
+@click.option("--out", required=True, metavar="DIR", type=FOLDER_OR_URL, help="Folder to write the tokenizer to.")
+@click.option("--vocab-size", type=Quantity(), metavar="N", help="Size of the vocabulary.  [default: the recipe's]")
 @workers_options
 @retry_for_option
 @json_option
@@ -43,47 +45,70 @@ def train_tokenizer(
     retry_for: float,
     as_json: bool,
 ) -> None:
-    """Train the tokenizer on a weighted, cleaned sample of the sources.
+    """Train a BPE tokenizer on a sample of the sources.
+
+    The sample is drawn from the sources by weight and filtered like the mix. A finished tokenizer is left as it is.
 
     Example: gpts-data train-tokenizer --recipe sample --out tokenizer
     """
     from gpts_data.mixer.train_tokenizer import train_alone
-    from gpts_data.pipelines.hub.retry import RetryPolicy
 
-    wanted, folder = open_recipe(recipe, None)
+    resolved, recipe_folder = open_recipe(recipe, None)
     with progress() as show:
-        facts = train_alone(
-            wanted, folder, out, vocab_size=vocab_size, workers=workers, scheduler=scheduler, progress=show,
-            retry_policy=RetryPolicy.lasting(retry_for),
-        )  # fmt: skip
+        trained = train_alone(
+            resolved,
+            recipe_folder,
+            out,
+            vocab_size=vocab_size,
+            workers=workers,
+            scheduler=scheduler,
+            progress=show,
+            retry_policy=retry_policy(retry_for),
+        )
     if as_json:
-        print_json(facts)
+        print_json(trained)
     else:
         click.echo(
-            f"{out}: {facts['vocab_size']:,} entries from {facts['sample_bytes']:,} bytes, sha256 {facts['digest']}"
+            f"{out}: {trained['vocab_size']:,} entries, trained on {trained['sample_bytes']:,} bytes, "
+            f"sha256 {trained['digest']}"
         )
         click.echo(f"Next: gpts-data build-mix --recipe {recipe} --tokenizer {out} --out mix")
 
 
 @click.command("build-mix")
 @recipe_option
-@click.option("--tokens", type=Quantity(), metavar="N", help="Training tokens, such as 25B, instead of the recipe's.")
-@out_option
-@click.option("--tokenizer", metavar="DIR", type=click.Path(path_type=Path), help="Use this one; else one is trained.")
+@tokens_option
+@click.option(
+    "--out", required=True, metavar="DIR", type=FOLDER_OR_URL, help="Folder or s3:// URL to write the mix to."
+)
+@click.option(
+    "--tokenizer",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Use the tokenizer in DIR.  [default: train one first]",
+)
 @workers_options
 @click.option(
-    "--encoder", type=click.Choice(["fast", "tokenizers"]), default="fast", show_default=True,
-    help="What makes the ids; they are the same. tokenizers is some 40 times slower.",
-)  # fmt: skip
+    "--encoder",
+    type=click.Choice(["fast", "tokenizers"]),
+    default="fast",
+    show_default=True,
+    help="Library that encodes the text. Both give the same ids; tokenizers is about 40 times slower.",
+)
 @click.option(
-    "--keep-dropped", type=click.IntRange(min=1), metavar="N",
-    help="Keep N dropped documents of each source and reason in DIR/dropped, duplicates beside what they repeat.",
-)  # fmt: skip
+    "--keep-dropped",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Keep N dropped documents per source and reason in DIR/dropped for review; duplicates are shown beside the "
+    "document they repeat.",
+)
 @click.option(
-    "--keep-units", metavar="DIR", type=PathOrUrl(path_type=Path, file_okay=False),
-    help="Keep prepared text in DIR and use what is there: with the same --tokenizer, another weight, seed, window or "
-    "--tokens reads none again.",
-)  # fmt: skip
+    "--keep-units",
+    metavar="DIR",
+    type=FOLDER_OR_URL,
+    help="Keep the encoded units in DIR and reuse those that are there. With the same --tokenizer and filters, a build "
+    "with other weights, seed, window or --tokens does not read their text again.",
+)
 @retry_for_option
 @json_option
 def build_mix(
@@ -99,41 +124,57 @@ def build_mix(
     retry_for: float,
     as_json: bool,
 ) -> None:
-    """Build the mix. Run the same command again to go on after a kill.
+    """Build a mix from the sources of a recipe.
 
-    Example: gpts-data build-mix --recipe sample --tokens 1M --out mix --workers 2
+    Filters, deduplicates and tokenizes the sources and packs them into shards with the weights of the recipe. If the
+    build is interrupted, run the same command again to resume it.
+
+    Example: gpts-data build-mix --recipe sample --tokens 1M --out mix
     """
     from gpts_data.mixer.build import build
-    from gpts_data.pipelines.hub.retry import RetryPolicy
 
-    wanted, folder = open_recipe(recipe, tokens)
-    wanted = wanted if keep_dropped is None else replace(wanted, keep_dropped=keep_dropped)
+    resolved, recipe_folder = open_recipe(recipe, tokens)
+    if keep_dropped is not None:
+        resolved = replace(resolved, keep_dropped=keep_dropped)
     with progress() as show:
         built = build(
-            wanted, folder, out, tokenizer=tokenizer, workers=workers, scheduler=scheduler, progress=show,
-            retry_policy=RetryPolicy.lasting(retry_for), encoder=encoder,
+            resolved,
+            recipe_folder,
+            out,
+            tokenizer=tokenizer,
+            workers=workers,
+            scheduler=scheduler,
+            encoder=encoder,
             keep_units=keep_units,
-        )  # fmt: skip
-    _print_built(out, built, as_json)
+            progress=show,
+            retry_policy=retry_policy(retry_for),
+        )
     if as_json:
+        print_json({**_summary(out, built), "built": built.created, "units": built.units, "reused": built.reused})
         return
+    _print_built(out, built)
     if keep_units and built.created:
-        again = "their text was not read again" if built.reused else "of this tokenizer and cleaning"
-        click.echo(f"{built.reused:,} of {built.units:,} units were there already, {again}")
-        if not tokenizer:
-            click.echo(f"Another mix can use them with --tokenizer {out}/tokenizer")
+        _print_reused(out, built, tokenizer)
     click.echo(f"Next: gpts-data verify {out}")
 
 
-def _print_built(out: Path, built: Built, as_json: bool) -> None:
-    from gpts_data.cli.tables import show_mix
+def _summary(out: Path, built: Built) -> dict[str, Any]:
     from gpts_data.mixer.format.mix import Mix
     from gpts_data.validation.inspect import inspect
 
-    facts = inspect(Mix(out, built.manifest))
-    if as_json:
-        print_json({**facts, "built": built.created, "units": built.units, "reused": built.reused})
-        return
+    return inspect(Mix(out, built.manifest))
+
+
+def _print_built(out: Path, built: Built) -> None:
+    from gpts_data.cli.tables import show_mix
+
     if not built.created:
         click.echo(f"{out} already holds this mix; nothing to do")
-    show_mix(facts)
+    show_mix(_summary(out, built))
+
+
+def _print_reused(out: Path, built: Built, tokenizer: Path | None) -> None:
+    reason = "their text was not read again" if built.reused else "none was made with this tokenizer and these filters"
+    click.echo(f"{built.reused:,} of {built.units:,} units were reused from --keep-units: {reason}")
+    if not tokenizer:
+        click.echo(f"To reuse these units for another mix, pass --tokenizer {out}/tokenizer")

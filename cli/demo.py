@@ -1,4 +1,4 @@
-"""demo: the whole line on the bundled sample, offline, on a CPU, in a few minutes."""
+"""The `demo` command: every step on the bundled sample, without network access, on a CPU, in a few minutes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ import click
 from gpts_data.cli.options import json_option, open_recipe, print_json
 from gpts_data.cli.progress import progress
 
-STEPS = 100  # 204,800 tokens: some 90 seconds on two cores, and below the unigram entropy
+STEPS = 100  # 204,800 tokens: about 90 seconds on two cores, enough for a loss below the unigram entropy
 
 
 @click.command()
-@click.option("--out", default="demo", show_default=True, metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    default="demo",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder to write the mix, the training run and the report to.",
+)
 @json_option
 def demo(out: Path, as_json: bool) -> None:
-    """Build, verify, train on and report the bundled sample; offline, in a few minutes.
+    """Run every step on the bundled sample.
+
+    Builds a mix, verifies it, trains on it and writes a report. Takes a few minutes on a CPU and needs no network
+    access.
 
     Example: gpts-data demo --out demo
     """
@@ -30,35 +40,35 @@ def demo(out: Path, as_json: bool) -> None:
     from gpts_data.validation.inspect import inspect
     from gpts_data.validation.verify import verify
 
-    require_training_extra()  # now, and not after a minute of work
+    require_training_extra()  # fail at once rather than after a minute of building
     mix, run = out / "mix", out / "run"
-    recipe, folder = open_recipe("sample", None)
+    recipe, recipe_folder = open_recipe("sample", None)
     with progress() as show:
-        built = build(recipe, folder, mix, workers=min(os.cpu_count() or 1, 4), progress=show)
+        built = build(recipe, recipe_folder, mix, workers=min(os.cpu_count() or 1, 4), progress=show)
         problems = verify(mix)
     if problems:
-        raise VerificationError("; ".join(f"{p.file}: {p.problem}" for p in problems))
-    facts = inspect(Mix(mix, built.manifest))
+        raise VerificationError("; ".join(f"{problem.file}: {problem.problem}" for problem in problems))
+    summary = inspect(Mix(mix, built.manifest))
     if not as_json:
-        show_mix(facts)
+        show_mix(summary)
         click.echo(f"verify {mix}: ok")
     with progress() as show:
         result = train(mix, run, show, steps=STEPS)
     write_report(Mix(mix, built.manifest), out / "report.html", run)
     if as_json:
-        print_json({"mix": facts, "training": result})
+        print_json({"mix": summary, "training": result})
     else:
         show_training(result)
-        show_next(out)
+        _print_next_steps(out)
     fail_unless_learned(result)
 
 
-def show_next(out: Path) -> None:
-    click.echo("\nWhere to look next:")
+def _print_next_steps(out: Path) -> None:
+    click.echo("\nNext steps:")
     for command, purpose in (
-        (f"{out / 'report.html'}", "the mix, what was dropped, the run: open it in a browser"),
-        (f"gpts-data inspect {out / 'mix'} --window 0", "a window of the training order, decoded"),
-        (f"gpts-data trace {out / 'mix'} --token 1000", "where a token came from"),
-        ("gpts-data build-mix --help", "your own mix"),
+        (f"{out / 'report.html'}", "a report of the mix and the run; open it in a browser"),
+        (f"gpts-data inspect {out / 'mix'} --window 0", "decode the first training window"),
+        (f"gpts-data trace {out / 'mix'} --token 1000", "find the document that a token came from"),
+        ("gpts-data build-mix --help", "build a mix of your own data"),
     ):
         click.echo(f"  {command:<40} {purpose}")

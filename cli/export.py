@@ -1,4 +1,4 @@
-"""Commands that hand over: export."""
+"""The `export` command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import click
 from gpts_data.cli.options import json_option, mix_argument, print_json
 from gpts_data.cli.progress import progress
 
-FORMAT_NAMES = ("nanogpt", "llmc", "datatrove", "megatron", "parquet", "mds")  # of FORMATS, which takes long to import
+FORMAT_NAMES = (
+    "nanogpt",
+    "llmc",
+    "datatrove",
+    "megatron",
+    "parquet",
+    "mds",
+)  # keys of FORMATS, whose module is slow to import
 
 
 @click.command()
@@ -19,30 +26,35 @@ FORMAT_NAMES = ("nanogpt", "llmc", "datatrove", "megatron", "parquet", "mds")  #
     "name",
     required=True,
     type=click.Choice(FORMAT_NAMES),
-    help="nanoGPT, llm.c, datatrove (nanotron), Megatron, parquet (datasets), MDS (MosaicML streaming).",
+    help="Format of nanoGPT, llm.c, datatrove (nanotron), Megatron, Parquet (datasets) or MDS (MosaicML streaming).",
 )
-@click.option("--out", required=True, metavar="PATH", type=click.Path(path_type=Path), help="The export's folder.")
+@click.option(
+    "--out", required=True, metavar="PATH", type=click.Path(path_type=Path), help="Folder to write the export to."
+)
 @json_option
 def export(folder: Path, name: str, out: Path, as_json: bool) -> None:
-    """Write a mix in another trainer's format; held-out windows and tokenizer too.
+    """Write a mix in the format of another trainer.
 
-    Where the bytes are the mix's, files are hard links to it: to change one is to change both. Run the same command
-    again to go on after a kill.
+    The export includes the validation set and the tokenizer. A file that is equal to one of the mix is a hard link to
+    it: changing one changes both. If the export is interrupted, run the same command again to resume it.
 
     Example: gpts-data export mix --format nanogpt --out mix-nanogpt
     """
-    from gpts_data.mixer.export.export import export as write
+    from gpts_data.mixer.export.export import export as export_mix
     from gpts_data.mixer.format.mix import open_mix
 
     with progress() as show:
-        done = write(open_mix(folder), name, out, show)
+        exported = export_mix(open_mix(folder), name, out, show)
+    manifest = exported.manifest
     if as_json:
-        print_json({**done.manifest, "linked": done.linked, "exported": done.created})
+        print_json({**manifest, "linked": exported.linked, "exported": exported.created})
         return
-    if not done.created:
+    if not exported.created:
         click.echo(f"{out} already holds this export; nothing to do")
-    for file in done.manifest["files"]:
-        note = "  (a link)" if file["file"] in done.linked else ""
+    for file in manifest["files"]:
+        note = "  (hard link)" if file["file"] in exported.linked else ""
         click.echo(f"{out / file['file']}  {file['bytes']:,} bytes{note}")
-    held = done.manifest["validation_windows"]
-    click.echo(f"{done.manifest['windows']:,} windows of {done.manifest['window']} ids to train on, {held:,} held out")
+    click.echo(
+        f"{manifest['windows']:,} training windows of {manifest['window']} tokens, "
+        f"{manifest['validation_windows']:,} validation windows"
+    )

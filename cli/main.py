@@ -1,4 +1,4 @@
-"""The `gpts-data` command: a group whose only work is to turn errors into messages and exit codes."""
+"""The `gpts-data` command: the group of all commands, which turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class ErrorHandlingGroup(click.Group):
-    """Ends the process with the exit code of the error's class; a traceback only under --debug."""
+    """Prints an error as one line and exits with the code of its class; with --debug, raises it."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -33,36 +33,38 @@ class ErrorHandlingGroup(click.Group):
                 raise
             click.echo(f"gpts-data: {error}", err=True)
             sys.exit(error.exit_code)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise  # of --help, and usage errors: click handles them, without the imports below
         except Exception as error:
             from gpts_data.pipelines.storage.paths import is_store_error, store_error_message
 
-            # A file that cannot be read; what cannot be written says so itself. A closed pipe is click's to handle.
+            # A file that cannot be read (failed writes are StorageErrors already). click handles closed pipes.
             unreadable = isinstance(error, OSError) and not isinstance(error, BrokenPipeError)
             if ctx.params.get("debug") or not (unreadable or is_store_error(error)):
                 raise
-            click.echo(
-                f"gpts-data: {store_error_message(error, 'the store') if is_store_error(error) else error}", err=True
-            )
+            message = store_error_message(error, "the store") if is_store_error(error) else error
+            click.echo(f"gpts-data: {message}", err=True)
             sys.exit(StorageError.exit_code)
         except KeyboardInterrupt:
-            click.echo("gpts-data: interrupted; run the same command again to go on", err=True)
+            click.echo("gpts-data: interrupted; run the same command again to resume", err=True)
             sys.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of use
+        return list(self.commands)  # in the order of COMMANDS, not by name
 
 
 @click.group(cls=ErrorHandlingGroup, context_settings=CONTEXT)
 @click.version_option(package_name="gpts-data")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show a traceback when a command fails.")
 def cli(debug: bool) -> None:
-    """From text datasets to verified, training-ready shards of exactly the mix you asked for.
+    """Build pretraining data for small language models: filtered, deduplicated, tokenized and packed into shards with
+    exact mixture weights.
 
     Start with: gpts-data demo
     """
 
 
-COMMANDS = (
+COMMANDS = (  # in the order of `gpts-data --help`: that of use
     demo,
     plan,
     doctor,

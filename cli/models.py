@@ -1,4 +1,4 @@
-"""Commands for a trained model: export-model, evaluate."""
+"""Commands for a trained model: `export-model` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -16,51 +16,69 @@ run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Pa
 
 @click.command("export-model")
 @run_argument
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where it goes.  [default: RUN-model]")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder to write the model to.  [default: RUN-model]"
+)
 @json_option
 def export_model(run: Path, out: Path | None, as_json: bool) -> None:
-    """Write a trained model as a folder that transformers loads: weights, code, tokenizer, card.
+    """Write a trained model for transformers.
+
+    The folder holds weights, code, tokenizer and model card. RUN is a folder that smoke-train wrote.
 
     Example: gpts-data export-model mix-run --out gpt-s
     """
     try:
         from gpts_data.validation.model.export import export_model as export
     except ModuleNotFoundError as error:
-        raise UsageError(f"an export needs {error.name}: pip install 'gpts-data[train]'") from error
+        raise UsageError(f"export-model needs {error.name}: pip install 'gpts-data[train]'") from error
 
     target = out or run.with_name(f"{run.resolve().name}-model")
-    facts = export(run, target)
+    exported = export(run, target)
     if as_json:
-        print_json(facts)
+        print_json(exported)
     else:
-        click.echo(f"{target}: {facts['parameters']:,} parameters, {', '.join(facts['files'])}")
-        click.echo(f"mix {facts['mix_root_digest']}")
+        click.echo(f"{target}: {exported['parameters']:,} parameters, {', '.join(exported['files'])}")
+        click.echo(f"root digest of the mix: {exported['mix_root_digest']}")
 
 
 @click.command()
 @run_argument
-@click.option("--tasks", default=",".join(TASKS), show_default=True, metavar="A,B", help="Some of them.")
+@click.option(
+    "--tasks",
+    default=",".join(TASKS),
+    show_default=True,
+    metavar="A,B",
+    help="Names of the benchmarks to run, separated by commas.",
+)
 @click.option(
     "--data",
     metavar="DIR",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Questions from files: NAME_SPLIT*.jsonl.gz.  [default: from the hub]",
+    help="Read the questions from the files TASK_SPLIT*.jsonl.gz in DIR.  [default: download them from the hub]",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of each task, for a quick look.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Ask only the first N questions of each benchmark, for a quick estimate.",
+)
 @json_option
 def evaluate(run: Path, tasks: str, data: Path | None, limit: int | None, as_json: bool) -> None:
-    """Zero-shot scores of a run or an exported model, beside those of the model card.
+    """Score a model on zero-shot benchmarks.
+
+    Prints the published scores of similar models for comparison. RUN is a folder that smoke-train or export-model
+    wrote.
 
     Example: gpts-data evaluate mix-run --tasks arc_easy,blimp
     """
     try:
         from gpts_data.validation.evaluate import evaluate as score
     except ModuleNotFoundError as error:
-        raise UsageError(f"evaluation needs {error.name}: pip install 'gpts-data[eval]'") from error
+        raise UsageError(f"evaluate needs {error.name}: pip install 'gpts-data[eval]'") from error
     from gpts_data.cli.tables import show_scores
 
-    found = asdict(score(run, [name.strip() for name in tasks.split(",")], data=data, limit=limit))
+    scores = asdict(score(run, [name.strip() for name in tasks.split(",")], data=data, limit=limit))
     if as_json:
-        print_json(found)
+        print_json(scores)
     else:
-        show_scores(run.name, found)
+        show_scores(run.name, scores)

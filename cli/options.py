@@ -1,4 +1,4 @@
-"""Options that several commands share, and the one way a command answers."""
+"""Options and arguments that several commands share, and the one function that prints JSON."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ import click
 
 if TYPE_CHECKING:
     from gpts_data.mixer.recipe import Recipe
+    from gpts_data.pipelines.hub.retry import RetryPolicy
+
+    IntParam = click.ParamType[int]
+    FloatParam = click.ParamType[float]
+else:
+    IntParam = FloatParam = click.ParamType  # click below 8.2 has no generic ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-VERBOSITY = "gpts_data.verbosity"  # -1 quiet, 1 verbose
+VERBOSITY = "gpts_data.verbosity"  # key in click's context: -1 quiet, 0 normal, 1 verbose
 
 
-class Quantity(click.ParamType[int]):
-    """`25B`, `2M`, `64MB`, `1GiB` or a plain number."""
+class Quantity(IntParam):
+    """A number of tokens, bytes or entries: `25B`, `2M`, `64MB`, `1GiB` or plain digits."""
 
     name = "quantity"
 
@@ -32,8 +38,8 @@ class Quantity(click.ParamType[int]):
             self.fail(f"{value!r} is not a quantity such as 25B, 2M or 64MB", param, ctx)
 
 
-class DurationParam(click.ParamType[float]):
-    """`90s`, `30min`, `1h`, or seconds."""
+class DurationParam(FloatParam):
+    """A time in seconds: `90s`, `30min`, `1h` or plain digits."""
 
     name = "duration"
 
@@ -45,7 +51,7 @@ class DurationParam(click.ParamType[float]):
 
 
 class PathOrUrl(click.Path):
-    """A path, or the address of a store: `s3://bucket/mix`."""
+    """A local path, or the URL of a folder in an object store: `s3://bucket/mix`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if "://" not in str(value):
@@ -55,74 +61,84 @@ class PathOrUrl(click.Path):
         return as_path(str(value))
 
 
-def recipe_option(command: Command) -> Command:
-    return click.option(
-        "--recipe",
-        default="gpt-s-5m",
-        show_default=True,
-        metavar="NAME|FILE",
-        help="A preset (gpt-s-5m, sample) or a TOML file.",
-    )(command)
+mix_argument = click.argument("folder", metavar="DIR", type=PathOrUrl(path_type=Path))
+recipe_option = click.option(
+    "--recipe",
+    default="gpt-s-5m",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A preset (gpt-s-5m, sample) or a TOML file.",
+)
+tokens_option = click.option(
+    "--tokens",
+    type=Quantity(),
+    metavar="N",
+    help="Number of training tokens, such as 25B.  [default: the recipe's]",
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Number of worker processes on this machine. The result is the same for any number.",
+)
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Run on the workers of the dask scheduler at tcp://host:port instead.",
+)
+retry_for_option = click.option(
+    "--retry-for",
+    "--patience",
+    "retry_for",
+    type=DurationParam(),
+    default="1h",
+    show_default=True,
+    metavar="TIME",
+    help="How long to retry a source that does not respond, such as 90s or 30min. Then the command exits with 4, and "
+    "can be resumed. --patience is the old name.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result on stdout as one JSON object and nothing else."
+)
 
 
 def workers_options(command: Command) -> Command:
-    command = click.option("--scheduler", metavar="ADDRESS", help="A running dask scheduler, tcp://host:port.")(command)
-    return workers_option(command)
-
-
-def workers_option(command: Command) -> Command:
-    return click.option(
-        "--workers",
-        type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
-        help="Processes on this machine; the result does not depend on it.",
-    )(command)
-
-
-def retry_for_option(command: Command) -> Command:
-    return click.option(
-        "--retry-for",
-        "--patience",
-        "retry_for",
-        type=DurationParam(),
-        default="1h",
-        show_default=True,
-        metavar="TIME",
-        help="How long a source that does not answer is asked again before giving up (exit 4, resumable).",
-    )(command)
-
-
-def json_option(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")(
-        command
-    )
+    return workers_option(scheduler_option(command))
 
 
 def verbosity_options() -> list[click.Parameter]:
-    """`-q` and `-v`, of every command."""
+    """`-q` and `-v`, which every command has."""
 
-    def say(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
-        def keep(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+    def set_level(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
+        def store(ctx: click.Context, _: click.Parameter, given: bool) -> None:
             if given:
                 ctx.meta[VERBOSITY] = level
 
-        return keep
+        return store
+
+    def flag(short: str, long: str, level: int, text: str) -> click.Option:
+        return click.Option([short, long], is_flag=True, expose_value=False, callback=set_level(level), help=text)
 
     return [
-        click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=say(-1), help="No progress."),
-        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=say(1), help="A line a unit."),
+        flag("-q", "--quiet", -1, "Do not report progress."),
+        flag("-v", "--verbose", 1, "Print one line per unit."),
     ]
 
 
-mix_argument = click.argument("folder", metavar="DIR", type=PathOrUrl(path_type=Path))
-
-
 def open_recipe(recipe: str, tokens: int | None) -> tuple[Recipe, Path]:
-    """The recipe and the folder its globs are relative to. A name that is no file is a preset's."""
+    """The recipe, and the folder that its file patterns are relative to. A name without a file is that of a preset."""
     from gpts_data.validation.api import find_recipe
 
     return find_recipe(recipe, tokens)
+
+
+def retry_policy(retry_for: float) -> RetryPolicy:
+    """The policy of `--retry-for`, in seconds."""
+    from gpts_data.pipelines.hub.retry import RetryPolicy
+
+    return RetryPolicy.lasting(retry_for)
 
 
 def print_json(value: Any) -> None:

@@ -1,20 +1,22 @@
-"""plan: what a build would read, need and take."""
+"""The `plan` command: what a build would read, need and produce."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpts_data.cli.options import (
     PathOrUrl,
-    Quantity,
     json_option,
     open_recipe,
     print_json,
     recipe_option,
     retry_for_option,
+    retry_policy,
+    tokens_option,
     workers_option,
 )
 from gpts_data.cli.progress import progress
@@ -26,9 +28,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @recipe_option
-@click.option("--tokens", type=Quantity(), metavar="N", help="Training tokens, such as 25B, instead of the recipe's.")
+@tokens_option
 @click.option(
-    "--tokenizer", metavar="DIR", type=PathOrUrl(path_type=Path), help="Count in its tokens; else one is learnt."
+    "--tokenizer",
+    metavar="DIR",
+    type=PathOrUrl(path_type=Path),
+    help="Count tokens with the tokenizer in DIR.  [default: train one on a small sample]",
 )
 @workers_option
 @retry_for_option
@@ -36,85 +41,95 @@ if TYPE_CHECKING:
 def plan(
     recipe: str, tokens: int | None, tokenizer: Path | None, workers: int, retry_for: float, as_json: bool
 ) -> None:
-    """Tell what a build would read, need and take. Reads footers and a sample of each source; writes nothing.
+    """Estimate the tokens, disk, memory and time of a build.
 
-    Exits with 3 when a source cannot fill its share, with what would do.
+    Reads the file footers and a small sample of each source, runs the filters on the sample, and writes nothing.
+    Exits with 3 when a source is too small for its share of the mix, and says which settings would work.
 
     Example: gpts-data plan --recipe sample --tokens 1M --workers 2
     """
     from gpts_data.mixer.planning.estimate import estimate
-    from gpts_data.pipelines.hub.retry import RetryPolicy
 
-    wanted, folder = open_recipe(recipe, tokens)
-    with progress() as showing:
-        found = estimate(
-            wanted,
-            folder,
+    resolved, recipe_folder = open_recipe(recipe, tokens)
+    with progress() as show:
+        estimated = estimate(
+            resolved,
+            recipe_folder,
             workers=workers,
             tokenizer=tokenizer,
-            progress=showing,
-            retry_policy=RetryPolicy.lasting(retry_for),
+            progress=show,
+            retry_policy=retry_policy(retry_for),
         )
     if as_json:
-        print_json(found)
+        print_json(estimated)
     else:
-        print_estimate(wanted, found)
+        print_estimate(resolved, estimated)
 
 
-def print_estimate(wanted: Recipe, found: Estimate) -> None:
-    """Two tables: per source, and what the machine must have."""
+def print_estimate(recipe: Recipe, estimate: Estimate) -> None:
+    """Print a table of the sources, then what the build reads and what the machine must have."""
     from rich.console import Console
 
-    from gpts_data.cli.tables import new_table, print_table
+    from gpts_data.cli.tables import print_table
+
+    print_table(_source_table(recipe, estimate))
+    console = Console()
+    for label, value in _resource_lines(estimate):
+        console.print(f" {label:<10} {value}", highlight=False, soft_wrap=True)
+    max_epochs = {source.name: source.max_epochs for source in recipe.source}
+    for name, source in estimate.sources.items():
+        if source.epochs > max_epochs[name]:
+            console.print(f" {name}: may turn out too small; its share needs about all of its text, or more")
+
+
+def _source_table(recipe: Recipe, estimate: Estimate) -> Any:
+    from gpts_data.cli.tables import new_table
     from gpts_data.validation.doctor.check import size
 
-    columns = ("source", "tokens", "available", "95% between", "of it used", "download")
-    most_epochs = {source.name: source.max_epochs for source in wanted.source}
-    sources = new_table(f"{wanted.name}: {found.windows:,} windows", columns)
-    for source, one in found.sources.items():
-        low, high = one.available_interval
-        sources.add_row(
-            source,
-            _short(one.tokens),
-            _short(one.available_tokens),
-            f"{_short(low)}, {_short(high)}",
-            f"{one.epochs:.0%}",
-            size(one.download_bytes),
+    columns = ("source", "tokens", "available", "95% interval", "used", "download")
+    table = new_table(f"{recipe.name}: {estimate.windows:,} windows", columns)
+    for name, source in estimate.sources.items():
+        low, high = source.available_interval
+        table.add_row(
+            name,
+            _format_count(source.tokens),
+            _format_count(source.available_tokens),
+            f"{_format_count(low)}, {_format_count(high)}",
+            f"{source.epochs:.0%}",
+            size(source.download_bytes),
         )
-    console = Console()
-    print_table(sources)
-    stages = ", ".join(f"{stage} {size(n)}" for stage, n in found.disk.items() if n)
-    for what, value in (
-        ("to read", ", ".join(f"{key} {size(one.read_bytes)}" for key, one in found.sources.items())),
-        ("in the mix", ", ".join(f"{key} {one.documents_estimate:,} documents" for key, one in found.sources.items())),
-        (
-            "dropped",
-            ", ".join(f"{key} {_dropped(one.kept_share, one.duplicate_share)}" for key, one in found.sources.items()),
-        ),
-        ("requests", f"{sum(one.requests for one in found.sources.values()):,} to the hub"),
-        ("disk", f"{size(found.disk_bytes)} at the peak: {stages}"),
-        ("memory", f"{size(found.memory_bytes)}, {size(found.dedup_bytes)} of it for dedup"),
-        ("processor", f"{_time(found.cpu_seconds)} in all; {_time(found.seconds)} with {found.workers} worker(s)"),
-    ):
-        console.print(f" {what:<10} {value}", highlight=False, soft_wrap=True)
-    for source, one in found.sources.items():
-        if one.epochs > most_epochs[source]:
-            console.print(f" {source}: may turn out too short; its share is the estimate of all there is, or more")
+    return table
 
 
-def _dropped(kept: float, duplicates: float) -> str:
+def _resource_lines(estimate: Estimate) -> Iterator[tuple[str, str]]:
+    """Pairs of a label and a text."""
+    from gpts_data.validation.doctor.check import size
+
+    sources = estimate.sources.items()
+    yield "to read", ", ".join(f"{name} {size(source.read_bytes)}" for name, source in sources)
+    yield "in the mix", ", ".join(f"{name} {source.documents_estimate:,} documents" for name, source in sources)
+    yield "dropped", ", ".join(f"{name} {_format_dropped(s.kept_share, s.duplicate_share)}" for name, s in sources)
+    yield "requests", f"{sum(source.requests for source in estimate.sources.values()):,} to the hub"
+    stages = ", ".join(f"{stage} {size(n_bytes)}" for stage, n_bytes in estimate.disk.items() if n_bytes)
+    yield "disk", f"{size(estimate.disk_bytes)} at the peak: {stages}"
+    yield "memory", f"{size(estimate.memory_bytes)}, of which {size(estimate.dedup_bytes)} for deduplication"
+    elapsed = f"{_format_duration(estimate.seconds)} with {estimate.workers} worker(s)"
+    yield "CPU time", f"{_format_duration(estimate.cpu_seconds)} in total; {elapsed}"
+
+
+def _format_dropped(kept: float, duplicates: float) -> str:
     return f"{1 - kept * (1 - duplicates):.0%}"
 
 
-def _short(tokens: int) -> str:
-    """`1.96M`: three digits, and 999,936 is 1M."""
+def _format_count(tokens: int) -> str:
+    """Three significant digits: `1.96M`; 999,936 becomes `1M`."""
     for name, unit in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
         if tokens >= 0.9995 * unit:
             return f"{float(f'{tokens / unit:.3g}'):g}{name}"
     return str(tokens)
 
 
-def _time(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

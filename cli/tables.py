@@ -1,4 +1,4 @@
-"""What people see of a mix: tables on stdout; and of a machine: a list."""
+"""Results of the commands as tables and lines on stdout."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ if TYPE_CHECKING:
 
     from gpts_data.validation.doctor.check import Check
 
-COLUMNS = 79
+COLUMNS = 79  # width of wrapped text
 
 
-def show_mix(facts: dict[str, Any]) -> None:
-    """The mix wanted and got, then the waterfall: every document read, kept or dropped for one reason."""
+def show_mix(summary: dict[str, Any]) -> None:
+    """Print target and actual shares of a mix, then how many documents were read, kept and dropped for each reason.
+
+    `summary` is what `validation.inspect.inspect` returns.
+    """
     from rich.console import Console
 
     mix = new_table(
-        f"{facts['name']}: {facts['windows']:,} windows, {facts['tokens']:,} tokens",
-        ("source", "wanted", "got", "windows", "tokens", "documents", "held out"),
+        f"{summary['name']}: {summary['windows']:,} windows, {summary['tokens']:,} tokens",
+        ("source", "target", "actual", "windows", "tokens", "documents", "held out"),
     )
-    for name, source in facts["sources"].items():
+    for name, source in summary["sources"].items():
         mix.add_row(
             name,
             f"{source['wanted']:.2%}",
@@ -33,19 +36,21 @@ def show_mix(facts: dict[str, Any]) -> None:
         )
     console = Console()
     print_table(mix)
-    for name, source in facts["sources"].items():
+    for name, source in summary["sources"].items():
         if source["epochs"] > 1:
-            console.print(f" {name}: repeated, {source['epochs']:.2f} passes over all it has", highlight=False)
-    print_table(_waterfall(facts["waterfall"]))
-    if any(n for row in facts["overlap"].values() for n in row.values()):
-        print_table(_overlap(facts["overlap"]))
-    if "decontamination" in facts:
-        _show_decontamination(console, facts["decontamination"], tuple(facts["sources"]))
-    console.print(f" root digest {facts['root_digest']}", highlight=False)
+            console.print(f" {name}: repeated for {source['epochs']:.2f} epochs", highlight=False)
+    print_table(_waterfall(summary["waterfall"]))
+    if any("over_budget" in fall["dropped"] for fall in summary["waterfall"].values()):
+        console.print(" over_budget: exceeds the token budget", highlight=False)
+    if any(count for row in summary["overlap"].values() for count in row.values()):
+        print_table(_overlap(summary["overlap"]))
+    if "decontamination" in summary:
+        _show_decontamination(console, summary["decontamination"], tuple(summary["sources"]))
+    console.print(f" root digest {summary['root_digest']}", highlight=False)
 
 
 def show_training(result: dict[str, Any]) -> None:
-    """Loss before and after, beside the entropy that a model without context could reach."""
+    """Print the loss before and after training, and the unigram entropy, which a model without context could reach."""
     from rich.console import Console
 
     table = new_table(
@@ -53,7 +58,7 @@ def show_training(result: dict[str, Any]) -> None:
         ("", "loss before", "loss after", "unigram entropy", "tokens/s"),
     )
     table.add_row(
-        "nats a token",
+        "nats per token",
         f"{result['first_loss']:.3f}",
         f"{result['last_loss']:.3f}",
         f"{result['unigram_entropy']:.3f}",
@@ -62,44 +67,53 @@ def show_training(result: dict[str, Any]) -> None:
     console = Console()
     print_table(table)
     for name, bits in result["validation_bits_per_byte"].items():
-        text = "no held-out window" if bits is None else f"{bits:.3f} bits per byte on held-out text"
+        text = "no validation window" if bits is None else f"{bits:.3f} bits per byte on held-out text"
         console.print(f" {name}: {text}", highlight=False)
 
 
 def show_tokenizer(facts: dict[str, Any]) -> None:
-    """Bytes per token of the tokenizer and of those beside it, then what its entries are worth."""
+    """Print bytes per token of a tokenizer and of those it is compared with, then how its entries are used.
+
+    `facts` is what `tokenizer.fit_report.report` returns.
+    """
     from rich.console import Console
 
+    from gpts_data.tokenizer.fit_report import SIZES
+
     table = new_table(
-        "bytes per token on text held out; the embedding's share of the parameters",
-        ("entries", *facts["bytes_per_token"], "weighted", "share"),
+        "bytes per token on held-out text; share of the embedding in the parameters",
+        ("entries", *facts["bytes_per_token"], "weighted", "embedding"),
     )
     for name, row in {f"{facts['vocab_size']:,}, this": facts, **facts["beside"]}.items():
         rates = (f"{rate:.3f}" for rate in row["bytes_per_token"].values())
         table.add_row(name, *rates, f"{row['by_weight']:.3f}", f"{row['embedding_share']:.1%}")
     console = Console()
     print_table(table)
-    held = sum(facts["held_out_bytes"].values())
+    never_used, never_used_longer = facts["never_used"], facts["never_used_without_bytes"]
     lines = (
-        f"on {held / 1e6:.1f} MB; the vocabularies below the first were trained on none of it",
-        f"never used: {facts['never_used']:.1%} of entries, {facts['never_used_without_bytes']:.1%} of the longer ones",
+        f"measured on {sum(facts['held_out_bytes'].values()) / 1e6:.1f} MB of text",
+        f"{SIZES[0]:,} to {SIZES[-1]:,} entries: trained on other text of the same sources",
+        f"never used: {never_used:.1%} of entries, {never_used_longer:.1%} of those longer than a byte",
         f"single bytes: {facts['single_bytes']:.1%} of the tokens",
-        "longest: " + "  ".join(map(_display_token, facts["longest"])),
+        "longest entries: " + "  ".join(map(_display_token, facts["longest"])),
     )
     for line in lines:
         console.print(f" {line}", highlight=False, markup=False)
 
 
-def show_scores(name: str, found: dict[str, Any]) -> None:
-    """Percent right, of this model and of the published ones; chance below."""
+def show_scores(name: str, result: dict[str, Any]) -> None:
+    """Print the accuracy of a model, of published models and of guessing, in percent.
+
+    `result` holds the fields of `validation.evaluate.Evaluation`.
+    """
     from gpts_data.validation.published_scores import CHANCE, PUBLISHED, TASKS
 
-    scores = found["scores"]
-    table = new_table("zero-shot, percent right", ("", *TASKS, "average"))
+    scores = result["scores"]
+    table = new_table("zero-shot accuracy, percent", ("", *TASKS, "average"))
     own = [f"{scores[task]['score']:.2f}" if task in scores else "" for task in TASKS]
-    table.add_row(name, *own, "" if found["average"] is None else f"{found['average']:.2f}")
+    table.add_row(name, *own, "" if result["average"] is None else f"{result['average']:.2f}")
     errors = [scores[task]["stderr"] if task in scores else None for task in TASKS]
-    table.add_row("+/-", *("" if error is None else f"{error:.2f}" for error in errors), "")
+    table.add_row("standard error", *("" if error is None else f"{error:.2f}" for error in errors), "")
     table.add_row("questions", *(f"{scores[task]['questions']:,}" if task in scores else "" for task in TASKS), "")
     for model, row in PUBLISHED.items():
         table.add_row(model, *(f"{score:.2f}" for score in row))
@@ -108,25 +122,25 @@ def show_scores(name: str, found: dict[str, Any]) -> None:
 
 
 def _display_token(token: str) -> str:
-    """A token on a line of its own making: spaces visible, and no more of it than its beginning."""
+    """A token with visible spaces and escaped control characters; of a long one, the beginning and the length."""
     text = repr(token)[1:-1].replace(" ", "\N{OPEN BOX}")
     return text if len(text) <= 24 else f"{text[:16]}... ({len(token)} characters)"
 
 
 def show_checks(checks: Sequence[Check]) -> None:
-    """A line a check, in 80 columns: what was found; for a failed one what was wanted, and what to do."""
+    """Print what each check found, and for a failed one what was expected and what to do, in 80 columns."""
     import click
 
     for check in checks:
         mark = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red", bold=True)
-        found = check.found if check.ok else f"{check.found}; wanted: {check.wanted}"
+        found = check.found if check.ok else f"{check.found}; expected: {check.wanted}"
         click.echo(f"{mark}  {_wrap(f'{check.name}: {found}')}")
         if check.advice:
             click.echo(f"      {_wrap(f'next: {check.advice}')}")
 
 
 def _wrap(text: str) -> str:
-    """In lines under each other from column 6. Paths and commands stay whole: a broken one cannot be pasted."""
+    """Wrap to lines that are indented by 6. Paths and commands stay whole, so that they can be pasted."""
     from textwrap import wrap
 
     return "\n      ".join(wrap(text, COLUMNS - 6, break_long_words=False, break_on_hyphens=False))
@@ -136,38 +150,38 @@ def _waterfall(falls: dict[str, Any]) -> Any:
     table = new_table("documents", ("", *falls))
     table.add_row("read", *(f"{fall['read']:,}" for fall in falls.values()))
     reasons = dict.fromkeys(reason for fall in falls.values() for reason in fall["dropped"])
-    for reason in sorted(reasons, key=lambda r: -sum(fall["dropped"].get(r, 0) for fall in falls.values())):
+    for reason in sorted(reasons, key=lambda reason: -sum(fall["dropped"].get(reason, 0) for fall in falls.values())):
         table.add_row(f"- {reason}", *(f"{fall['dropped'].get(reason, 0):,}" for fall in falls.values()), style="dim")
     table.add_row("= kept", *(f"{fall['kept']:,}" for fall in falls.values()))
-    lost = (fall["read"] - fall["kept"] - sum(fall["dropped"].values()) for fall in falls.values())
-    table.add_row("unexplained", *(f"{n:,}" for n in lost))
+    unexplained = (fall["read"] - fall["kept"] - sum(fall["dropped"].values()) for fall in falls.values())
+    table.add_row("unexplained", *(f"{count:,}" for count in unexplained))
     return table
 
 
 def _overlap(overlap: dict[str, dict[str, int]]) -> Any:
-    """Duplicates by the source that has the document they repeat."""
-    table = new_table("duplicates: of documents in the row's source, already in", ("", *overlap))
+    """Counts of duplicates by their own source and by the source of the document they repeat."""
+    table = new_table("duplicates, by the source of the document they repeat", ("", *overlap))
     for name, row in overlap.items():
-        table.add_row(name, *(f"{n:,}" for n in row.values()))
+        table.add_row(name, *(f"{count:,}" for count in row.values()))
     return table
 
 
 def _show_decontamination(console: Console, facts: dict[str, Any], sources: tuple[str, ...]) -> None:
-    """Per benchmark what was looked for, and the documents that hold it; then the first of them."""
+    """Print how many items of each benchmark were searched for and found in how many documents, then some of these."""
     from rich.text import Text
 
     table = new_table("contaminated documents", ("benchmark", "items", "searched", *sources))
     for name, benchmark in facts["benchmarks"].items():
-        found = (f"{benchmark['contaminated'][source]:,}" for source in sources)
-        table.add_row(Text(name), f"{benchmark['items']:,}", f"{benchmark['searched']:,}", *found)
+        counts = (f"{benchmark['contaminated'][source]:,}" for source in sources)
+        table.add_row(Text(name), f"{benchmark['items']:,}", f"{benchmark['searched']:,}", *counts)
     print_table(table)
     for document in facts["documents"]:
-        where = f"{document['document']} in {document['unit']}: {document['benchmark']} {document['item']}"
-        console.print(f" {where}: {' '.join(document['ngram'].split())}", highlight=False, markup=False)
+        match = f"{document['document']} in {document['unit']}: {document['benchmark']} {document['item']}"
+        console.print(f" {match}: {' '.join(document['ngram'].split())}", highlight=False, markup=False)
 
 
 def print_table(table: Any) -> None:
-    """Whole, whatever the width of the terminal or file: a number is never cut."""
+    """Print a table without truncating any cell, even when it is wider than the terminal."""
     from rich.console import Console
     from rich.measure import Measurement
 
@@ -178,7 +192,7 @@ def print_table(table: Any) -> None:
 
 
 def new_table(title: str, columns: tuple[str, ...]) -> Any:
-    """A table that fits 80 columns with three sources: names on the left, figures on the right."""
+    """A table with left-aligned names and right-aligned numbers that fits 80 columns with three sources."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

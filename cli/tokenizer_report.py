@@ -1,4 +1,4 @@
-"""The command that looks at a tokenizer: tokenizer-report."""
+"""The `tokenizer-report` command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpts_data.cli.options import json_option, open_recipe, print_json, recipe_option, retry_for_option
+from gpts_data.cli.options import json_option, open_recipe, print_json, recipe_option, retry_for_option, retry_policy
 from gpts_data.cli.progress import progress
 
 
@@ -14,40 +14,46 @@ from gpts_data.cli.progress import progress
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @recipe_option
 @click.option(
+    "--compare-with",
     "--beside",
+    "compare_with",
     metavar="DIR",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Another tokenizer, such as a local copy of GPT-2's, for its row in the table.",
+    help="Also measure the tokenizer in DIR, such as a local copy of GPT-2's. May be given several times. "
+    "--beside is the old name.",
 )
 @click.option(
-    "--picture", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Draw it, too: .svg, .png, .pdf."
+    "--picture",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also draw the table as a bar chart in FILE, which ends in .svg, .png or .pdf.",
 )
 @retry_for_option
 @json_option
 def tokenizer_report(
-    folder: Path, recipe: str, beside: tuple[Path, ...], picture: Path | None, retry_for: float, as_json: bool
+    folder: Path, recipe: str, compare_with: tuple[Path, ...], picture: Path | None, retry_for: float, as_json: bool
 ) -> None:
-    """Show how well a tokenizer, or that of a mix, fits a recipe: bytes per token, beside other vocabularies.
+    """Compare a tokenizer with other vocabulary sizes.
+
+    Measures bytes per token on text of the recipe's sources. DIR is a tokenizer folder or a mix.
 
     Example: gpts-data tokenizer-report tokenizer --recipe sample
     """
     from gpts_data.cli.tables import show_tokenizer
     from gpts_data.mixer.tokenizer_fit import report_fit
     from gpts_data.pipelines.errors import UsageError
-    from gpts_data.pipelines.hub.retry import RetryPolicy
     from gpts_data.pipelines.storage.atomic_files import write_bytes
     from gpts_data.tokenizer.report_chart import KINDS, draw_report
 
     if picture and picture.suffix[1:] not in KINDS:
-        raise UsageError(f"--picture {picture}: expected a name that ends in .{', .'.join(KINDS)}")
-    wanted, home = open_recipe(recipe, None)
-    patient = RetryPolicy.lasting(retry_for)
+        raise UsageError(f"--picture {picture}: expected a file name that ends in .{', .'.join(KINDS)}")
+    resolved, recipe_folder = open_recipe(recipe, None)
     with progress() as show:
-        facts = report_fit(folder, wanted, home, beside, patient, show)
+        measured = report_fit(folder, resolved, recipe_folder, compare_with, retry_policy(retry_for), show)
     if picture:
-        write_bytes(picture, draw_report(facts, picture.suffix[1:]))
+        write_bytes(picture, draw_report(measured, picture.suffix[1:]))
     if as_json:
-        print_json(facts)
+        print_json(measured)
     else:
-        show_tokenizer(facts)
+        show_tokenizer(measured)

@@ -72,7 +72,7 @@ def test_export(mix: Mix, tmp_path: Path) -> None:
     assert facts["exported"] is True and "train/train-00000.ds" in facts["linked"]
     assert facts["files"][0].keys() == {"file", "bytes", "sha256"} and facts["windows"] == mix.windows
     shown = run("export", mix.path, "--format", "datatrove", "--out", tmp_path / "out")
-    assert shown.exit_code == 0 and "already holds this export" in shown.stdout and "(a link)" in shown.stdout
+    assert shown.exit_code == 0 and "already holds this export" in shown.stdout and "(hard link)" in shown.stdout
     assert run("export", mix.path, "--format", "nanogpt", "--out", tmp_path / "out").exit_code == 2
     assert run("export", mix.path, "--format", "tar", "--out", tmp_path / "new").exit_code == 2
     assert run("export", tmp_path, "--format", "nanogpt", "--out", tmp_path / "new").exit_code == 2

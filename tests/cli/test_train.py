@@ -61,4 +61,4 @@ def test_the_published_recipe_wants_a_large_mix(mix: Mix, tmp_path: Path) -> Non
 
 def test_too_few_steps_do_not_learn(mix: Mix, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["smoke-train", str(mix.path), "--steps", "1", "--out", str(tmp_path / "run")])
-    assert done.exit_code == 6 and "the model has not learnt" in done.output
+    assert done.exit_code == 6 and "the model did not learn" in done.output
