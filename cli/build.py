@@ -24,7 +24,6 @@ from gpts_data.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpts_data.mixer.build import Built
-    from gpts_data.tokenizer.encode import EncoderName
 
 FOLDER_OR_URL = PathOrUrl(path_type=Path, file_okay=False)
 
@@ -115,14 +114,10 @@ def build_mix(
     recipe: str,
     tokens: int | None,
     out: Path,
-    tokenizer: Path | None,
-    workers: int,
-    scheduler: str | None,
-    encoder: EncoderName,
     keep_dropped: int | None,
-    keep_units: Path | None,
     retry_for: float,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Build a mix from the sources of a recipe.
 
@@ -137,24 +132,13 @@ def build_mix(
     if keep_dropped is not None:
         resolved = replace(resolved, keep_dropped=keep_dropped)
     with progress() as show:
-        built = build(
-            resolved,
-            recipe_folder,
-            out,
-            tokenizer=tokenizer,
-            workers=workers,
-            scheduler=scheduler,
-            encoder=encoder,
-            keep_units=keep_units,
-            progress=show,
-            retry_policy=retry_policy(retry_for),
-        )
+        built = build(resolved, recipe_folder, out, progress=show, retry_policy=retry_policy(retry_for), **options)
     if as_json:
         print_json({**_summary(out, built), "built": built.created, "units": built.units, "reused": built.reused})
         return
     _print_built(out, built)
-    if keep_units and built.created:
-        _print_reused(out, built, tokenizer)
+    if options["keep_units"] and built.created:
+        _print_reused(out, built, options["tokenizer"])
     click.echo(f"Next: gpts-data verify {out}")
 
 

@@ -1,4 +1,4 @@
-"""Commands that train: smoke-train."""
+"""The `smoke-train` command."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import click
 from gpts_data.cli.options import json_option, mix_argument, print_json
 from gpts_data.cli.progress import progress
 from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.pipelines.progress import Progress
+from gpts_data.validation.progress_bar import ignore_progress
 
 if TYPE_CHECKING:
     from gpts_data.validation.training.log import Line
@@ -21,54 +23,66 @@ if TYPE_CHECKING:
 
 
 STEPS = 200
-BATCH = 4  # windows an update of a short run
-NAMED = 3  # files at most in one message
+BATCH = 4  # windows per update, without --recipe-schedule
+MAX_NAMED = 3  # damaged files that the error message lists
 
 
 @click.command("smoke-train")
 @mix_argument
 @click.option(
-    "--steps", type=click.IntRange(min=1), help=f"[default: {STEPS}; with --recipe-schedule, the whole mix once]"
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Number of updates.  [default: {STEPS}; with --recipe-schedule, one epoch of the mix]",
 )
-@click.option("--out", metavar="RUN", type=click.Path(path_type=Path), help="Where the run goes.  [default: DIR-run]")
-@click.option("--recipe-schedule", is_flag=True, help="Train as GPT-S-5M was: 262,144 tokens an update.")
+@click.option(
+    "--out", metavar="RUN", type=click.Path(path_type=Path), help="Folder to write the run to.  [default: DIR-run]"
+)
+@click.option(
+    "--recipe-schedule", is_flag=True, help="Use the hyper-parameters of GPT-S-5M: 262,144 tokens per update."
+)
 @click.option(
     "--decay",
     type=click.Choice(("1-sqrt", "linear")),
     default="1-sqrt",
     show_default=True,
-    help="How the rate falls in the last 30% of the steps.",
+    help="How the learning rate decays in the last 30% of the steps.",
 )
 @click.option(
     "--micro-batch",
     type=click.IntRange(min=1),
     metavar="N",
-    help="At most N windows in one pass through the model.  [default: 128 on a GPU, else 4]",
+    help="Largest number of windows per forward pass.  [default: 128 on a GPU, 4 on a CPU]",
 )
 @click.option(
     "--validate-every",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Bits per byte of held-out text every N steps.  [default: after the last]",
+    help="Measure bits per byte on the validation set every N steps.  [default: only after the last step]",
 )
 @json_option
 def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Train GPT-S for a few minutes on a mix; fails when the mix is not fit for it, or the model does not learn.
+    """Train GPT-S on a mix for a few minutes.
 
-    Killed, it goes on when it is started again. On several GPUs:
+    Exits with 6 when the data look wrong or the final loss is not below the unigram entropy. If the training is
+    interrupted, run the same command again to resume it. On several GPUs:
+
+    \b
     torchrun --no-python --nproc-per-node 8 gpts-data smoke-train ...
 
     Example: gpts-data smoke-train mix --steps 200
     """
     from gpts_data.cli.tables import show_training
 
-    mix = folder.resolve() if isinstance(folder, Path) else Path(folder.name)  # of a mix in a store: in this folder
+    mix = (
+        folder.resolve() if isinstance(folder, Path) else Path(folder.name)
+    )  # the run of a mix in a store goes to this folder
     run = out or (folder if isinstance(folder, Path) else mix).with_name(f"{mix.name}-run")
-    first = os.environ.get("RANK", "0") == "0"  # of the processes of a torchrun, one speaks
+    is_first = os.environ.get("RANK", "0") == "0"  # only one process of a torchrun reports
     with progress() as show:
-        result = train(folder, run, show if first else lambda *_: None, **options)
-    if not first:
+        result = train(folder, run, show if is_first else ignore_progress, **options)
+    if not is_first:
         return
     if as_json:
         print_json(result)
@@ -79,13 +93,18 @@ def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -
 
 
 def fail_unless_learned(result: dict[str, Any]) -> None:
+    """Exit with 6 unless the final loss is below the unigram entropy, which a model without context could reach."""
     if result["last_loss"] >= result["unigram_entropy"]:
-        click.echo("gpts-data: the model has not learnt: its loss is not below the unigram entropy", err=True)
+        click.echo(
+            f"gpts-data: the model did not learn: expected a loss below the unigram entropy of "
+            f"{result['unigram_entropy']:.3f}, found {result['last_loss']:.3f}; train for more --steps",
+            err=True,
+        )
         sys.exit(VerificationError.exit_code)
 
 
 def require_training_extra() -> None:
-    """Raise `UsageError` when what a run needs is not installed."""
+    """Raise `UsageError` when a library that training needs is not installed."""
     if missing := [name for name in ("torch", "safetensors") if find_spec(name) is None]:
         raise UsageError(f"training needs {missing[0]}: pip install 'gpts-data[train]'")
 
@@ -93,7 +112,7 @@ def require_training_extra() -> None:
 def train(
     folder: Path,
     run: Path,
-    show: Any,
+    progress: Progress,
     *,
     steps: int | None = None,
     recipe_schedule: bool = False,
@@ -101,11 +120,11 @@ def train(
     micro_batch: int | None = None,
     validate_every: int = 0,
 ) -> dict[str, Any]:
-    """smoke_train as plain values, on data that were looked at first.
+    """Check the data of a mix, train on it and return the result as plain values.
 
-    Raises `UsageError` when torch is not installed, `VerificationError` when the data cannot be learnt from.
+    Raises `UsageError` when torch is not installed, `VerificationError` when the data look wrong.
     """
-    # Threads that wait asleep: with another job on two cores, waiting awake makes a step four times as long.
+    # Idle threads must sleep: when another job shares two cores, busy waiting makes a step four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     require_training_extra()
     from gpts_data.mixer.format.mix import open_mix
@@ -115,17 +134,17 @@ def train(
 
     mix = open_mix(folder)
     if problems := find_data_problems(mix):
-        named = "; ".join(f"{problem.file}: {problem.problem}" for problem in problems[:NAMED])
-        more = f"; and {len(problems) - NAMED} more files" if len(problems) > NAMED else ""
+        named = "; ".join(f"{problem.file}: {problem.problem}" for problem in problems[:MAX_NAMED])
+        more = f"; and {len(problems) - MAX_NAMED} more files" if len(problems) > MAX_NAMED else ""
         raise VerificationError(f"{folder} is not fit for training: {named}{more}. Build it again with build-mix")
 
-    def shown(line: Line, total: int, mfu: float | None) -> None:
+    def report_step(line: Line, total: int, mfu: float | None) -> None:
         share = "" if mfu is None else f"  MFU {mfu:.1%}"
-        show("train", "", line.step, total, f"loss {line.loss:.3f}  {line.tokens_per_second:,.0f} tokens/s{share}")
+        progress("train", "", line.step, total, f"loss {line.loss:.3f}  {line.tokens_per_second:,.0f} tokens/s{share}")
 
     schedule = (
         published_schedule(mix, steps, decay) if recipe_schedule else LearningRateSchedule(steps or STEPS, BATCH, decay)
     )
     return asdict(
-        run_training(mix, run, schedule, micro_batch=micro_batch, validate_every=validate_every, progress=shown)
+        run_training(mix, run, schedule, micro_batch=micro_batch, validate_every=validate_every, progress=report_step)
     )
