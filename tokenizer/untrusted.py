@@ -1,9 +1,9 @@
-"""A tokenizer that somebody else made, looked at for the first time: in a process with little memory and little time.
+"""Check a tokenizer from an untrusted source in a separate process with limited memory and time.
 
-    check_foreign(folder) ── sizes ── child: limits, load, encode the traps ── the artifact, or a UsageError
+    check_untrusted(folder) ── file sizes ── worker process: set limits, load, encode a line ── Artifact or UsageError
 
-What libraries do with a file made to hurt them (a billion merges, a regular expression that never ends, a crash) they
-do to the child.
+A file can be made so that loading it takes all memory, never ends, or crashes the process: a billion merges, a slow
+regular expression, deep nesting. That then happens to the worker process, and the command ends with an error message.
 """
 
 from __future__ import annotations
@@ -14,66 +14,81 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gpts_data.pipelines.errors import GptsDataError, UsageError
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer.artifact import FILES, Artifact
 
-MAX_BYTES = 64 << 20  # of each file; 65,536 entries with their merges take some 4 MB
-MEMORY_BYTES = 2 << 30  # for data of the child; 65,536 entries take 0.25 GB. Linux only: others do not count it
+MAX_BYTES = 64 << 20  # of each file; a vocabulary of 65,536 entries with its merges takes about 4 MB
+MEMORY_BYTES = 2 << 30  # for the worker's data; 65,536 entries take 0.25 GB. Only Linux enforces the limit
 SECONDS = 60.0  # 65,536 entries take 2
-_CHILD = "from gpts_data.tokenizer.untrusted import child; child()"
-
-
-def check_untrusted(folder: AnyPath, *, memory: int = MEMORY_BYTES, seconds: float = SECONDS) -> Artifact:
-    """The checked artifact of a folder somebody gave. Raises `UsageError`."""
-    for path in (folder / name for name in FILES):
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise UsageError(
-                f"{path}: {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}; this is no tokenizer of at "
-                "most 65,536 entries"
-            )
-    command = [sys.executable, "-P", "-c", _CHILD, str(folder), str(memory)]
-    one = dict.fromkeys(("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")  # a stack each is memory
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env={**os.environ, **one})
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(f"{folder}: the tokenizer was not loaded in {seconds:g} seconds; {_ADVICE}") from error
-    if done.returncode:
-        how = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit {done.returncode}"
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
-        raise UsageError(
-            f"{folder}: loading the tokenizer ended the process that tried, with {memory / 1e9:.1f} GB of memory "
-            f"({how}: {last[:200]}); {_ADVICE}"
-        )
-    answer = json.loads(done.stdout)
-    if "error" in answer:
-        raise UsageError(answer["error"])
-    return Artifact(folder, answer["digest"], answer["vocab_size"], answer["eos_id"])
-
-
+_WORKER_CODE = "from gpts_data.tokenizer.untrusted import load_in_worker; load_in_worker()"
 _ADVICE = "use another tokenizer, or train one with `gpts-data train-tokenizer`"
 
 
-def child() -> None:
-    """In the child: one JSON object on stdout."""
+def check_untrusted(folder: AnyPath, *, memory: int = MEMORY_BYTES, seconds: float = SECONDS) -> Artifact:
+    """Load the tokenizer in `folder` in a worker process with so many bytes of memory and seconds.
+
+    Returns the checked artifact. Raises `UsageError` when a file is too large, a limit is exceeded, the worker crashes
+    or the tokenizer is invalid.
+    """
+    _check_sizes(folder)
+    result = _run_worker(folder, memory, seconds)
+    if "error" in result:
+        raise UsageError(result["error"])
+    return Artifact(folder, result["digest"], result["vocab_size"], result["eos_id"])
+
+
+def _check_sizes(folder: AnyPath) -> None:
+    for path in (folder / name for name in FILES):
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise UsageError(
+                f"{path}: {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}; a tokenizer of at most "
+                f"65,536 entries is smaller; {_ADVICE}"
+            )
+
+
+def _run_worker(folder: AnyPath, memory: int, seconds: float) -> dict[str, Any]:
+    """The JSON object that the worker process prints."""
+    command = [sys.executable, "-P", "-c", _WORKER_CODE, str(folder), str(memory)]
+    # Every thread's stack would count as memory.
+    one_thread = dict.fromkeys(("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    environment = {**os.environ, **one_thread}
+    try:
+        worker = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"{folder}: the tokenizer was not loaded in {seconds:g} seconds; {_ADVICE}") from error
+    if worker.returncode:
+        killed = worker.returncode < 0
+        status = f"killed by signal {-worker.returncode}" if killed else f"exit {worker.returncode}"
+        last_line = (worker.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
+        raise UsageError(
+            f"{folder}: loading the tokenizer ended the process that tried, with {memory / 1e9:.1f} GB of memory "
+            f"({status}: {last_line[:200]}); {_ADVICE}"
+        )
+    result: dict[str, Any] = json.loads(worker.stdout)
+    return result
+
+
+def load_in_worker() -> None:
+    """Run in the worker process: load the tokenizer named in argv and print its artifact, or the error, as JSON."""
     folder = Path(sys.argv[1])
-    _limit(int(sys.argv[2]))
+    _limit_memory(int(sys.argv[2]))
     from gpts_data.tokenizer.artifact import load
     from gpts_data.tokenizer.encode import Encoder
 
     try:
         artifact = load(folder)
-        Encoder(folder).encode(["It loads, and it encodes.\n"])
+        Encoder(folder).encode(["A line of text to encode.\n"])
     except GptsDataError as error:
         print(json.dumps({"error": str(error)}))
         return
-    facts = {"digest": artifact.digest, "vocab_size": artifact.vocab_size, "eos_id": artifact.eos_id}
-    print(json.dumps(facts))
+    print(json.dumps({"digest": artifact.digest, "vocab_size": artifact.vocab_size, "eos_id": artifact.eos_id}))
 
 
-def _limit(memory: int) -> None:
-    with suppress(ImportError, ValueError, OSError):  # Windows; or a limit that is lower already
+def _limit_memory(memory: int) -> None:
+    with suppress(ImportError, ValueError, OSError):  # Windows has no such limit; a lower one may be set already
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

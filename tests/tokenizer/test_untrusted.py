@@ -1,4 +1,4 @@
-"""A tokenizer made to hurt ends a child of ours, and the command with a sentence."""
+"""A malicious tokenizer ends its worker process, and the command fails with a message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.untrusted import MAX_BYTES, check_untrusted
 from tests.conftest import prose
 
-SOME = 400_000_000  # bytes: enough for a small tokenizer and what loads it
+MEMORY = 400_000_000  # bytes: enough to load a small tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,11 @@ def copy(saved: Artifact, folder: Path, **model: Any) -> Path:
     return folder
 
 
-def test_a_good_one_is_what_load_says(saved: Artifact) -> None:
+def test_a_valid_tokenizer_gives_the_artifact_of_load(saved: Artifact) -> None:
     assert check_untrusted(saved.folder) == load(saved.folder)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit counts there")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces the limit")
 def test_memory_is_limited(saved: Artifact, tmp_path: Path) -> None:
     bomb = copy(saved, tmp_path / "bomb")
     path = bomb / "tokenizer.json"
@@ -49,10 +49,10 @@ def test_memory_is_limited(saved: Artifact, tmp_path: Path) -> None:
         path.read_text()[:-1] + ', "junk": [' + "{}," * 7_000_000 + "{}]}"
     )  # 21 MB of text, 500 MB of objects
     with pytest.raises(UsageError, match=r"bomb: loading the tokenizer ended the process.*0\.4 GB.*train-tokenizer"):
-        check_untrusted(bomb, memory=SOME)
+        check_untrusted(bomb, memory=MEMORY)
 
 
-def test_a_crash_is_told(saved: Artifact, tmp_path: Path) -> None:
+def test_a_crash_is_reported(saved: Artifact, tmp_path: Path) -> None:
     deep = copy(saved, tmp_path / "deep")
     path = deep / "tokenizer.json"
     path.write_text(path.read_text()[:-1] + ', "junk": ' + "[" * 200_000 + "]" * 200_000 + "}")
@@ -74,7 +74,7 @@ def test_size_is_limited(saved: Artifact, tmp_path: Path, name: str) -> None:
         check_untrusted(folder)
 
 
-def test_what_load_refuses_is_refused_in_its_words(saved: Artifact, tmp_path: Path) -> None:
+def test_errors_of_load_are_passed_on(saved: Artifact, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no tokenizer\.json there"):
         check_untrusted(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=r"found 2 ids up to 3, expected 0"):
