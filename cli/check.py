@@ -220,11 +220,7 @@ def verify(folder: Path, quick: bool, workers: int, scheduler: str | None, as_js
     from gpts_data.validation.verify import verify as find_problems
 
     with progress() as show, open_engine(workers, scheduler) as engine:
-
-        def report_file(_: str, done: int, total: int) -> None:
-            show("verify", "", done, total)
-
-        problems = find_problems(folder, quick=quick, progress=report_file, engine=engine)
+        problems = find_problems(folder, quick=quick, progress=show, engine=engine)
     if as_json:
         print_json({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
     for problem in problems if not as_json else ():

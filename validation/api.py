@@ -178,9 +178,7 @@ def verify(
     """
     folder = mix.path if isinstance(mix, Mix) else as_path(mix)
     with show_progress(progress) as show, open_engine(workers, scheduler) as engine:
-        return find_problems(
-            folder, quick=quick, engine=engine, progress=lambda _, done, total: show("verify", "", done, total)
-        )
+        return find_problems(folder, quick=quick, engine=engine, progress=show)
 
 
 def inspect(mix: str | Path | Mix) -> MixSummary:

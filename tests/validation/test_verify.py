@@ -35,6 +35,14 @@ def test_a_whole_mix(mix: Mix) -> None:
     assert verify(mix.path) == verify(mix.path, quick=True) == []
 
 
+def test_it_reports_progress_in_bytes(mix: Mix) -> None:
+    calls: list[tuple[str, str, int, int]] = []
+    verify(mix.path, progress=lambda *call: calls.append(call[:4]))
+    total = sum((mix.path / name).stat().st_size for name in all_files(mix.path) if name != "manifest.json")
+    assert {call[:2] for call in calls} == {("verify", "")}
+    assert calls[-1][2:] == (total, total)
+
+
 def test_one_flipped_bit_anywhere(copy: Path) -> None:
     """Ten random bits of every file, and the first and the last."""
     rng = random.Random(1)
