@@ -1,1 +1,1 @@
-"""Writing a mix in the formats of other trainers."""
+"""Write a mix in the formats of other trainers."""

@@ -1,6 +1,7 @@
-"""The byte layouts of other projects' files. Each function fills a file and yields how many windows went in since.
+"""The byte layouts of other projects' files.
 
-Everything is written some thousand windows at a time, so memory does not depend on the mix.
+Each writer is a generator: it fills a file and yields, after each chunk, how many windows it has written since the
+last one (0 for anything that is not a window). A chunk has at most CHUNK windows, so memory does not depend on the mix.
 """
 
 from __future__ import annotations
@@ -19,54 +20,58 @@ from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.paths import AnyPath
 
 LLMC_MAGIC, LLMC_VERSION = 20240520, 1
-MEGATRON_UINT16 = 8  # its code of the dtype
+MEGATRON_UINT16 = 8  # Megatron's code for the dtype
 WINDOW = pa.schema(
     [("input_ids", pa.list_(pa.uint16())), ("source", pa.string()), ("document_starts", pa.list_(pa.int32()))]
 )
 
 
-def content(file: IO[bytes], whole: bytes) -> Iterator[int]:
-    file.write(whole)
+def content(file: IO[bytes], data: bytes) -> Iterator[int]:
+    """`data` as it is."""
+    file.write(data)
     yield 0
 
 
 def copy(file: IO[bytes], path: AnyPath) -> Iterator[int]:
+    """The content of another file."""
     yield from content(file, path.read_bytes())
 
 
-def ids(file: IO[bytes], splits: Sequence[WindowFile]) -> Iterator[int]:
-    for rows in splits:
+def ids(file: IO[bytes], window_files: Sequence[WindowFile]) -> Iterator[int]:
+    """The token ids, uint16, without a header."""
+    for rows in window_files:
         for chunk in rows.chunks():
             file.write(chunk.data)
             yield len(chunk)
 
 
-def llmc(file: IO[bytes], splits: Sequence[WindowFile]) -> Iterator[int]:
-    count = sum(rows.windows * rows.size for rows in splits)
+def llmc(file: IO[bytes], window_files: Sequence[WindowFile]) -> Iterator[int]:
+    """256 int32 (magic number, version, number of ids, zeros), then the token ids, uint16."""
+    count = sum(rows.windows * rows.size for rows in window_files)
     if count >= 2**31:
         raise UsageError(
-            f"{splits[0].path}: {count:,} ids, and llm.c's header counts to {2**31 - 1:,}; build the mix with fewer "
-            "shard_windows"
+            f"{window_files[0].path}: {count:,} ids, and llm.c's header counts to {2**31 - 1:,}; build the mix "
+            "with fewer shard_windows"
         )
     header = np.zeros(256, "<i4")
     header[:3] = LLMC_MAGIC, LLMC_VERSION, count
     file.write(header.data)
-    yield from ids(file, splits)
+    yield from ids(file, window_files)
 
 
 def document_ends(file: IO[bytes], rows: WindowFile, eos_id: int) -> Iterator[int]:
-    """The start of the next run of a document is the end of this one; the file's end is the last."""
-    done = 0
+    """The ends of all documents or parts of them, counted in ids from the file's start: uint64."""
+    n_ids = 0
     for chunk in rows.chunks():
-        starts = np.flatnonzero(document_start_mask(chunk, eos_id)).astype("<u8") + done
-        file.write(starts[int(done == 0) :].data)
-        done += chunk.size
+        starts = np.flatnonzero(document_start_mask(chunk, eos_id)).astype("<u8") + n_ids
+        file.write(starts[int(n_ids == 0) :].data)  # a document ends where the next one starts
+        n_ids += chunk.size
         yield 0
-    file.write(np.array([done], "<u8").data)
+    file.write(np.array([n_ids], "<u8").data)
 
 
 def metric(rows: WindowFile) -> str:
-    """`67.1 MT`, for people, as datatrove's files have it."""
+    """The number of tokens for people to read, like `67.1 MT`, as datatrove writes it into its metadata."""
     count = float(rows.windows * rows.size)
     for unit in ("", "k", "M", "G"):
         if count < 1000 or unit == "G":
@@ -76,7 +81,11 @@ def metric(rows: WindowFile) -> str:
 
 
 def megatron_index(file: IO[bytes], windows: int, size: int) -> Iterator[int]:
-    """Magic, version, dtype, two counts; then lengths int32, byte offsets int64, and the documents' first sequences."""
+    """Megatron's index, with one sequence and one document for each window.
+
+    9 bytes magic number, uint64 version, uint8 dtype, uint64 number of sequences, uint64 number of documents + 1;
+    int32 length of each sequence, int64 byte offset of each, int64 first sequence of each document and, last, the end.
+    """
     file.write(b"MMIDIDX\x00\x00" + np.array([1], "<u8").tobytes() + bytes([MEGATRON_UINT16]))
     file.write(np.array([windows, windows + 1], "<u8").data)
     lengths, offsets, documents = (np.dtype(name) for name in ("<i4", "<i8", "<i8"))
@@ -86,18 +95,21 @@ def megatron_index(file: IO[bytes], windows: int, size: int) -> Iterator[int]:
 
 
 def _numbers(file: IO[bytes], count: int, of: Callable[[NDArray[np.int64]], NDArray[Any]]) -> Iterator[int]:
-    """of(0), of(1), ... of(count - 1): some at a time, as 48 million windows have 1 GB of index."""
+    """The array `of([0, 1, ..., count - 1])`, in chunks: the index of 48 million windows has 1 GB."""
     for start in range(0, count, CHUNK):
         file.write(of(np.arange(start, min(start + CHUNK, count), dtype=np.int64)).data)
         yield 0
 
 
 def parquet(file: IO[bytes], rows: WindowFile, names: Sequence[str], eos_id: int) -> Iterator[int]:
-    """A row a window, a row group a chunk. A dictionary holds 4,096 ids in 12 bits, where a plain page has 32."""
+    """One row for each window, one row group for each chunk.
+
+    Parquet's dictionary encoding, on by default, stores an id of a 4,096-entry vocabulary in 12 bits instead of 32.
+    """
     with pq.ParquetWriter(file, WINDOW, compression="zstd", write_page_checksum=True) as writer:
         for chunk, sources in zip(rows.chunks(), rows.sources(), strict=True):
-            place, offset = np.nonzero(document_start_mask(chunk, eos_id))
-            ends = np.searchsorted(place, np.arange(len(chunk) + 1))
+            row, offset = np.nonzero(document_start_mask(chunk, eos_id))
+            ends = np.searchsorted(row, np.arange(len(chunk) + 1))
             columns = [
                 _lists(chunk.ravel(), np.arange(len(chunk) + 1) * rows.size),
                 pa.DictionaryArray.from_arrays(pa.array(sources), pa.array(names)).cast(pa.string()),
@@ -107,12 +119,12 @@ def parquet(file: IO[bytes], rows: WindowFile, names: Sequence[str], eos_id: int
             yield len(chunk)
 
 
-def _lists(values: NDArray[Any], ends: NDArray[np.int64]) -> pa.Array:
-    return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), pa.array(values))
+def _lists(values: NDArray[Any], offsets: NDArray[np.int64]) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
 
 
 def mds(file: IO[bytes], rows: WindowFile) -> Iterator[int]:
-    """Count, byte offsets of the samples and of the end, the columns as JSON, the samples; numbers are uint32."""
+    """uint32 number of samples, uint32 byte offset of each and of the end, the columns as JSON, the samples."""
     columns = _mds_columns(rows)
     offsets = mds_offsets(rows)
     file.write(np.array([rows.windows], "<u4").data)
@@ -122,16 +134,16 @@ def mds(file: IO[bytes], rows: WindowFile) -> Iterator[int]:
 
 
 def mds_offsets(rows: WindowFile) -> NDArray[np.int64]:
-    """Where each sample begins in the file, and where the last one ends: windows + 1 numbers."""
+    """The byte offsets of the samples and of the end of the last one: int64, shape (windows + 1,)."""
     return 4 + 4 * (rows.windows + 1) + len(_mds_columns(rows)) + np.arange(rows.windows + 1) * rows.size * 2
 
 
 def _mds_columns(rows: WindowFile) -> bytes:
-    return json.dumps(_mds_facts(rows), sort_keys=True).encode()
+    return json.dumps(_mds_description(rows), sort_keys=True).encode()
 
 
-def _mds_facts(rows: WindowFile) -> dict[str, Any]:
-    """What shard and index both say. A fixed shape needs no length before each sample."""
+def _mds_description(rows: WindowFile) -> dict[str, Any]:
+    """The description that shard and index.json have in common. With a fixed size no sample needs its length."""
     return {
         "column_encodings": [f"ndarray:uint16:{rows.size}"],
         "column_names": ["tokens"],
@@ -145,11 +157,11 @@ def _mds_facts(rows: WindowFile) -> dict[str, Any]:
 
 
 def mds_entry(rows: WindowFile, name: str) -> dict[str, Any]:
-    """A shard's line in index.json. Raises `UsageError` for one over 4 GiB."""
+    """The entry of a shard in index.json. Raises `UsageError` for a shard over 4 GiB."""
     size = int(mds_offsets(rows)[-1])
     if size >= 2**32:
         raise UsageError(
             f"{rows.path}: {size:,} bytes, and MDS counts to {2**32 - 1:,}; build the mix with fewer shard_windows"
         )
     raw = {"basename": name, "bytes": size, "hashes": {}}
-    return {**_mds_facts(rows), "raw_data": raw, "samples": rows.windows, "zip_data": None}
+    return {**_mds_description(rows), "raw_data": raw, "samples": rows.windows, "zip_data": None}

@@ -1,17 +1,17 @@
-"""EXPORT: a mix in the files that another trainer reads.
+"""EXPORT: write a mix in the format of another trainer.
 
     export(mix, "nanogpt", out) ── .export/plan.json ── the files, one by one ── export.json
 
-A file whose bytes the mix has already is a hard link to it, so 50 GB are not doubled; across file systems, a copy. A
-file that is there is whole: the same command after a kill goes on with the next one. export.json is written last and
-names the mix, every file and its sha256.
+A file with the same bytes as a file of the mix is a hard link to it, which saves 50 GB for 25B tokens; on another file
+system it is a copy. Files appear only when they are complete, so after a kill the same command continues with the next
+one. export.json is written last and lists the mix's root digest and every file with its sha256.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from gpts_data.mixer.export.formats import FORMATS, ExportFile, export_files
 from gpts_data.mixer.export.window_files import count, validation
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import ForeignFolderError, UsageError
+from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import atomic_write, file_digest, hard_link, storage_errors, write_json
 from gpts_data.pipelines.storage.lock import folder_lock, remove_temporaries
 from gpts_data.pipelines.storage.paths import is_inside, is_store
 
 NAME = "export.json"
 WORK = ".export"
-Progress = Callable[[str, str, int, int], object]
 
 
 @dataclass(frozen=True)
@@ -34,38 +34,39 @@ class Exported:
     """A finished export."""
 
     manifest: dict[str, Any] = field(repr=False)
-    """export.json, parsed."""
+    """The content of export.json."""
     linked: tuple[str, ...]
-    """The files that share their bytes with the mix."""
+    """Names of the files that are hard links to files of the mix."""
     created: bool
-    """False when the folder already held this very export."""
+    """False when the folder already held this export."""
 
 
 def export(mix: Mix, name: str, out: Path, progress: Progress = lambda *_: None) -> Exported:
-    """Write the mix in format `name`, one of FORMATS, into the folder `out`, or go on with it.
+    """Write the mix in the format `name`, a key of FORMATS, into the folder `out`; continues an interrupted export.
 
-    The mix's sizes are checked, its digests are not: that is verify's work. Raises `UsageError`, `ForeignFolderError`
-    for an `out` with anything else in it, `VerificationError`, `StorageError`, `LockedError`.
+    Checks the sizes of the mix's files but not their digests; `verify` does that. Raises `UsageError` when the format
+    cannot hold the mix, `ForeignFolderError` when `out` has other files in it, `VerificationError` when a file of the
+    mix has another size than its manifest says, `StorageError`, and `LockedError` when another export writes to `out`.
     """
     if name not in FORMATS:
         raise UsageError(f"no format is called {name!r}; expected one of {', '.join(FORMATS)}")
     identity = _identity(mix, name)
     if _is_done(mix, out, identity):
-        facts = json.loads((out / NAME).read_bytes())
-        return Exported(facts, _linked(out, export_files(mix, name)), created=False)
-    wanted = export_files(mix, name)
-    with folder_lock(out / WORK, f"another export is at work in {out}; wait for it, or choose another --out"):
+        manifest = json.loads((out / NAME).read_bytes())
+        return Exported(manifest, _linked(out, export_files(mix, name)), created=False)
+    files = export_files(mix, name)
+    with folder_lock(out / WORK, f"another export is writing to {out}; wait for it, or choose another --out"):
         write_json(out / WORK / "plan.json", identity)
         remove_temporaries(out)
-        _write_all(out, wanted, progress)
-        facts = {**identity, "files": [_file(out, piece.name) for piece in wanted]}
-        write_json(out / NAME, facts)
+        _write_all(out, files, progress)
+        manifest = {**identity, "files": [_entry(out, file.name) for file in files]}
+        write_json(out / NAME, manifest)
         shutil.rmtree(out / WORK)
-    return Exported(facts, _linked(out, wanted), created=True)
+    return Exported(manifest, _linked(out, files), created=True)
 
 
 def _identity(mix: Mix, name: str) -> dict[str, Any]:
-    """What an export is a function of, and what its reader must know."""
+    """What the content of an export depends on, and the numbers that its reader needs."""
     return {
         "format": "gpts-data export",
         "format_version": 1,
@@ -81,27 +82,30 @@ def _identity(mix: Mix, name: str) -> dict[str, Any]:
 
 
 def _is_done(mix: Mix, out: Path, identity: dict[str, Any]) -> bool:
-    """Whether `out` is this very export, finished. Raises `ForeignFolderError` when it is anything but this one."""
+    """Whether `out` holds this export, finished. Raises `ForeignFolderError` when it holds anything else."""
     if is_inside(out, mix.path):
-        raise ForeignFolderError(f"{out}: inside the mix, which verify would then refuse; choose another --out")
+        raise ForeignFolderError(
+            f"{out}: inside the mix, where verify would report its files as extra; choose another --out"
+        )
     if out.exists() and not out.is_dir():
         raise ForeignFolderError(f"{out}: a file; expected a folder for the export")
-    done, begun = _read(out / NAME), _read(out / WORK / "plan.json")
-    if done is None and begun is None:
+    finished, begun = _read(out / NAME), _read(out / WORK / "plan.json")
+    if finished is None and begun is None:
         if out.exists() and any(path.name != WORK for path in out.iterdir()):
             raise ForeignFolderError(f"{out}: has other files in it; choose another --out")
         return False
-    there = {key: value for key, value in (done or begun or {}).items() if key != "files"}
-    if there != identity:
+    existing = {key: value for key, value in (finished or begun or {}).items() if key != "files"}
+    if existing != identity:
         raise ForeignFolderError(
-            f"{out}: holds an export of format {there.get('export_format')} of mix "
-            f"{str(there.get('mix_root_digest'))[:16]}, expected {identity['export_format']} of "
+            f"{out}: holds an export of format {existing.get('export_format')} of mix "
+            f"{str(existing.get('mix_root_digest'))[:16]}, expected {identity['export_format']} of "
             f"{identity['mix_root_digest'][:16]}; choose another --out"
         )
-    return done is not None and all(_is_whole(out, entry) for entry in done["files"])
+    return finished is not None and all(_is_complete(out, entry) for entry in finished["files"])
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None when there is no such file, {} when it holds anything else."""
     try:
         value = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -111,8 +115,8 @@ def _read(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else {}
 
 
-def _is_whole(out: Path, entry: dict[str, Any]) -> bool:
-    """Whether a file of a finished export is there. Raises `ForeignFolderError` for one of another size."""
+def _is_complete(out: Path, entry: dict[str, Any]) -> bool:
+    """Whether a file of a finished export exists. Raises `ForeignFolderError` when its size has changed."""
     path = out / entry["file"]
     if not path.exists():
         return False
@@ -123,31 +127,32 @@ def _is_whole(out: Path, entry: dict[str, Any]) -> bool:
     return True
 
 
-def _write_all(out: Path, wanted: list[ExportFile], progress: Progress) -> None:
-    done, total = 0, sum(piece.windows for piece in wanted)
-    for piece in wanted:
-        for windows in _write(piece, out / piece.name):
+def _write_all(out: Path, files: list[ExportFile], progress: Progress) -> None:
+    done, total = 0, sum(file.windows for file in files)
+    for file in files:
+        for windows in _write(file, out / file.name):
             done += windows
             if windows:  # an index has none
                 progress("export", "", done, total)
 
 
-def _write(piece: ExportFile, path: Path) -> Iterator[int]:
-    """Link or write a file, or leave it as it is; how many windows went in, some at a time."""
+def _write(export_file: ExportFile, path: Path) -> Iterator[int]:
+    """Link or write a file unless it exists; yields the number of windows, chunk by chunk."""
     with storage_errors(path):
-        there = path.exists() or (piece.same and hard_link(piece.same, path))
-    if there:
-        yield piece.windows
+        same = export_file.same_bytes_as
+        is_complete = path.exists() or (same and hard_link(same, path))
+    if is_complete:
+        yield export_file.windows
         return
     with atomic_write(path) as file:
-        yield from piece.write(file)
+        yield from export_file.write(file)
 
 
-def _file(out: Path, name: str) -> dict[str, Any]:
+def _entry(out: Path, name: str) -> dict[str, Any]:
     path = out / name
     return {"file": name, "bytes": path.stat().st_size, "sha256": file_digest(path)}
 
 
-def _linked(out: Path, wanted: list[ExportFile]) -> tuple[str, ...]:
-    here = [(piece.name, piece.same) for piece in wanted if piece.same and not is_store(piece.same)]
-    return tuple(name for name, same in here if same.samefile(out / name))
+def _linked(out: Path, files: list[ExportFile]) -> tuple[str, ...]:
+    linkable = [(file.name, file.same_bytes_as) for file in files if file.same_bytes_as]
+    return tuple(name for name, same in linkable if not is_store(same) and same.samefile(out / name))

@@ -1,8 +1,8 @@
-"""Other trainers' formats, as files to be written: what each of them gets, and the bytes.
+"""Other trainers' formats: which files an export has, and how each of them is written.
 
-A window is a row of the mix: pieces of documents of one source, each but perhaps the last ended by end-of-text. Windows
-stay whole and in training order in every format, and no id is added or left out. The held-out windows follow each other
-source by source; a mix without any gives no validation file.
+In every format the windows stay whole and in training order, and no id is added or left out. A window holds documents
+of one source, or parts of them; each ends with end-of-text except perhaps the last. The held-out windows follow one
+another source by source; a mix without held-out windows gives no validation file.
 """
 
 from __future__ import annotations
@@ -24,70 +24,80 @@ Write = Callable[[IO[bytes]], Iterator[int]]
 
 @dataclass(frozen=True)
 class ExportFile:
-    """A file of an export. `write` fills it and yields how many windows went in; `same` is a file of its very bytes."""
+    """A file of an export."""
 
     name: str
+    """Path in the folder of the export."""
     windows: int
+    """Number of windows in it; 0 for an index."""
     write: Write
-    same: AnyPath | None = None
+    """Fills the file and yields how many windows it wrote, chunk by chunk."""
+    same_bytes_as: AnyPath | None = None
+    """A file of the mix with the same bytes, if there is one: the export links to it."""
 
 
 def export_files(mix: Mix, name: str) -> list[ExportFile]:
-    """The files of the mix in a format, the tokenizer's among them. Raises `UsageError`, `VerificationError`."""
+    """The files of an export in the format `name`, those of the tokenizer included.
+
+    Raises `UsageError` when the format cannot hold the mix, `VerificationError` when a file's size is not the
+    manifest's.
+    """
     return [*FORMATS[name](mix), *(_copied(path, f"tokenizer/{path.name}") for path in _tokenizer(mix))]
 
 
 def nanogpt(mix: Mix) -> list[ExportFile]:
-    """train.bin, val.bin: the ids, uint16, nothing else. Read by nanoGPT's `get_batch`, which samples at any offset.
+    """train.bin, val.bin: the token ids, uint16, without a header. nanoGPT's `get_batch` samples at any offset of them.
 
-    No meta.pkl: nanoGPT's sample.py expects a table of characters in it. Give its model vocab_size of export.json.
+    There is no meta.pkl, because nanoGPT's sample.py expects a table of characters in it. Give the model the vocab_size
+    of export.json.
     """
     return [_joined("train.bin", train(mix)), *_if_any("val.bin", validation(mix))]
 
 
 def llmc(mix: Mix) -> list[ExportFile]:
-    """train_00000.bin per shard, val_00000.bin: 256 int32 (magic, version, number of ids), then the ids, uint16.
+    """train_00000.bin for each shard, val_00000.bin: 256 int32 (magic, version, number of ids), then the ids, uint16.
 
-    The layout of llm.c and modded-nanogpt, which put end-of-text before a document where this mix has it behind.
-    Raises `UsageError` for a shard whose ids an int32 cannot count.
+    This is the layout of llm.c and modded-nanogpt. They put end-of-text before each document, this mix puts it after.
+    Raises `UsageError` for a shard with 2**31 ids or more, which the header cannot count.
     """
     splits = [([rows], f"train_{i:05}.bin") for i, rows in enumerate(train(mix))]
-    splits += [(held, "val_00000.bin") for held in [validation(mix)] if held]
-    return [ExportFile(name, count(rows), partial(byte_layouts.llmc, splits=rows)) for rows, name in splits]
+    if held_out := validation(mix):
+        splits.append((held_out, "val_00000.bin"))
+    return [ExportFile(name, count(rows), partial(byte_layouts.llmc, window_files=rows)) for rows, name in splits]
 
 
 def datatrove(mix: Mix) -> list[ExportFile]:
-    """train/*.ds per shard, validation/<source>.ds: the ids, uint16; with .ds.index and .ds.metadata beside each.
+    """train/*.ds for each shard, validation/<source>.ds: the ids, uint16; beside each a .ds.index and a .ds.metadata.
 
-    The index has the ends of documents, uint64, counted in ids from the file's start. A document here is what a window
-    holds of one: it ends with its end-of-text or with the window, as no document goes on in the next row.
-    Of windows of 512, `DatatroveFolderDataset(out/train, seq_len=511)` and nanotron's Nanoset of sequence_length 511
-    read one at a time.
+    The index has the ends of documents, uint64, counted in ids from the file's start. A document that continues in
+    another window counts as ended at the window's end, because the next row of the file is another window.
+    `DatatroveFolderDataset(out/train, seq_len=511)` and nanotron's Nanoset with sequence_length 511 read one window of
+    512 at a time.
     """
-    found = []
+    files = []
     for folder, splits in (("train", train(mix)), ("validation", validation(mix))):
         for rows in splits:
             name = f"{folder}/{rows.path.stem}.ds"
-            found += [
+            files += [
                 _joined(name, [rows]),
                 ExportFile(f"{name}.index", 0, partial(byte_layouts.document_ends, rows=rows, eos_id=mix.eos_id)),
                 _text(f"{name}.metadata", f"tokenizer|2\n{rows.windows * rows.size}\n{byte_layouts.metric(rows)}"),
             ]
-    return found
+    return files
 
 
 def megatron(mix: Mix) -> list[ExportFile]:
     """train.bin and train.idx, validation.bin and validation.idx: `--data-path out/train`.
 
-    One sequence and one document a window: Megatron shuffles documents and lays them end to end, so with windows of 512
-    and --seq-length 512 a sample is a window and the first id of the next one. End-of-text stands inside the windows,
-    for --reset-attention-mask and --eod-mask-loss.
+    Each window is one sequence and one document to Megatron, which shuffles documents and joins them: with windows of
+    512 and --seq-length 512 a sample is a window and the first id of the next. End-of-text is inside the windows, for
+    --reset-attention-mask and --eod-mask-loss.
     """
     splits = [(name, rows) for name, rows in (("train", train(mix)), ("validation", validation(mix))) if rows]
     return [
-        piece
+        file
         for name, rows in splits
-        for piece in (
+        for file in (
             _joined(f"{name}.bin", rows),
             ExportFile(f"{name}.idx", 0, partial(byte_layouts.megatron_index, windows=count(rows), size=mix.window)),
         )
@@ -95,10 +105,10 @@ def megatron(mix: Mix) -> list[ExportFile]:
 
 
 def parquet(mix: Mix) -> list[ExportFile]:
-    """data/train-*.parquet per shard, data/validation-*: `datasets.load_dataset(out)` finds both splits.
+    """data/train-*.parquet for each shard, data/validation-*: `datasets.load_dataset(out)` finds both splits.
 
-    A row is a window: `input_ids` list of uint16, `source` its name, `document_starts` list of int32: the offsets in
-    the window where a document, or what the window holds of one, begins; the first is always 0.
+    A row is a window: `input_ids`, list of uint16; `source`, the source's name; `document_starts`, list of int32: the
+    offsets in the window at which a document, or the window's part of one, begins. The first is always 0.
     """
     splits = (("train", train(mix)), ("validation", validation(mix)))
     return [
@@ -115,18 +125,18 @@ def parquet(mix: Mix) -> list[ExportFile]:
 def mds(mix: Mix) -> list[ExportFile]:
     """train/shard.*.mds and index.json, validation/ likewise: `StreamingDataset(local=out, split="train")`.
 
-    A sample is a window: the column `tokens`, ndarray of uint16, which llm-foundry looks for too. Raises `UsageError`
+    A sample is a window: the column `tokens`, an ndarray of uint16, which llm-foundry also reads. Raises `UsageError`
     for a shard over 4 GiB.
     """
-    found = []
+    files = []
     for folder, splits in (("train", train(mix)), ("validation", validation(mix))):
         entries = [byte_layouts.mds_entry(rows, f"shard.{i:05}.mds") for i, rows in enumerate(splits)]
         for rows, entry in zip(splits, entries, strict=True):
             name = f"{folder}/{entry['raw_data']['basename']}"
-            found.append(ExportFile(name, rows.windows, partial(byte_layouts.mds, rows=rows)))
+            files.append(ExportFile(name, rows.windows, partial(byte_layouts.mds, rows=rows)))
         if splits:
-            found.append(_text(f"{folder}/index.json", json.dumps({"shards": entries, "version": 2}, sort_keys=True)))
-    return found
+            files.append(_text(f"{folder}/index.json", json.dumps({"shards": entries, "version": 2}, sort_keys=True)))
+    return files
 
 
 FORMATS: dict[str, Callable[[Mix], list[ExportFile]]] = {
@@ -144,14 +154,14 @@ def _tokenizer(mix: Mix) -> list[AnyPath]:
     return [mix.path / name for name in names if name.parent.as_posix() == "tokenizer"]
 
 
-def _joined(name: str, splits: Sequence[WindowFile]) -> ExportFile:
-    """The ids of several files behind each other; of one, the file itself."""
-    same = splits[0].path if len(splits) == 1 else None
-    return ExportFile(name, count(splits), partial(byte_layouts.ids, splits=splits), same)
+def _joined(name: str, window_files: Sequence[WindowFile]) -> ExportFile:
+    """The ids of several files, one after another. The ids of a single file are the same bytes as that file."""
+    same = window_files[0].path if len(window_files) == 1 else None
+    return ExportFile(name, count(window_files), partial(byte_layouts.ids, window_files=window_files), same)
 
 
-def _if_any(name: str, splits: Sequence[WindowFile]) -> list[ExportFile]:
-    return [_joined(name, splits)] if splits else []
+def _if_any(name: str, window_files: Sequence[WindowFile]) -> list[ExportFile]:
+    return [_joined(name, window_files)] if window_files else []
 
 
 def _copied(path: AnyPath, name: str) -> ExportFile:
@@ -159,4 +169,4 @@ def _copied(path: AnyPath, name: str) -> ExportFile:
 
 
 def _text(name: str, text: str) -> ExportFile:
-    return ExportFile(name, 0, partial(byte_layouts.content, whole=text.encode()))
+    return ExportFile(name, 0, partial(byte_layouts.content, data=text.encode()))

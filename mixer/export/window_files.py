@@ -1,4 +1,4 @@
-"""The windows of a mix as other formats want them: file by file, some thousand at a time, and where documents begin."""
+"""The files of windows in a mix, read in chunks for the writers of other formats, and where documents begin in them."""
 
 from __future__ import annotations
 
@@ -18,64 +18,67 @@ CHUNK = 8192  # windows: 8 MB of ids at 512 a window
 
 @dataclass(frozen=True)
 class WindowFile:
-    """A file of windows: a shard, whose sidecar knows each row's source, or the held-out windows of one source."""
+    """A file of windows: a shard, or the held-out windows of one source."""
 
     path: AnyPath
     windows: int
+    """Number of windows in the file."""
     size: int
+    """Tokens in a window."""
     source: int | None
+    """Index of the source that all windows come from; None for a shard, whose sidecar has the source of each."""
 
     def chunks(self) -> Iterator[NDArray[np.uint16]]:
-        """Consecutive windows, uint16 of shape (at most CHUNK, size); memory-mapped."""
+        """Consecutive windows: uint16, shape (at most CHUNK, size); memory-mapped."""
         rows = map_windows(self.path, self.size)
         for start in range(0, self.windows, CHUNK):
             yield rows[start : start + CHUNK]
 
     def sources(self) -> Iterator[NDArray[np.uint8]]:
-        """The source's number of each window, uint8, in step with `chunks`."""
+        """The index of each window's source, in the same chunks: uint8, shape (at most CHUNK,)."""
         if self.source is not None:
-            numbers = np.full(self.windows, self.source, np.uint8)
+            indices = np.full(self.windows, self.source, np.uint8)
         else:
-            numbers = load_npy(self.path.with_suffix(".windows.npy"))["source"]
+            indices = load_npy(self.path.with_suffix(".windows.npy"))["source"]
         for start in range(0, self.windows, CHUNK):
-            yield numbers[start : start + CHUNK]
+            yield indices[start : start + CHUNK]
 
 
 def train(mix: Mix) -> list[WindowFile]:
-    """The shards, in training order. Raises `VerificationError` for one that is not as long as the manifest says."""
-    facts = zip(mix.shards, mix.manifest["shards"], strict=True)
-    return [_rows(mix, path, shard["windows"], None) for path, shard in facts]
+    """The shards, in training order. Raises `VerificationError` for one whose size is not the manifest's."""
+    shards = zip(mix.shards, mix.manifest["shards"], strict=True)
+    return [_window_file(mix, path, shard["windows"], None) for path, shard in shards]
 
 
 def validation(mix: Mix) -> list[WindowFile]:
-    """The held-out windows of the sources that have any, in the recipe's order. Raises `VerificationError`."""
+    """The files of held-out windows, in recipe order; empty ones are left out. Raises like `train`."""
     counts = [int(mix.manifest["sources"][name]["validation"]["windows"]) for name in mix.sources]
     return [
-        _rows(mix, mix.path / "validation" / f"{name}.bin", counts[i], i)
+        _window_file(mix, mix.path / "validation" / f"{name}.bin", counts[i], i)
         for i, name in enumerate(mix.sources)
         if counts[i]
     ]
 
 
-def _rows(mix: Mix, path: AnyPath, windows: int, source: int | None) -> WindowFile:
-    found, expected = path.stat().st_size if path.exists() else 0, windows * mix.window * 2
-    if found != expected:
-        raise VerificationError(f"{path}: {found:,} bytes, expected {expected:,}; run gpts-data verify {mix.path}")
+def _window_file(mix: Mix, path: AnyPath, windows: int, source: int | None) -> WindowFile:
+    size, expected = path.stat().st_size if path.exists() else 0, windows * mix.window * 2
+    if size != expected:
+        raise VerificationError(f"{path}: {size:,} bytes, expected {expected:,}; run gpts-data verify {mix.path}")
     return WindowFile(path, windows, mix.window, source)
 
 
-def count(splits: Sequence[WindowFile]) -> int:
-    """Windows of several files."""
-    return sum(rows.windows for rows in splits)
+def count(files: Sequence[WindowFile]) -> int:
+    """The number of windows in several files."""
+    return sum(file.windows for file in files)
 
 
 def document_start_mask(windows: NDArray[np.uint16], eos_id: int) -> NDArray[np.bool_]:
-    """Where a run of one document's ids begins: behind an end-of-text, and at the start of every window.
+    """True at each id that begins a document or the part of one: after an end-of-text, and first in a window.
 
-    What stands at the start of a window may be the middle of a document: the ids before it are in another window.
-    Shape (n, window) in and out.
+    The first id of a window may be in the middle of a document whose beginning is in another window.
+    Takes uint16 of shape (n, window), returns bool of the same shape.
     """
-    first = np.empty(windows.shape, np.bool_)
-    first[:, 0] = True
-    np.equal(windows[:, :-1], eos_id, out=first[:, 1:])
-    return first
+    starts = np.empty(windows.shape, np.bool_)
+    starts[:, 0] = True
+    np.equal(windows[:, :-1], eos_id, out=starts[:, 1:])
+    return starts
