@@ -10,10 +10,10 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,29 +21,31 @@ import pyarrow.parquet as pq
 from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError
 from gpts_data.pipelines.hub.remote_file import FetchOptions, RemoteFile
 from gpts_data.pipelines.readers.compression import DecompressionError, chunks
-from gpts_data.pipelines.readers.reader import list_files, open_file
-from gpts_data.pipelines.readers.source import Listing, Source, SourceFile
+from gpts_data.pipelines.readers.reader import list_file_set, open_file
+from gpts_data.pipelines.readers.source import Listing, SourceFile
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A `[[decontaminate.benchmark]]` table: `files`, or a hub `dataset`."""
+    """A `[[decontaminate.benchmark]]` table: local `files`, or a hub `dataset`."""
+
+    kind: ClassVar[str] = "benchmark"
 
     name: str
-    """Of its rows in what `inspect` shows."""
+    """Name of the benchmark; `inspect` reports contamination under it."""
     columns: tuple[str, ...]
-    """Of strings or lists of strings, each of them one text to look for; `a.b` is b inside of a, `a + b` is b behind a,
-    for each pair: a question with each of its answers."""
+    """Columns of strings or lists of strings; each string is one text to look for. `a.b` is field b of column a.
+    `a + b` joins each text of a with each of b: a question with each of its answers."""
     files: tuple[str, ...] = ()
-    """Globs as in a source; with a dataset, of paths inside it, instead of config and split."""
+    """Globs of files, as in a source. With a dataset they match paths inside it and replace config and split."""
     dataset: str | None = None
-    """Of the hub, `owner/name`."""
+    """A dataset on the Hugging Face hub, `owner/name`."""
     config: str | None = None
-    """Of the dataset."""
+    """Config (subset) of the dataset."""
     split: str = "test"
-    """Of the dataset."""
+    """Split of the dataset."""
     revision: str | None = None
-    """Of the dataset."""
+    """A commit, branch or tag of the dataset. Without it the build uses the commit `main` has when the build begins."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,6 @@ class Item:
 
     place: str
     texts: list[str]
-
-
-class _Listed(Source):
-    kind = "benchmark"
 
 
 def check_benchmark(benchmark: Benchmark) -> None:
@@ -74,10 +72,13 @@ def check_benchmark(benchmark: Benchmark) -> None:
 def list_benchmark(
     benchmark: Benchmark, folder: Path, fetch_options: FetchOptions, revision: str | None = None
 ) -> Listing:
-    """Its files; `revision` is the commit that an earlier run of this build found. Raises as `list_files` does."""
-    b = benchmark
-    source = _Listed(b.name, 0, b.files, b.dataset, b.config, b.split, (revision if b.dataset else None) or b.revision)
-    return list_files(source, folder, fetch_options)
+    """The files of a benchmark. Raises as `list_files` does.
+
+    revision: the commit that an earlier run of this build found, instead of the recipe's.
+    """
+    if benchmark.dataset and revision:
+        benchmark = replace(benchmark, revision=revision)
+    return list_file_set(benchmark, folder, fetch_options)
 
 
 def read_items(benchmark: Benchmark, listing: Listing, fetch_options: FetchOptions) -> Iterator[Item]:

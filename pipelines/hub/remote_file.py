@@ -1,11 +1,11 @@
-"""A hub file as a seekable stream over fetched ranges.
+"""A hub file as a seekable stream over byte ranges that are fetched ahead of need.
 
-    expect(ranges)   what will be read, in order: fetched ahead, AHEAD bytes at most
-    hold(n)          have the next n of them here and forget all before; whoever reads them then does not wait
-    read             from what is held, else the expected range it falls into, else just what was asked for
+    prefetch(spans)   queue the ranges that will be read, in order; up to PREFETCH_BYTES of them are requested ahead
+    load_next(n)      wait for the next n queued ranges and drop those loaded before; reading them then does not wait
+    read              from a loaded range, else from the queued range around the position, else just the bytes asked for
 
-A footer is read more than once, by the plan and by every worker, and so is the text of the tokenizer's sample: ranges
-fetched with `keep` are left in the access's folder, and everybody looks there first.
+The plan and every worker read the same footer, and the text of the tokenizer's sample is read twice. Ranges fetched
+with `cache_ranges` are therefore left in the folder of `FetchOptions`, where every `RemoteFile` looks first.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import IO, Protocol
 
 from gpts_data.pipelines.hub.range_fetcher import Range, range_fetcher
 from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.storage.atomic_files import write_bytes
 
-PREFETCH_BYTES = 16 << 20  # bytes asked for beyond what is being read: a second of a fast line
-MAX_REQUESTS = 64  # ranges at once, however small: asking for thousands would fill the pipe of a child that hangs
-BLOCK = 2 << 20  # of files read from end to end: the size of a row group's text in FineWeb
+PREFETCH_BYTES = 16 << 20  # bytes requested beyond the range that is being read: one second of a fast connection
+MAX_REQUESTS = 64  # ranges requested at once, however small: thousands would fill the pipe of a worker that hangs
+BLOCK = 2 << 20  # bytes of one request when a file is read from end to end: the text of one row group of FineWeb
 Span = tuple[int, int]
+"""First byte and one past the last."""
 
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """How a build reaches its sources; nothing of it is in the bytes.
+    """How a build fetches its sources. The bytes of the mix do not depend on it.
 
-    `folder` is where fetched files and ranges may lie while the build lasts (None: nowhere); with `keep`, ranges are
-    left there for whoever reads the same again.
+    folder: where fetched files and ranges may be stored while the build lasts; None stores nothing. cache_ranges: True
+    leaves fetched ranges in `folder` for others who read the same.
     """
 
     folder: Path | None = None
@@ -41,59 +43,100 @@ class FetchOptions:
     cache_ranges: bool = False
 
 
+class Prefetcher(Protocol):
+    """What a reader tells a file about the ranges it is going to read."""
+
+    def prefetch(self, spans: Iterable[Span]) -> None:
+        """Queue ranges that will be read, in order."""
+
+    def load_next(self, n: int) -> None:
+        """Wait for the next `n` queued ranges."""
+
+    def reload(self, spans: Iterable[Span]) -> bool:
+        """Fetch ranges again whose content was damaged. Returns whether their content may differ now."""
+
+    def evict(self) -> bool:
+        """Drop everything fetched so far. Returns whether reading again may give other bytes."""
+
+
+class _NothingToFetch:
+    """The prefetcher of a local file, which gives the same bytes every time."""
+
+    def prefetch(self, spans: Iterable[Span]) -> None:
+        pass
+
+    def load_next(self, n: int) -> None:
+        pass
+
+    def reload(self, spans: Iterable[Span]) -> bool:
+        return False
+
+    def evict(self) -> bool:
+        return False
+
+
+def prefetcher(file: IO[bytes] | RemoteFile) -> Prefetcher:
+    """The prefetcher of an open file: the file itself if it is remote, else one that does nothing."""
+    return file if isinstance(file, RemoteFile) else _NothingToFetch()
+
+
 class RemoteFile(io.RawIOBase):
-    """`hf://datasets/<id>@<commit>/<path>`, of `size` bytes. Read by the thread that made it.
+    """The file `hf://datasets/<id>@<commit>/<path>` of `size` bytes. Only the thread that made it may read it.
 
     Raises `SourceUnavailableError` and `RecipeError` as `RangeFetcher.result` does.
     """
 
     def __init__(self, url: str, size: int, fetch_options: FetchOptions) -> None:
         super().__init__()
-        self._url, self._size, self._access = url, size, fetch_options
-        self._name = sha256(url.encode()).hexdigest()[:32]
-        self._place = 0
-        self._held: dict[Span, bytes] = {}
-        self._coming: deque[Range] = deque()
-        self._courier = range_fetcher()
+        self._url, self._size, self._options = url, size, fetch_options
+        self._cache_name = sha256(url.encode()).hexdigest()[:32]
+        self._position = 0
+        self._loaded: dict[Span, bytes] = {}
+        self._queue: deque[Range] = deque()
+        self._fetcher = range_fetcher()
 
     def prefetch(self, spans: Iterable[Span]) -> None:
-        self._coming.extend(Range(self._url, self._size, *span) for span in spans)
-        self._ask()
+        self._queue.extend(Range(self._url, self._size, *span) for span in spans)
+        self._request_ahead()
 
-    def expect_blocks(self, start: int, stop: int) -> None:
-        """Expect bytes `start..stop` in blocks, whose places are the same wherever one begins to read."""
+    def prefetch_blocks(self, start: int, stop: int) -> None:
+        """Queue bytes `start..stop` in blocks whose boundaries do not depend on `start`, so that caches can share them.
+
+        The first block may begin before `start` and the last one may end after `stop`.
+        """
         first = start - start % BLOCK
-        self.prefetch((place, min(place + BLOCK, self._size)) for place in range(first, stop, BLOCK))
+        self.prefetch((begin, min(begin + BLOCK, self._size)) for begin in range(first, stop, BLOCK))
 
     def load_next(self, n: int) -> None:
-        """Wait for the next `n` expected ranges; they are all that is held then."""
-        self._held.clear()
-        for _ in range(min(n, len(self._coming))):  # Arrow may have read past a range, into the next
-            self._ask()
-            coming = self._coming.popleft()
-            self._held[coming.start, coming.stop] = self._fetch(coming)
+        self._loaded.clear()
+        for _ in range(min(n, len(self._queue))):  # Arrow may have read past a range, into the next
+            self._request_ahead()
+            queued = self._queue.popleft()
+            self._loaded[queued.start, queued.stop] = self._fetch(queued)
 
-    def reload(self, spans: Iterable[Span]) -> None:
-        """Fetch ranges anew that did not hold what they should; they are all that is held then."""
+    def reload(self, spans: Iterable[Span]) -> bool:
         self.evict()
         for span in spans:
-            self._held[span] = self._fetch(Range(self._url, self._size, *span))
+            self._loaded[span] = self._fetch(Range(self._url, self._size, *span))
+        return True
 
-    def evict(self) -> None:
-        """Drop what is held, and what is kept, of this file."""
-        self._held.clear()
-        if self._access.folder:
-            for path in (self._access.folder / "ranges").glob(f"{self._name}-*[0-9]"):  # no temporary of another worker
+    def evict(self) -> bool:
+        """Drop the loaded ranges of this file, and the cached ones."""
+        self._loaded.clear()
+        if self._options.folder:
+            cached = (self._options.folder / "ranges").glob(f"{self._cache_name}-*[0-9]")  # not others' temporary files
+            for path in cached:
                 path.unlink(missing_ok=True)
+        return True
 
     def read(self, size: int | None = -1) -> bytes:
-        stop = self._size if size is None or size < 0 else min(self._place + size, self._size)
+        stop = self._size if size is None or size < 0 else min(self._position + size, self._size)
         parts = []
-        while self._place < stop:
-            span, content = self._at(self._place, stop)
-            part = content[self._place - span[0] : stop - span[0]]
+        while self._position < stop:
+            span, content = self._range_at(self._position, stop)
+            part = content[self._position - span[0] : stop - span[0]]
             parts.append(part)
-            self._place += len(part)
+            self._position += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
@@ -102,11 +145,11 @@ class RemoteFile(io.RawIOBase):
         return len(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
-        return self._place
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def seekable(self) -> bool:
         return True
@@ -115,55 +158,57 @@ class RemoteFile(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        for coming in self._coming:
-            self._courier.cancel(coming)
-        self._coming.clear()
-        self._held.clear()
+        for queued in self._queue:
+            self._fetcher.cancel(queued)
+        self._queue.clear()
+        self._loaded.clear()
         super().close()
 
-    def _at(self, place: int, stop: int) -> tuple[Span, bytes]:
-        """A held or expected range around `place`, else the bytes from there to `stop`."""
-        for span, content in self._held.items():
-            if span[0] <= place < span[1]:
+    def _range_at(self, position: int, stop: int) -> tuple[Span, bytes]:
+        """The loaded or queued range that holds byte `position`, else the bytes from there to `stop`."""
+        for span, content in self._loaded.items():
+            if span[0] <= position < span[1]:
                 return span, content
-        for i, coming in enumerate(self._coming):
-            if coming.start <= place < coming.stop:
+        for i, queued in enumerate(self._queue):
+            if queued.start <= position < queued.stop:
                 self.load_next(i + 1)
-                return (coming.start, coming.stop), self._held[coming.start, coming.stop]
-        return (place, stop), self._fetch(Range(self._url, self._size, place, stop))
+                return (queued.start, queued.stop), self._loaded[queued.start, queued.stop]
+        return (position, stop), self._fetch(Range(self._url, self._size, position, stop))
 
-    def _ask(self) -> None:
-        """Have expected ranges fetched: the first, and as many behind it as AHEAD allows; with `keep` none, since who
-        draws a sample stops somewhere."""
-        busy, ahead = 0, 0 if self._access.cache_ranges else PREFETCH_BYTES
-        for n, coming in enumerate(self._coming):
-            busy += coming.stop - coming.start
-            if n and (busy > ahead or n >= MAX_REQUESTS):
+    def _request_ahead(self) -> None:
+        """Request the first queued range, and as many after it as `PREFETCH_BYTES` allows.
+
+        With `cache_ranges` none after it is requested: a sample ends before the file does.
+        """
+        size, limit = 0, 0 if self._options.cache_ranges else PREFETCH_BYTES
+        for n, queued in enumerate(self._queue):
+            size += queued.stop - queued.start
+            if n and (size > limit or n >= MAX_REQUESTS):
                 return
-            path = self._path(coming)
-            if coming.request_id is None and coming.missing and not (path and path.exists()):
-                self._courier.request(coming)
+            path = self._cache_path(queued)
+            if queued.request_id is None and queued.missing and not (path and path.exists()):
+                self._fetcher.request(queued)
 
-    def _fetch(self, wanted: Range) -> bytes:
-        if (kept := self._kept(wanted)) is not None:
-            self._courier.cancel(wanted)  # it may have been asked for before somebody else kept it
-            return kept
-        content = self._courier.result(wanted, self._access.retry_policy)
-        if self._access.cache_ranges and (path := self._path(wanted)):
+    def _fetch(self, range_: Range) -> bytes:
+        if (cached := self._cached(range_)) is not None:
+            self._fetcher.cancel(range_)  # another worker may have cached it after it was requested
+            return cached
+        content = self._fetcher.result(range_, self._options.retry_policy)
+        if self._options.cache_ranges and (path := self._cache_path(range_)):
             write_bytes(path, content)
         return content
 
-    def _kept(self, wanted: Range) -> bytes | None:
-        path = self._path(wanted)
+    def _cached(self, range_: Range) -> bytes | None:
+        path = self._cache_path(range_)
         if path is None:
             return None
         try:
             content = path.read_bytes()
-        except FileNotFoundError:  # never kept, or forgotten by another worker
+        except FileNotFoundError:  # never cached, or evicted by another worker
             return None
-        return content if len(content) == wanted.stop - wanted.start else None
+        return content if len(content) == range_.stop - range_.start else None
 
-    def _path(self, wanted: Range) -> Path | None:
-        if self._access.folder is None:
+    def _cache_path(self, range_: Range) -> Path | None:
+        if self._options.folder is None:
             return None
-        return self._access.folder / "ranges" / f"{self._name}-{wanted.start}-{wanted.stop}"
+        return self._options.folder / "ranges" / f"{self._cache_name}-{range_.start}-{range_.stop}"

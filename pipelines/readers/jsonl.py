@@ -15,14 +15,11 @@ import pyarrow as pa
 
 from gpts_data.pipelines.readers import damage
 from gpts_data.pipelines.readers.compression import CHUNK_BYTES, COMPRESSED, DecompressionError, chunks
+from gpts_data.pipelines.readers.source import NO_SCORES, Columns
 
 BATCH_ROWS = 1000
 BATCH_BYTES = 16 << 20  # of lines: a thousand of the longest would be 8 GB
 ESCAPE = 6  # bytes of JSON that may stand for one byte of text: \\u0001
-
-NO_SCORES: Mapping[str, float] = {}
-Columns = tuple[str, str | None, str | None]
-"""The source's names for text, id and url."""
 
 Row = tuple[int, str | None, str | None, str | None, str | None]
 """Where a line begins; then text, id, url, fault."""

@@ -1,8 +1,8 @@
-"""Sources: which files, which units of them, and the documents inside as Arrow batches.
+"""The entrance to source files: list them, split them into units, and read a unit as Arrow batches of documents.
 
-A unit is a fixed run of row groups (parquet) or of lines (jsonl) with about `unit` bytes of text; a compressed line
-file cannot be split and is one unit. Units depend on the files and the recipe, never on the workers. Local files and
-hub datasets give the same units: only listing and opening differ.
+A unit is a fixed run of row groups (parquet) or of lines (jsonl) with about `unit_bytes` bytes of text; a compressed
+line file cannot be split and is one unit. Units depend on the files and the recipe, never on the workers. Local files
+and hub datasets give the same units: only listing and opening differ.
 """
 
 from __future__ import annotations
@@ -13,31 +13,48 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
+from types import ModuleType
 from typing import IO, cast
 
 import pyarrow as pa
 
 from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError
 from gpts_data.pipelines.hub.range_fetcher import range_fetcher
-from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile
+from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile, Span
 from gpts_data.pipelines.readers import jsonl, parquet
 from gpts_data.pipelines.readers.compression import COMPRESSED
 from gpts_data.pipelines.readers.damage import DAMAGE, damaged_places
-from gpts_data.pipelines.readers.source import Listing, Source, SourceFile, Unit
+from gpts_data.pipelines.readers.source import FileSet, Listing, Source, SourceFile, Unit
 from gpts_data.pipelines.readers.verified_file import open_checked
 from gpts_data.pipelines.storage.atomic_files import file_digest
 
-COMPRESSED_TEXT_RATIO = 3.5  # text bytes per byte of .zst or .gz: 2.6 to 4.9 on English prose; only sizes the rounds
+COMPRESSED_TEXT_RATIO = 3.5  # bytes of text per byte of .zst or .gz: 2.6 to 4.9 on English; only sizes the rounds
 
 
 def list_files(source: Source, folder: Path, fetch_options: FetchOptions = FetchOptions()) -> Listing:
-    """The files of a source; `folder` is the recipe's, where relative globs start.
+    """The files of a source; relative globs start at `folder`, the recipe's.
 
-    Raises `RecipeError` when a glob matches nothing, `SourceUnavailableError` when the hub cannot be reached.
+    Raises `RecipeError` when a glob matches nothing, or the hub has no sha256 of a file that is to be verified;
+    `SourceUnavailableError` when the hub cannot be reached.
     """
-    if source.dataset is not None:
-        return _list_dataset(source, source.dataset, fetch_options)
-    paths = local_files(source, folder)
+    listing = list_file_set(source, folder, fetch_options)
+    if source.dataset is not None and source.integrity == "sha256":
+        for file in listing.files:
+            if file.sha256 is None:
+                raise RecipeError(
+                    f"source {source.name!r}: the hub lists no sha256 of {file.name}, a small file; "
+                    'use integrity = "stream"'
+                )
+    return listing
+
+
+def list_file_set(file_set: FileSet, folder: Path, fetch_options: FetchOptions = FetchOptions()) -> Listing:
+    """The files of a source or benchmark. Arguments and errors are those of `list_files`."""
+    if file_set.dataset is not None:
+        dataset = file_set.dataset, file_set.config, file_set.split, file_set.revision
+        commit, hub_files = range_fetcher().list_files(*dataset, fetch_options.retry_policy, file_set.files)
+        return Listing(tuple(SourceFile(file.path, file.url, file.size, file.sha256) for file in hub_files), commit)
+    paths = local_files(file_set, folder)
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
     return Listing(
@@ -48,52 +65,41 @@ def list_files(source: Source, folder: Path, fetch_options: FetchOptions = Fetch
     )
 
 
-def _list_dataset(source: Source, dataset: str, fetch_options: FetchOptions) -> Listing:
-    what = dataset, source.config, source.split, source.revision
-    revision, found = range_fetcher().list_files(*what, fetch_options.retry_policy, source.files)
-    for file in found:
-        if source.integrity == "sha256" and file.sha256 is None:
-            raise RecipeError(
-                f"{source.kind} {source.name!r}: the hub lists no sha256 of {file.path}, a small file; "
-                'use integrity = "stream"'
-            )
-    return Listing(tuple(SourceFile(f.path, f.url, f.size, f.sha256) for f in found), revision)
-
-
-def local_files(source: Source, folder: Path) -> list[str]:
+def local_files(file_set: FileSet, folder: Path) -> list[str]:
     """The paths that `files =` matches, each once, in canonical order. Raises `RecipeError` for a glob without any."""
-    return list(dict.fromkeys(path for pattern in source.files for path in _match(source, pattern, folder.resolve())))
+    matches = (path for pattern in file_set.files for path in _match(file_set, pattern, folder.resolve()))
+    return list(dict.fromkeys(matches))
 
 
-def _match(source: Source, pattern: str, folder: Path) -> list[str]:
-    """The files of one glob. Their links are not followed: a hub cache's lead to files without a suffix."""
-    found = [os.path.normpath(folder / match) for match in glob.glob(pattern, root_dir=folder, recursive=True)]
-    matches = sorted(path for path in found if os.path.isfile(path))
-    if not matches:
-        what = "only folders" if found else "nothing"
+def _match(file_set: FileSet, pattern: str, folder: Path) -> list[str]:
+    """The files of one glob. Links are not resolved: a hub cache's links lead to files without a suffix."""
+    matches = [os.path.normpath(folder / match) for match in glob.glob(pattern, root_dir=folder, recursive=True)]
+    paths = sorted(path for path in matches if os.path.isfile(path))
+    if not paths:
+        what = "only folders" if matches else "nothing"
         raise RecipeError(
-            f"{source.kind} {source.name!r}: files = {pattern!r} matches {what} under {folder}; "
-            "globs are of files, such as text/*.parquet, and relative to the recipe's folder"
+            f"{file_set.kind} {file_set.name!r}: files = {pattern!r} matches {what} under {folder}; "
+            "expected a glob of files, such as text/*.parquet, relative to the recipe's folder"
         )
-    return matches
+    return paths
 
 
 def check_columns(source: Source, file: SourceFile, fetch_options: FetchOptions = FetchOptions()) -> None:
-    """Raise `RecipeError` when `file` lacks a column the source names."""
+    """Raise `RecipeError` when `file` lacks a column that the source names."""
     reader = _reader(file)
     with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
-        found = reader.columns(opened, file.name)
+        columns = reader.columns(opened, file.name)
     for column in source.columns:
-        if found and column not in found:  # without any, no document is sound: reading says what is wrong with them
+        if columns and column not in columns:  # without any, no document is sound, and reading it names the damage
             raise RecipeError(
-                f"source {source.name!r}: no column {column!r} in {file.name}; found {', '.join(sorted(found))}"
+                f"source {source.name!r}: no column {column!r} in {file.name}; found {', '.join(sorted(columns))}"
             )
 
 
 def split_units(
     source: Source, file: SourceFile, unit_bytes: int, fetch_options: FetchOptions = FetchOptions()
 ) -> list[Unit]:
-    """The units of one file, in order. Reads a parquet footer, nothing else."""
+    """The units of one file, in order. Of a parquet file only the footer is read, of others nothing."""
     if file.name.endswith(COMPRESSED):
         return [Unit(file, 0, file.size, int(file.size * COMPRESSED_TEXT_RATIO))]
     if _reader(file) is jsonl:
@@ -105,7 +111,7 @@ def split_units(
 
 
 def fetch_cost(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOptions()) -> tuple[int, int]:
-    """Bytes and ranges that reading a unit of a hub source asks for; of a local one nothing is fetched."""
+    """The number of bytes, and of ranges, that reading a unit requests from the hub; zeros for a local source."""
     if source.dataset is None:
         return 0, 0
     if _reader(unit.file) is not parquet:
@@ -117,12 +123,12 @@ def fetch_cost(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOp
 def read(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOptions()) -> Iterator[pa.RecordBatch]:
     """The documents of a unit in order, in batches of at most 1,000 rows.
 
-    Columns, all strings: `text` (null where there is a fault), `id` and `url` (null where absent), `place`: where the
-    document stands, `<file>:<row group>:<row>` or `<file>:<byte>`, stable under a pinned revision; `fault`: why it
-    cannot be used (damage.py), null for a sound one.
+    The columns are strings: `text` (null where there is a fault), `id` and `url` (null where absent), `place` (which
+    row it is: `<file>:<row group>:<row>` or `<file>:<byte>`, stable under a pinned revision) and `fault` (why the
+    document cannot be used, see damage.py; null for a sound one).
 
-    Raises `DataError` naming the place when the unit alone holds more damage than the source may lose,
-    `SourceUnavailableError` when the hub or the disk does not give it.
+    Raises `DataError` naming the document when this unit alone has more damage than `max_damaged`,
+    `SourceUnavailableError` when the hub or the disk cannot be read.
     """
     names = (source.text, source.id, source.url)
     rules = source.max_document_bytes, source.at_least
@@ -134,21 +140,25 @@ def read(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOptions(
                 damaged += damaged_places(batch)
                 check_damage_budget(source, damaged)
                 yield batch
-    except OSError as error:  # of the disk the source lies on; a writer around this would take it for its own
+    except OSError as error:  # the source's disk failed; a writer that calls this would blame its own disk
         raise SourceUnavailableError(
-            f"cannot read {unit.file.location}: {error.strerror or error}; mend that, then run the same command again"
+            f"cannot read {unit.file.location}: {error.strerror or error}; fix that, then run the same command again"
         ) from error
 
 
 def check_damage_budget(source: Source, damaged: Sequence[str], n: int | None = None) -> None:
-    """Raise `DataError` when `n` (default: all) damaged documents, `place: fault` each, are more than may be lost."""
+    """Raise `DataError` when a source has lost more than `max_damaged` documents.
+
+    damaged: `place: fault` of damaged documents; the first is named in the message. n: how many there are, by default
+    `len(damaged)`.
+    """
     n = len(damaged) if n is None else n
     if n <= source.max_damaged:
         return
     place, _, fault = damaged[0].rpartition(": ")
     raise DataError(
         f"source {source.name!r}: {place}: {DAMAGE[fault]} ({fault}); found {n:,} damaged, max_damaged = "
-        f"{source.max_damaged:,}. Mend the file or leave it out of the recipe, or raise this source's max_damaged"
+        f"{source.max_damaged:,}. Repair the file, leave it out of the recipe, or raise this source's max_damaged"
     )
 
 
@@ -161,27 +171,33 @@ def _open_unit(source: Source, unit: Unit, fetch_options: FetchOptions) -> IO[by
             checked.close()
             raise
         return checked
-    opened = open_file(unit.file, fetch_options)
-    if isinstance(opened, BufferedReader) and isinstance(opened.raw, RemoteFile):
-        opened.raw.expect_blocks(unit.start, unit.stop)
-    return opened
+    return open_file(unit.file, fetch_options, (unit.start, unit.stop))
 
 
 def _check_unit(source: Source, unit: Unit, checked: IO[bytes], fetch_options: FetchOptions) -> None:
-    """Raise `SourceUnavailableError` when the unit was made from a footer that is not the file's: it was streamed."""
+    """Raise `SourceUnavailableError` when the unit's row groups are not those of the verified file's footer: the footer
+    that the plan streamed was damaged."""
     if _reader(unit.file) is not parquet:
         return
-    found = parquet.text_bytes(checked, unit.file.name, source.text, unit.start, unit.stop)
-    if found != unit.text_bytes:
+    text_bytes = parquet.text_bytes(checked, unit.file.name, source.text, unit.start, unit.stop)
+    if text_bytes != unit.text_bytes:
         RemoteFile(unit.file.location, unit.file.size, fetch_options).evict()
         raise SourceUnavailableError(f"{unit.file.name}: its footer came damaged; run the same command again")
 
 
-def open_file(file: SourceFile, fetch_options: FetchOptions = FetchOptions()) -> IO[bytes]:
-    """A seekable binary stream of a local or hub file. Raises `DataError` when a local file has changed its size."""
+def open_file(file: SourceFile, fetch_options: FetchOptions = FetchOptions(), lines: Span | None = None) -> IO[bytes]:
+    """A seekable binary stream of a local or hub file.
+
+    lines: the bytes whose lines will be read, so that those of a hub file are fetched ahead; the reader of parquet
+    files asks for its own ranges. Raises `DataError` when a local file has changed its size.
+    """
     if file.location.startswith("hf://"):
         remote = RemoteFile(file.location, file.size, fetch_options)
-        return cast(IO[bytes], remote if _reader(file) is parquet else BufferedReader(remote, BLOCK))
+        if _reader(file) is parquet:
+            return cast(IO[bytes], remote)
+        if lines is not None:
+            remote.prefetch_blocks(*lines)
+        return BufferedReader(remote, BLOCK)
     size = os.path.getsize(file.location) if os.path.exists(file.location) else None
     if size != file.size:
         raise DataError(
@@ -191,8 +207,8 @@ def open_file(file: SourceFile, fetch_options: FetchOptions = FetchOptions()) ->
     return open(file.location, "rb")
 
 
-def _reader(file: SourceFile):  # type: ignore[no-untyped-def]
-    """The module that reads this kind of file: `parquet` or `lines`."""
+def _reader(file: SourceFile) -> ModuleType:
+    """The module that reads this kind of file: `parquet` or `jsonl`."""
     if file.name.endswith(".parquet"):
         return parquet
     if file.name.endswith((*COMPRESSED, ".jsonl", ".json", ".ndjson")):

@@ -1,58 +1,87 @@
-"""A source and its parts as values: which files it has, and the units that its files are read in."""
+"""A source and its parts as values: the files it has, and the units in which its files are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from gpts_data.pipelines.readers.damage import MAX_DOCUMENT_BYTES
+
+Columns = tuple[str, str | None, str | None]
+"""The source's names of the columns for text, id and url."""
+
+NO_SCORES: Mapping[str, float] = {}
+"""The default of `at_least`: no score is required."""
+
+
+class FileSet(Protocol):
+    """What is listed: local `files`, or files of a hub `dataset`. `Source` and `Benchmark` are file sets."""
+
+    kind: ClassVar[str]
+    """"source" or "benchmark", for messages."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def files(self) -> tuple[str, ...]: ...
+    @property
+    def dataset(self) -> str | None: ...
+    @property
+    def config(self) -> str | None: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def revision(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
 class Source:
-    """A `[[source]]` table: `files`, or a hub `dataset`. Order matters: of duplicates the earlier source's stays."""
+    """A `[[source]]` table: local `files`, or a hub `dataset`.
 
-    kind: ClassVar[str] = "source"  # for messages
+    The order of sources matters: of duplicates, the document of the earlier source is kept.
+    """
+
+    kind: ClassVar[str] = "source"
 
     name: str
-    """Of its folders and rows in the mix."""
+    """Name of the source; used for folder names and in the manifest."""
     weight: float
-    """Its share of the tokens, beside the other weights: 55, 30, 15 or 0.55, 0.3, 0.15."""
+    """Share of the tokens relative to the other sources' weights: 55, 30, 15 and 0.55, 0.3, 0.15 mean the same."""
     files: tuple[str, ...] = ()
-    """Globs of .parquet, .jsonl, .jsonl.zst or .jsonl.gz, relative to the recipe's folder."""
+    """Globs of .parquet, .jsonl, .jsonl.zst or .jsonl.gz files, relative to the recipe's folder."""
     dataset: str | None = None
-    """A dataset of the hub, `owner/name`."""
+    """A dataset on the Hugging Face hub, `owner/name`."""
     config: str | None = None
-    """Of the dataset."""
+    """Config (subset) of the dataset."""
     split: str = "train"
-    """Of the dataset."""
+    """Split of the dataset."""
     revision: str | None = None
-    """A commit, branch or tag of the dataset; none pins what `main` is when the build begins."""
+    """A commit, branch or tag of the dataset. Without it the build uses the commit `main` has when the build begins."""
     text: str = "text"
-    """The column of the text; `a.b` is b inside of a."""
+    """The column of the text; `a.b` is field b of column a."""
     id: str | None = None
-    """The column of the document's id; without it documents are named by file and row."""
+    """The column of the document's id. Without it documents are identified by file and row."""
     url: str | None = None
-    """The column of its address."""
+    """The column of the document's URL."""
     integrity: str = "stream"
-    """Of a dataset: `stream` fetches only the columns that are read, `sha256` whole files, checked before use."""
+    """For a dataset: `stream` fetches only the needed columns; `sha256` fetches whole files and verifies them first."""
     max_document_bytes: int = MAX_DOCUMENT_BYTES
-    """A longer document (of UTF-8) is dropped."""
+    """Documents with more bytes of UTF-8 text than this are dropped."""
     max_damaged: int = 0
-    """Documents that damage may cost in a whole build before it is refused (`pipelines.readers.damage.DAMAGE`)."""
+    """How many damaged documents the whole build may lose before it is refused (`pipelines.readers.damage.DAMAGE`)."""
     at_least: Mapping[str, float] = field(default_factory=dict)
-    """The least of the source's own scores that a document must have, by column: `{ int_score = 3 }`."""
+    """The lowest value a document must have in each of the source's score columns: `{ int_score = 3 }`."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are read; no other is ever fetched."""
+        """The columns that are read. No other column is ever fetched."""
         return tuple(dict.fromkeys(c for c in (self.text, self.id, self.url, *self.at_least) if c))
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source. `name` is the same on every machine, `location` is where this one finds it."""
+    """One file of a source. `name` is the same on every machine; `location` is its path or hub URL on this one."""
 
     name: str
     location: str
@@ -62,7 +91,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """A source's files in canonical order, and the commit they belong to when they come from the hub."""
+    """A source's files in canonical order, and their commit if they come from the hub."""
 
     files: tuple[SourceFile, ...]
     revision: str | None = None

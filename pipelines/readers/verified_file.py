@@ -98,7 +98,7 @@ def _append(file: SourceFile, part: Path, fetch_options: FetchOptions) -> str:
         while block := out.read(BLOCK):
             digest.update(block)
         done = out.tell()
-        remote.expect_blocks(done, file.size)
+        remote.prefetch_blocks(done, file.size)
         remote.seek(done)
         while block := remote.read(BLOCK):
             digest.update(block)

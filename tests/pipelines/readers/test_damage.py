@@ -72,7 +72,7 @@ def test_damage_beyond_the_budget_is_refused_by_name(tmp_path: Path) -> None:
     source = lines_file(tmp_path, 2)
     message = (
         r"source 'notes': a\.jsonl:69: not a line with one JSON object \(broken_line\); found 2 damaged, "
-        r"max_damaged = 0\. Mend the file"
+        r"max_damaged = 0\. Repair the file"
     )
     with pytest.raises(DataError, match=message):
         faults_of(source, tmp_path)

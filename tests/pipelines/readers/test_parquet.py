@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.readers import parquet
+from gpts_data.pipelines.readers.source import Columns
 
 NAMES = ("text", "id", "url")
 
@@ -29,7 +30,7 @@ def table(n: int) -> pa.Table:
     return pa.table({"text": [f"text {i} " * i for i in range(n)], "id": list(range(n)), "url": ["u"] * n})
 
 
-def read(content: bytes, start: int, stop: int, names: parquet.Columns = NAMES) -> list[dict[str, Any]]:
+def read(content: bytes, start: int, stop: int, names: Columns = NAMES) -> list[dict[str, Any]]:
     batches = parquet.read(io.BytesIO(content), "a.parquet", start, stop, names)
     return [row for batch in batches for row in batch.to_pylist()]
 

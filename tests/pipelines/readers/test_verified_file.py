@@ -138,7 +138,7 @@ def test_what_is_kept_of_streaming_is_not_used(hub: Hub, tmp_path: Path) -> None
     wanted = listed(hub, "3.parquet")
     with RemoteFile(wanted.location, wanted.size, FetchOptions(tmp_path, FAST, cache_ranges=True)) as streamed:
         hub.fault = faults.flip(5)
-        streamed.expect_blocks(0, wanted.size)
+        streamed.prefetch_blocks(0, wanted.size)
         assert streamed.read() != CONTENTS["3.parquet"]
     hub.fault = None
     with open_checked(wanted, FetchOptions(tmp_path, FAST)) as file:
