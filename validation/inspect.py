@@ -1,4 +1,4 @@
-"""INSPECT: what is in a mix, as plain values."""
+"""INSPECT: the contents of a mix as plain values, and single windows decoded."""
 
 from __future__ import annotations
 
@@ -18,19 +18,29 @@ class Window:
     """One window of the training order, decoded."""
 
     position: int
+    """Its position in the training order."""
     shard: str
+    """Name of the shard file that holds it."""
     row: int
+    """Its row in the shard."""
     source: str
+    """Name of its source."""
     window: int
+    """Its number in the source's stream."""
     ids: list[int]
+    """Its token ids."""
     text: str
+    """Its text, with `<|endoftext|>` at the end of each document."""
 
 
 def inspect(mix: Mix) -> dict[str, Any]:
-    """Counts per source, the waterfall and the digests; keys as in docs/formats.md."""
+    """The counts of each source, the waterfall and the digests: the object that `gpts-data inspect --json` prints.
+
+    docs/formats.md lists the keys that programs may rely on.
+    """
     manifest = mix.manifest
     weights = {source["name"]: source["weight"] for source in manifest["recipe"]["source"]}
-    total = sum(weights.values())
+    total_weight = sum(weights.values())
     return {
         "name": manifest["recipe"]["name"],
         "windows": mix.windows,
@@ -38,7 +48,10 @@ def inspect(mix: Mix) -> dict[str, Any]:
         "window": mix.window,
         "shards": len(mix.shards),
         "sources": {
-            name: {"wanted": weights[name] / total, **{key: manifest["sources"][name][key] for key in _SOURCE_KEYS}}
+            name: {
+                "wanted": weights[name] / total_weight,
+                **{key: manifest["sources"][name][key] for key in _SOURCE_KEYS},
+            }
             for name in mix.sources
         },
         "waterfall": {name: manifest["waterfall"][name] for name in mix.sources},
@@ -50,7 +63,11 @@ def inspect(mix: Mix) -> dict[str, Any]:
 
 
 def decode_window(mix: Mix, position: int, coder: Encoder | None = None) -> Window:
-    """Window `position` of the training order. Raises `UsageError` when there is none."""
+    """Window `position` of the training order, decoded.
+
+    `coder` is the mix's encoder, for callers that decode many windows; without it the mix's tokenizer is loaded. Raises
+    `UsageError` when the mix has no such window.
+    """
     if not 0 <= position < mix.windows:
         raise UsageError(f"window {position:,}: the mix has windows 0 to {mix.windows - 1:,}")
     shard, row = mix.locate(position)

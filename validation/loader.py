@@ -1,12 +1,13 @@
-"""A mix for PyTorch's training loops: by position, as a rank's batches, and as a loader that can stop and go on.
+"""A mix for PyTorch training loops: by position, as the batches of a rank, and as a loader that can be resumed.
 
     loader = Loader(open_mix("mix"), batch_size=64, rank=rank, ranks=world_size)
     for step, ids in zip(range(steps), loader):       # ids (64, 512) int64
         ...
         checkpoint["data"] = loader.state_dict()      # and after a restart: loader.load_state_dict(checkpoint["data"])
 
-Step s takes the next batch_size * ranks windows of the training order, and rank r those at r, r + ranks, ... of them.
-So a step over all ranks sees the windows that one rank alone would see with their batch sizes together, and the mix.
+Each step takes the next batch_size * ranks windows of the training order, of which rank r gets those at r, r + ranks,
+... So the ranks together see the same windows in a step as a single rank with a batch ranks times as large, and
+therefore the mixture.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gpts_data.pipelines.errors import UsageError
 
 
 class Windows(Dataset[Tensor]):
-    """Map-style: window p of the training order, int64 of shape (window,), for samplers of one's own."""
+    """Map-style dataset, for your own samplers: item p is window p of the training order, int64, shape (window,)."""
 
     def __init__(self, mix: Mix) -> None:
         self._order = TrainingOrder(mix)
@@ -41,10 +42,12 @@ class Windows(Dataset[Tensor]):
 
 
 class Batches(IterableDataset[Tensor]):
-    """A rank's batches for ever, int64 of shape (batch_size, window), from position `start` of the training order on.
+    """An endless stream of a rank's batches: int64, shape (batch_size, window), from window `start` of the training
+    order.
 
-    For `DataLoader(batches, batch_size=None, num_workers=W)`: worker w makes every W-th batch, and DataLoader takes
-    them in turn, so the order does not depend on W. Behind the last window comes the first again. Raises `UsageError`.
+    For `DataLoader(batches, batch_size=None, num_workers=W)`: each worker makes every W-th batch and DataLoader takes
+    them in turn, so the order does not depend on W. After the last window the first follows again. Raises `UsageError`
+    for arguments out of range.
     """
 
     def __init__(self, mix: Mix, batch_size: int, *, rank: int = 0, ranks: int = 1, start: int = 0) -> None:
@@ -58,7 +61,7 @@ class Batches(IterableDataset[Tensor]):
 
     @property
     def stride(self) -> int:
-        """Windows that a step takes over all ranks."""
+        """Windows that all ranks together take in a step."""
         return self.batch_size * self.ranks
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -71,17 +74,17 @@ class Batches(IterableDataset[Tensor]):
 
 
 class Loader:
-    """A rank's batches with a memory of how far they are. To iterate again is to go on; it never ends by itself.
+    """A rank's batches, resumable: it keeps its position, so iterating again continues. The iteration is endless.
 
-    `ahead` batches are read, and pinned where there is a GPU, by a thread before they are asked for. The thread waits
-    for a slow disk without the interpreter's lock; from memory, 0 is faster (benchmarks/README.md). Raises `UsageError`
-    as `Batches` does.
+    A thread reads `ahead` batches in advance, and pins their memory where there is a GPU. That helps with a slow disk,
+    because the thread waits for it without holding the GIL; for a mix in the page cache 0 is faster
+    (benchmarks/README.md). Raises `UsageError` as `Batches` does.
     """
 
     def __init__(self, mix: Mix, batch_size: int, *, rank: int = 0, ranks: int = 1, ahead: int = 0) -> None:
         self.mix, self.batch_size, self.rank, self.ranks, self.ahead = mix, batch_size, rank, ranks, ahead
         self.position = 0
-        """Windows taken by all ranks so far: where the next step begins. `position / mix.windows` are the epochs."""
+        """Windows that all ranks have taken so far, so where the next step begins; `position / mix.windows` epochs."""
         self._batches()
 
     def _batches(self) -> Batches:
@@ -89,27 +92,29 @@ class Loader:
 
     def __iter__(self) -> Iterator[Tensor]:
         batches = self._batches()
-        read = map(Tensor.pin_memory, batches) if torch.cuda.is_available() else iter(batches)
-        for batch in _ahead(read, self.ahead) if self.ahead else read:
-            self.position += batches.stride  # what was read ahead does not count
+        stream = map(Tensor.pin_memory, batches) if torch.cuda.is_available() else iter(batches)
+        for batch in _read_ahead(stream, self.ahead) if self.ahead else stream:
+            self.position += batches.stride  # batches that were read in advance do not count yet
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the next step begins: the same on every rank, and good for any number of ranks and batch size."""
+        """Where the next step begins. It is the same on every rank; ranks and batch size may change on resuming."""
         return {"position": self.position, "mix_root_digest": str(self.mix.manifest["root_digest"])}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on at the very next window, with the next iteration. Raises `UsageError` for the state of another mix."""
+        """Continue with the next window, from the next iteration on. Raises `UsageError` for the state of another
+        mix."""
         if state.get("mix_root_digest") != self.mix.manifest["root_digest"]:
             raise UsageError(
-                f"the state is of mix {str(state.get('mix_root_digest'))[:16]}, expected {self.mix.path}, "
-                f"{str(self.mix.manifest['root_digest'])[:16]}; resume with the mix that the run began with"
+                f"the state is of mix {str(state.get('mix_root_digest'))[:16]}, expected "
+                f"{str(self.mix.manifest['root_digest'])[:16]} ({self.mix.path}); resume with the mix that the run "
+                "began with"
             )
         self.position = int(state["position"])
 
 
-def _ahead(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
-    """The batches of an endless iterator, `count` of them read ahead by a thread."""
+def _read_ahead(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    """The batches of an endless iterator; a thread reads `count` of them in advance."""
     with ThreadPoolExecutor(1, "loader") as thread:
         waiting = deque(thread.submit(next, batches) for _ in range(count))
         while True:
@@ -119,22 +124,23 @@ def _ahead(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
 
 
 def document_numbers(ids: Tensor, eos_id: int) -> Tensor:
-    """The number in its window of each id's document, 0, 1, ...: (B, T) int64 -> (B, T) int64.
+    """The number, within its window, of the document that each id belongs to: (B, T) int64 -> (B, T) int64.
 
-    Attention stays inside documents where `n[:, :, None] == n[:, None, :]`, or by the same in flex_attention's mask.
-    An end-of-text is its document's last id; what a window begins with is number 0, though it may be a later part.
+    The mask `n[:, :, None] == n[:, None, :]` keeps attention inside documents, as does the same condition in
+    flex_attention's mask_mod. End-of-text belongs to the document it ends. The first document of a window has number 0,
+    even if it began in an earlier window.
     """
-    behind = torch.zeros_like(ids)
-    behind[:, 1:] = ids[:, :-1] == eos_id
-    return behind.cumsum(1)
+    after_eos = torch.zeros_like(ids)
+    after_eos[:, 1:] = ids[:, :-1] == eos_id
+    return after_eos.cumsum(1)
 
 
 def document_starts(ids: Tensor, eos_id: int) -> Tensor:
-    """Where documents begin in the flattened batch, and its end: (B, T) int64 -> (documents + 1,) int32.
+    """Offsets of the documents in the flattened batch, then its length: (B, T) int64 -> (documents + 1,) int32.
 
-    flash-attention's `cu_seqlens`. Every window begins one.
+    These are the `cu_seqlens` of flash-attention. A document that continues in another window counts as another one.
     """
-    first = torch.ones_like(ids, dtype=torch.bool)
-    first[:, 1:] = ids[:, :-1] == eos_id
+    is_first = torch.ones_like(ids, dtype=torch.bool)
+    is_first[:, 1:] = ids[:, :-1] == eos_id
     end = torch.tensor([ids.numel()], device=ids.device)
-    return torch.cat((first.flatten().nonzero().flatten(), end)).to(torch.int32)
+    return torch.cat((is_first.flatten().nonzero().flatten(), end)).to(torch.int32)
