@@ -49,7 +49,7 @@ def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bo
     Example: gpts-data doctor --recipe sample --tokens 1M --out mix
     """
     from gpts_data.validation.doctor.doctor import run_checks
-    from gpts_data.validation.doctor.sources import of_hub
+    from gpts_data.validation.doctor.sources import only_hub_failed
 
     resolved, recipe_folder = open_recipe(recipe, tokens)
     checks = run_checks(resolved, recipe_folder, out, workers)
@@ -61,7 +61,7 @@ def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bo
 
         show_checks(checks)
     if not ok:
-        sys.exit(SourceUnavailableError.exit_code if of_hub(checks) else GptsDataError.exit_code)
+        sys.exit(SourceUnavailableError.exit_code if only_hub_failed(checks) else GptsDataError.exit_code)
 
 
 @click.command()

@@ -1,1 +1,1 @@
-"""Checks that this machine can do a build before it begins."""
+"""Checks that this machine can do a build, made before it starts."""

@@ -1,4 +1,4 @@
-"""One line of the doctor's findings, and how its figures are written."""
+"""The result of one check of the doctor, and how sizes are written in it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """`found` against `wanted`; `advice` is what to type or do next, "" when all is well."""
+    """The result of one check."""
 
     name: str
     ok: bool
     found: str
     wanted: str
     advice: str = ""
+    """What to do or to type when the check failed; "" when it passed."""
 
 
 def check(name: str, ok: bool, found: str, wanted: str, advice: str) -> Check:
-    """A check whose advice is kept only for when it fails."""
+    """Return a check that has its advice only if it failed."""
     return Check(name, ok, found, wanted, "" if ok else advice)
 
 
 def size(n_bytes: int) -> str:
-    """`12.3 GB`, in powers of 1,000 like the recipe's quantities."""
-    for name, unit in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
-        if n_bytes >= unit:
-            return f"{n_bytes / unit:,.1f} {name}"
+    """Return a number of bytes as text such as `12.3 GB`, in powers of 1,000 like the quantities of a recipe."""
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if n_bytes >= factor:
+            return f"{n_bytes / factor:,.1f} {unit}"
     return f"{n_bytes:,} bytes"

@@ -1,4 +1,4 @@
-"""DOCTOR: can this machine do this build? Asked before it begins; nothing is written and nothing is read but names."""
+"""DOCTOR: checks before a build whether this machine can do it. It writes nothing and reads no documents."""
 
 from __future__ import annotations
 
@@ -23,98 +23,105 @@ from gpts_data.validation.doctor.check import Check, check, size
 def run_checks(
     recipe: Recipe, folder: Path, out: AnyPath, workers: int = 1, *, seconds: float = reachability.SECONDS
 ) -> list[Check]:
-    """All checks of a build of `recipe` in `out`; `folder` is the recipe's, `seconds` what the hub has to answer in.
+    """Run all checks of a build. A problem gives a failed check; nothing is raised for it.
 
-    Raises nothing for what it finds: a failed check says it.
+    Args:
+        recipe: what is to be built.
+        folder: folder of the recipe, to which its paths are relative.
+        out: folder to build in.
+        workers: number of worker processes.
+        seconds: how long the hub has to answer.
     """
-    wanted = estimate_resources(recipe, workers)
+    resources = estimate_resources(recipe, workers)
     return [
-        *libraries(),
-        *sources.files(recipe, folder),
-        *sources.hub(recipe, seconds),
-        output(recipe, out),
-        disk(wanted, out),
-        memory(wanted, workers),
-        open_files(wanted),
+        *check_libraries(),
+        *sources.check_files(recipe, folder),
+        *sources.check_hub(recipe, seconds),
+        check_output(recipe, out),
+        check_disk(resources, out),
+        check_memory(resources, workers),
+        check_open_files(resources),
     ]
 
 
-def libraries(package: str = packages.PACKAGE) -> Iterator[Check]:
-    """Python and the libraries, as the metadata of `package` wants them."""
+def check_libraries(package: str = packages.PACKAGE) -> Iterator[Check]:
+    """Check Python and the libraries against the metadata of `package`."""
     try:
-        python = packages.python_wanted(package)
+        supported = packages.required_python(package)
         count, unmet = packages.unmet_requirements(package)
     except PackageNotFoundError:
         yield Check("libraries", False, f"{package} is not installed", "installed", f"pip install {package}")
         return
-    found = packages.python_found()
-    advice = f"make an environment with a Python {python} and install {package} there"
-    yield check("python", python.contains(found, prereleases=True), found, str(python) or "any", advice)
-    shown = ", ".join(f"{one.requirement.name} {one.found or 'missing'}" for one in unmet)
-    lines = [f"{one.requirement.name}{one.requirement.specifier}" for one in unmet]
-    advice = f"pip install {' '.join(map(repr, lines))}"
-    yield check("libraries", not unmet, shown or f"all {count}", ", ".join(lines) or "as declared", advice)
+    python = packages.python_version()
+    advice = f"create an environment with Python {supported} and install {package} there"
+    yield check("python", supported.contains(python, prereleases=True), python, str(supported) or "any", advice)
+    found = ", ".join(f"{library.requirement.name} {library.found or 'missing'}" for library in unmet)
+    required = [f"{library.requirement.name}{library.requirement.specifier}" for library in unmet]
+    advice = f"pip install {' '.join(map(repr, required))}"
+    yield check("libraries", not unmet, found or f"all {count}", ", ".join(required) or "as declared", advice)
 
 
-def output(recipe: Recipe, out: AnyPath) -> Check:
-    """Can a build write here, and would it: a folder that holds something else is refused."""
-    wanted = "absent, empty, or this very mix; writable"
+def check_output(recipe: Recipe, out: AnyPath) -> Check:
+    """Check that `out` is writable, and that it is new or holds a build of this very recipe."""
+    wanted = "a writable folder that is new, empty, or holds a build of this recipe"
     if reason := unreachable(out) if is_store(out) else refuses(out):
         return Check("output", False, f"{out}: {reason}", wanted, "choose another --out, or fix the permissions")
     try:
-        found, other = _state(resolved(recipe), out)
+        state, changed = _folder_state(resolved(recipe), out)
     except (ForeignFolderError, VerificationError, ValueError) as error:
         return Check("output", False, str(error).split(";")[0], wanted, "choose another --out")
-    advice = f"choose another --out, or delete {out} to give that one up"
-    return check("output", not other, f"{out}: {found}" + (f", {other} differs" if other else ""), wanted, advice)
+    found = f"{out}: {state}" + (f" of another recipe ({changed})" if changed else "")
+    return check("output", not changed, found, wanted, f"choose another --out, or delete {out} to discard that mix")
 
 
-def _state(wanted: dict[str, Any], out: AnyPath) -> tuple[str, str]:
-    """What is in the folder, and where its recipe differs from the wanted one ("" if it does not)."""
+def _folder_state(recipe: dict[str, Any], out: AnyPath) -> tuple[str, str]:
+    """Return what `out` holds, and the first difference of its recipe to `recipe`; "" when there is none."""
     if (out / NAME).exists():
-        state, found = "a finished mix", read_manifest(out)["recipe"]
+        state, built = "a finished mix", read_manifest(out)["recipe"]
     elif plan := read_plan(out, NAME):
-        state, found = "half-built", plan["recipe"]
+        state, built = "an unfinished build", plan["recipe"]
     else:
         return "empty" if out.exists() else "absent", ""
-    return state, "" if found == wanted else difference(found, wanted)
+    return state, "" if built == recipe else difference(built, recipe)
 
 
-def disk(wanted: Resources, out: AnyPath) -> Check:
-    """Free disk against the peak; what a half-finished build has written already counts as had."""
+def check_disk(resources: Resources, out: AnyPath) -> Check:
+    """Check the free disk space. What an unfinished build has written already counts as available."""
     if is_store(out):
-        return Check("disk", True, "in the store", f"{size(wanted.disk_bytes)} at the peak")
+        return Check("disk", True, "in the store", f"{size(resources.disk_bytes)} at the peak")
     if os.path.exists(out / NAME):
         return Check("disk", True, "the mix is finished", "nothing more")
     free = free_bytes(out)
-    done = used_bytes(out) if os.path.exists(out / WORK) else 0
-    found = f"{size(free)} free at {existing(out)}" + (f", {size(done)} written already" if done else "")
-    lacking = wanted.disk_bytes - free - done
+    written = used_bytes(out) if os.path.exists(out / WORK) else 0
+    found = f"{size(free)} free at {existing(out)}" + (f", {size(written)} written already" if written else "")
+    lacking = resources.disk_bytes - free - written
     advice = f"free {size(lacking)} there, choose an --out on a larger disk, or lower --tokens"
-    return check("disk", lacking <= 0, found, f"{size(wanted.disk_bytes)} at the peak", advice)
+    return check("disk", lacking <= 0, found, f"{size(resources.disk_bytes)} at the peak", advice)
 
 
-def memory(wanted: Resources, workers: int) -> Check:
-    """What can be had, in this container if it is one, against all processes and dedup's table."""
-    found = machine.available_memory()
-    of_workers = workers * wanted.process_bytes
-    fitting = (found.available - wanted.memory_bytes + of_workers) // wanted.process_bytes
-    fewer = (
-        f"use --workers {fitting}" if fitting > 0 else f"lower --tokens: dedup alone takes {size(wanted.index_bytes)}"
-    )
-    shown = f"{size(wanted.memory_bytes)}: {size(of_workers)} for {workers} worker{'s' * (workers > 1)}, "
-    shown += f"{size(wanted.index_bytes)} for dedup"
+def check_memory(resources: Resources, workers: int) -> Check:
+    """Check the available memory against what all worker processes and deduplication need."""
+    memory = machine.available_memory()
+    worker_bytes = workers * resources.process_bytes
+    fitting_workers = (memory.available - resources.memory_bytes + worker_bytes) // resources.process_bytes
+    if fitting_workers > 0:
+        advice = f"use --workers {fitting_workers}"
+    else:
+        advice = f"lower --tokens: deduplication alone needs {size(resources.index_bytes)}"
     return check(
         "memory",
-        found.available >= wanted.memory_bytes,
-        f"{size(found.available)} available in this {found.limit}",
-        shown,
-        f"{fewer}, or give it more memory",
+        memory.available >= resources.memory_bytes,
+        f"{size(memory.available)} available in this {memory.limit}",
+        f"{size(resources.memory_bytes)}: {size(worker_bytes)} for {workers} worker{'s' * (workers > 1)}, "
+        f"{size(resources.index_bytes)} for deduplication",
+        f"{advice}, or give this {memory.limit} more memory",
     )
 
 
-def open_files(wanted: Resources) -> Check:
+def check_open_files(resources: Resources) -> Check:
+    """Check how many files a process may have open."""
     limit = machine.open_file_limit()
-    found = "no limit" if limit is None else f"{limit:,}"
-    advice = f"ulimit -n {max(1024, 2 * wanted.open_files)}"
-    return check("open files", limit is None or limit >= wanted.open_files, found, f"{wanted.open_files:,}", advice)
+    found = "no limit" if limit is None else f"at most {limit:,}"
+    enough = limit is None or limit >= resources.open_files
+    advice = f"raise the limit: ulimit -n {max(1024, 2 * resources.open_files)}"
+    return check("open files", enough, found, f"{resources.open_files:,}", advice)

@@ -1,4 +1,4 @@
-"""What this machine has to offer a build, in bytes and counts: memory and open files; the disk: pipelines/disk.py."""
+"""Memory and open files that this machine or container allows. For disks see pipelines/storage/disk.py."""
 
 from __future__ import annotations
 
@@ -6,61 +6,69 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-UNIFIED = ("memory.max", "memory.current", "inactive_file")
-OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+# Files of a control group with its limit and its usage, and the key of memory.stat for file cache that can be dropped.
+CGROUP_V2 = ("memory.max", "memory.current", "inactive_file")
+CGROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that can still be had; `limit` says what sets them: "machine" or "container"."""
+    """Memory that a new process can use."""
 
     available: int
+    """Bytes."""
     limit: str
+    """What limits it: "machine" or "container"."""
 
 
 def available_memory(root: Path = Path("/")) -> Memory:
-    """What the machine has left, or a control group this process is in, whichever is less."""
+    """Return the free memory of the machine or of the control groups of this process, whichever is less.
+
+    `root` is where /proc and /sys are looked up.
+    """
     import psutil
 
     machine = int(psutil.virtual_memory().available)
-    container = min(_rooms(root), default=machine)
+    container = min(_cgroup_memory(root), default=machine)
     return Memory(container, "container") if container < machine else Memory(machine, "machine")
 
 
-def _rooms(root: Path) -> Iterator[int]:
-    """What each control group of ours, up to the top, still allows; none where nothing can be read."""
+def _cgroup_memory(root: Path) -> Iterator[int]:
+    """Yield the free bytes of each control group of this process, up to the top; none where they cannot be read."""
     groups = root / "proc/self/cgroup"
     for line in groups.read_text().splitlines() if groups.exists() else ():
         number, controllers, path = line.split(":", 2)
         top = root / "sys/fs/cgroup"
-        names = UNIFIED
+        names = CGROUP_V2
         if "memory" in controllers.split(","):
-            top, names = top / "memory", OLD
+            top, names = top / "memory", CGROUP_V1
         elif number != "0":
             continue
-        folder = top / path.lstrip("/")  # inside a container often the host's name, which is not there: then the top
-        for place in (folder, *folder.parents):
-            if place.is_relative_to(top) and (room := _room(place, *names)) is not None:
-                yield room
+        group = top / path.lstrip(
+            "/"
+        )  # in a container often the host's path, which does not exist: then the top counts
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(top) and (free := _free_in_group(folder, *names)) is not None:
+                yield free
 
 
-def _room(folder: Path, limit: str, usage: str, reclaimable: str) -> int | None:
-    """Limit minus usage, file cache that the kernel can drop not counted; None without a limit."""
+def _free_in_group(folder: Path, limit_file: str, usage_file: str, cache_key: str) -> int | None:
+    """Return limit minus usage, without file cache that the kernel can drop; None when there is no limit."""
     try:
-        allowed, used = (folder / limit).read_text().strip(), int((folder / usage).read_text())
+        limit, usage = (folder / limit_file).read_text().strip(), int((folder / usage_file).read_text())
         statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):
         return None
-    if not allowed.isdigit():
+    if not limit.isdigit():
         return None
-    return max(int(allowed) - used + int(statistics.get(reclaimable, 0)), 0)
+    return max(int(limit) - usage + int(statistics.get(cache_key, 0)), 0)
 
 
 def open_file_limit() -> int | None:
-    """How many files this process may have open now; None where there is no such limit."""
+    """Return how many files this process may have open (the soft limit); None when there is no limit."""
     try:
         import resource
     except ImportError:  # Windows
         return None
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft

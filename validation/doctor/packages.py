@@ -1,4 +1,4 @@
-"""Python and libraries against what this package's metadata asks for."""
+"""Compares the installed Python and libraries with the requirements in this package's metadata."""
 
 from __future__ import annotations
 
@@ -14,37 +14,45 @@ PACKAGE = "gpts-data"
 
 @dataclass(frozen=True)
 class Unmet:
-    """A requirement and the version found, "" for none."""
+    """A requirement that is not met."""
 
     requirement: Requirement
     found: str
+    """Installed version; "" when the library is missing."""
 
 
 def unmet_requirements(package: str = PACKAGE) -> tuple[int, list[Unmet]]:
-    """How many libraries `package` needs (extras left out), and those that are missing or of another version.
+    """Return how many libraries `package` requires without its extras, and the requirements that are not met.
 
     Raises `importlib.metadata.PackageNotFoundError` when the package itself is not installed.
     """
-    wanted = [Requirement(line) for line in metadata.requires(package) or ()]
-    wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
-    found = [Unmet(one, _version(one.name)) for one in wanted]
-    return len(wanted), [
-        one for one in found if not one.found or not one.requirement.specifier.contains(one.found, prereleases=True)
+    declared = [Requirement(line) for line in metadata.requires(package) or ()]
+    required = [
+        requirement for requirement in declared if not requirement.marker or requirement.marker.evaluate({"extra": ""})
+    ]
+    versions = [(requirement, _version(requirement.name)) for requirement in required]
+    return len(required), [
+        Unmet(requirement, version)
+        for requirement, version in versions
+        if not version or not requirement.specifier.contains(version, prereleases=True)
     ]
 
 
-def _version(name: str) -> str:
+def _version(library: str) -> str:
     try:
-        return metadata.version(name)
+        return metadata.version(library)
     except metadata.PackageNotFoundError:
         return ""
 
 
-def python_wanted(package: str = PACKAGE) -> SpecifierSet:
-    """Raises `importlib.metadata.PackageNotFoundError` when the package itself is not installed."""
+def required_python(package: str = PACKAGE) -> SpecifierSet:
+    """Return the versions of Python that `package` supports.
+
+    Raises `importlib.metadata.PackageNotFoundError` when the package itself is not installed.
+    """
     return SpecifierSet(metadata.metadata(package)["Requires-Python"] or "")
 
 
-def python_found() -> str:
-    """Without what follows the three numbers: "3.13.0+" of a build from source is no version to `packaging`."""
+def python_version() -> str:
+    """Return the version of this Python as three numbers: `packaging` rejects "3.13.0+", a build from source."""
     return ".".join(map(str, sys.version_info[:3]))

@@ -17,7 +17,14 @@ from gpts_data.pipelines.hub import reachability
 from gpts_data.pipelines.hub.reachability import DatasetStatus, HubStatus
 from gpts_data.validation.doctor import machine, sources
 from gpts_data.validation.doctor.check import Check, size
-from gpts_data.validation.doctor.doctor import disk, libraries, memory, open_files, output, run_checks
+from gpts_data.validation.doctor.doctor import (
+    check_disk,
+    check_libraries,
+    check_memory,
+    check_open_files,
+    check_output,
+    run_checks,
+)
 
 
 @pytest.fixture
@@ -44,14 +51,14 @@ def distribution(folder: Path, python: str, *requirements: str) -> None:
 def test_versions_as_declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distribution(tmp_path, ">=3.11", "numpy>=2.0", "click", "nowhere; extra == 'train'", "gone; python_version < '3'")
     monkeypatch.syspath_prepend(tmp_path)
-    assert [(check.ok, check.advice) for check in libraries("toy")] == [(True, ""), (True, "")]
-    assert [check.found for check in libraries("toy")][1] == "all 2"
+    assert [(check.ok, check.advice) for check in check_libraries("toy")] == [(True, ""), (True, "")]
+    assert [check.found for check in check_libraries("toy")][1] == "all 2"
 
 
 def test_versions_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distribution(tmp_path, "<3", "numpy>=99", "nowhere-at-all>=1", "click")
     monkeypatch.syspath_prepend(tmp_path)
-    python, found = libraries("toy")
+    python, found = check_libraries("toy")
     assert not python.ok and python.wanted == "<3" and "Python <3" in python.advice
     assert not found.ok
     assert found.found == f"numpy {metadata.version('numpy')}, nowhere-at-all missing"
@@ -59,15 +66,15 @@ def test_versions_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_package_that_is_not_installed() -> None:
-    (check,) = libraries("nowhere-at-all")
+    (check,) = check_libraries("nowhere-at-all")
     assert not check.ok and check.advice == "pip install nowhere-at-all"
 
 
 def test_files_that_are_not_there(recipe: Recipe, recipe_file: Path) -> None:
-    web, books, notes = sources.files(recipe, recipe_file.parent)
+    web, books, notes = sources.check_files(recipe, recipe_file.parent)
     assert (web.found, books.found, notes.found) == ("2 files", "1 file", "1 file")
     lost = replace(recipe, source=(replace(recipe.source[0], files=("corpus/wb/*.parquet",)), *recipe.source[1:]))
-    web, *others = sources.files(lost, recipe_file.parent)
+    web, *others = sources.check_files(lost, recipe_file.parent)
     assert not web.ok and web.found == "nothing matches corpus/wb/*.parquet"
     assert str(recipe_file.parent) in web.advice
     assert all(check.ok for check in others)
@@ -76,19 +83,19 @@ def test_files_that_are_not_there(recipe: Recipe, recipe_file: Path) -> None:
 def test_files_that_cannot_be_read(recipe: Recipe, recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the answer of the system: for root, as tests often run, every file is readable."""
     monkeypatch.setattr(sources.os, "access", lambda path, mode: not path.endswith("part-1.parquet"))
-    web, *_ = sources.files(recipe, recipe_file.parent)
+    web, *_ = sources.check_files(recipe, recipe_file.parent)
     assert not web.ok and "1 not readable" in web.found and "part-1.parquet" in web.found
 
 
 def of_hub(found: HubStatus, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[Check]:
-    sources = [RecipeSource(f"s{i}", 1, dataset=seen.dataset) for i, seen in enumerate(found.seen)]
+    recipe_sources = [RecipeSource(f"s{i}", 1, dataset=seen.dataset) for i, seen in enumerate(found.seen)]
     monkeypatch.setattr(reachability, "check_reachable", lambda datasets, seconds: found)
-    return list(sources.hub(replace(recipe, source=tuple(sources))))
+    return list(sources.check_hub(replace(recipe, source=tuple(recipe_sources))))
 
 
 def test_no_hub_source_no_question(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reachability, "check_reachable", None)
-    assert list(sources.hub(recipe)) == []
+    assert list(sources.check_hub(recipe)) == []
 
 
 REASONS = (
@@ -106,22 +113,22 @@ REASONS = (
 def test_a_dataset_that_cannot_be_seen(reason: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = (DatasetStatus("a/open"), DatasetStatus("a/other", reason, "HTTP 4xx"))
     first, second, _ = checks = of_hub(HubStatus(seen, "HF_TOKEN"), recipe, monkeypatch)
-    assert first == Check("hub a/open", True, "seen", "seen within 10 s")
+    assert first == Check("hub a/open", True, "reachable", "reachable within 10 s")
     assert not second.ok and second.found == f"{reason} (HTTP 4xx)" and second.advice
-    assert sources.of_hub(checks)
-    assert not sources.of_hub([*checks, Check("disk", False, "", "")])
-    assert not sources.of_hub([Check("disk", True, "", "")])
+    assert sources.only_hub_failed(checks)
+    assert not sources.only_hub_failed([*checks, Check("disk", False, "", "")])
+    assert not sources.only_hub_failed([Check("disk", True, "", "")])
 
 
 @pytest.mark.parametrize(
     ("where", "reason", "ok", "found"),
     [
-        ("", "", True, "no"),
-        ("HF_TOKEN", "", True, "yes, from HF_TOKEN"),
-        ("the client's token file", reachability.GATED, True, "yes, from the client's token file"),
-        ("", reachability.GATED, False, "no"),
-        ("HF_TOKEN", reachability.REFUSED, False, "yes, from HF_TOKEN, refused by the hub"),
-        (None, reachability.SILENT, True, "not known, the hub's client did not say"),
+        ("", "", True, "none"),
+        ("HF_TOKEN", "", True, "found in HF_TOKEN"),
+        ("the client's token file", reachability.GATED, True, "found in the client's token file"),
+        ("", reachability.GATED, False, "none"),
+        ("HF_TOKEN", reachability.REFUSED, False, "found in HF_TOKEN, refused by the hub"),
+        (None, reachability.SILENT, True, "unknown, the hub's client did not answer"),
     ],
 )
 def test_the_token(
@@ -133,16 +140,19 @@ def test_the_token(
 
 def test_output_of_every_kind(recipe: Recipe, recipe_file: Path, mix: Mix, tmp_path: Path) -> None:
     def found(out: Path, wanted: Recipe = recipe) -> tuple[bool, str]:
-        check = output(wanted, out)
+        check = check_output(wanted, out)
         assert check.ok is (not check.advice)
         return check.ok, check.found.removeprefix(f"{out}: ")
 
     assert found(tmp_path / "not/there") == (True, "absent")
     assert found(tmp_path) == (True, "empty")
     assert found(mix.path) == (True, "a finished mix")
-    assert found(mix.path, replace(recipe, seed=9)) == (False, "a finished mix, seed: 1 before, 9 now differs")
+    assert found(mix.path, replace(recipe, seed=9)) == (
+        False,
+        "a finished mix of another recipe (seed: 1 before, 9 now)",
+    )
     write_plan(make_plan(recipe, recipe_file.parent, tmp_path / "half", None, NAME))
-    assert found(tmp_path / "half") == (True, "half-built")
+    assert found(tmp_path / "half") == (True, "an unfinished build")
     assert not found(tmp_path / "half", replace(recipe, tokens=30_000))[0]
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.tex").write_text("")
@@ -155,20 +165,20 @@ def test_output_of_every_kind(recipe: Recipe, recipe_file: Path, mix: Mix, tmp_p
 def test_disk(recipe: Recipe, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = estimate_resources(recipe)
     monkeypatch.setattr("gpts_data.validation.doctor.doctor.free_bytes", lambda path: wanted.disk_bytes - 1000)
-    short = disk(wanted, tmp_path / "mix")
+    short = check_disk(wanted, tmp_path / "mix")
     assert not short.ok and short.advice.startswith("free 1,000 bytes there") and str(tmp_path) in short.found
     (tmp_path / "mix/.build").mkdir(parents=True)
     (tmp_path / "mix/.build/half").write_bytes(bytes(1000))
-    assert disk(wanted, tmp_path / "mix").ok, "what is written already counts"
+    assert check_disk(wanted, tmp_path / "mix").ok, "what is written already counts"
     monkeypatch.setattr("gpts_data.validation.doctor.doctor.free_bytes", lambda path: 0)
-    assert not disk(wanted, tmp_path / "mix").ok
-    assert disk(wanted, mix.path).ok
+    assert not check_disk(wanted, tmp_path / "mix").ok
+    assert check_disk(wanted, mix.path).ok
 
 
 def test_memory(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(available: int, workers: int) -> Check:
         monkeypatch.setattr(machine, "available_memory", lambda: machine.Memory(available, "container"))
-        return memory(estimate_resources(recipe, workers), workers)
+        return check_memory(estimate_resources(recipe, workers), workers)
 
     assert found(2_000_000_000, 2).ok
     four = found(2_000_000_000, 4)
@@ -181,9 +191,9 @@ def test_memory(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_open_files(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, workers, ok in ((1024, 4, True), (100, 4, False), (100, 1, True), (None, 64, True)):
         monkeypatch.setattr(machine, "open_file_limit", lambda limit=limit: limit)
-        check = open_files(estimate_resources(recipe, workers))
+        check = check_open_files(estimate_resources(recipe, workers))
         assert check.ok is ok
-        assert check.advice == ("" if ok else "ulimit -n 1024")
+        assert check.advice == ("" if ok else "raise the limit: ulimit -n 1024")
 
 
 def test_sizes() -> None:

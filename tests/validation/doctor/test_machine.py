@@ -1,4 +1,4 @@
-"""What a machine has: control groups of both kinds, folders that cannot be written."""
+"""Memory limits of control groups, versions 1 and 2, and limits of open files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from gpts_data.validation.doctor import machine
 from gpts_data.validation.doctor.machine import Memory, available_memory, open_file_limit
 
-HUGE = "9223372036854771712"  # what the first kind of control groups says for no limit
+HUGE = "9223372036854771712"  # what version 1 of control groups has for no limit
 
 
 def group(root: Path, folder: str, names: tuple[str, str, str], limit: str, used: int, cache: int) -> None:
@@ -27,30 +27,30 @@ def belongs(root: Path, *lines: str) -> None:
     (root / "proc/self/cgroup").write_text("".join(f"{line}\n" for line in lines))
 
 
-def test_a_unified_group_and_those_above_it(tmp_path: Path) -> None:
+def test_a_group_of_version_2_and_those_above_it(tmp_path: Path) -> None:
     belongs(tmp_path, "0::/a/b")
-    group(tmp_path, "a/b", machine.UNIFIED, "max", 50_000_000, 0)
-    group(tmp_path, "a", machine.UNIFIED, "100000000", 60_000_000, 10_000_000)
+    group(tmp_path, "a/b", machine.CGROUP_V2, "max", 50_000_000, 0)
+    group(tmp_path, "a", machine.CGROUP_V2, "100000000", 60_000_000, 10_000_000)
     assert available_memory(tmp_path) == Memory(50_000_000, "container")
 
 
-def test_an_old_group_seen_from_inside_a_container(tmp_path: Path) -> None:
-    """There /proc has the host's name of the group, and the folder is the group itself."""
+def test_a_group_of_version_1_seen_from_inside_a_container(tmp_path: Path) -> None:
+    """There /proc has the host's path of the group, and the folder itself is the group."""
     belongs(tmp_path, "5:cpu:/docker/1", "4:memory:/docker/1", "0::/")
-    group(tmp_path, "memory", machine.OLD, "70000000", 80_000_000, 30_000_000)
+    group(tmp_path, "memory", machine.CGROUP_V1, "70000000", 80_000_000, 30_000_000)
     assert available_memory(tmp_path) == Memory(20_000_000, "container")
 
 
 def test_more_used_than_allowed_is_nothing_left(tmp_path: Path) -> None:
     belongs(tmp_path, "0::/")
-    group(tmp_path, "", machine.UNIFIED, "100", 200, 0)
+    group(tmp_path, "", machine.CGROUP_V2, "100", 200, 0)
     assert available_memory(tmp_path) == Memory(0, "container")
 
 
 @pytest.mark.parametrize("limit", [HUGE, "max", ""])
 def test_no_limit_leaves_the_machine_s(tmp_path: Path, limit: str) -> None:
     belongs(tmp_path, "4:memory:/", "0::/")
-    group(tmp_path, "memory", machine.OLD, limit, 5, 0)
+    group(tmp_path, "memory", machine.CGROUP_V1, limit, 5, 0)
     assert available_memory(tmp_path).limit == "machine"
     assert available_memory(tmp_path / "nothing readable").available > 0
 
