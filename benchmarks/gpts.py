@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from gpts_data.mixer.export.export import export
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.validation.model.model import GPTS, GPTSConfig
-from gpts_data.validation.training.device import autocast, processes
+from gpts_data.validation.training.device import autocast, distributed_context
 from gpts_data.validation.training.lr_schedule import LearningRateSchedule
 from gpts_data.validation.training.trainer import CLIP, Trainer, adamw
 
@@ -74,7 +74,7 @@ class NanoBlock(nn.Module):
 def main(folder: Path, updates: int, rounds: int, batch: int) -> None:
     """Print tokens per second of each."""
     mix = open_mix(folder)
-    with tempfile.TemporaryDirectory() as work, processes() as at:
+    with tempfile.TemporaryDirectory() as work, distributed_context() as at:
         sizes = GPTSConfig(vocab_size=mix.vocab_size, context=mix.window)
         trainer = Trainer(
             GPTS(sizes), mix, LearningRateSchedule(10**6, batch), at, micro_batch=128 if at.device.type == "cuda" else 4

@@ -54,7 +54,7 @@ def write_patterned(folder: Path) -> Mix:
 
 def run(mix: Mix, out: Path, steps: int = 60, batch: int = 8, **options: Any) -> SmokeResult:
     return smoke_train(
-        mix, out, LearningRateSchedule(steps, batch), **{"device": "cpu", "micro": 8, "config": TINY, **options}
+        mix, out, LearningRateSchedule(steps, batch), **{"device": "cpu", "micro_batch": 8, "config": TINY, **options}
     )
 
 

@@ -1,1 +1,1 @@
-"""The bundled GPT-S trainer."""
+"""The bundled trainer of GPT-S, and checks of the data before it starts."""

@@ -1,8 +1,9 @@
-"""A run as a picture: loss, bits per byte of held-out text, and the learning rate, over the tokens trained on."""
+"""Draws the curves of a run over its tokens: loss, bits per byte on held-out documents, and learning rate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,27 +11,21 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.figures import figure_bytes
 from gpts_data.validation.training.log import Line
 
-POINTS = 1000  # of a curve; 95,000 steps would be an SVG of megabytes
+MAX_POINTS = 1000  # per curve; with all 95,000 steps of the published run the SVG would have megabytes
 COLOURS = ("#1b6ca8", "#d1762b", "#4a9c5d", "#9a5fb0", "#8c8c8c")
 
 
 def draw_curves(lines: Sequence[Line], entropy: float) -> bytes:
-    """SVG; the same bytes for the same losses. `entropy`: the unigram entropy, in nats a token."""
+    """Return the curves as SVG; the same losses give the same bytes. `entropy`: the unigram entropy, nats per token."""
     from matplotlib.figure import Figure
 
     tokens = np.array([line.tokens for line in lines], dtype=np.float64)
-    validated = [line for line in lines if line.validation_bits_per_byte]
     figure = Figure(figsize=(8, 7), layout="constrained")
     loss, bits, rate = figure.subplots(3, sharex=True, height_ratios=(3, 2, 1))
     loss.plot(_thin(tokens), _thin(np.array([line.loss for line in lines])), color=COLOURS[0], label="training")
     loss.axhline(entropy, color="#8c8c8c", linestyle="--", label="unigram entropy")
-    loss.set_ylabel("loss, nats a token")
-    for i, name in enumerate(validated[-1].validation_bits_per_byte or {} if validated else {}):
-        points = [(line.tokens, (line.validation_bits_per_byte or {})[name]) for line in validated]
-        known = [(x, y) for x, y in points if y is not None]
-        if known:
-            bits.plot(*zip(*known, strict=True), marker="o", markersize=3, color=COLOURS[i % len(COLOURS)], label=name)
-    bits.set_ylabel("bits per byte, held out")
+    loss.set_ylabel("loss, nats per token")
+    _draw_validation(bits, lines)
     rate.plot(_thin(tokens), _thin(np.array([line.lr for line in lines])), color=COLOURS[0])
     rate.set_ylabel("learning rate")
     rate.set_xlabel("tokens")
@@ -41,8 +36,19 @@ def draw_curves(lines: Sequence[Line], entropy: float) -> bytes:
     return figure_bytes(lambda: figure)
 
 
+def _draw_validation(axes: Any, lines: Sequence[Line]) -> None:
+    """Draw the bits per byte of each source that has held-out documents."""
+    results = [(line.tokens, line.validation_bits_per_byte) for line in lines if line.validation_bits_per_byte]
+    for i, name in enumerate(results[-1][1] if results else {}):
+        points = [(tokens, bits[name]) for tokens, bits in results if bits[name] is not None]
+        if points:
+            colour = COLOURS[i % len(COLOURS)]
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=name)
+    axes.set_ylabel("bits per byte, held out")
+
+
 def _thin(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At most POINTS means of runs of equal length, the last one perhaps shorter."""
-    starts = np.arange(0, len(values), -(-len(values) // POINTS))
+    """Return the means of at most MAX_POINTS runs of consecutive values; the last run may be shorter."""
+    starts = np.arange(0, len(values), -(-len(values) // MAX_POINTS))
     means: NDArray[np.float64] = np.add.reduceat(values, starts) / np.diff([*starts, len(values)])
     return means

@@ -1,4 +1,4 @@
-"""What trains: the device's precision, its speed beside what it could do, and the processes of a torchrun."""
+"""The devices of a run: their number format, how much of their peak speed is used, and the processes of a torchrun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from gpts_data.validation.model.model import GPTSConfig
 
 T = TypeVar("T")
-PEAKS = {  # dense bfloat16 FLOP/s of the vendor's data sheets, by a part of the device's name; the first that fits
+PEAKS = {  # dense bfloat16 FLOP/s from the vendors' data sheets; the first key that is part of the device's name counts
     "H200": 989e12,
     "H100 PCIe": 756e12,
     "H100": 989e12,
@@ -27,21 +27,21 @@ PEAKS = {  # dense bfloat16 FLOP/s of the vendor's data sheets, by a part of the
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among `world` that train one model; alone without torchrun. Process 0 writes the files."""
+    """This process among the `world` processes that train one model; rank 0 writes the files."""
 
     rank: int
     world: int
     device: torch.device
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over all processes of one number of each."""
+        """Return the mean of a scalar over all processes. May change `value` in place."""
         if self.world > 1:
             dist.all_reduce(value)
             value /= self.world
         return value
 
     def broadcast_from_rank0(self, value: T | None) -> T:
-        """Process 0's `value`, in all."""
+        """Return the `value` of rank 0 in every process."""
         values = [value]
         if self.world > 1:
             dist.broadcast_object_list(values, src=0)
@@ -49,33 +49,34 @@ class DistributedContext:
 
 
 @contextmanager
-def processes(device: str | None = None) -> Iterator[DistributedContext]:
-    """Join the processes that torchrun has started, on GPUs by NCCL, on CPUs by gloo; alone, nothing is joined.
+def distributed_context(device: str | None = None) -> Iterator[DistributedContext]:
+    """Join the process group of a torchrun, by NCCL on GPUs and gloo on CPUs; without torchrun the process is alone.
 
-    `device` is a GPU where there is one, else the CPU; of several GPUs each process takes its own.
+    `device` is "cuda" or "cpu"; the default is "cuda" where a GPU is available. Each process of a torchrun
+    takes its own GPU.
     """
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield DistributedContext(0, 1, torch.device(kind))
         return
-    own = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if kind == "cuda" else torch.device(kind)
-    if own.type == "cuda":
-        torch.cuda.set_device(own)
-    dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
+    local_device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if kind == "cuda" else torch.device(kind)
+    if local_device.type == "cuda":
+        torch.cuda.set_device(local_device)
+    dist.init_process_group("nccl" if local_device.type == "cuda" else "gloo")
     try:
-        yield DistributedContext(dist.get_rank(), world, own)
+        yield DistributedContext(dist.get_rank(), world, local_device)
     finally:
         dist.destroy_process_group()
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 products on a GPU; float32 on a CPU, where few have fast bfloat16."""
+    """Compute matrix products in bfloat16 on a GPU, in float32 on a CPU: few CPUs are fast with bfloat16."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
 def flops_per_token(config: GPTSConfig, parameters: int) -> float:
-    """Of a forward and a backward pass: 6 N + 12 L H D T/2.
+    """Return the FLOPs of a forward and a backward pass per token: 6 N + 12 L H D T/2.
 
     PaLM's count (Chowdhery et al., arXiv 2204.02311, appendix B), with the mean length T/2 that causal attention sees
     instead of T. The tied embedding counts once, as the output matrix. GPT-S-5M: 36.3 million.
@@ -85,9 +86,9 @@ def flops_per_token(config: GPTSConfig, parameters: int) -> float:
 
 
 def model_flops_utilization(
-    config: GPTSConfig, parameters: int, tokens_per_second: float, at: DistributedContext
+    config: GPTSConfig, parameters: int, tokens_per_second: float, context: DistributedContext
 ) -> float | None:
-    """FLOP/s that the model needs / FLOP/s that the devices could do; None for a device whose peak is not known."""
-    name = torch.cuda.get_device_name(at.device) if at.device.type == "cuda" else ""
-    peak = next((flops for part, flops in PEAKS.items() if part in name), None)
-    return tokens_per_second * flops_per_token(config, parameters) / (peak * at.world) if peak else None
+    """Return the FLOP/s that the model needs as a share of the devices' peak; None when the peak is not known."""
+    name = torch.cuda.get_device_name(context.device) if context.device.type == "cuda" else ""
+    peak = next((flops for key, flops in PEAKS.items() if key in name), None)
+    return tokens_per_second * flops_per_token(config, parameters) / (peak * context.world) if peak else None

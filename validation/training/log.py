@@ -1,4 +1,4 @@
-"""log.jsonl: a line an update, written as it happens, cut back to the checkpoint that a run goes on from."""
+"""log.jsonl: one line per step, written as the run goes. A resumed run truncates it to its checkpoint's step."""
 
 from __future__ import annotations
 
@@ -15,24 +15,30 @@ NAME = "log.jsonl"
 
 @dataclass(frozen=True)
 class Line:
-    """Steps count from 1, the loss is that before the step's update, in nats a token, at rate `lr`."""
+    """The log line of one training step."""
 
     step: int
+    """Counted from 1."""
     loss: float
+    """Loss of the step's batch before its update, in nats per token."""
     lr: float
+    """Learning rate of the update."""
     tokens: int
-    """Trained on so far, this step's included."""
+    """Tokens trained on so far, including this step's."""
     tokens_per_second: float
-    """Of this step, without validation and checkpoints."""
+    """Speed of this step, without validation and checkpoints."""
     validation_bits_per_byte: dict[str, float | None] | None = None
-    """After the step's update, by source; None in steps that were not validated."""
+    """Bits per byte on held-out documents after the update, by source; None when the step was not validated."""
 
 
 class Log:
-    """The lines of a run, `lines` in memory and all of them in the file."""
+    """The log of a run: `lines` holds the same lines as the file."""
 
     def __init__(self, run: Path, step: int) -> None:
-        """Keep the first `step` lines of an earlier process. Raises `DataError` when they are not all there."""
+        """Open the log and keep the first `step` lines of an earlier process.
+
+        Raises `DataError` when not all of them are there.
+        """
         self.path = run / NAME
         self.lines = read_log(self.path, step)
         write_bytes(self.path, b"".join(map(_encoded, self.lines)))
@@ -43,23 +49,28 @@ class Log:
             file.write(_encoded(line))
 
     def sync(self) -> None:
-        """Make it durable, before the checkpoint that relies on it."""
+        """Flush the file to disk. A checkpoint relies on the lines before it, so this comes first."""
         with storage_errors(self.path), open(self.path, "ab") as file:
             os.fsync(file.fileno())
 
 
-def _encoded(line: Line) -> bytes:
-    return json.dumps({key: value for key, value in asdict(line).items() if value is not None}).encode() + b"\n"
-
-
 def read_log(path: Path, step: int) -> list[Line]:
-    """The first `step` lines of a log. Raises `DataError` when they are not all there."""
+    """Read the first `step` lines of a log. Raises `DataError` when not all of them are there."""
     if not step:
         return []
     try:
         lines = [Line(**json.loads(line)) for line in path.read_bytes().splitlines()[:step]]
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not the log of this run: {error}; delete {path.parent} to begin anew") from error
+        raise DataError(
+            f"{path}: cannot be read as the log of a run: {error}; delete {path.parent} to start again"
+        ) from error
     if [line.step for line in lines] != list(range(1, step + 1)):
-        raise DataError(f"{path}: {len(lines)} steps, expected {step:,}; delete {path.parent} to begin anew")
+        raise DataError(
+            f"{path}: found {len(lines):,} lines, expected one for each of {step:,} steps; delete {path.parent} to "
+            "start again"
+        )
     return lines
+
+
+def _encoded(line: Line) -> bytes:
+    return json.dumps({key: value for key, value in asdict(line).items() if value is not None}).encode() + b"\n"

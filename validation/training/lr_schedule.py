@@ -1,10 +1,11 @@
-"""The learning rate of GPT-S: warm-up, stable, decay.
+"""The learning-rate schedule of GPT-S: linear warm-up, a constant rate, then decay to zero (WSD).
 
-    updates 0 .. warmup       rises evenly to the peak
-    .. 70% of the steps       stays there
-    .. steps                  falls to 0: `1-sqrt` fast first and then slower, `linear` evenly
+    steps 0 .. warmup         rises linearly to the peak
+    .. 70% of the steps       stays at the peak
+    .. the last step          decays to 0: `1-sqrt` fast at first and then slower, `linear` evenly
 
-The stable part has one height, so a run can be prolonged from its checkpoint before the decay.
+The rate before the decay does not depend on the number of steps, so a run can be extended from a checkpoint that was
+written before its decay.
 """
 
 from __future__ import annotations
@@ -16,55 +17,55 @@ from typing import Literal
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import UsageError
 
+# The published recipe of GPT-S-5M.
+PEAK = 2.5e-3
+WARMUP = 1500  # steps; a tenth of the steps in a run of fewer than 15,000
+BATCH_TOKENS = 262_144
+
 Shape = Literal["1-sqrt", "linear"]
 
 
-def wsd(step: int, steps: int, peak: float, warmup: int, decay_from: float = 0.7, shape: Shape = "1-sqrt") -> float:
-    """The rate of update `step`, counted from 0, of a run of `steps` updates.
+@dataclass(frozen=True)
+class LearningRateSchedule:
+    """The length of a run and its learning rate at each step."""
 
-    Update 0 already has peak / warmup, since a rate of 0 would waste it. The published recipe: peak 2.5e-3, warmup
-    1,500, 0 at the end, decay from 70% of training. Its shape is not published; Haegele et al., arXiv 2405.18392, found
-    1 - sqrt the better of the two.
+    steps: int
+    batch: int
+    """Windows per step, over all processes."""
+    shape: Shape = "1-sqrt"
+    """Shape of the decay."""
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of step `step`, counted from 0."""
+        return wsd(step, self.steps, PEAK, min(WARMUP, self.steps // 10), shape=self.shape)
+
+
+def published_schedule(mix: Mix, steps: int | None = None, shape: Shape = "1-sqrt") -> LearningRateSchedule:
+    """Return the schedule of the published recipe: one epoch over `mix` with 262,144 tokens per step.
+
+    For the 25B tokens of the preset that is 95,367 steps; the 221 windows after the last whole batch are not used.
+    `steps` overrides the number of steps. Raises `UsageError` when the mix is smaller than one batch.
+    """
+    batch = max(BATCH_TOKENS // mix.window, 1)
+    if not (steps or mix.windows // batch):
+        raise UsageError(
+            f"{mix.path}: found {mix.windows:,} windows, expected at least {batch:,}, which one step of the published "
+            "recipe uses; leave out --recipe-schedule, or give --steps"
+        )
+    return LearningRateSchedule(steps or mix.windows // batch, batch, shape)
+
+
+def wsd(step: int, steps: int, peak: float, warmup: int, decay_from: float = 0.7, shape: Shape = "1-sqrt") -> float:
+    """Return the learning rate of step `step`, counted from 0, in a run of `steps` steps.
+
+    Step 0 has the rate peak / warmup, since a rate of 0 would waste the step. The published recipe has a peak of
+    2.5e-3, 1,500 steps of warm-up and a decay to 0 from 70% of training; it does not say with which shape. Haegele et
+    al., arXiv 2405.18392, found 1 - sqrt better than linear.
     """
     if step < warmup:
         return peak * (step + 1) / warmup
     start = decay_from * steps
     if step <= start:
         return peak
-    done = (step - start) / (steps - start)  # 1 at step == steps, one past the last update: that one still counts
-    return peak * (1 - (math.sqrt(done) if shape == "1-sqrt" else done))
-
-
-PEAK = 2.5e-3
-
-
-WARMUP = 1500  # steps of the published run; a tenth of a shorter one
-
-
-BATCH_TOKENS = 262_144
-
-
-@dataclass(frozen=True)
-class LearningRateSchedule:
-    """Updates, windows an update (of all processes), and the rate's way."""
-
-    steps: int
-    batch: int
-    shape: Shape = "1-sqrt"
-
-    def rate(self, step: int) -> float:
-        return wsd(step, self.steps, PEAK, min(WARMUP, self.steps // 10), shape=self.shape)
-
-
-def published_schedule(mix: Mix, steps: int | None = None, shape: Shape = "1-sqrt") -> LearningRateSchedule:
-    """The whole mix once, 262,144 tokens an update: 95,367 for the preset's 25B.
-
-    What is left behind the last whole batch, 221 windows there, is not trained on. `steps` makes it shorter.
-    """
-    batch = max(BATCH_TOKENS // mix.window, 1)
-    if not (steps or mix.windows // batch):
-        raise UsageError(
-            f"{mix.path}: {mix.windows:,} windows, an update of the published recipe wants {batch:,}; "
-            "leave out --recipe-schedule, or give --steps"
-        )
-    return LearningRateSchedule(steps or mix.windows // batch, batch, shape)
+    progress = (step - start) / (steps - start)  # reaches 1 one step after the last, which therefore still trains
+    return peak * (1 - (math.sqrt(progress) if shape == "1-sqrt" else progress))

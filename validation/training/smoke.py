@@ -1,12 +1,12 @@
-"""SMOKE-TRAIN: a GPT-S run that shows whether a model learns from a mix, short or whole.
+"""SMOKE-TRAIN: trains GPT-S on a mix to show that a model learns from it.
 
-It learns when its loss falls below the unigram entropy: the best that can be done with the ids' frequencies alone, so
-anything below it comes from context. A run goes on where it was stopped when it is started again: on one device, to
-the same bits.
+It learned when its final loss is below the unigram entropy, which is the best loss that token frequencies alone allow:
+anything below it comes from context. The same command resumes a run that was stopped; on one device the result is the
+same to the bit.
 
-    RUN/run.json                what the run is a function of; another one does not go into the folder
-    RUN/log.jsonl, checkpoints/ as it goes
-    RUN/model.safetensors ...   at the end; result.json last
+    RUN/run.json                      the settings of the run; a run with other settings is refused
+    RUN/log.jsonl, RUN/checkpoints/   written as the run goes
+    RUN/model.safetensors ...         written at the end; result.json last
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ import torch
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
 from gpts_data.pipelines.storage.atomic_files import storage_errors, write_bytes, write_json
-from gpts_data.pipelines.storage.paths import is_inside
+from gpts_data.pipelines.storage.paths import is_inside, list_folder
 from gpts_data.tokenizer.byte_lengths import bytes_per_id
 from gpts_data.validation.model.model import GPTS, GPTSConfig
 from gpts_data.validation.training.checkpoint import drop_checkpoints, load_checkpoint, save_checkpoint, weights
 from gpts_data.validation.training.curves import draw_curves
-from gpts_data.validation.training.device import model_flops_utilization, processes
+from gpts_data.validation.training.device import distributed_context, model_flops_utilization
 from gpts_data.validation.training.log import Line, Log
 from gpts_data.validation.training.lr_schedule import LearningRateSchedule
 from gpts_data.validation.training.metrics import bits_per_byte, unigram_entropy
 from gpts_data.validation.training.trainer import Trainer
 
-MICRO = {"cuda": 128, "cpu": 4}  # windows of a pass through the model: what the published run has, what a laptop holds
-CHECKPOINT_SECONDS = 60.0  # so much is lost at most; 62 MB of GPT-S-5M are on disk in less than one
+MICRO_BATCH = {"cuda": 128, "cpu": 4}  # windows; 128 as in the published run, 4 fit the memory of a laptop
+CHECKPOINT_SECONDS = 60.0  # the most that a killed run loses; writing 62 MB for GPT-S-5M takes less than 1 s
 
-Progress = Callable[[Line, int, float | None], object]  # (a step's line, steps, share of the device's FLOP/s)
+Progress = Callable[[Line, int, float | None], object]  # (log line of a step, steps of the run, MFU)
 Validate = Callable[[], dict[str, float | None]]
 
 
 @dataclass(frozen=True)
 class SmokeResult:
-    """Losses and entropy in nats per token; the validation figures in bits per byte of text."""
+    """Result of a run. Losses and entropy are in nats per token."""
 
     parameters: int
     steps: int
     first_loss: float
     last_loss: float
-    """Mean of the last tenth of the steps."""
+    """Mean over the last tenth of the steps."""
     unigram_entropy: float
     tokens_per_second: float
     mfu: float | None
-    """Share of the device's peak; None where that is not known."""
+    """Model FLOP/s as a share of the devices' peak; None when the peak is not known."""
     validation_bits_per_byte: dict[str, float | None]
-    """By source; None where no text is held out."""
+    """Bits per byte on held-out documents by source; None for a source without any."""
     tokens: int
     epochs: float
-    """Windows used / windows of the mix: above 1, windows were seen more than once."""
+    """Windows trained on / windows of the mix; above 1, windows were repeated."""
     device: str
     processes: int
     mix_root_digest: str
@@ -70,140 +70,189 @@ class SmokeResult:
 
 
 def smoke_train(
-    mix: Mix, out: Path, schedule: LearningRateSchedule, *, seed: int = 0, device: str | None = None,
-    micro_batch: int | None = None, validate_every: int = 0, checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    progress: Progress | None = None, config: GPTSConfig | None = None,
-) -> SmokeResult:  # fmt: skip
-    """Train GPT-S (or `config`'s sizes) on the first windows of `mix`, and write the run into the folder `out`.
+    mix: Mix,
+    out: Path,
+    schedule: LearningRateSchedule,
+    *,
+    seed: int = 0,
+    device: str | None = None,
+    micro_batch: int | None = None,
+    validate_every: int = 0,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    progress: Progress | None = None,
+    config: GPTSConfig | None = None,
+) -> SmokeResult:
+    """Train GPT-S on the first windows of `mix` in training order and write the run to the folder `out`.
 
-    Goes on from a checkpoint of the same run; a finished one is only read. Vocabulary and context are the mix's.
-    `device` is cuda where there is one, else cpu, where a seed always gives the same losses. Under torchrun all
-    processes call this with one folder that all can read. Raises `UsageError` for what cannot be trained or another
-    run in the folder, `DataError` for damaged shards or a damaged run, `StorageError`.
+    A run in `out` with the same settings is resumed from its checkpoint; a finished one is only read. Under torchrun,
+    all processes call this with the same folder, which all must be able to read. `config` sets other sizes than
+    GPT-S-5M's; vocabulary and context are always the mix's. `device` is "cuda" or "cpu" (default: cuda if available);
+    on a CPU the same seed always gives the same losses.
+
+    Raises `UsageError` for settings or a mix that cannot be trained, `ForeignFolderError` for an unsuitable `out`,
+    `DataError` for damaged shards or a damaged run, `StorageError`.
     """
-    _check(mix, out, schedule, validate_every)
+    _check_arguments(mix, out, schedule, validate_every)
     sizes = replace(config or GPTSConfig(), vocab_size=mix.vocab_size, context=mix.window)
-    asked = {
-        "mix_root_digest": mix.manifest["root_digest"], "config": asdict(sizes), "schedule": asdict(schedule),
-        "seed": seed, "validate_every": validate_every,
-    }  # fmt: skip
-    with processes(device) as at:
-        finished = at.broadcast_from_rank0(_begin(out, asked) if at.rank == 0 else None)
+    settings = _settings(mix, sizes, schedule, seed, validate_every)
+    with distributed_context(device) as context:
+        finished = context.broadcast_from_rank0(_claim_folder(out, settings) if context.rank == 0 else None)
         if finished is not None:
             return finished
-        entropy, id_bytes = unigram_entropy(mix), bytes_per_id(mix.tokenizer, mix.vocab_size, mix.eos_id)
-        micro_batch = micro_batch or MICRO.get(at.device.type, 4)
-        trainer = Trainer(_model(sizes, seed), mix, schedule, at, micro_batch)
-        load_checkpoint(out, trainer)
-        if at.rank:
-            while trainer.step < schedule.steps:
-                trainer.update()
-            return at.broadcast_from_rank0(None)
-
-        def validate() -> dict[str, float | None]:
-            return {name: bits_per_byte(trainer.model, mix, name, id_bytes, micro_batch) for name in mix.sources}
-
-        log = Log(out, trainer.step)
-        _train(trainer, log, validate, validate_every, checkpoint_seconds, progress or (lambda *_: None))
-        result = _result(trainer, log.lines, entropy)
-        _write(out, trainer, log.lines, result)
-        return at.broadcast_from_rank0(result)
+        micro_batch = micro_batch or MICRO_BATCH.get(context.device.type, 4)
+        trainer = Trainer(_new_model(sizes, seed), mix, schedule, context, micro_batch)
+        result = _train(trainer, out, micro_batch, validate_every, checkpoint_seconds, progress)
+        return context.broadcast_from_rank0(result)
 
 
-def _check(mix: Mix, out: Path, schedule: LearningRateSchedule, validate_every: int) -> None:
-    """Refuse what cannot be meant, before minutes are spent on it."""
-    if schedule.steps < 1 or schedule.batch < 1 or validate_every < 0:
+def _check_arguments(mix: Mix, out: Path, schedule: LearningRateSchedule, validate_every: int) -> None:
+    """Refuse mistaken arguments before minutes are spent on them."""
+    if schedule.steps < 1 or schedule.batch < 1:
         raise UsageError(f"steps = {schedule.steps}, batch_size = {schedule.batch}: expected at least 1 of each")
+    if validate_every < 0:
+        raise UsageError(f"validate_every = {validate_every}: expected 0 (only after the last step) or more")
     if mix.windows < 1:
         raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
     if is_inside(out, mix.path):
-        raise ForeignFolderError(f"{out}: inside the mix, which verify would then refuse; choose another folder")
+        raise ForeignFolderError(
+            f"{out}: this folder is inside the mix, which verify would then refuse; choose another folder"
+        )
     if out.exists() and not out.is_dir():
-        raise ForeignFolderError(f"{out}: a file; expected a folder for the run")
+        raise ForeignFolderError(f"{out}: found a file, expected a folder for the run")
 
 
-def _begin(out: Path, asked: dict[str, Any]) -> SmokeResult | None:
-    """Claim the folder for this run; returns its result when it is finished."""
+def _settings(
+    mix: Mix, sizes: GPTSConfig, schedule: LearningRateSchedule, seed: int, validate_every: int
+) -> dict[str, Any]:
+    """Return what the result of a run depends on: the content of run.json."""
+    return {
+        "mix_root_digest": mix.manifest["root_digest"],
+        "config": asdict(sizes),
+        "schedule": asdict(schedule),
+        "seed": seed,
+        "validate_every": validate_every,
+    }
+
+
+def _claim_folder(out: Path, settings: dict[str, Any]) -> SmokeResult | None:
+    """Reserve the folder for a run with these settings. Returns the result when that run is already finished."""
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     if not (out / "run.json").exists():
-        if any(path for path in out.iterdir() if not path.name.startswith("run.json.")):  # what a killed writer left
-            raise ForeignFolderError(f"{out}: holds something else; choose another folder, or delete it")
-        write_json(out / "run.json", asked)
+        if any(
+            path for path in out.iterdir() if not path.name.startswith("run.json.")
+        ):  # a killed process leaves these
+            raise ForeignFolderError(f"{out}: the folder holds something else; choose another one, or delete it")
+        write_json(out / "run.json", settings)
         return None
     try:
-        found = json.loads((out / "run.json").read_bytes())
-        changed = [key for key in asked if found.get(key) != asked[key]]
+        previous = json.loads((out / "run.json").read_bytes())
+        changed = [key for key in settings if previous.get(key) != settings[key]]
         result = json.loads((out / "result.json").read_bytes()) if (out / "result.json").exists() else None
         finished = SmokeResult(**result) if result else None
     except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{out}: run.json or result.json are not a run's: {error}; delete the folder") from error
+        raise DataError(
+            f"{out}: cannot read run.json or result.json as those of a run: {error}; delete the folder"
+        ) from error
     if changed:
-        was = ", ".join(f"{key} {found.get(key)}, not {asked[key]}" for key in changed)
-        raise ForeignFolderError(f"{out}: holds another run: {was}; choose another folder with --out, or delete it")
+        changes = ", ".join(f"{key} {previous.get(key)}, not {settings[key]}" for key in changed)
+        raise ForeignFolderError(
+            f"{out}: the folder holds another run: {changes}; choose another folder with --out, or delete it"
+        )
     return finished
 
 
-def _model(config: GPTSConfig, seed: int) -> GPTS:
-    """A fresh model, made on the CPU: every device starts from the same weights. The caller's random state stays."""
+def _new_model(config: GPTSConfig, seed: int) -> GPTS:
+    """Initialize a model on the CPU, so that the weights are the same for every device.
+
+    The caller's random state does not change.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return GPTS(config)
 
 
 def _train(
+    trainer: Trainer,
+    out: Path,
+    micro_batch: int,
+    validate_every: int,
+    checkpoint_seconds: float,
+    progress: Progress | None,
+) -> SmokeResult | None:
+    """Resume from the checkpoint, if any, and do the remaining steps. Only rank 0 logs, writes and returns a result."""
+    mix = trainer.order.mix
+    entropy, id_bytes = unigram_entropy(mix), bytes_per_id(mix.tokenizer, mix.vocab_size, mix.eos_id)
+    load_checkpoint(out, trainer)
+    if trainer.context.rank != 0:
+        while trainer.step < trainer.schedule.steps:
+            trainer.update()
+        return None
+
+    def validate() -> dict[str, float | None]:
+        return {name: bits_per_byte(trainer.model, mix, name, id_bytes, micro_batch) for name in mix.sources}
+
+    log = Log(out, trainer.step)
+    _do_steps(trainer, log, validate, validate_every, checkpoint_seconds, progress or (lambda *_: None))
+    result = _result(trainer, log.lines, entropy)
+    _write(out, trainer, log.lines, result)
+    return result
+
+
+def _do_steps(
     trainer: Trainer, log: Log, validate: Validate, validate_every: int, checkpoint_seconds: float, progress: Progress
-) -> None:  # fmt: skip
-    """The updates that are left, each logged; validated in between and after the last."""
-    schedule, saved = trainer.schedule, time.monotonic()
-    size = schedule.batch * trainer.order.mix.window
+) -> None:
+    """Do the remaining steps, log each of them, validate every `validate_every` steps and after the last one."""
+    schedule, last_checkpoint = trainer.schedule, time.monotonic()
+    batch_tokens = schedule.batch * trainer.order.mix.window
     while trainer.step < schedule.steps:
-        began = time.monotonic()
+        start = time.monotonic()
         loss, rate = trainer.update()
-        speed = size / (time.monotonic() - began)
+        speed = batch_tokens / (time.monotonic() - start)
         due = trainer.step == schedule.steps or (validate_every and trainer.step % validate_every == 0)
-        log.append(Line(trainer.step, loss, rate, trainer.step * size, speed, validate() if due else None))
+        bits = validate() if due else None
+        log.append(Line(trainer.step, loss, rate, trainer.step * batch_tokens, speed, bits))
         progress(log.lines[-1], schedule.steps, _mfu(trainer, speed))
-        if trainer.step < schedule.steps and time.monotonic() - saved >= checkpoint_seconds:
+        if trainer.step < schedule.steps and time.monotonic() - last_checkpoint >= checkpoint_seconds:
             log.sync()
             save_checkpoint(log.path.parent, trainer)
-            saved = time.monotonic()
+            last_checkpoint = time.monotonic()
 
 
 def _mfu(trainer: Trainer, tokens_per_second: float) -> float | None:
-    model, at = trainer.model, trainer.context
-    return model_flops_utilization(model.config, model.parameter_count(), tokens_per_second, at)
+    model = trainer.model
+    return model_flops_utilization(model.config, model.parameter_count(), tokens_per_second, trainer.context)
 
 
 def _result(trainer: Trainer, lines: list[Line], entropy: float) -> SmokeResult:
-    schedule, mix, at = trainer.schedule, trainer.order.mix, trainer.context
-    tail = [line.loss for line in lines[-max(schedule.steps // 10, 1) :]]
-    speed = len(lines) / math.fsum(1 / line.tokens_per_second for line in lines)  # of equal steps: the harmonic mean
+    schedule, mix = trainer.schedule, trainer.order.mix
+    last_losses = [line.loss for line in lines[-max(schedule.steps // 10, 1) :]]
+    speed = len(lines) / math.fsum(1 / line.tokens_per_second for line in lines)  # harmonic mean: steps of equal size
     return SmokeResult(
         parameters=trainer.model.parameter_count(),
         steps=schedule.steps,
         first_loss=lines[0].loss,
-        last_loss=math.fsum(tail) / len(tail),
+        last_loss=math.fsum(last_losses) / len(last_losses),
         unigram_entropy=entropy,
         tokens_per_second=speed,
         mfu=_mfu(trainer, speed),
         validation_bits_per_byte=lines[-1].validation_bits_per_byte or {},
         tokens=lines[-1].tokens,
         epochs=schedule.steps * schedule.batch / mix.windows,
-        device=at.device.type,
-        processes=at.world,
+        device=trainer.context.device.type,
+        processes=trainer.context.world,
         mix_root_digest=str(mix.manifest["root_digest"]),
     )
 
 
 def _write(out: Path, trainer: Trainer, lines: list[Line], result: SmokeResult) -> None:
-    """The run: weights and sizes, what an export needs of the mix, the curves; result.json last."""
+    """Write the finished run: weights, sizes, curves, and the mix's manifest and tokenizer, which an export needs."""
     mix = trainer.order.mix
     write_bytes(out / "model.safetensors", weights(trainer))
     write_json(out / "config.json", asdict(trainer.model.config))
     write_json(out / "mix.json", mix.manifest)
-    for path in sorted(mix.tokenizer.iterdir()):
+    for path in list_folder(mix.tokenizer):
         write_bytes(out / "tokenizer" / path.name, path.read_bytes())
     write_bytes(out / "curves.svg", draw_curves(lines, result.unigram_entropy))
-    write_json(out / "result.json", asdict(result))
+    write_json(out / "result.json", asdict(result))  # last: a run with a result is finished
     drop_checkpoints(out)

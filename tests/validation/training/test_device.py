@@ -9,8 +9,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gpts_data.validation.model.model import GPTSConfig  # noqa: E402
-from gpts_data.validation.training.curves import POINTS, draw_curves  # noqa: E402
-from gpts_data.validation.training.device import DistributedContext, flops_per_token, model_flops_utilization, processes  # noqa: E402
+from gpts_data.validation.training.curves import MAX_POINTS, draw_curves  # noqa: E402
+from gpts_data.validation.training.device import (  # noqa: E402
+    DistributedContext,
+    distributed_context,
+    flops_per_token,
+    model_flops_utilization,
+)
 from gpts_data.validation.training.log import Line  # noqa: E402
 
 PARAMETERS = 5_158_464
@@ -26,16 +31,16 @@ def test_flops_of_the_published_model() -> None:
 )
 def test_utilization(monkeypatch: pytest.MonkeyPatch, name: str, peak: float | None) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
-    at = DistributedContext(0, 4, torch.device("cuda", 0))
-    found = model_flops_utilization(GPTSConfig(), PARAMETERS, 1e6, at)
+    context = DistributedContext(0, 4, torch.device("cuda", 0))
+    found = model_flops_utilization(GPTSConfig(), PARAMETERS, 1e6, context)
     assert found == (None if peak is None else pytest.approx(36.26e12 / (4 * peak), rel=1e-3))
     assert model_flops_utilization(GPTSConfig(), PARAMETERS, 1e6, DistributedContext(0, 1, torch.device("cpu"))) is None
 
 
 def test_alone_without_torchrun() -> None:
-    with processes("cpu") as at:
-        assert (at.rank, at.world, at.device.type) == (0, 1, "cpu")
-        assert at.mean(torch.tensor(2.0)).item() == 2 and at.broadcast_from_rank0("x") == "x"
+    with distributed_context("cpu") as context:
+        assert (context.rank, context.world, context.device.type) == (0, 1, "cpu")
+        assert context.mean(torch.tensor(2.0)).item() == 2 and context.broadcast_from_rank0("x") == "x"
 
 
 def test_the_picture_shows_what_the_log_has() -> None:
@@ -54,9 +59,9 @@ def test_the_picture_shows_what_the_log_has() -> None:
     assert drawn == draw_curves(lines, 6.9)
     picture = ElementTree.fromstring(drawn)
     text = "".join(picture.itertext())
-    for label in ("loss, nats a token", "unigram entropy", "web", "learning rate", "tokens"):
+    for label in ("loss, nats per token", "unigram entropy", "web", "learning rate", "tokens"):
         assert label in text
     assert "books" not in text  # no text held out
     longest = max((element.get("d") or "" for element in picture.iter() if element.tag.endswith("path")), key=len)
-    assert 100 < longest.count("L") <= POINTS
+    assert 100 < longest.count("L") <= MAX_POINTS
     assert draw_curves(lines[:1], 6.9)

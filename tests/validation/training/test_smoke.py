@@ -19,7 +19,7 @@ from gpts_data.pipelines.errors import ForeignFolderError, GptsDataError, UsageE
 from gpts_data.tokenizer.byte_lengths import bytes_per_id  # noqa: E402
 from gpts_data.tokenizer.encode import Encoder  # noqa: E402
 from gpts_data.validation.model.model import GPTS, GPTSConfig  # noqa: E402
-from gpts_data.validation.training import trainer  # noqa: E402
+from gpts_data.validation.training import lr_schedule, trainer  # noqa: E402
 from gpts_data.validation.training.metrics import bits_per_byte  # noqa: E402
 from tests.support.runs import LENGTHS, TINY, WINDOW, log, losses, run  # noqa: E402
 
@@ -206,7 +206,7 @@ def test_a_run_does_not_go_into_the_mix(patterned: Mix, tmp_path: Path) -> None:
 
 
 def test_a_diverged_run_stops(patterned: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "wsd", lambda *_, **__: math.inf)
+    monkeypatch.setattr(lr_schedule, "wsd", lambda *_, **__: math.inf)
     with pytest.raises(GptsDataError, match="step 2 of 60: the loss is nan"):
         run(patterned, tmp_path / "run")
     assert not (tmp_path / "run/model.safetensors").exists()

@@ -27,7 +27,7 @@ from gpts_data.validation.training.trainer import Trainer  # noqa: E402
 from tests.support.runs import TINY, WINDOW, log, losses, run  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -37,7 +37,7 @@ from gpts_data.mixer.format.mix import Mix
 from tests.support.runs import run
 folder, out, steps, micro = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 mix = Mix(folder, json.loads((folder / "manifest.json").read_text()))
-result = run(mix, out, steps, micro=micro, checkpoint_seconds=0, validate_every=7)
+result = run(mix, out, steps, micro_batch=micro, checkpoint_seconds=0, validate_every=7)
 print(f"processes {result.processes}\\n", end="")  # one write: two processes share the pipe
 """
 FILES = ("model.safetensors", "config.json", "run.json", "curves.svg")
@@ -133,7 +133,7 @@ def test_two_processes_train_as_one(patterned: Mix, tmp_path: Path) -> None:
 def test_micro_batches_add_up(patterned: Mix, tmp_path: Path, micro: int) -> None:
     """3 does not divide 8: passes of 2."""
     run(patterned, tmp_path / "whole", 10)
-    run(patterned, tmp_path / "parts", 10, micro=micro)
+    run(patterned, tmp_path / "parts", 10, micro_batch=micro)
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_checkpoint(patterned: Mix, tmp_path: Path, name: str) -> None
         run(patterned, tmp_path / "run", 30, checkpoint_seconds=0, progress=stop_after(9))
     (path,) = (tmp_path / "run").rglob(name)
     path.write_bytes(path.read_bytes()[:100] if name != "place.json" else b"{}")
-    with pytest.raises(DataError, match="to begin anew"):
+    with pytest.raises(DataError, match="to start again"):
         run(patterned, tmp_path / "run", 30)
 
 
@@ -190,7 +190,7 @@ def test_the_published_schedule(patterned: Mix) -> None:
     assert published_schedule(
         Mix(Path("other"), {"windows": 10_000, "recipe": {"window": 384}})
     ) == LearningRateSchedule(14, 682)
-    with pytest.raises(UsageError, match="300 windows, an update of the published recipe wants 8,192"):
+    with pytest.raises(UsageError, match="found 300 windows, expected at least 8,192"):
         published_schedule(patterned)
 
 
