@@ -26,11 +26,10 @@ import numpy as np
 import pyarrow as pa
 
 from gpts_data.cli.options import open_recipe
-from gpts_data.mixer.build import _cuts, _shards
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.recipe import parse_quantity
-from gpts_data.mixer.stages.assemble import assemble
-from gpts_data.mixer.stages.cut import cut
+from gpts_data.mixer.stages.assemble import assemble, shard_tasks
+from gpts_data.mixer.stages.cut import cut, cut_tasks
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import UNIT
 from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, TRAIN
@@ -63,9 +62,9 @@ def _measure(tokens: int, out: Path) -> list[float]:
     plan = Plan(recipe, (), out, None)
     units = [_units(out / "units" / name, count * recipe.window) for name, count in _named(recipe)]
     watch = _Watch()
-    cuts = [_cuts(plan, i, some, "scale") for i, some in enumerate(units)]
+    cuts = [cut_tasks(plan, i, some, "scale") for i, some in enumerate(units)]
     cutting = _seconds(cut, [task for tasks in cuts for task in tasks])
-    shards = _shards(plan, cuts, "scale")
+    shards = shard_tasks(plan, cuts, "scale")
     assembling = _seconds(assemble, shards)
     made = sum(recipe.windows) * recipe.window / 1e6
     rates = [made / cutting, made / assembling, made / (cutting + assembling)]

@@ -1,8 +1,20 @@
-"""build-mix: plan, tokenizer, rounds of PREPARE and DEDUP, CUT, ASSEMBLE, manifest.
+"""build-mix: from a recipe to a finished mix. This is the place to start reading; each step is a module of its own.
 
-    build(recipe, ...) ── plan.json ── .build/units ── .build/cut ── shards, documents, validation ── manifest.json
+    recipe
+      | make_plan               list the files of each source at a pinned revision          plan.py
+      | _get_tokenizer          copy the given tokenizer, or train one on a sample          train_tokenizer.py
+      v
+    PREPARE and DEDUP           read, filter, encode units; drop duplicates; in rounds,     stages/rounds.py
+      |                         until each source has its share of the tokens               stages/prepare.py, dedup.py
+      v
+    CUT, validation             cut each source's tokens into windows                       stages/cut.py
+      v
+    ASSEMBLE                    put the windows into shards, in training order              stages/assemble.py
+      v
+    FINALIZE                    dataset card and manifest.json, written last                stages/finalize.py
 
-Every step skips what has a receipt, so the same command again goes on where a killed one stopped.
+Each task of a stage writes a receipt when it is done, and is skipped when it has one. So the same command again resumes
+a killed build.
 """
 
 from __future__ import annotations
@@ -10,23 +22,21 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpts_data.mixer.format.manifest import NAME, read_manifest
+from gpts_data.mixer.format.manifest import NAME, Manifest, read_manifest
 from gpts_data.mixer.plan import WORK, Plan, difference, make_plan, refuse_short_sources, write_plan
 from gpts_data.mixer.planning.resources import explain_full_disk, room_to_begin, room_to_cut
 from gpts_data.mixer.recipe import Recipe, resolved
-from gpts_data.mixer.schedule.budget import whole_weights
-from gpts_data.mixer.schedule.permutation import EpochOrder
-from gpts_data.mixer.schedule.source_order import find_source_order
-from gpts_data.mixer.stages.assemble import Shard, assemble
+from gpts_data.mixer.stages.assemble import assemble, shard_tasks
 from gpts_data.mixer.stages.contamination import index_benchmarks
-from gpts_data.mixer.stages.cut import Cut, HoldOut, cut, hold_out
+from gpts_data.mixer.stages.cut import cut, cut_tasks, hold_out, hold_out_task
 from gpts_data.mixer.stages.dedup import DedupedUnit
-from gpts_data.mixer.stages.finalize import finalize
-from gpts_data.mixer.stages.rounds import prepare_until_filled
+from gpts_data.mixer.stages.finalize import MixTasks, finalize
+from gpts_data.mixer.stages.prepare import UnitReceipt
+from gpts_data.mixer.stages.rounds import Report, prepare_until_filled
 from gpts_data.mixer.train_tokenizer import train_tokenizer
 from gpts_data.mixer.workspace import clean_up, discard_plan, locked
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError, UsageError
@@ -35,7 +45,7 @@ from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import json_digest, write_bytes
 from gpts_data.pipelines.storage.lock import remove_temporaries
-from gpts_data.pipelines.storage.paths import is_inside
+from gpts_data.pipelines.storage.paths import AnyPath, is_inside
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
@@ -47,168 +57,149 @@ log = logging.getLogger("gpts_data")
 
 @dataclass(frozen=True)
 class Built:
-    """What a build came to."""
+    """The result of a build."""
 
-    manifest: dict[str, Any]
-    """manifest.json, parsed."""
+    manifest: Manifest = field(repr=False)
+    """The content of manifest.json."""
     created: bool
-    """False when the folder already held this very mix."""
+    """Whether this call built the mix; False when the folder already held it."""
     units: int = 0
-    """That the mix was made from."""
+    """Number of units the mix was made from."""
     reused: int = 0
-    """Of these, that were there before."""
+    """Number of these units that an earlier build had prepared."""
 
 
 def build(
-    recipe: Recipe, recipe_folder: Path, folder: Path, *, tokenizer: Path | None = None, workers: int = 1,
-    scheduler: str | None = None, progress: Progress = lambda *_: None, retry_policy: RetryPolicy = RetryPolicy(),
-    encoder: EncoderName = "fast", keep_units: Path | None = None,
-) -> Built:  # fmt: skip
-    """Build the mix of `recipe` in `folder`, or go on with it. The bytes do not depend on workers or scheduler.
+    recipe: Recipe,
+    recipe_folder: Path,
+    folder: AnyPath,
+    *,
+    tokenizer: AnyPath | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: Progress = lambda *_: None,
+    retry_policy: RetryPolicy = RetryPolicy(),
+    encoder: EncoderName = "fast",
+    keep_units: AnyPath | None = None,
+) -> Built:
+    """Build the mix of `recipe` in `folder`, or resume the build there. Workers and scheduler do not change its bytes.
 
-    Prepared units are kept in the folder `keep_units`, if given, and taken from there: another weight, seed, window or
-    number of tokens, with the same tokenizer, reads no text again.
+    With `keep_units`, prepared units are kept in that folder and reused: a mix with other weights, seed, window or
+    number of tokens but the same tokenizer reads no text again.
 
     Raises the errors of pipelines.errors: `RecipeError`, `ForeignFolderError`, `DataError`, `SourceUnavailableError`,
     `StorageError`, `LockedError`.
     """
     if keep_units and is_inside(keep_units, folder):
-        raise UsageError(f"--keep-units {keep_units}: inside the mix, which verify would then refuse; choose another")
-    given = check_untrusted(tokenizer) if tokenizer else None
+        raise UsageError(
+            f"--keep-units {keep_units} is inside the mix {folder}, where verify would report it; choose another folder"
+        )
+    given_tokenizer = check_untrusted(tokenizer) if tokenizer else None
     if (folder / NAME).exists() and not (folder / WORK).exists():
-        return Built(_finished(folder, recipe, given), created=False)
-    plan = make_plan(recipe, recipe_folder, folder, given, NAME, retry_policy, encoder, keep_units)
+        return Built(_finished_mix(folder, recipe, given_tokenizer), created=False)
+    plan = make_plan(recipe, recipe_folder, folder, given_tokenizer, NAME, retry_policy, encoder, keep_units)
     refuse_short_sources(plan)
     room_to_begin(plan)
-    with locked(plan) as still_ours, explain_full_disk(plan):
-        if (folder / NAME).exists():  # the last build died while it cleaned up
-            manifest = _finished(folder, recipe, given)
-            clean_up(plan)
-            return Built(manifest, created=False)
-        remove_temporaries(folder, plan.units)
-        index_benchmarks(plan)  # first, so that one that cannot be read leaves nothing half-done
-        write_plan(plan)
-        try:
-            with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
-                show = _after(still_ours, progress)
-                trained = _tokenizer(plan, engine, show)
-                built = _mix(plan, trained, engine, show)
-        except ShortSourceError:
-            discard_plan(plan)
-            raise
+    with locked(plan) as check_lock, explain_full_disk(plan):
+        if (folder / NAME).exists():  # the last build was killed while it cleaned up
+            built = Built(_finished_mix(folder, recipe, given_tokenizer), created=False)
+        else:
+            built = _run_plan(plan, workers, scheduler, _checking(check_lock, progress))
         clean_up(plan)
     return built
 
 
-def _after(check: Callable[[], None], progress: Progress) -> Progress:
-    def show(stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
-        check()
-        progress(stage, name, done, total, note)
+def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progress) -> Built:
+    remove_temporaries(plan.folder, plan.units)
+    index_benchmarks(plan)  # before anything is written: a benchmark that cannot be read leaves no half-finished build
+    write_plan(plan)
+    try:
+        with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
+            tokenizer = _get_tokenizer(plan, engine, progress)
+            return _build_mix(plan, tokenizer, engine, progress)
+    except ShortSourceError:
+        discard_plan(plan)
+        raise
 
-    return show
+
+def _build_mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) -> Built:
+    """Run all stages, from the texts of the sources to the manifest."""
+    sources, deduped = prepare_until_filled(plan, tokenizer, engine, _unit_report(plan, progress))
+    tasks = _mix_tasks(plan, tokenizer, deduped)
+    room_to_cut(plan, tasks.all_cuts, tasks.shards)
+    _run("cut", engine, cut, tasks.all_cuts, progress)
+    _run("validation", engine, hold_out, tasks.held_out, progress)
+    _run("shards", engine, assemble, tasks.shards, progress)
+    manifest = finalize(plan, tokenizer, sources, deduped, tasks)
+    units, reused = sum(len(source.tasks) for source in sources), sum(source.reused for source in sources)
+    return Built(manifest, created=True, units=units, reused=reused)
 
 
-def _mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) -> Built:
-    recipe = plan.recipe
-    done: Counter[tuple[str, str]] = Counter()
-
-    def ready(name: str, receipt: dict[str, Any]) -> None:
-        for fact in ("tokens", "read", "kept"):
-            done[name, fact] += receipt[fact]
-        log.debug("%s: %s documents read, %s kept", receipt["unit"], f"{receipt['read']:,}", f"{receipt['kept']:,}")
-        dropped = 1 - done[name, "kept"] / max(done[name, "read"], 1)
-        wanted = recipe.windows[recipe.names.index(name)] * recipe.window
-        progress("prepare", name, done[name, "tokens"], wanted, f"{dropped:.0%} dropped")
-
-    supplies, decided = prepare_until_filled(plan, tokenizer, engine, ready)
+def _mix_tasks(plan: Plan, tokenizer: Artifact, deduped: Sequence[Sequence[DedupedUnit]]) -> MixTasks:
+    """The tasks of CUT and ASSEMBLE. Their receipts depend on the build id, so another mix never reuses them."""
     build_id = plan.build_id(tokenizer)
-    cuts = [_cuts(plan, i, units, build_id) for i, units in enumerate(decided)]
-    held = [_hold_out(plan, i, units, build_id) for i, units in enumerate(decided)]
-    shards = _shards(plan, cuts, build_id)
-    room_to_cut(plan, [task for tasks in cuts for task in tasks], shards)
-    _run("cut", engine, cut, [task for tasks in cuts for task in tasks], progress)
-    _run("validation", engine, hold_out, held, progress)
-    _run("shards", engine, assemble, shards, progress)
-    manifest = finalize(plan, tokenizer, supplies, decided, cuts, held, shards)
-    return Built(manifest, True, sum(len(supply.tasks) for supply in supplies), sum(s.reused for s in supplies))
+    cuts = [cut_tasks(plan, i, units, build_id) for i, units in enumerate(deduped)]
+    held_out = [hold_out_task(plan, i, units, build_id) for i, units in enumerate(deduped)]
+    return MixTasks(cuts, held_out, shard_tasks(plan, cuts, build_id))
 
 
 def _run(stage: str, engine: Engine, function: Callable[[Any], Any], tasks: Sequence[Any], progress: Progress) -> None:
-    for n, _ in enumerate(engine.map(function, tasks), 1):
-        progress(stage, "", n, len(tasks))
+    for done, _ in enumerate(engine.map(function, tasks), 1):
+        progress(stage, "", done, len(tasks))
 
 
-def _cuts(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str) -> list[Cut]:
-    recipe, name = plan.recipe, plan.recipe.names[source]
-    order = EpochOrder(recipe.windows[source], plan.pass_windows(source, units[-1].stop), recipe.seed, name)
-    tasks = []
-    for n, unit in enumerate(units):
-        end = -(-unit.stop // recipe.window) * recipe.window  # where its last window ends, maybe in units behind
-        parts = [unit, *(other for other in units[n + 1 :] if other.start < end)]
-        tasks.append(
-            Cut(
-                tuple(parts),
-                recipe.window,
-                order,
-                plan.work / "cut" / name / f"{n:05d}.bin",
-                plan.folder / "documents" / name / f"{n:05d}.parquet",
-                json_digest([build_id, name, n]),
-            )
-        )
-    return tasks
+def _checking(check_lock: Callable[[], None], progress: Progress) -> Progress:
+    """`progress`, which also stops a build that has lost its lock."""
+
+    def report(stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
+        check_lock()
+        progress(stage, name, done, total, note)
+
+    return report
 
 
-def _hold_out(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str) -> HoldOut:
-    name, folder = plan.recipe.names[source], plan.folder / "validation"
-    key = json_digest([build_id, name, "validation"])
-    receipt = plan.work / "validation" / f"{name}.json"
-    return HoldOut(tuple(units), plan.recipe.window, folder / f"{name}.bin", folder / f"{name}.parquet", receipt, key)
-
-
-def _shards(plan: Plan, cuts: Sequence[Sequence[Cut]], build_id: str) -> list[Shard]:
+def _unit_report(plan: Plan, progress: Progress) -> Report:
+    """Reports each prepared unit: tokens of its source so far, and the fraction of documents that were dropped."""
     recipe = plan.recipe
-    schedule = find_source_order(whole_weights(recipe.weights), recipe.windows)
-    counts = schedule.counts(recipe.shard_windows)
-    paths = tuple(tuple(task.path for task in tasks) for tasks in cuts)
-    return [
-        Shard(
-            start,
-            min(start + recipe.shard_windows, schedule.windows),
-            tuple(counts[n].tolist()),
-            schedule,
-            recipe.window,
-            paths,
-            plan.folder / "shards" / f"train-{n:05d}.bin",
-            plan.work / "shards" / f"{n:05d}.json",
-            json_digest([build_id, "shard", n]),
-        )
-        for n, start in enumerate(range(0, schedule.windows, recipe.shard_windows))
-    ]
+    tokens: Counter[str] = Counter()
+    read: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+
+    def report(name: str, receipt: UnitReceipt) -> None:
+        tokens[name] += receipt["tokens"]
+        read[name] += receipt["read"]
+        kept[name] += receipt["kept"]
+        log.debug("%s: %s documents read, %s kept", receipt["unit"], f"{receipt['read']:,}", f"{receipt['kept']:,}")
+        needed = recipe.windows[recipe.names.index(name)] * recipe.window
+        dropped = 1 - kept[name] / max(read[name], 1)
+        progress("prepare", name, tokens[name], needed, f"{dropped:.0%} dropped")
+
+    return report
 
 
-def _tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
-    """The tokenizer of the mix, in its own folder: the given one copied, or one trained on the recipe's sample."""
-    folder = plan.folder / "tokenizer"
-    key = json_digest(plan.facts())
-    receipt = plan.work / "tokenizer.json"
-    if read_receipt(receipt, key) is None:
+def _get_tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
+    """The tokenizer in the mix folder: a copy of the given one, or one trained on the recipe's sample."""
+    folder, receipt = plan.folder / "tokenizer", plan.work / "tokenizer.json"
+    key = json_digest(plan.identity())
+    if read_receipt(receipt, key, dict[str, Any]) is None:
         if plan.tokenizer:
             for name in artifact.FILES:
                 if (plan.tokenizer.folder / name).exists():
                     write_bytes(folder / name, (plan.tokenizer.folder / name).read_bytes())
-            write_receipt(receipt, key)
+            write_receipt(receipt, {"key": key})
         else:
-            write_receipt(receipt, key, **train_tokenizer(plan, engine, folder, progress))
+            write_receipt(receipt, {"key": key, **train_tokenizer(plan, engine, folder, progress)})
     return artifact.load(folder)
 
 
-def _finished(folder: Path, recipe: Recipe, given: Artifact | None) -> dict[str, Any]:
-    """The manifest of a finished folder, if it is this recipe's and this tokenizer's. No source is asked again."""
+def _finished_mix(folder: AnyPath, recipe: Recipe, tokenizer: Artifact | None) -> Manifest:
+    """The manifest of a finished mix, without asking any source. Raises `ForeignFolderError` when it is another mix."""
     manifest = read_manifest(folder)
-    wanted: dict[str, Any] = {"recipe": resolved(recipe)}
+    expected: dict[str, Any] = {"recipe": resolved(recipe)}
     found: dict[str, Any] = {"recipe": manifest["recipe"]}
-    if given:
-        wanted["tokenizer"], found["tokenizer"] = given.digest, manifest["tokenizer"]["digest"]
-    if wanted != found:
-        raise ForeignFolderError(f"{folder} holds another finished mix ({difference(found, wanted)}); use a new --out")
+    if tokenizer:
+        expected["tokenizer"], found["tokenizer"] = tokenizer.digest, manifest["tokenizer"]["digest"]
+    if expected != found:
+        changed = difference(found, expected)
+        raise ForeignFolderError(f"{folder} holds another finished mix ({changed}); use a new --out")
     return manifest

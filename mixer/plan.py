@@ -1,8 +1,8 @@
-"""The frozen plan: what a build reads and makes, fixed before the first byte of text.
+"""The plan of a build: what it reads and what it makes, fixed before the first text is read.
 
-`plan.json` holds the resolved recipe, every source's files at one revision, and the tokenizer if one was given. A
-resumed build takes the revision from it, so a dataset that moves meanwhile does not matter; a folder with another plan
-is refused.
+`plan.json` holds the recipe with its defaults, the files of every source at one revision, and the digest of a given
+tokenizer. A resumed build takes the revisions from it, so it does not matter when a dataset changes meanwhile. A folder
+with another plan is refused.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from gpts_data.mixer.format.manifest import ListingEntry
 from gpts_data.mixer.recipe import Recipe, RecipeSource, resolved
 from gpts_data.pipelines.decontaminate import index
 from gpts_data.pipelines.decontaminate.benchmarks import list_benchmark
@@ -31,79 +32,97 @@ from gpts_data.tokenizer.encode import EncoderName
 FORMAT = 1
 WORK = ".build"
 UNITS = "units"
-MOST_PASSES = 40  # beyond which repeated text teaches nothing more (Muennighoff et al. 2023, arXiv 2305.16264)
+MAX_EPOCHS = 40  # more epochs over the same text add nothing (Muennighoff et al. 2023, arXiv 2305.16264)
+
+
+class PlanIdentity(TypedDict):
+    """Everything that determines the bytes of a mix, as plain values: the content of plan.json."""
+
+    format: int
+    recipe: dict[str, Any]
+    """The recipe with all defaults filled in."""
+    sources: list[ListingEntry]
+    benchmarks: list[ListingEntry]
+    tokenizer: str | None
+    """Digest of the given tokenizer; None when one is trained."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`folder` is the output folder; `given` the tokenizer the user brought, None when one is to be trained.
+    """What a build reads and makes, and where.
 
-    `retry_policy`, `encoder` and `keep_units` are how it is done, no part of what is made.
+    `retry_policy`, `encoder` and `keep_units` say how it is done and do not change the mix.
     """
 
     recipe: Recipe
     listings: tuple[Listing, ...]
+    """Files of each source, in recipe order."""
     folder: AnyPath
+    """Output folder."""
     tokenizer: Artifact | None
+    """Tokenizer given by the user; None when one is trained."""
     retry_policy: RetryPolicy = RetryPolicy()
     encoder: EncoderName = "fast"
     benchmarks: tuple[Listing, ...] = ()
+    """Files of each benchmark, in recipe order."""
     keep_units: AnyPath | None = None
+    """Folder where prepared units stay after the build; None to delete them with it."""
 
     @property
     def fetch_options(self) -> FetchOptions:
-        """How the sources are reached; not part of what the bytes are a function of."""
+        """How remote files are fetched. It does not change the mix."""
         return FetchOptions(self.scratch / "spool", self.retry_policy)
 
     @property
     def work(self) -> AnyPath:
-        """Everything that is gone when the build is finished."""
+        """Folder of all intermediate files; deleted when the build is finished."""
         return self.folder / WORK
 
     @property
     def scratch(self) -> Path:
-        """What must be on a machine's own disk: `work`, unless that is in a store."""
+        """Folder for files that must be on a local disk: `work`, unless that is in a store."""
         if not is_store(self.work):
             return self.work
         return Path(tempfile.gettempdir()) / f"gpts-data-{json_digest(str(self.folder))[:16]}"
 
     @property
     def units(self) -> AnyPath:
-        """Where prepared units are: they outlive the build in a folder of the user's, or when a source is too short."""
+        """Folder of the prepared units."""
         return self.keep_units or self.work / UNITS
 
-    def facts(self) -> dict[str, Any]:
-        """The plan as plain values, the same on every machine."""
+    def identity(self) -> PlanIdentity:
+        """Everything that determines the bytes of the mix. It is the same on every machine."""
         return {
             "format": FORMAT,
             "recipe": resolved(self.recipe),
-            "sources": [listing_facts(listing) for listing in self.listings],
-            "benchmarks": [listing_facts(listing) for listing in self.benchmarks],
+            "sources": [listing_entry(listing) for listing in self.listings],
+            "benchmarks": [listing_entry(listing) for listing in self.benchmarks],
             "tokenizer": self.tokenizer.digest if self.tokenizer else None,
         }
 
     def pass_windows(self, source: int, tokens: int) -> int:
-        """Windows in one pass over a source of so many surviving tokens: those it needs, or all there are."""
+        """Windows in one epoch of a source with `tokens` training tokens: those it needs, or all it has."""
         return min(self.recipe.windows[source], tokens // self.recipe.window)
 
     def index_key(self) -> str:
-        """What the n-grams of the benchmarks are a function of."""
-        wanted = self.recipe.decontaminate
-        columns = [benchmark.columns for benchmark in wanted.benchmark] if wanted else []
-        ngram = wanted.ngram if wanted else 0
-        return json_digest([index.VERSION, ngram, columns, self.facts()["benchmarks"]])
+        """Digest of everything that the index of the benchmarks' n-grams depends on."""
+        config = self.recipe.decontaminate
+        columns = [benchmark.columns for benchmark in config.benchmark] if config else []
+        ngram = config.ngram if config else 0
+        return json_digest([index.VERSION, ngram, columns, self.identity()["benchmarks"]])
 
     @property
     def index(self) -> AnyPath | None:
-        """The folder of the benchmarks' n-grams; None when there are no benchmarks."""
+        """Folder of the index of the benchmarks' n-grams; None for a recipe without benchmarks."""
         return self.work / "benchmarks" / self.index_key()[:16] if self.recipe.decontaminate else None
 
     def build_id(self, tokenizer: Artifact) -> str:
-        """What the mix is a function of: recipe, files and tokenizer, however the tokenizer came to be."""
-        return json_digest({**self.facts(), "tokenizer": tokenizer.digest})
+        """Digest of everything the mix depends on: recipe, files and tokenizer, whether that was given or trained."""
+        return json_digest({**self.identity(), "tokenizer": tokenizer.digest})
 
     def unit_key(self, source: RecipeSource, unit: Unit, tokenizer: Artifact) -> str:
-        """What a prepared unit is a function of: nothing of the mix, so another mix can use it too."""
+        """Digest of everything a prepared unit depends on. Weights and budget are not among it, so that other mixes can
+        reuse the unit."""
         revision = self.listings[self.recipe.source.index(source)].revision
         return json_digest(
             [
@@ -126,7 +145,8 @@ class Plan:
         )
 
 
-def listing_facts(listing: Listing) -> dict[str, Any]:
+def listing_entry(listing: Listing) -> ListingEntry:
+    """A listing as plain values, for plan.json and the manifest."""
     return {
         "revision": listing.revision,
         "files": [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in listing.files],
@@ -143,41 +163,42 @@ def make_plan(
     encoder: EncoderName = "fast",
     keep_units: AnyPath | None = None,
 ) -> Plan:
-    """List the sources and check their columns; on a half-built folder, its own plan again.
+    """List the files of all sources and check their columns. Of a half-finished build, return its own plan again.
 
-    `finished` is the file whose presence means that the folder is done. Raises `RecipeError`, and `ForeignFolderError`
-    when the folder holds something else.
+    manifest_name: the file in `folder` that says that the work there is finished.
+
+    Raises `RecipeError`, and `ForeignFolderError` when the folder holds something else.
     """
     frozen = read_plan(folder, manifest_name)
-    revisions = [s["revision"] for s in frozen["sources"]] if frozen and _same_sources(frozen, recipe) else None
+    revisions = [entry["revision"] for entry in frozen["sources"]] if frozen and _same_sources(frozen, recipe) else None
     fetch_options = FetchOptions(None, retry_policy)
     listings = tuple(
         list_files(_pinned(source, revisions[i] if revisions else None), recipe_folder, fetch_options)
         for i, source in enumerate(recipe.source)
     )
     benchmarks = _list_benchmarks(recipe, frozen, recipe_folder, fetch_options)
-    kept = absolute(keep_units) if keep_units else None
-    plan = Plan(recipe, listings, absolute(folder), tokenizer, retry_policy, encoder, benchmarks, kept)
-    if frozen is not None and _without_budgets(frozen) != _without_budgets(plan.facts()):
+    units = absolute(keep_units) if keep_units else None
+    plan = Plan(recipe, listings, absolute(folder), tokenizer, retry_policy, encoder, benchmarks, units)
+    if frozen is not None and _without_budgets(frozen) != _without_budgets(plan.identity()):
         raise ForeignFolderError(
-            f"{folder} holds a half-finished build of something else ({difference(frozen, plan.facts())} differs); "
+            f"{folder} holds a half-finished build of something else ({difference(frozen, plan.identity())} differs); "
             f"use a new --out, or delete {folder} to give that build up"
         )
     for source, listing in zip(recipe.source, listings, strict=True):
-        filled = [file for file in listing.files if file.size]  # an empty file of lines has no columns, and no harm
-        for file in filled if source.files else filled[:1]:
+        nonempty = [file for file in listing.files if file.size]  # an empty file of lines has no columns: no error
+        for file in nonempty if source.files else nonempty[:1]:
             check_columns(source, file, fetch_options)
     return plan
 
 
 def _list_benchmarks(
-    recipe: Recipe, frozen: dict[str, Any] | None, folder: Path, fetch_options: FetchOptions
+    recipe: Recipe, frozen: PlanIdentity | None, folder: Path, fetch_options: FetchOptions
 ) -> tuple[Listing, ...]:
-    """The files of the benchmarks, at the revisions of the frozen plan where it is this recipe's."""
+    """The files of the benchmarks, at the revisions of the frozen plan if that has the same benchmarks."""
     if recipe.decontaminate is None:
         return ()
     same = frozen is not None and frozen["recipe"].get("decontaminate") == resolved(recipe)["decontaminate"]
-    revisions = [facts["revision"] for facts in frozen["benchmarks"]] if frozen and same else None
+    revisions = [entry["revision"] for entry in frozen["benchmarks"]] if frozen and same else None
     return tuple(
         list_benchmark(benchmark, folder, fetch_options, revisions[i] if revisions else None)
         for i, benchmark in enumerate(recipe.decontaminate.benchmark)
@@ -185,71 +206,75 @@ def _list_benchmarks(
 
 
 def write_plan(plan: Plan) -> None:
-    write_json(plan.work / "plan.json", plan.facts())
+    """Write plan.json, from which a killed build resumes."""
+    write_json(plan.work / "plan.json", plan.identity())
 
 
-def read_plan(folder: AnyPath, manifest_name: str) -> dict[str, Any] | None:
-    """The plan of a half-built folder. Raises `ForeignFolderError` for a folder that holds anything else of its own."""
+def read_plan(folder: AnyPath, manifest_name: str) -> PlanIdentity | None:
+    """The plan of a half-finished build in `folder`, or None. Raises `ForeignFolderError` when it holds other files."""
     path = folder / WORK / "plan.json"
     if path.exists():
-        facts: dict[str, Any] = json.loads(path.read_bytes())
-        return facts
-    strange = [entry.name for entry in folder.iterdir() if entry.name != WORK] if folder.is_dir() else []
-    if strange and manifest_name not in strange:
+        frozen: PlanIdentity = json.loads(path.read_bytes())
+        return frozen
+    names = [entry.name for entry in folder.iterdir() if entry.name != WORK] if folder.is_dir() else []
+    if names and manifest_name not in names:
         raise ForeignFolderError(
-            f"{folder} is not empty and has no {manifest_name} (found {', '.join(sorted(strange)[:3])}); "
+            f"{folder} is not empty and has no {manifest_name} (found {', '.join(sorted(names)[:3])}); "
             "choose another --out"
         )
     return None
 
 
-def difference(one: Any, other: Any, where: str = "") -> str:
-    """The dotted name of the first place where two plain values differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted(one.keys() | other.keys()):
-            if one.get(key) != other.get(key):
-                return difference(one.get(key), other.get(key), f"{where}.{key}" if where else str(key))
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for i, (a, b) in enumerate(zip(one, other, strict=True)):
-            if a != b:
-                return difference(a, b, f"{where}[{i}]")
-    return f"{where}: {json.dumps(one)[:60]} before, {json.dumps(other)[:60]} now"
+def difference(before: Any, now: Any, where: str = "") -> str:
+    """The dotted name of the first place where two JSON values differ, and both values there."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                return difference(before.get(key), now.get(key), f"{where}.{key}" if where else str(key))
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, (item, other) in enumerate(zip(before, now, strict=True)):
+            if item != other:
+                return difference(item, other, f"{where}[{i}]")
+    return f"{where}: {json.dumps(before)[:60]} before, {json.dumps(now)[:60]} now"
 
 
 def refuse_short_sources(plan: Plan) -> None:
-    """Raise `ShortSourceError` before any work where local files cannot do: a token is a byte or more."""
+    """Raise `ShortSourceError` before any work when local files are too small: a token is at least one byte."""
     for source, listing, windows in zip(plan.recipe.source, plan.listings, plan.recipe.windows, strict=True):
         if source.dataset or any(file.name.endswith(COMPRESSED) for file in listing.files):
-            continue  # how much text a compressed file holds is known once it is read
+            continue  # the size of the text in a compressed file is known only after it was read
         needed = windows * plan.recipe.window
-        found = sum(
+        text_bytes = sum(
             unit.text_bytes
             for file in listing.files
             for unit in split_units(source, file, plan.recipe.unit, plan.fetch_options)
         )
-        if found * source.max_epochs < needed:
-            raise too_short(source, needed, f"{found:,} bytes of text in all its files", -(-needed // max(found, 1)))
+        if text_bytes * source.max_epochs < needed:
+            epochs = -(-needed // max(text_bytes, 1))
+            raise too_short(source, needed, f"{text_bytes:,} bytes of text in all its files", epochs)
 
 
-def too_short(source: RecipeSource, needed: int, found: str, passes: int) -> ShortSourceError:
-    """`passes` over what was found would do; 0 if none would."""
-    may = f", or let it be repeated: max_epochs = {passes} or more (now {source.max_epochs})"
-    repeat = may if source.max_epochs < passes <= MOST_PASSES else ""
+def too_short(source: RecipeSource, needed: int, found: str, epochs: int) -> ShortSourceError:
+    """The error for a source with fewer than `needed` tokens. `epochs` would suffice; 0 if no number would."""
+    repeat = f", or let it be repeated: max_epochs = {epochs} or more (now {source.max_epochs})"
     return ShortSourceError(
-        f"source {source.name!r} is too short: {needed:,} tokens are needed, found {found}; "
-        f"lower --tokens or its weight, give it more files{repeat}"
+        f"source {source.name!r} is too short: {needed:,} tokens are needed, found {found}; lower --tokens or its "
+        f"weight, give it more files{repeat if source.max_epochs < epochs <= MAX_EPOCHS else ''}"
     )
 
 
-def _same_sources(frozen: dict[str, Any], recipe: Recipe) -> bool:
-    now = {"recipe": resolved(recipe)}
-    return bool(_without_budgets(now)["recipe"]["source"] == _without_budgets(frozen)["recipe"]["source"])
+def _same_sources(frozen: PlanIdentity, recipe: Recipe) -> bool:
+    return _sources_without_budgets(resolved(recipe)) == _sources_without_budgets(frozen["recipe"])
 
 
-def _without_budgets(facts: dict[str, Any]) -> dict[str, Any]:
-    """`facts` but for what may change between two runs of one build: a source that was refused may lose more then."""
-    sources = [{k: v for k, v in source.items() if k != "max_damaged"} for source in facts["recipe"]["source"]]
-    return {**facts, "recipe": {**facts["recipe"], "source": sources}}
+def _without_budgets(identity: PlanIdentity) -> dict[str, Any]:
+    recipe = {**identity["recipe"], "source": _sources_without_budgets(identity["recipe"])}
+    return {**identity, "recipe": recipe}
+
+
+def _sources_without_budgets(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sources without `max_damaged`, which may be raised when a build is resumed that was refused for damage."""
+    return [{key: value for key, value in source.items() if key != "max_damaged"} for source in recipe["source"]]
 
 
 def _pinned(source: RecipeSource, revision: str | None) -> RecipeSource:

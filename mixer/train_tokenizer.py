@@ -1,10 +1,10 @@
-"""The recipe's tokenizer, trained inside a build or alone in a folder of its own."""
+"""Train the recipe's tokenizer, in a build or alone in a folder of its own."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from gpts_data.mixer.plan import Plan, make_plan, write_plan
 from gpts_data.mixer.recipe import Recipe, check
@@ -22,17 +22,29 @@ from gpts_data.tokenizer.train import plan_sample, train
 RECEIPT = "training.json"
 
 
-def train_tokenizer(plan: Plan, engine: Engine, folder: AnyPath, progress: Progress) -> dict[str, Any]:
-    """Train the plan's tokenizer into `folder`; returns its digest and size, the bytes it saw and their digest."""
+class TrainedTokenizer(TypedDict):
+    """A trained tokenizer and the sample it was trained on."""
+
+    digest: str
+    vocab_size: int
+    sample_bytes: int
+    sample_digest: str
+
+
+class TrainingReceipt(TrainedTokenizer):
+    """Content of training.json."""
+
+    key: str
+
+
+def train_tokenizer(plan: Plan, engine: Engine, folder: AnyPath, progress: Progress) -> TrainedTokenizer:
+    """Train the plan's tokenizer into `folder`."""
     recipe = plan.recipe
     sources = [
         (source, listing, recipe.cleaning(source)) for source, listing in zip(recipe.source, plan.listings, strict=True)
     ]
     pieces = plan_sample(sources, recipe.tokenizer, recipe.unit, plan.work / "sample", plan.fetch_options)
-    trained = train(
-        pieces, recipe.tokenizer, recipe.window, engine, folder,
-        lambda done, total: progress("tokenizer", "sample", done, total),
-    )  # fmt: skip
+    trained = train(pieces, recipe.tokenizer, recipe.window, engine, folder, progress)
     return {
         "digest": trained.artifact.digest,
         "vocab_size": trained.artifact.vocab_size,
@@ -42,36 +54,48 @@ def train_tokenizer(plan: Plan, engine: Engine, folder: AnyPath, progress: Progr
 
 
 def train_alone(
-    recipe: Recipe, recipe_folder: Path, folder: AnyPath, *, vocab_size: int | None = None, workers: int = 1,
-    scheduler: str | None = None, progress: Progress = lambda *_: None, retry_policy: RetryPolicy = RetryPolicy(),
-) -> dict[str, Any]:  # fmt: skip
-    """Train the recipe's tokenizer into `folder`, training.json last; on a finished folder, just its facts.
+    recipe: Recipe,
+    recipe_folder: Path,
+    folder: AnyPath,
+    *,
+    vocab_size: int | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: Progress = lambda *_: None,
+    retry_policy: RetryPolicy = RetryPolicy(),
+) -> TrainingReceipt:
+    """Train the recipe's tokenizer into `folder` and return training.json, its receipt; a finished folder is left.
 
     Raises `ForeignFolderError` when the folder holds something else, `DataError` when the sample is too small.
     """
     if vocab_size is not None:
         recipe = replace(recipe, tokenizer=replace(recipe.tokenizer, vocab_size=vocab_size))
         check(recipe)
-    # A tokenizer counts pairs of letters, it remembers no question: the sample is not searched for benchmarks.
+    # The sample is not searched for benchmarks: a tokenizer counts pairs of letters and remembers no question.
     recipe = replace(recipe, decontaminate=None)
     plan = make_plan(recipe, recipe_folder, folder, None, RECEIPT, retry_policy)
-    key = json_digest(plan.facts())
-    if facts := read_receipt(folder / RECEIPT, key):
-        if plan.work.exists():  # the last run died while it cleaned up
+    key = json_digest(plan.identity())
+    if receipt := read_receipt(folder / RECEIPT, key, TrainingReceipt):
+        if plan.work.exists():  # the last run was killed while it cleaned up
             with locked(plan):
                 clean_up(plan)
-        return facts
+        return receipt
     if (folder / RECEIPT).exists():
         raise ForeignFolderError(f"{folder} holds a tokenizer of another recipe or other data; choose another --out")
     with locked(plan):
-        remove_temporaries(folder)
-        write_plan(plan)
-        try:
-            with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
-                trained = train_tokenizer(plan, engine, folder, progress)
-        except ShortSourceError:
-            discard_plan(plan)
-            raise
-        facts = write_receipt(folder / RECEIPT, key, **trained)
+        trained = _run_plan(plan, workers, scheduler, progress)
+        result: TrainingReceipt = {"key": key, **trained}
+        write_receipt(folder / RECEIPT, result)
         clean_up(plan)
-    return facts
+    return result
+
+
+def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progress) -> TrainedTokenizer:
+    remove_temporaries(plan.folder)
+    write_plan(plan)
+    try:
+        with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
+            return train_tokenizer(plan, engine, plan.folder, progress)
+    except ShortSourceError:
+        discard_plan(plan)
+        raise

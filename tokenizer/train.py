@@ -8,10 +8,10 @@ depend on the workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
 from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.readers.damage import split_faulty
 from gpts_data.pipelines.readers.reader import read, split_units
 from gpts_data.pipelines.readers.source import Listing, Source, Unit
@@ -31,7 +32,6 @@ from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.bpe import train_bpe
 
 Item = TypeVar("Item")
-Progress = Callable[[int, int], object]  # bytes of the sample drawn, and wanted
 SAMPLE_SCHEMA = pa.schema([("text", pa.string())])
 DOCUMENTS_PER_BATCH = (
     64  # documents cleaned before looking whether the quota is there: it may be a small part of a batch
@@ -50,6 +50,16 @@ class Training:
     """Bytes of cleaned text to learn them from, drawn by weight."""
     special: tuple[str, ...] = ()
     """Tokens of your own such as `<|user|>`: ids 1, 2, ... in this order, never made from text."""
+
+
+class SampleReceipt(TypedDict):
+    """Receipt of one piece of the sample."""
+
+    key: str
+    bytes: int
+    """Bytes of text in the piece."""
+    sha256: str
+    """sha256 of the file."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +126,9 @@ def evenly_spaced(items: Sequence[Item]) -> list[Item]:
     return [items[len(items) * i // count] for i in range(count)]
 
 
-def draw_sample(piece: SampleTask) -> dict[str, Any]:
+def draw_sample(piece: SampleTask) -> SampleReceipt:
     """Write one piece of the sample unless its receipt is there; returns the receipt: bytes of text and sha256."""
-    if receipt := read_receipt(piece.receipt, piece.key):
+    if receipt := read_receipt(piece.receipt, piece.key, SampleReceipt):
         return receipt
     taken = 0
     with atomic_write(piece.path) as file:
@@ -131,7 +141,8 @@ def draw_sample(piece: SampleTask) -> dict[str, Any]:
                 if taken >= piece.quota:
                     break
         facts = size_and_sha256(file)
-    return write_receipt(piece.receipt, piece.key, bytes=taken, sha256=facts["sha256"])
+    result: SampleReceipt = {"key": piece.key, "bytes": taken, "sha256": facts["sha256"]}
+    return write_receipt(piece.receipt, result)
 
 
 def train(
@@ -168,13 +179,13 @@ def sample_texts(pieces: Sequence[SampleTask], engine: Engine, progress: Progres
     return texts
 
 
-def _draw_all(pieces: Sequence[SampleTask], engine: Engine, progress: Progress) -> list[dict[str, Any]]:
+def _draw_all(pieces: Sequence[SampleTask], engine: Engine, progress: Progress) -> list[SampleReceipt]:
     """The receipts of all pieces, in order. Results come in any order, so the bytes told are those of other pieces."""
     wanted, drawn = sum(piece.quota for piece in pieces), 0
     for piece, _ in zip(pieces, engine.map(draw_sample, pieces), strict=True):
         drawn += piece.quota
-        progress(drawn, wanted)
-    return [require_receipt(piece.receipt, piece.key) for piece in pieces]
+        progress("tokenizer", "sample", drawn, wanted)
+    return [require_receipt(piece.receipt, piece.key, SampleReceipt) for piece in pieces]
 
 
 def _cleaned_texts(piece: SampleTask) -> Iterator[list[str]]:

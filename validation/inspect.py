@@ -50,7 +50,7 @@ def inspect(mix: Mix) -> dict[str, Any]:
         "sources": {
             name: {
                 "wanted": weights[name] / total_weight,
-                **{key: manifest["sources"][name][key] for key in _SOURCE_KEYS},
+                **{key: dict(manifest["sources"][name])[key] for key in _SOURCE_KEYS},
             }
             for name in mix.sources
         },

@@ -8,15 +8,14 @@ weights and the seed, the ids against the vocabulary, the document tables agains
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from gpts_data.mixer.format.layout import document_tables
-from gpts_data.mixer.format.manifest import NAME
+from gpts_data.mixer.format.manifest import NAME, FileEntry
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.mixer.schedule.budget import share, whole_weights
@@ -65,14 +64,14 @@ def verify(
     return problems
 
 
-def _names(folder: AnyPath, entries: list[dict[str, Any]]) -> Iterator[Problem]:
+def _names(folder: AnyPath, entries: Sequence[FileEntry]) -> Iterator[Problem]:
     listed = {entry["file"] for entry in entries} | {NAME}
     for name in list_files(folder):
         if name not in listed and not HUB_FILES.match(name):
             yield Problem(name, "extra file, not listed in manifest.json")
 
 
-def _sizes(folder: AnyPath, entries: list[dict[str, Any]]) -> Iterator[Problem]:
+def _sizes(folder: AnyPath, entries: Sequence[FileEntry]) -> Iterator[Problem]:
     for entry in entries:
         path = folder / entry["file"]
         if not path.is_file():
@@ -81,7 +80,7 @@ def _sizes(folder: AnyPath, entries: list[dict[str, Any]]) -> Iterator[Problem]:
             yield Problem(entry["file"], f"{size:,} bytes, expected {entry['bytes']:,}")
 
 
-def _digests(folder: AnyPath, entries: list[dict[str, Any]], progress: Progress, engine: Engine) -> list[Problem]:
+def _digests(folder: AnyPath, entries: Sequence[FileEntry], progress: Progress, engine: Engine) -> list[Problem]:
     total, done = sum(entry["bytes"] for entry in entries), 0
     by_digest = {entry["sha256"]: entry["file"] for entry in entries}
     expected = {entry["file"]: entry["sha256"] for entry in entries}

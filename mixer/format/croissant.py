@@ -11,6 +11,7 @@ from typing import Any
 
 from gpts_data.mixer.format.dataset_card import licenses
 from gpts_data.mixer.format.layout import document_tables
+from gpts_data.mixer.format.manifest import FileEntry, ManifestContent
 
 NAME = "croissant.json"
 _TERMS = (
@@ -49,7 +50,7 @@ COLUMNS = {
 }
 
 
-def croissant(content: dict[str, Any], files: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def croissant(content: ManifestContent, files: Sequence[FileEntry]) -> dict[str, Any]:
     """The JSON-LD of a mix; `content` is its manifest so far, `files` all that is described (file, bytes, sha256)."""
     recipe = content["recipe"]
     sources = [source["name"] for source in recipe["source"]]
@@ -69,7 +70,7 @@ def croissant(content: dict[str, Any], files: Sequence[dict[str, Any]]) -> dict[
     }
 
 
-def _object(file: dict[str, Any]) -> dict[str, Any]:
+def _object(file: FileEntry) -> dict[str, Any]:
     suffix = "." + file["file"].rpartition(".")[2]
     return {
         "@type": "cr:FileObject",
@@ -82,7 +83,7 @@ def _object(file: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _file_sets(sources: Sequence[str], files: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _file_sets(sources: Sequence[str], files: Sequence[FileEntry]) -> list[dict[str, Any]]:
     return [
         {
             "@type": "cr:FileSet",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gpts_data.mixer.format.manifest import ManifestContent, SourceEntry
+
 LOAD = """\
 ```python
 import numpy as np
@@ -13,7 +15,7 @@ windows = np.memmap("shards/train-00000.bin", dtype="<u2", mode="r").reshape(-1,
 ```"""
 
 
-def card(content: dict[str, Any]) -> str:
+def card(content: ManifestContent) -> str:
     """The card's text. `content` is the manifest's content, before it is sealed."""
     recipe = content["recipe"]
     return "\n".join(
@@ -48,7 +50,7 @@ def card(content: dict[str, Any]) -> str:
     )
 
 
-def _metadata(content: dict[str, Any]) -> list[str]:
+def _metadata(content: ManifestContent) -> list[str]:
     """The YAML that the hub reads: the document tables are what its viewer shows."""
     recipe = content["recipe"]
     datasets = [source["dataset"] for source in recipe["source"] if source["dataset"]]
@@ -76,7 +78,7 @@ def licenses(recipe: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(name for names in each for name in names)) if all(each) else []
 
 
-def _row(source: dict[str, Any], facts: dict[str, Any]) -> str:
+def _row(source: dict[str, Any], facts: SourceEntry) -> str:
     where = source["dataset"] or "files"
     windows = f"{facts['windows']:,}" + (f" ({facts['epochs']:.2f} passes)" if facts["epochs"] > 1 else "")
     return (

@@ -1,7 +1,8 @@
-"""manifest.json: what a mix is, written last. Its presence means the mix is finished.
+"""manifest.json: what a mix contains. It is written last, so a folder that has one holds a finished mix.
 
-`root_digest` is over everything a mix is a function of and every file's sha256; two mixes with one root digest are the
-same bytes. `environment` (library versions, encoders, machine) is outside it. `checksum` covers the whole file, it too.
+`root_digest` covers everything that determines the mix, and the sha256 of every file: two mixes with the same root
+digest have the same bytes. `environment` (library versions, encoders, machine) is not part of it. `checksum` covers the
+whole manifest, `environment` included.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict, cast
 
 from gpts_data.pipelines.environment import libraries
 from gpts_data.pipelines.errors import LockedError, UsageError, VerificationError
@@ -20,27 +21,170 @@ from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, store_e
 FORMAT = "gpts-data mix"
 FORMAT_VERSION = 1
 NAME = "manifest.json"
-_OUTSIDE = ("root_digest", "environment", "checksum")
+_NOT_IN_ROOT_DIGEST = ("root_digest", "environment", "checksum")
 
 
-def write_manifest(folder: AnyPath, content: dict[str, Any], encoders: Sequence[str] = ()) -> dict[str, Any]:
-    """Seal and write `content`; returns the manifest. `encoders`: library and version of those that made the ids.
+class ListedFile(TypedDict):
+    """A file of a source or benchmark."""
 
-    Raises `LockedError` when a store has one already.
+    name: str
+    size: int
+    sha256: str | None
+
+
+class ListingEntry(TypedDict):
+    """The files of a source or benchmark, at one revision of its dataset."""
+
+    revision: str | None
+    files: list[ListedFile]
+
+
+class ValidationEntry(TypedDict):
+    """The validation set of a source."""
+
+    windows: int
+    tokens: int
+    documents: int
+    leftover_tokens: int
+    """Tokens after the last whole window; they are not in the validation set."""
+
+
+class SourceEntry(ListingEntry):
+    """A source and its part of the mix."""
+
+    windows: int
+    tokens: int
+    share: float
+    """Fraction of all training windows."""
+    documents: int
+    integrity: str
+    epochs: float
+    """Training windows divided by `pass_windows`; above 1 only if `max_epochs` allows it."""
+    pass_windows: int
+    """Distinct training windows: those of one epoch."""
+    leftover_tokens: int
+    """Tokens of the last document after the last window; they are not in the mix."""
+    validation: ValidationEntry
+    damaged: list[str]
+    """`place: fault` of the first damaged documents."""
+
+
+class WaterfallEntry(TypedDict):
+    """What became of the documents read from a source: `read = kept + sum(dropped)`."""
+
+    read: int
+    kept: int
+    """Documents kept, for training and validation together."""
+    validation: int
+    dropped: dict[str, int]
+    """Documents dropped, by reason."""
+
+
+class BenchmarkEntry(ListingEntry):
+    """A benchmark that documents were searched for."""
+
+    items: int
+    searched: int
+    ngrams: int
+    contaminated: dict[str, int]
+    """Documents dropped for it, by source."""
+
+
+class ContaminatedDocument(TypedDict):
+    """A document that was dropped because it contains an n-gram of a benchmark item."""
+
+    source: str
+    unit: str
+    document: str
+    benchmark: str
+    item: str
+    ngram: str
+
+
+class DecontaminationEntry(TypedDict):
+    """The benchmarks, and the first contaminated documents."""
+
+    benchmarks: dict[str, BenchmarkEntry]
+    documents: list[ContaminatedDocument]
+
+
+class TokenizerEntry(TypedDict):
+    """The tokenizer of the mix."""
+
+    digest: str
+    vocab_size: int
+    eos_id: int
+
+
+class FileEntry(TypedDict):
+    """A file of the mix. Document tables also have `start` and `documents`, so that a reader finds a token's table
+    without opening the others."""
+
+    file: str
+    bytes: int
+    sha256: str
+    start: NotRequired[int]
+    documents: NotRequired[int]
+
+
+class ShardEntry(FileEntry):
+    """A shard of the training order."""
+
+    windows: int
+    highest_id: int
+    sources: dict[str, int]
+    """Windows by source."""
+
+
+class ManifestContent(TypedDict):
+    """The manifest without its digests and environment."""
+
+    build_id: str
+    recipe: dict[str, Any]
+    """The recipe with all defaults filled in."""
+    windows: int
+    tokens: int
+    sources: dict[str, SourceEntry]
+    waterfall: dict[str, WaterfallEntry]
+    decontamination: NotRequired[DecontaminationEntry]
+    overlap: dict[str, dict[str, int]]
+    """Duplicates by their source, then by the source of the document that each repeats."""
+    tokenizer: TokenizerEntry
+    shards: list[ShardEntry]
+    files: list[FileEntry]
+    """Every other file of the mix except the manifest."""
+
+
+class Manifest(ManifestContent):
+    """The content of manifest.json."""
+
+    format: str
+    format_version: int
+    root_digest: str
+    environment: dict[str, Any]
+    checksum: str
+
+
+def write_manifest(folder: AnyPath, content: ManifestContent, encoders: Sequence[str] = ()) -> Manifest:
+    """Add the digests to `content`, write the manifest and return it.
+
+    encoders: library and version of each encoder that made token ids of the mix.
+
+    Raises `LockedError` when a store already has a manifest there.
     """
-    manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **content}
+    manifest: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, **content}
     manifest["root_digest"] = root_digest(manifest)
     manifest["environment"] = {**environment(), "encoders": list(encoders)}
     manifest["checksum"] = checksum(manifest)
     if not is_store(folder):
         write_json(folder / NAME, manifest)
     elif not create(folder / NAME, pretty_json(manifest)):
-        raise LockedError(f"{folder / NAME} is there already: another build was faster; run the same command again")
-    return manifest
+        raise LockedError(f"{folder / NAME} already exists: another build finished first; run the same command again")
+    return cast(Manifest, manifest)
 
 
-def read_manifest(folder: AnyPath) -> dict[str, Any]:
-    """The manifest of a mix, checked against its own digests.
+def read_manifest(folder: AnyPath) -> Manifest:
+    """Read the manifest of a mix and check it against its own digests.
 
     Raises `UsageError` when there is none, `VerificationError` when it is damaged.
     """
@@ -49,9 +193,9 @@ def read_manifest(folder: AnyPath) -> dict[str, Any]:
         with store_errors(path):
             content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        half = " (a build is half-finished there: run the same build-mix command again)"
+        unfinished = " (a half-finished build is there: run the same build-mix command again)"
         raise UsageError(
-            f"{folder} is not a finished mix: no {NAME}{half if (folder / '.build').exists() else ''}"
+            f"{folder} is not a finished mix: no {NAME}{unfinished if (folder / '.build').exists() else ''}"
         ) from error
     manifest = _parse(path, content)
     if pretty_json(manifest) != content or manifest["checksum"] != checksum(manifest):
@@ -61,7 +205,7 @@ def read_manifest(folder: AnyPath) -> dict[str, Any]:
     return manifest
 
 
-def _parse(path: AnyPath, content: bytes) -> dict[str, Any]:
+def _parse(path: AnyPath, content: bytes) -> Manifest:
     try:
         manifest = json.loads(content)
         missing = {"format", "format_version", "checksum", "root_digest"} - manifest.keys()
@@ -73,19 +217,21 @@ def _parse(path: AnyPath, content: bytes) -> dict[str, Any]:
         raise VerificationError(
             f"{path}: format version {manifest['format_version']!r}, this gpts-data reads {FORMAT_VERSION}"
         )
-    return dict(manifest)
+    return cast(Manifest, manifest)
 
 
-def root_digest(manifest: dict[str, Any]) -> str:
-    return json_digest({key: value for key, value in manifest.items() if key not in _OUTSIDE})
+def root_digest(manifest: Mapping[str, Any]) -> str:
+    """Digest of the contents of a mix: of the manifest without its digests and environment."""
+    return json_digest({key: value for key, value in manifest.items() if key not in _NOT_IN_ROOT_DIGEST})
 
 
-def checksum(manifest: dict[str, Any]) -> str:
+def checksum(manifest: Mapping[str, Any]) -> str:
+    """Digest of the whole manifest except the checksum itself."""
     return json_digest({key: value for key, value in manifest.items() if key != "checksum"})
 
 
 def environment() -> dict[str, Any]:
-    """Library versions and machine facts; no clock, no name, nothing that a second run here would change."""
+    """Library versions and machine facts. No time and no host name: a second run on this machine gives the same."""
     return {
         "libraries": libraries(),
         "python": platform.python_version(),

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.format.layout import map_windows, read_windows
-from gpts_data.mixer.format.manifest import read_manifest
+from gpts_data.mixer.format.manifest import Manifest, read_manifest
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.pipelines.storage.paths import AnyPath, as_path
 
@@ -26,7 +25,7 @@ class Mix:
 
     path: AnyPath
     """Folder of the mix."""
-    manifest: dict[str, Any]
+    manifest: Manifest
     """The content of manifest.json."""
 
     def __repr__(self) -> str:

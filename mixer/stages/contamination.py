@@ -1,64 +1,74 @@
-"""What a mix says of benchmarks: how much of each was looked for, and which documents were dropped for it."""
+"""Benchmark contamination: index the benchmarks before PREPARE; report the documents dropped for them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
-from gpts_data.mixer.plan import Plan, listing_facts
+from gpts_data.mixer.format.manifest import BenchmarkEntry, ContaminatedDocument, DecontaminationEntry
+from gpts_data.mixer.plan import Plan, listing_entry
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import unit_batches
-from gpts_data.pipelines.decontaminate.index import index, origins, owners
+from gpts_data.pipelines.decontaminate.index import RECEIPT, IndexReceipt, index, origins, owners
 from gpts_data.pipelines.dedup.greedy import EXCLUDED
+from gpts_data.pipelines.storage.receipts import require_receipt
 
-NAMED = 20  # contaminated documents in the manifest
-
-
-def index_benchmarks(plan: Plan) -> dict[str, Any]:
-    """The benchmarks' n-grams, for PREPARE; nothing for a recipe without. Raises as `decontaminate.index` does."""
-    if plan.recipe.decontaminate is None or plan.index is None:
-        return {}
-    return index(plan.recipe.decontaminate, plan.benchmarks, plan.index, plan.index_key(), plan.fetch_options)
+MAX_NAMED = 20  # contaminated documents that the manifest lists
 
 
-def contamination(plan: Plan, decided: Sequence[Sequence[DedupedUnit]]) -> dict[str, Any]:
-    """The manifest's `decontamination`; nothing for a recipe without benchmarks.
+def index_benchmarks(plan: Plan) -> None:
+    """Write the n-grams of the recipe's benchmarks, if it has any. Raises as `decontaminate.index.index` does."""
+    if plan.recipe.decontaminate is not None and plan.index is not None:
+        index(plan.recipe.decontaminate, plan.benchmarks, plan.index, plan.index_key(), plan.fetch_options)
 
-    A document counts once, for the benchmark of the n-gram that condemned it: the first in its text.
+
+def contamination(plan: Plan, deduped: Sequence[Sequence[DedupedUnit]]) -> DecontaminationEntry | None:
+    """The manifest's `decontamination`; None for a recipe without benchmarks.
+
+    A document counts once, for the benchmark that owns the n-gram it was dropped for: the first one in its text.
     """
-    wanted, folder = plan.recipe.decontaminate, plan.index
-    if wanted is None or folder is None:
-        return {}
+    config, folder = plan.recipe.decontaminate, plan.index
+    if config is None or folder is None:
+        return None
     owner = owners(folder)
     counts = [
         np.bincount(
-            owner[np.concatenate([unit.matched_ngrams for unit in units])], minlength=len(wanted.benchmark)
+            owner[np.concatenate([unit.matched_ngrams for unit in units])], minlength=len(config.benchmark)
         ).tolist()
-        for units in decided
+        for units in deduped
     ]
-    facts = index_benchmarks(plan)
-    benchmarks = {
+    indexed = require_receipt(folder / RECEIPT, plan.index_key(), IndexReceipt)["benchmarks"]
+    benchmarks: dict[str, BenchmarkEntry] = {
         benchmark.name: {
-            **facts[benchmark.name],
-            **listing_facts(plan.benchmarks[i]),
+            **indexed[benchmark.name],
+            **listing_entry(plan.benchmarks[i]),
             "contaminated": {name: counts[j][i] for j, name in enumerate(plan.recipe.names)},
         }
-        for i, benchmark in enumerate(wanted.benchmark)
+        for i, benchmark in enumerate(config.benchmark)
     }
-    named = list(islice(_named(plan, decided), NAMED))
-    found = origins(wanted, folder, [ngram for _, ngram in named])
-    documents = [{**document, **vars(origin)} for (document, _), origin in zip(named, found, strict=True)]
-    return {"decontamination": {"benchmarks": benchmarks, "documents": documents}}
+    first = list(islice(_contaminated(plan, deduped), MAX_NAMED))
+    ngram_origins = origins(config, folder, [ngram for _, _, _, ngram in first])
+    documents: list[ContaminatedDocument] = [
+        {
+            "source": source,
+            "unit": unit,
+            "document": document,
+            "benchmark": origin.benchmark,
+            "item": origin.item,
+            "ngram": origin.ngram,
+        }
+        for (source, unit, document, _), origin in zip(first, ngram_origins, strict=True)
+    ]
+    return {"benchmarks": benchmarks, "documents": documents}
 
 
-def _named(plan: Plan, decided: Sequence[Sequence[DedupedUnit]]) -> Iterator[tuple[dict[str, str], int]]:
-    """Contaminated documents in canonical order, each with the n-gram that condemned it."""
-    for source, units in zip(plan.recipe.names, decided, strict=True):
+def _contaminated(plan: Plan, deduped: Sequence[Sequence[DedupedUnit]]) -> Iterator[tuple[str, str, str, int]]:
+    """Source, unit, document id and n-gram of each contaminated document, in canonical order."""
+    for source, units in zip(plan.recipe.names, deduped, strict=True):
         for unit in (unit for unit in units if len(unit.matched_ngrams)):
             ids = [id for batch in unit_batches(unit.path, ("id",)) for id in batch.column("id").to_pylist()]
             rows = np.flatnonzero(unit.codes == EXCLUDED)
             for row, ngram in zip(rows.tolist(), unit.matched_ngrams.tolist(), strict=True):
-                yield {"source": source, "unit": unit.name, "document": ids[row]}, ngram
+                yield source, unit.name, ids[row], ngram

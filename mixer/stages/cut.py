@@ -1,15 +1,16 @@
-"""CUT(unit): a source's stream of surviving tokens, cut every `window` ids; the windows sorted by where they will go.
+"""CUT(unit): cut a source's stream of training tokens into windows, and sort them by their place in the mix.
 
-A unit owns the windows that begin in it and borrows the rest of its last one from the units behind. Window k of a
-source goes to the slots places(k) of that source's in the schedule, one for each pass. The cut file holds the windows
-in slot order, so a shard finds its own in one run: bytes move once out and once in, sequentially.
+A unit has the windows that begin in it, and takes the end of its last window from the units after it. The windows of a
+source fill the source's slots in the training order; `EpochOrder` says which window goes into which slots, one slot per
+epoch. A cut file holds its windows in slot order, so that a shard finds its own in one run: each byte is written once
+and read once, sequentially.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -19,27 +20,60 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.format.document_index import SUFFIX, index_ids
 from gpts_data.mixer.format.layout import DOCUMENTS
+from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
-from gpts_data.pipelines.storage.atomic_files import atomic_write, size_and_sha256, write_npy
+from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest, size_and_sha256, write_npy
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
-SLOTS = np.dtype([("slot", "<u4"), ("window", "<u4")])
+SLOTS = np.dtype([("slot", "<u4"), ("window", "<u4")])  # one row per window of a cut file
 ROWS_AT_ONCE = 4096  # 4 MB of windows of 512
+
+
+class DocumentTable(TypedDict):
+    """A document table that was written. When no document is in it there is no file, and only `documents` is given."""
+
+    documents: int
+    """Number of documents in the table."""
+    start: NotRequired[int]
+    """First token of the first document in the source's stream."""
+    index: NotRequired[FileDigest]
+    """File of the hashes of the document ids."""
+    bytes: NotRequired[int]
+    sha256: NotRequired[str]
+
+
+class CutReceipt(DocumentTable):
+    """Receipt of one cut unit."""
+
+    key: str
+
+
+class HoldOutReceipt(TypedDict):
+    """Receipt of the validation set of one source."""
+
+    key: str
+    windows: int
+    tokens: int
+    """Tokens of all held-out documents, with those that fill no whole window."""
+    bytes: int
+    sha256: str
+    documents: DocumentTable
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One task: the windows of `parts[0]`; the further parts are there for the end of its last window."""
+    """One task: the windows that begin in the unit `parts[0]`. The other parts hold the end of its last window."""
 
     parts: tuple[DedupedUnit, ...]
     window: int
     order: EpochOrder
     path: AnyPath
     documents: AnyPath
+    """Where the document table is written."""
     key: str
 
     @property
@@ -55,18 +89,46 @@ class HoldOut:
     window: int
     path: AnyPath
     documents: AnyPath
+    """Where the document table is written."""
     receipt: AnyPath
     key: str
 
 
-def cut(task: Cut) -> dict[str, Any]:
-    """Write a unit's windows (.bin), their slots (.npy) and its document table; receipt last."""
-    if receipt := read_receipt(task.receipt, task.key):
+def cut_tasks(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str) -> list[Cut]:
+    """The tasks that cut all units of a source."""
+    recipe, name = plan.recipe, plan.recipe.names[source]
+    order = EpochOrder(recipe.windows[source], plan.pass_windows(source, units[-1].stop), recipe.seed, name)
+    tasks = []
+    for n, unit in enumerate(units):
+        end = -(-unit.stop // recipe.window) * recipe.window  # of its last window, which may end in a later unit
+        parts = (unit, *(later for later in units[n + 1 :] if later.start < end))
+        path = plan.work / "cut" / name / f"{n:05d}.bin"
+        documents = plan.folder / "documents" / name / f"{n:05d}.parquet"
+        tasks.append(Cut(parts, recipe.window, order, path, documents, key=json_digest([build_id, name, n])))
+    return tasks
+
+
+def hold_out_task(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str) -> HoldOut:
+    """The task that writes the validation set of a source."""
+    name, folder = plan.recipe.names[source], plan.folder / "validation"
+    return HoldOut(
+        parts=tuple(units),
+        window=plan.recipe.window,
+        path=folder / f"{name}.bin",
+        documents=folder / f"{name}.parquet",
+        receipt=plan.work / "validation" / f"{name}.json",
+        key=json_digest([build_id, name, "validation"]),
+    )
+
+
+def cut(task: Cut) -> CutReceipt:
+    """Write a unit's windows (.bin), their slots (.npy, SLOTS) and its document table, then the receipt."""
+    if receipt := read_receipt(task.receipt, task.key, CutReceipt):
         return receipt
-    part = task.parts[0]
-    first = -(-part.start // task.window)
-    last = max(min(-(-part.stop // task.window), task.order.windows), first)
-    tokens = _take(task.parts, first * task.window - part.start, (last - first) * task.window)
+    unit = task.parts[0]
+    first = -(-unit.start // task.window)
+    last = max(min(-(-unit.stop // task.window), task.order.windows), first)
+    tokens = _take(task.parts, first * task.window - unit.start, (last - first) * task.window)
     slots, windows = task.order.slots_of(np.arange(first, last))
     by_slot = np.argsort(slots)
     index = np.empty(len(windows), dtype=SLOTS)
@@ -74,49 +136,52 @@ def cut(task: Cut) -> dict[str, Any]:
     with atomic_write(task.path) as file:
         write_rows(file, tokens.reshape(-1, task.window), windows[by_slot] - first)
     write_npy(task.path.with_suffix(".npy"), index)
-    table = _documents([part], TRAIN, task.order.windows * task.window)
-    return write_receipt(task.receipt, task.key, **_write_documents(task.documents, table))
+    table = _documents([unit], TRAIN, task.order.windows * task.window)
+    result: CutReceipt = {"key": task.key, **_write_documents(task.documents, table)}
+    return write_receipt(task.receipt, result)
 
 
-def hold_out(task: HoldOut) -> dict[str, Any]:
-    """Write the held-out windows and documents of a source; whole windows only, the rest is counted."""
-    if receipt := read_receipt(task.receipt, task.key):
+def hold_out(task: HoldOut) -> HoldOutReceipt:
+    """Write the whole windows of a source's held-out documents, and their document table, then the receipt."""
+    if receipt := read_receipt(task.receipt, task.key, HoldOutReceipt):
         return receipt
     pieces = [ids for part in task.parts for ids in surviving_ids(part, HELD_OUT)]
     tokens = np.concatenate([np.empty(0, np.uint16), *pieces])
     n_windows = len(tokens) // task.window
     with atomic_write(task.path) as file:
         file.write(tokens[: n_windows * task.window].astype("<u2").tobytes())
-        facts = size_and_sha256(file)
-    table = _documents(task.parts, HELD_OUT, None)
-    return write_receipt(
-        task.receipt,
-        task.key,
-        windows=n_windows,
-        tokens=len(tokens),
-        **facts,
-        documents=_write_documents(task.documents, table),
-    )
+        digest = size_and_sha256(file)
+    result: HoldOutReceipt = {
+        "key": task.key,
+        "windows": n_windows,
+        "tokens": len(tokens),
+        **digest,
+        "documents": _write_documents(task.documents, _documents(task.parts, HELD_OUT, None)),
+    }
+    return write_receipt(task.receipt, result)
 
 
-def surviving_ids(part: DedupedUnit, code: int) -> Iterator[NDArray[np.uint16]]:
-    """The ids of a unit's documents with this verdict, batch by batch."""
+def surviving_ids(unit: DedupedUnit, code: int) -> Iterator[NDArray[np.uint16]]:
+    """The token ids of a unit's documents with the verdict `code`, batch by batch: uint16."""
     done = 0
-    for batch in unit_batches(part.path, ("tokens", "ids")):
-        chosen = part.codes[done : done + batch.num_rows] == code
+    for batch in unit_batches(unit.path, ("tokens", "ids")):
+        chosen = unit.codes[done : done + batch.num_rows] == code
         done += batch.num_rows
         if chosen.any():
             yield batch_ids(batch, chosen)
 
 
 def write_rows(file: IO[bytes], rows: NDArray[np.uint16], order: NDArray[np.integer]) -> None:
-    """Rows in the given order, through a buffer of ROWS_AT_ONCE."""
+    """Write `rows[order]`, ROWS_AT_ONCE at a time.
+
+    rows: uint16, shape (windows, window). order: integers, shape (windows to write,).
+    """
     for i in range(0, len(order), ROWS_AT_ONCE):
         file.write(rows[order[i : i + ROWS_AT_ONCE]].astype("<u2", copy=False).tobytes())
 
 
 def _take(parts: Sequence[DedupedUnit], skip: int, count: int) -> NDArray[np.uint16]:
-    """`count` training ids from the stream that begins with `parts[0]`, after `skip`."""
+    """`count` token ids of the training stream that begins with `parts[0]`, after the first `skip`: uint16."""
     taken = np.empty(count, dtype=np.uint16)
     done = -skip
     for part in parts:
@@ -130,7 +195,7 @@ def _take(parts: Sequence[DedupedUnit], skip: int, count: int) -> NDArray[np.uin
 
 
 def _documents(parts: Sequence[DedupedUnit], code: int, stop: int | None) -> pa.Table:
-    """The document table of these parts: those that begin before `stop`, with their place in the stream."""
+    """The document table (layout.DOCUMENTS) of the documents with verdict `code` that start before token `stop`."""
     start = parts[0].start if code == TRAIN and parts else 0
     tables = []
     for part in parts:
@@ -144,21 +209,23 @@ def _documents(parts: Sequence[DedupedUnit], code: int, stop: int | None) -> pa.
             start += int(lengths.sum())
             unit = pa.array([part.name] * len(chosen), pa.string())
             tables.append(table.append_column("unit", unit).append_column("start", pa.array(starts, pa.uint64())))
-    whole = pa.concat_tables([DOCUMENTS.empty_table(), *(table.select(DOCUMENTS.names) for table in tables)])
-    return whole if stop is None else whole.filter(pc.less(whole.column("start"), pa.scalar(stop, pa.uint64())))
+    documents = pa.concat_tables([DOCUMENTS.empty_table(), *(table.select(DOCUMENTS.names) for table in tables)])
+    if stop is None:
+        return documents
+    return documents.filter(pc.less(documents.column("start"), pa.scalar(stop, pa.uint64())))
 
 
-def _write_documents(path: AnyPath, table: pa.Table) -> dict[str, Any]:
-    """Write a document table and return its facts; a unit without documents gets no file."""
+def _write_documents(path: AnyPath, table: pa.Table) -> DocumentTable:
+    """Write a document table and the index of its ids; a table without documents gets no file."""
     if table.num_rows == 0:
         return {"documents": 0}
     with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd", store_schema=False)
-        facts = size_and_sha256(file)
+        digest = size_and_sha256(file)
     index = write_npy(path.with_suffix(SUFFIX), index_ids(table.column("id")))
     return {
         "documents": table.num_rows,
         "start": table.column("start")[0].as_py(),
         "index": index,
-        **facts,
+        **digest,
     }

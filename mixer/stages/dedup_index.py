@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,16 @@ SLICES, SLICE = 64, np.uint64(58)  # of the values of keys: how many, and above 
 RUN = pa.schema([("key", pa.uint64()), ("place", pa.uint32())])
 FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32())])
 UNIT = np.uint64(32)  # a place among all units: the unit's number above these bits
+
+
+class KeyRangeReceipt(TypedDict):
+    """Receipt of the search of one range of keys."""
+
+    key: str
+    groups: int
+    """Number of distinct keys that several documents have."""
+    places: int
+    """Number of places where these keys occur."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +119,17 @@ def ranges(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath) -> list[KeyRan
     ]
 
 
-def search(task: KeyRange) -> dict[str, Any]:
+def search(task: KeyRange) -> KeyRangeReceipt:
     """Write where documents share keys of this range, in order of place; returns the receipt: groups and places."""
-    receipt = read_receipt(task.receipt, task.key)
+    receipt = read_receipt(task.receipt, task.key, KeyRangeReceipt)
     if receipt and task.path.exists():  # a build that dies while it removes the index may leave one without the other
         return receipt
     shared = find_shared_keys(*_gather(task))
     with atomic_write(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:
         columns = [pa.array(shared.places), pa.array(shared.groups)]
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
-    return write_receipt(task.receipt, task.key, groups=shared.n_groups, places=len(shared.places))
+    result: KeyRangeReceipt = {"key": task.key, "groups": shared.n_groups, "places": len(shared.places)}
+    return write_receipt(task.receipt, result)
 
 
 def _gather(task: KeyRange) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -149,7 +160,7 @@ class Index:
     """What was found in all ranges; `of` gives it unit by unit."""
 
     def __init__(self, tasks: Sequence[KeyRange], scratch: Path) -> None:
-        receipts = [require_receipt(task.receipt, task.key) for task in tasks]
+        receipts = [require_receipt(task.receipt, task.key, KeyRangeReceipt) for task in tasks]
         batches = [_mapped(local_copy(task.path, scratch)) for task in tasks]
         self._places = [batch.column("place").to_numpy() for batch in batches]
         self._groups = [batch.column("group").to_numpy() for batch in batches]

@@ -1,27 +1,36 @@
-"""Everything the manifest says, out of the receipts; then the card, and the manifest last."""
+"""FINALIZE: collect the manifest from the receipts of all tasks; write the dataset card, and the manifest last."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 from gpts_data.mixer.format.croissant import NAME as CROISSANT
 from gpts_data.mixer.format.croissant import croissant
 from gpts_data.mixer.format.dataset_card import card
 from gpts_data.mixer.format.document_index import SUFFIX
-from gpts_data.mixer.format.manifest import write_manifest
-from gpts_data.mixer.plan import Plan, listing_facts
+from gpts_data.mixer.format.manifest import (
+    FileEntry,
+    Manifest,
+    ManifestContent,
+    ShardEntry,
+    SourceEntry,
+    WaterfallEntry,
+    write_manifest,
+)
+from gpts_data.mixer.plan import Plan, listing_entry
 from gpts_data.mixer.recipe import resolved
-from gpts_data.mixer.stages.assemble import Shard
+from gpts_data.mixer.stages.assemble import Shard, ShardReceipt
 from gpts_data.mixer.stages.contamination import contamination
-from gpts_data.mixer.stages.cut import Cut, HoldOut
+from gpts_data.mixer.stages.cut import Cut, CutReceipt, DocumentTable, HoldOut, HoldOutReceipt
 from gpts_data.mixer.stages.dedup import DedupedUnit, overlap
-from gpts_data.mixer.stages.prepare import NAMED
+from gpts_data.mixer.stages.prepare import MAX_NAMED, UnitReceipt
 from gpts_data.mixer.stages.rounds import SourceUnits
 from gpts_data.mixer.stages.write_dropped import write_dropped
 from gpts_data.pipelines.dedup.greedy import HELD_OUT
-from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
+from gpts_data.pipelines.storage.atomic_files import FileDigest, file_digest, write_bytes, write_json
 from gpts_data.pipelines.storage.paths import AnyPath, list_folder
 from gpts_data.pipelines.storage.receipts import require_receipt
 from gpts_data.tokenizer.artifact import Artifact
@@ -29,84 +38,116 @@ from gpts_data.tokenizer.artifact import Artifact
 CARD = "README.md"
 
 
+@dataclass(frozen=True)
+class MixTasks:
+    """The tasks that write the mix: per source its cut units and its validation set, and the shards."""
+
+    cuts: Sequence[Sequence[Cut]]
+    held_out: Sequence[HoldOut]
+    shards: Sequence[Shard]
+
+    @property
+    def all_cuts(self) -> list[Cut]:
+        return list(chain.from_iterable(self.cuts))
+
+
 def finalize(
-    plan: Plan, tokenizer: Artifact, supplies: Sequence[SourceUnits], decided: Sequence[Sequence[DedupedUnit]],
-    cuts: Sequence[Sequence[Cut]], held: Sequence[HoldOut], shards: Sequence[Shard],
-) -> dict[str, Any]:  # fmt: skip
-    """Write card and manifest of a mix whose every task has its receipt; returns the manifest."""
-    content = {
-        "build_id": plan.build_id(tokenizer),
-        "recipe": resolved(plan.recipe),
-        "windows": sum(plan.recipe.windows),
-        "tokens": sum(plan.recipe.windows) * plan.recipe.window,
-        "sources": {
-            name: {
-                **listing_facts(plan.listings[i]),
-                **_source(plan, i, decided[i], cuts[i], held[i]),
-                "damaged": supplies[i].damaged()[:NAMED],
-            }
-            for i, name in enumerate(plan.recipe.names)
-        },
-        "waterfall": {
-            name: waterfall(supplies[i].receipts, decided[i]) for i, name in enumerate(plan.recipe.names)
-        },
-        **contamination(plan, decided),
-        "overlap": {
-            name: dict(zip(plan.recipe.names, row, strict=True))
-            for name, row in zip(plan.recipe.names, overlap(decided), strict=True)
-        },
-        "tokenizer": {
-            "digest": tokenizer.digest, "vocab_size": tokenizer.vocab_size, "eos_id": tokenizer.eos_id,
-        },
-        "shards": [_shard(plan, task) for task in shards],
-    }  # fmt: skip
+    plan: Plan,
+    tokenizer: Artifact,
+    sources: Sequence[SourceUnits],
+    deduped: Sequence[Sequence[DedupedUnit]],
+    tasks: MixTasks,
+) -> Manifest:
+    """Write the card and the manifest of a mix whose tasks have all run, and return the manifest.
+
+    sources, deduped: what PREPARE and DEDUP returned, per source in recipe order.
+    """
+    content = _content(plan, tokenizer, sources, deduped, tasks)
     write_bytes(plan.folder / CARD, card(content).encode())
-    shown = write_dropped(plan, tokenizer, [supply.tasks for supply in supplies], decided)
-    described = [*content["shards"], *_files(plan, tokenizer, cuts, held, shards, shown)]
+    dropped = write_dropped(plan, tokenizer, [source.tasks for source in sources], deduped)
+    described = [*content["shards"], *_files(plan, tokenizer, tasks, dropped)]
     write_json(plan.folder / CROISSANT, croissant(content, described))
-    content["files"] = _files(plan, tokenizer, cuts, held, shards, [*shown, plan.folder / CROISSANT])
-    encoders = {str(receipt["encoder"]) for supply in supplies for receipt in supply.receipts}
+    content["files"] = _files(plan, tokenizer, tasks, [*dropped, plan.folder / CROISSANT])
+    encoders = {receipt["encoder"] for source in sources for receipt in source.receipts}
     return write_manifest(plan.folder, content, sorted(encoders))
 
 
-def waterfall(receipts: Sequence[dict[str, Any]], decided: Sequence[DedupedUnit]) -> dict[str, Any]:
-    """Every document read: kept (validation among them), or dropped for one reason. read = kept + sum(dropped)."""
+def _content(
+    plan: Plan,
+    tokenizer: Artifact,
+    sources: Sequence[SourceUnits],
+    deduped: Sequence[Sequence[DedupedUnit]],
+    tasks: MixTasks,
+) -> ManifestContent:
+    """The manifest without `files`: card and Croissant description are made from it, and listed there."""
+    recipe, names = plan.recipe, plan.recipe.names
+    windows = sum(recipe.windows)
+    content: ManifestContent = {
+        "build_id": plan.build_id(tokenizer),
+        "recipe": resolved(recipe),
+        "windows": windows,
+        "tokens": windows * recipe.window,
+        "sources": {name: _source(plan, i, sources[i], deduped[i], tasks) for i, name in enumerate(names)},
+        "waterfall": {name: waterfall(sources[i].receipts, deduped[i]) for i, name in enumerate(names)},
+        "overlap": {
+            name: dict(zip(names, row, strict=True)) for name, row in zip(names, overlap(deduped), strict=True)
+        },
+        "tokenizer": {
+            "digest": tokenizer.digest,
+            "vocab_size": tokenizer.vocab_size,
+            "eos_id": tokenizer.eos_id,
+        },
+        "shards": [_shard(plan, task) for task in tasks.shards],
+        "files": [],
+    }
+    if decontamination := contamination(plan, deduped):
+        content["decontamination"] = decontamination
+    return content
+
+
+def waterfall(receipts: Sequence[UnitReceipt], deduped: Sequence[DedupedUnit]) -> WaterfallEntry:
+    """Count what became of each document that was read: kept, or dropped for one reason."""
     dropped: Counter[str] = Counter()
     for receipt in receipts:
         dropped += Counter(receipt["dropped"])
-    for unit in decided:
+    for unit in deduped:
         dropped += unit.dropped()
-    read = sum(receipt["read"] for receipt in receipts)
-    validation = sum(unit.count(HELD_OUT) for unit in decided)
-    kept = sum(len(unit.codes) - unit.dropped().total() for unit in decided)
-    return {"read": read, "kept": kept, "validation": validation, "dropped": dict(sorted(dropped.items()))}
-
-
-def _source(plan: Plan, i: int, units: Sequence[DedupedUnit], cuts: Sequence[Cut], held: HoldOut) -> dict[str, Any]:
-    recipe = plan.recipe
-    windows, stream = recipe.windows[i], units[-1].stop
-    once = plan.pass_windows(i, stream)
-    validation = require_receipt(held.receipt, held.key)
     return {
-        "windows": windows,
-        "tokens": windows * recipe.window,
-        "share": windows / sum(recipe.windows),
-        "documents": sum(require_receipt(task.receipt, task.key)["documents"] for task in cuts),
-        "integrity": recipe.source[i].integrity,
-        "epochs": windows / once,  # passes over its windows; 1 unless max_epochs allowed more
-        "pass_windows": once,
-        "leftover_tokens": stream - once * recipe.window,  # the end of the last document, behind the last window
-        "validation": {
-            "windows": validation["windows"],
-            "tokens": validation["windows"] * recipe.window,
-            "documents": validation["documents"]["documents"],
-            "leftover_tokens": validation["tokens"] - validation["windows"] * recipe.window,
-        },
+        "read": sum(receipt["read"] for receipt in receipts),
+        "kept": sum(len(unit.codes) - unit.dropped().total() for unit in deduped),
+        "validation": sum(unit.count(HELD_OUT) for unit in deduped),
+        "dropped": dict(sorted(dropped.items())),
     }
 
 
-def _shard(plan: Plan, task: Shard) -> dict[str, Any]:
-    receipt = require_receipt(task.receipt, task.key)
+def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUnit], tasks: MixTasks) -> SourceEntry:
+    recipe = plan.recipe
+    windows, tokens = recipe.windows[i], deduped[-1].stop
+    pass_windows = plan.pass_windows(i, tokens)
+    held_out = require_receipt(tasks.held_out[i].receipt, tasks.held_out[i].key, HoldOutReceipt)
+    cuts = [require_receipt(task.receipt, task.key, CutReceipt) for task in tasks.cuts[i]]
+    return {
+        **listing_entry(plan.listings[i]),
+        "windows": windows,
+        "tokens": windows * recipe.window,
+        "share": windows / sum(recipe.windows),
+        "documents": sum(receipt["documents"] for receipt in cuts),
+        "integrity": recipe.source[i].integrity,
+        "epochs": windows / pass_windows,
+        "pass_windows": pass_windows,
+        "leftover_tokens": tokens - pass_windows * recipe.window,
+        "validation": {
+            "windows": held_out["windows"],
+            "tokens": held_out["windows"] * recipe.window,
+            "documents": held_out["documents"]["documents"],
+            "leftover_tokens": held_out["tokens"] - held_out["windows"] * recipe.window,
+        },
+        "damaged": source.damaged()[:MAX_NAMED],
+    }
+
+
+def _shard(plan: Plan, task: Shard) -> ShardEntry:
+    receipt = require_receipt(task.receipt, task.key, ShardReceipt)
     return {
         "file": _name(plan, task.path),
         "windows": receipt["windows"],
@@ -117,39 +158,36 @@ def _shard(plan: Plan, task: Shard) -> dict[str, Any]:
     }
 
 
-def _files(
-    plan: Plan, tokenizer: Artifact, cuts: Sequence[Sequence[Cut]], held: Sequence[HoldOut], shards: Sequence[Shard],
-    shown: Sequence[AnyPath],
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Every file of the mix besides shards and manifest, with size and sha256, by name."""
-    files = [_file(plan, path) for path in (plan.folder / CARD, *list_folder(tokenizer.folder), *shown)]
-    for shard in shards:
-        files.append({"file": _name(plan, shard.sidecar), **require_receipt(shard.receipt, shard.key)["sidecar"]})
-    for tasks in cuts:
-        for task in tasks:
-            receipt = require_receipt(task.receipt, task.key)
-            if receipt["documents"]:
-                files += _table(plan, task.documents, receipt)
-    for held_out in held:
-        receipt = require_receipt(held_out.receipt, held_out.key)
-        files.append({"file": _name(plan, held_out.path), "bytes": receipt["bytes"], "sha256": receipt["sha256"]})
-        if receipt["documents"]["documents"]:
-            files += _table(plan, held_out.documents, receipt["documents"])
-    return sorted(files, key=lambda file: str(file["file"]))
+def _files(plan: Plan, tokenizer: Artifact, tasks: MixTasks, others: Sequence[AnyPath]) -> list[FileEntry]:
+    """Size and sha256 of every file of the mix except shards and manifest, by name. `others`: files no task wrote."""
+    entries = [_file(plan, path) for path in (plan.folder / CARD, *list_folder(tokenizer.folder), *others)]
+    for shard in tasks.shards:
+        sidecar = require_receipt(shard.receipt, shard.key, ShardReceipt)["sidecar"]
+        entries.append(_entry(plan, shard.sidecar, sidecar))
+    for cut in tasks.all_cuts:
+        entries += _table(plan, cut.documents, require_receipt(cut.receipt, cut.key, CutReceipt))
+    for task in tasks.held_out:
+        receipt = require_receipt(task.receipt, task.key, HoldOutReceipt)
+        entries.append(_entry(plan, task.path, receipt))
+        entries += _table(plan, task.documents, receipt["documents"])
+    return sorted(entries, key=lambda entry: entry["file"])
 
 
-def _table(plan: Plan, path: AnyPath, receipt: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries of a document table and its index; `start` and `documents` let a reader find a token's table without
-    opening the others."""
-    facts = {k: receipt[k] for k in ("bytes", "sha256", "start", "documents")}
-    return [
-        {"file": _name(plan, path), **facts},
-        {"file": _name(plan, path.with_suffix(SUFFIX)), **receipt["index"]},
-    ]
+def _table(plan: Plan, path: AnyPath, table: DocumentTable) -> Iterator[FileEntry]:
+    """The entries of a document table and of its index; none for a table without documents, which has no file."""
+    if table["documents"] == 0:
+        return
+    digest: FileDigest = {"bytes": table["bytes"], "sha256": table["sha256"]}
+    yield {**_entry(plan, path, digest), "start": table["start"], "documents": table["documents"]}
+    yield _entry(plan, path.with_suffix(SUFFIX), table["index"])
 
 
-def _file(plan: Plan, path: AnyPath) -> dict[str, Any]:
-    return {"file": _name(plan, path), "bytes": path.stat().st_size, "sha256": file_digest(path)}
+def _file(plan: Plan, path: AnyPath) -> FileEntry:
+    return _entry(plan, path, {"bytes": path.stat().st_size, "sha256": file_digest(path)})
+
+
+def _entry(plan: Plan, path: AnyPath, digest: FileDigest) -> FileEntry:
+    return {"file": _name(plan, path), "bytes": digest["bytes"], "sha256": digest["sha256"]}
 
 
 def _name(plan: Plan, path: AnyPath) -> str:

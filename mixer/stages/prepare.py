@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +44,7 @@ UNIT = pa.schema(
         ("ids", pa.list_(pa.uint16())),
     ]
 )
-NAMED = 20  # damaged documents that are named, of each unit and in the manifest
+MAX_NAMED = 20  # damaged documents that are named, of each unit and in the manifest
 DRAW_SEED = 0x5EED  # of the validation draw; the same documents are held out under every recipe seed
 
 
@@ -58,6 +58,38 @@ class Benchmarks:
 
     folder: AnyPath
     ngram: int
+
+
+class ParityCheckCounts(TypedDict):
+    """Text on which the fast encoder was compared with the reference encoder."""
+
+    documents: int
+    bytes: int
+
+
+class UnitReceipt(TypedDict):
+    """Receipt of one prepared unit."""
+
+    key: str
+    source: str
+    unit: str
+    read: int
+    """Documents read; `kept` and the values of `dropped` add up to it."""
+    kept: int
+    dropped: dict[str, int]
+    """Documents dropped, by reason."""
+    damaged: list[str]
+    """`place: fault` of the first MAX_NAMED damaged documents."""
+    n_damaged: int
+    tokens: int
+    """Tokens of the kept documents."""
+    keys: int
+    """Keys in the unit's run."""
+    bytes: int
+    sha256: str
+    encoder: str
+    """Library and version that encoded the text."""
+    proven: ParityCheckCounts
 
 
 @dataclass(frozen=True)
@@ -90,14 +122,14 @@ class Prepare:
     def run(self) -> AnyPath:
         return self.path.with_suffix(".keys.arrow")
 
-    def accepts(self, receipt: dict[str, Any]) -> bool:
+    def accepts(self, receipt: UnitReceipt) -> bool:
         """Whether the encoder of a unit that is there will do: who asks for `tokenizers` may distrust the other."""
-        return self.encoder == "fast" or str(receipt["encoder"]).startswith(self.encoder)
+        return self.encoder == "fast" or receipt["encoder"].startswith(self.encoder)
 
 
-def prepare(task: Prepare) -> dict[str, Any]:
+def prepare(task: Prepare) -> UnitReceipt:
     """Write the unit file unless its receipt is there. Returns the receipt: counts, drops by reason, bytes, sha256."""
-    receipt = read_receipt(task.receipt, task.key)
+    receipt = read_receipt(task.receipt, task.key, UnitReceipt)
     if receipt and task.accepts(receipt):
         return receipt
     task.receipt.unlink(missing_ok=True)  # of another encoder's: it must not outlive its unit
@@ -125,11 +157,22 @@ def prepare(task: Prepare) -> dict[str, Any]:
         facts = size_and_sha256(file)
     if task.keep_dropped:
         shown.save(task.samples)
-    return write_receipt(
-        task.receipt, task.key, source=task.source.name, unit=task.unit.name, read=n_read, kept=n_kept,
-        dropped=dict(dropped), damaged=damaged[:NAMED], n_damaged=len(damaged), tokens=n_tokens,
-        keys=run.n_keys, **facts, encoder=coder.name, proven={"documents": proof.documents, "bytes": proof.text_bytes},
-    )  # fmt: skip
+    result: UnitReceipt = {
+        "key": task.key,
+        "source": task.source.name,
+        "unit": task.unit.name,
+        "read": n_read,
+        "kept": n_kept,
+        "dropped": dict(dropped),
+        "damaged": damaged[:MAX_NAMED],
+        "n_damaged": len(damaged),
+        "tokens": n_tokens,
+        "keys": run.n_keys,
+        **facts,
+        "encoder": coder.name,
+        "proven": {"documents": proof.documents, "bytes": proof.text_bytes},
+    }
+    return write_receipt(task.receipt, result)
 
 
 def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: ParityCheck) -> pa.RecordBatch:

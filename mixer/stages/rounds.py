@@ -6,16 +6,15 @@ depend on the recipe and the texts, never on the workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, surviving_tokens
-from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, prepare
+from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, UnitReceipt, prepare
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.readers.reader import check_damage_budget, split_units
-from gpts_data.pipelines.readers.source import Unit
+from gpts_data.pipelines.readers.source import SourceFile, Unit
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
@@ -24,7 +23,7 @@ from gpts_data.tokenizer.encode import get_encoder
 FIRST_RATE = 0.25  # surviving tokens per byte of text, until a source's own is known: 3.4 bytes a token, some dropped
 MARGIN = 1.05  # a round that falls just short costs another one
 
-Report = Callable[[str, dict[str, Any]], None]
+Report = Callable[[str, UnitReceipt], None]
 """Called with a source's name and the receipt of each unit that is ready."""
 
 
@@ -35,7 +34,7 @@ class SourceUnits:
         self.plan, self.tokenizer = plan, tokenizer
         self.source = plan.recipe.source[number]
         self.needed = plan.recipe.windows[number] * plan.recipe.window
-        self.receipts: list[dict[str, Any]] = []
+        self.receipts: list[UnitReceipt] = []
         self.tasks: list[Prepare] = []
         self.reused = 0  # units that were there before
         wanted, index = plan.recipe.decontaminate, plan.index
@@ -77,7 +76,7 @@ class SourceUnits:
         """`place: fault` of damaged documents so far, in canonical order; of each unit the first."""
         return [place for receipt in self.receipts for place in receipt["damaged"]]
 
-    def _all_units(self, files: Any) -> Iterator[Unit]:
+    def _all_units(self, files: Sequence[SourceFile]) -> Iterator[Unit]:
         for file in files:
             yield from split_units(self.source, file, self.plan.recipe.unit, self.plan.fetch_options)
 
@@ -135,7 +134,7 @@ def prepare_until_filled(
 
 def _prepare(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]], engine: Engine, report: Report) -> None:
     for supply, task in tasks.values():
-        supply.reused += read_receipt(task.receipt, task.key) is not None
+        supply.reused += read_receipt(task.receipt, task.key, UnitReceipt) is not None
     receipts = {}  # results come in any order; two sources may read the same unit, so a key alone is not enough
     for receipt in engine.map(prepare, [task for _, task in tasks.values()]):
         receipts[receipt["source"], receipt["key"]] = receipt

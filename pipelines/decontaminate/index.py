@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +34,7 @@ from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 VERSION = 1  # of the n-grams; units prepared with others are done again
 _MOST = 255  # words of an n-gram: a byte each in the table
-_NGRAMS, _TEXTS, _RECEIPT = "ngrams.arrow", "texts.arrow", "receipt.json"
+_NGRAMS, _TEXTS, RECEIPT = "ngrams.arrow", "texts.arrow", "receipt.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,21 @@ class Decontaminate:
     """Words in a row that condemn a document; a shorter text is looked for as a whole."""
     max_documents: int = 10
     """An n-gram that so many documents had before is boilerplate."""
+
+
+class BenchmarkCounts(TypedDict):
+    """How much of a benchmark documents are searched for."""
+
+    items: int
+    searched: int
+    ngrams: int
+
+
+class IndexReceipt(TypedDict):
+    """Receipt of the index of all benchmarks."""
+
+    key: str
+    benchmarks: dict[str, BenchmarkCounts]
 
 
 @dataclass(frozen=True)
@@ -75,20 +90,20 @@ def check_decontaminate(wanted: Decontaminate) -> None:
 
 def index(
     wanted: Decontaminate, listings: Sequence[Listing], folder: AnyPath, key: str, fetch_options: FetchOptions
-) -> dict[str, Any]:
+) -> dict[str, BenchmarkCounts]:
     """Write the n-grams of all benchmarks into `folder` unless they are there. Returns by benchmark: `items`, those
     that are `searched` for, having an n-gram, and their distinct `ngrams`; what two share is the earlier one's.
 
     Raises as `read_items` does, and `RecipeError` for a benchmark without any n-gram.
     """
-    if receipt := read_receipt(folder / _RECEIPT, key):
+    if receipt := read_receipt(folder / RECEIPT, key, IndexReceipt):
         return dict(receipt["benchmarks"])
     texts = _texts(wanted, listings, fetch_options)
     ngrams = build_ngrams(texts.column("text").combine_chunks(), wanted.ngram)
     facts = _facts(wanted, texts, ngrams)
     _write(folder / _TEXTS, texts)
     _write(folder / _NGRAMS, pa.table({field.name: getattr(ngrams, field.name) for field in fields(Ngrams)}))
-    write_receipt(folder / _RECEIPT, key, benchmarks=facts)
+    write_receipt(folder / RECEIPT, {"key": key, "benchmarks": facts})
     return facts
 
 
@@ -108,9 +123,9 @@ def _texts(wanted: Decontaminate, listings: Sequence[Listing], fetch_options: Fe
     )
 
 
-def _facts(wanted: Decontaminate, texts: pa.Table, ngrams: Ngrams) -> dict[str, Any]:
+def _facts(wanted: Decontaminate, texts: pa.Table, ngrams: Ngrams) -> dict[str, BenchmarkCounts]:
     owners, items = texts.column("benchmark").to_numpy(), np.array(texts.column("item").to_pylist(), np.object_)
-    facts = {}
+    facts: dict[str, BenchmarkCounts] = {}
     for number, benchmark in enumerate(wanted.benchmark):
         mine = ngrams.texts[owners[ngrams.texts] == number]
         all_items = len(set(items[owners == number]))

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,13 @@ from gpts_data.pipelines.storage.paths import AnyPath, is_store, store_errors, u
 TEMPORARY_SUFFIX = ".tmp"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 _NO_LINKS = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES}
+
+
+class FileDigest(TypedDict):
+    """Size of a file and its sha256 in hex."""
+
+    bytes: int
+    sha256: str
 
 
 @contextmanager
@@ -59,7 +66,7 @@ def atomic_write(path: AnyPath) -> Iterator[IO[bytes]]:
             raise
 
 
-def size_and_sha256(file: IO[bytes]) -> dict[str, Any]:
+def size_and_sha256(file: IO[bytes]) -> FileDigest:
     """Size in bytes and sha256, in hex, of all that was written so far into a file of `atomic_write`."""
     file.flush()
     return {"bytes": os.fstat(file.fileno()).st_size, "sha256": file_digest(Path(file.name))}
@@ -136,7 +143,7 @@ def file_digest(path: AnyPath) -> str:
         return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
 
 
-def write_npy(path: AnyPath, array: NDArray[Any]) -> dict[str, Any]:
+def write_npy(path: AnyPath, array: NDArray[Any]) -> FileDigest:
     """Write an .npy file and return its size and sha256, as `size_and_sha256` does."""
     # np.save into the file itself writes through C's buffers and ignores an error of the last flush (numpy 2.4): a full
     # disk would leave a short file without an error

@@ -232,7 +232,7 @@ def plans(recipe: str, outs: list[str]) -> list[Any]:
     made = [make_plan(load_recipe(Path(recipe)), Path(recipe).parent, Path(out), None, NAME) for out in outs]
     for plan in made:
         write_plan(plan)
-    return [plan.facts()["sources"][0] for plan in made]
+    return [plan.identity()["sources"][0] for plan in made]
 
 
 def test_a_resumed_build_keeps_its_commit(hub: Hub, tmp_path: Path) -> None:

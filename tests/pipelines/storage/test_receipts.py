@@ -12,22 +12,24 @@ from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, 
 
 
 def test_no_receipt_is_not_done(tmp_path: Path) -> None:
-    assert read_receipt(tmp_path / "unit.json", "key") is None
+    assert read_receipt(tmp_path / "unit.json", "key", dict) is None
 
 
 def test_the_receipt_of_the_same_inputs_comes_back(tmp_path: Path) -> None:
-    written = write_receipt(tmp_path / "work" / "unit.json", "key", tokens=3, dropped={"short": 1}, name="é")
+    written = write_receipt(
+        tmp_path / "work" / "unit.json", {"key": "key", "tokens": 3, "dropped": {"short": 1}, "name": "é"}
+    )
     assert written == {"key": "key", "tokens": 3, "dropped": {"short": 1}, "name": "é"}
-    assert read_receipt(tmp_path / "work" / "unit.json", "key") == written
+    assert read_receipt(tmp_path / "work" / "unit.json", "key", dict) == written
 
 
 def test_a_receipt_of_other_inputs_counts_as_absent_until_replaced(tmp_path: Path) -> None:
     path = tmp_path / "unit.json"
-    write_receipt(path, "old", tokens=1)
-    assert read_receipt(path, "new") is None
-    write_receipt(path, "new", tokens=2)
-    assert read_receipt(path, "old") is None
-    assert read_receipt(path, "new") == {"key": "new", "tokens": 2}
+    write_receipt(path, {"key": "old", "tokens": 1})
+    assert read_receipt(path, "new", dict) is None
+    write_receipt(path, {"key": "new", "tokens": 2})
+    assert read_receipt(path, "old", dict) is None
+    assert read_receipt(path, "new", dict) == {"key": "new", "tokens": 2}
 
 
 def test_killed_while_writing_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,21 +38,21 @@ def test_killed_while_writing_is_not_done(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        write_receipt(tmp_path / "unit.json", "key")
-    assert read_receipt(tmp_path / "unit.json", "key") is None
+        write_receipt(tmp_path / "unit.json", {"key": "key"})
+    assert read_receipt(tmp_path / "unit.json", "key", dict) is None
 
 
 def test_the_same_facts_are_the_same_bytes(tmp_path: Path) -> None:
-    write_receipt(tmp_path / "a.json", "key", tokens=1, bytes=2)
-    write_receipt(tmp_path / "b.json", "key", bytes=2, tokens=1)
+    write_receipt(tmp_path / "a.json", {"key": "key", "tokens": 1, "bytes": 2})
+    write_receipt(tmp_path / "b.json", {"key": "key", "bytes": 2, "tokens": 1})
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
 def test_a_missing_receipt_of_a_task_that_has_run_is_an_internal_error(tmp_path: Path) -> None:
     path = tmp_path / "unit.json"
     with pytest.raises(GptsDataError, match=r"unit\.json: internal error: .* run the same command again"):
-        require_receipt(path, "key")
-    written = write_receipt(path, "key", tokens=1)
-    assert require_receipt(path, "key") == written
+        require_receipt(path, "key", dict)
+    written = write_receipt(path, {"key": "key", "tokens": 1})
+    assert require_receipt(path, "key", dict) == written
     with pytest.raises(GptsDataError, match="belongs to other inputs"):
-        require_receipt(path, "other")
+        require_receipt(path, "other", dict)
