@@ -1,1 +1,1 @@
-"""Reading datasets from the Hugging Face Hub over a network that fails."""
+"""Reads datasets from the Hugging Face Hub over a network that may fail."""

@@ -1,8 +1,8 @@
-"""Can the hub's datasets be seen from here, now? Asked by a child process, which is killed when the time is over.
+"""Checks whether the hub's datasets can be reached now, in a worker process that is killed when its time is over.
 
-In this process a name server or a proxy that swallows packets could hold us for minutes: the client's time limits are
-per attempt and do not cover looking up a name. The child answers in lines of JSON, and in words of ours only: the
-client's messages hold addresses, and might hold more.
+In this process, a name server or proxy that drops packets could block for minutes: the client's time-outs apply to one
+attempt and do not cover name resolution. The worker answers in lines of JSON with reasons of our own, since the
+client's messages hold addresses, which may be signed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-SECONDS = 10.0
-AT_ONCE = 16
+SECONDS = 10.0  # for all requests together
+THREADS = 16
 
 GATED, MISSING, NO_REVISION, REFUSED, FORBIDDEN, BAD_NAME, SILENT = (
     "gated",
@@ -32,12 +33,12 @@ GATED, MISSING, NO_REVISION, REFUSED, FORBIDDEN, BAD_NAME, SILENT = (
 )
 
 Dataset = tuple[str, str | None]
-"""Id and revision (None: the newest)."""
+"""Id of a dataset and its revision; None is the newest."""
 
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """Whether a dataset can be seen: `reason` is "" or one of the constants above, `detail` says a word more."""
+    """Whether a dataset can be read: `reason` is "" if so, else one of the constants above; `detail` adds a status."""
 
     dataset: str
     reason: str = ""
@@ -46,44 +47,44 @@ class DatasetStatus:
 
 @dataclass(frozen=True)
 class HubStatus:
-    """`token_from` names where the client has its token: "" for nowhere, None when that was not found out in time."""
+    """The status of each dataset, and where the client's token comes from: "" for no token, None for not known."""
 
     seen: tuple[DatasetStatus, ...]
     token_from: str | None
 
 
 def check_reachable(datasets: Sequence[Dataset], seconds: float = SECONDS) -> HubStatus:
-    """Ask the hub once for each dataset, all within `seconds`. Never raises for what the hub does."""
-    text, status = _ask(datasets, seconds)
-    answers = dict(_lines(text))
-    why = f"within {seconds:g} s" if status is None else f"its client ended with status {status}"
-    seen = tuple(DatasetStatus(name, *answers.get(str(i), (SILENT, why))) for i, (name, _) in enumerate(datasets))
+    """Ask the hub once for each dataset, all within `seconds`. Network errors become a status; none is raised."""
+    text, exit_status = _run_worker(datasets, seconds)
+    answers = dict(_parse_lines(text))
+    silence = f"within {seconds:g} s" if exit_status is None else f"its client ended with status {exit_status}"
+    seen = tuple(DatasetStatus(name, *answers.get(str(i), (SILENT, silence))) for i, (name, _) in enumerate(datasets))
     token = answers.get("token")
     return HubStatus(seen, token[1] if token and not token[0] else None)
 
 
-def _ask(datasets: Sequence[Dataset], seconds: float) -> tuple[str, int | None]:
-    """What the child wrote, and its exit status, None when it was killed.
+def _run_worker(datasets: Sequence[Dataset], seconds: float) -> tuple[str, int | None]:
+    """The output of the worker process and its exit status, which is None when it was killed.
 
-    Into a file, not a pipe: after the kill there is nothing to wait for.
+    The output goes to a file instead of a pipe, so that what it wrote before the kill can be read without waiting.
     """
     command = [sys.executable, "-P", "-m", __name__, json.dumps(datasets)]
     with tempfile.TemporaryFile() as out:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL)
+        worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL)
         status = None
         try:
             with suppress(subprocess.TimeoutExpired):
-                status = child.wait(seconds)
+                status = worker.wait(seconds)
         finally:
-            child.kill()
+            worker.kill()
             with suppress(subprocess.TimeoutExpired):
-                child.wait(1)  # so that it leaves no zombie; one that hangs in the kernel is left
+                worker.wait(1)  # reaps it; if it hangs in the kernel, it is left behind
         out.seek(0)
         return out.read().decode(errors="replace"), status
 
 
-def _lines(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """The answers: whole lines of ours; whatever else a library printed is none, and the last may be half of one."""
+def _parse_lines(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The answers in the output. Lines that libraries printed are skipped, and so is a last line that is incomplete."""
     for line in text.splitlines():
         with suppress(ValueError, TypeError):
             name, reason, detail = json.loads(line)
@@ -91,29 +92,27 @@ def _lines(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def _answer(datasets: Sequence[Dataset]) -> None:
-    """In the child: one line for the token and for each dataset, as they come; one that hangs holds up no other."""
-    from huggingface_hub import HfApi, constants, errors, get_token  # noqa: F401 - here, not in 16 threads at once
+    """In the worker: print a line for the token and each dataset as soon as it is known; none waits for another."""
+    from huggingface_hub import HfApi, constants, errors, get_token  # noqa: F401 - imported once, not by 16 threads
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        pool.submit(_say, "token", lambda: ("", _token_from()))
+    with ThreadPoolExecutor(THREADS) as pool:
+        pool.submit(_print_answer, "token", lambda: ("", _token_from()))
         for i, (name, revision) in enumerate(datasets):
-            pool.submit(_say, str(i), _looking(name, revision))
+            pool.submit(_print_answer, str(i), partial(_check_dataset, name, revision))
 
 
-def _looking(name: str, revision: str | None) -> Callable[[], tuple[str, str]]:
-    return lambda: _look(name, revision)
-
-
-def _say(name: str, find: Callable[[], tuple[str, str]]) -> None:
+def _print_answer(name: str, check: Callable[[], tuple[str, str]]) -> None:
     try:
-        reason, detail = find()
-    except Exception as error:  # whatever it is, its name says it; its message is the client's
+        reason, detail = check()
+    except Exception as error:  # its class name says enough; its message may hold an address
         reason, detail = SILENT, type(error).__name__
-    os.write(1, (json.dumps([name, reason, detail]) + "\n").encode())  # one write a line: threads do not mix
+    os.write(
+        1, (json.dumps([name, reason, detail]) + "\n").encode()
+    )  # one write per line, so that threads do not mix theirs
 
 
-def _look(name: str, revision: str | None) -> tuple[str, str]:
-    """One request, and a second where access is gated: a gated dataset's own page is open to all."""
+def _check_dataset(name: str, revision: str | None) -> tuple[str, str]:
+    """Reason and detail of a dataset: one request, and a second for a gated one, whose own page is open to all."""
     from huggingface_hub import HfApi, errors
 
     api = HfApi()
@@ -138,7 +137,7 @@ def _status(error: Any) -> str:
 
 
 def _token_from() -> str:
-    """Where the client finds its token, by its own order; never the token."""
+    """Where the client finds its token, in the client's own order. Never the token itself."""
     from huggingface_hub import constants, get_token
 
     if not get_token():
