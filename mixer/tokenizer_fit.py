@@ -44,7 +44,7 @@ def report_fit(
     ]
     with tempfile.TemporaryDirectory() as work:
         pieces = plan_sample(sources, training, recipe.unit, Path(work), fetch_options)
-        texts = sample_texts(pieces, InProcess(), lambda done, total: progress("sample", "", done, total))
+        texts = sample_texts(pieces, InProcess(), progress)
     progress("vocabularies", "", 0, 1)
     facts = report(tokenizer, texts, dict(zip(recipe.names, recipe.weights, strict=True)), compare_with)
     progress("vocabularies", "", 1, 1)

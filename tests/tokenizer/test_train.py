@@ -87,6 +87,15 @@ def test_the_same_sample_gives_the_same_tokenizer(sources: Sources, tmp_path: Pa
     assert trained(sources[::-1], tmp_path / "reversed")[1] != one[1]
 
 
+def test_it_reports_progress_in_bytes_of_the_sample(sources: Sources, tmp_path: Path) -> None:
+    calls: list[tuple[str, str, int, int]] = []
+    pieces = plan_sample(sources, SMALL, UNIT, tmp_path / "sample")
+    train(pieces, SMALL, 64, InProcess(), tmp_path / "tokenizer", lambda *call: calls.append(call[:4]))
+    total = sum(piece.quota for piece in pieces)
+    assert {call[:2] for call in calls} == {("tokenizer", "sample")} and len(calls) == len(pieces)
+    assert calls[-1][2:] == (total, total)
+
+
 def test_threads_and_hash_seeds_do_not_matter() -> None:
     found = []
     for n in ("1", "2"):
