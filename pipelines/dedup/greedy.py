@@ -1,151 +1,186 @@
-"""Greedy dedup in canonical order: which documents are in the mix.
+"""Greedy deduplication in canonical order: which documents are in the mix.
 
-A document is dropped when it shares a key with an earlier document that is *in the mix*, kept and within its source's
-budget. So every drop names the kept document it repeats, template families do not chain together, and reading more
-documents never changes an earlier decision. (datatrove merges connected components instead.)
+A document is dropped when it shares a key with an earlier document that is *in the mix*, which means kept and within
+its source's budget. So every drop names the kept document that it repeats, template families do not chain together, and
+reading more documents never changes an earlier decision. (datatrove merges connected components instead.)
 
-A key that only one document has decides nothing. So first the keys that several have are found, range by range of their
-values, each range by itself and anywhere (`find_shared`), and numbered; then one walk over the documents needs 4 bytes
-for each of these (`Kept`): at most 34 bytes a document, when every one of 17 keys is in just two documents.
+A key that only one document has decides nothing. Therefore the keys that several documents share are found first, each
+range of key values by itself on any machine (`find_shared_keys`), and numbered. One walk over the documents then needs
+4 bytes for each shared key (`DedupState`): at most 34 bytes per document, when each of its 17 keys is shared with just
+one other document.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, kernel
+
+UInt32Array = NDArray[np.uint32]
 
 TRAIN, HELD_OUT, OVER_BUDGET, EXCLUDED, FIRST_DUPLICATE = range(5)
-"""Verdicts. From FIRST_DUPLICATE on: `verdict - FIRST_DUPLICATE` is the key column that matched, bands as one."""
+"""Verdicts. From FIRST_DUPLICATE on, `verdict - FIRST_DUPLICATE` is the key column that matched; all bands are one."""
 
 DOCUMENT, RESUME_AT, CONFIRMED, TAKEN = range(4)
-"""Where the walk stands when it asks."""
+"""State of the walk: the next document, the first of its shared keys that may match, whether that one was confirmed by
+the similarity test, and the training tokens taken so far."""
 
 SimilarityTest = Callable[[int, int], bool]
-"""Whether two documents, by ordinal, are alike enough that a band they share counts."""
+"""Whether two documents, by ordinal, are similar enough for a shared band to count."""
 
-_N_NAMED_KEYS = 3  # text, id, url; the bands follow and count as one reason
+_N_NAMED_KEYS = 3  # text, id, url; the columns after them are bands, which count as one reason
 
 
-@dataclass(frozen=True)
-class SharedKeys:
-    """Where documents have keys that others have too, in order of place.
+class SharedKeys(NamedTuple):
+    """The keys of some documents that other documents have too, in ascending order of place.
 
-    places: uint64, document * columns of keys + column. groups: uint32, equal where the keys are, below `n_groups`.
+    places: uint64, document number * number of key columns + column. groups: uint32, below `n_groups`, equal for equal
+    keys.
     """
 
-    places: NDArray[np.uint64]
-    groups: NDArray[np.uint32]
+    places: UInt64Array
+    groups: UInt32Array
     n_groups: int
+
+
+class _Documents(NamedTuple):
+    tokens: UInt32Array
+    held_out: BoolArray
+    excluded: BoolArray
+
+
+class _Result(NamedTuple):
+    codes: UInt8Array
+    duplicate_of: UInt32Array
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Per document `codes` uint8, and of each that is a duplicate, in order, `twins` uint32: the ordinal of the kept
-    document it repeats."""
+    """The verdicts on some documents.
 
-    codes: NDArray[np.uint8]
-    duplicate_of: NDArray[np.uint32]
+    codes: uint8, one per document. duplicate_of: uint32, one per duplicate in order, the ordinal of the kept document
+    that it repeats. tokens: training tokens that these documents add to the stream, the last document whole.
+    """
+
+    codes: UInt8Array
+    duplicate_of: UInt32Array
     tokens: int
-    """Training tokens these documents add to the stream, the last one whole."""
 
 
-def find_shared_keys(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> SharedKeys:
-    """The keys that occur more than once, 0 left out. keys, places: uint64, one entry each; a place occurs once.
+def find_shared_keys(keys: UInt64Array, places: UInt64Array) -> SharedKeys:
+    """The keys that occur more than once; 0 means "no key". keys, places: uint64, equally long; places are distinct.
 
-    Sorts, at 32 bytes a key.
+    Sorts, which takes 32 bytes of memory per key.
     """
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    again = np.zeros(len(keys) + 1, dtype=np.bool_)
-    again[1:-1] = (keys[1:] == keys[:-1]) & (keys[1:] != 0)
-    member = again[1:] | again[:-1]
-    first = (again[1:] & ~again[:-1])[member]
-    places = places[order[member]]
-    groups = (np.cumsum(first) - 1).astype(np.uint32)
+    equals_previous = np.zeros(len(keys) + 1, dtype=np.bool_)
+    equals_previous[1:-1] = (keys[1:] == keys[:-1]) & (keys[1:] != 0)
+    is_shared = equals_previous[1:] | equals_previous[:-1]
+    is_first = (equals_previous[1:] & ~equals_previous[:-1])[is_shared]
+    places = places[order[is_shared]]
+    groups = (np.cumsum(is_first) - 1).astype(np.uint32)
     order = np.argsort(places)
-    return SharedKeys(places[order], groups[order], int(first.sum()))
+    return SharedKeys(places[order], groups[order], int(is_first.sum()))
 
 
 class DedupState:
-    """Which document of the mix was the first to have each shared key. 4 bytes a group."""
+    """Remembers for each shared key the first document of the mix that has it: 4 bytes per key."""
 
     def __init__(self, n_groups: int, columns: int) -> None:
         self._columns = columns
-        self._owners = np.zeros(n_groups, dtype=np.uint32)  # ordinal and 1; 0 is nobody yet
+        self._first_holders = np.zeros(n_groups, dtype=np.uint32)  # ordinal + 1; 0: no document yet
         self.seen = 0
 
     def decide(
-        self, shared: SharedKeys, tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], excluded: NDArray[np.bool_],
-        budget: int, similar: SimilarityTest | None = None,
-    ) -> Verdicts:  # fmt: skip
+        self,
+        shared: SharedKeys,
+        tokens: UInt32Array,
+        held_out: BoolArray,
+        excluded: BoolArray,
+        budget: int,
+        similar: SimilarityTest | None = None,
+    ) -> Verdicts:
         """Judge the next documents in canonical order and remember the kept ones.
 
-        shared: their places, counted from the first of them; tokens: their lengths; held_out: True keeps a document for
-        validation, outside the budget; excluded: True drops it, whatever it shares; budget: training tokens the source
-        still wants, 0 puts every document over budget; similar: asked whether a shared band counts, of each owner of
-        one in the order of the columns, until one does.
+        shared: their shared keys, with documents numbered from the first of these. tokens: uint32, their lengths.
+        held_out: True keeps a document for validation, outside the budget. excluded: True drops it, whatever its keys.
+        budget: training tokens that the source still needs; once they are taken, documents are over budget.
+        similar: called for each holder of a band of the document, in the order of the columns, until it returns True;
+        without it every shared band counts.
         """
-        codes = np.empty(len(tokens), dtype=np.uint8)
-        twins = np.zeros(len(tokens), dtype=np.uint32)
-        state = np.zeros(4, dtype=np.int64)
-        refused: dict[int, set[int]] = {}
+        result = _Result(np.empty(len(tokens), np.uint8), np.zeros(len(tokens), np.uint32))
+        documents, state = _Documents(tokens, held_out, excluded), np.zeros(4, np.int64)
+        dissimilar: set[tuple[int, int]] = set()
         while True:
-            asked = _decide(
-                self._owners, shared.places, shared.groups, self._columns, tokens, held_out, excluded, budget,
-                self.seen, similar is not None, state, codes, twins,
-            )  # fmt: skip
-            if asked < 0 or similar is None:
+            arguments = shared, self._columns, documents, budget, self.seen, similar is not None, state, result
+            candidate = _decide(self._first_holders, *arguments)
+            if candidate < 0 or similar is None:
                 break
-            document, owner = self.seen + int(state[DOCUMENT]), int(self._owners[shared.groups[asked]]) - 1
-            before = refused.get(document, set())
-            sure = owner not in before and similar(document, owner)
-            refused = {document: before | {owner}}
-            state[RESUME_AT], state[CONFIRMED] = (asked, 1) if sure else (asked + 1, 0)
+            pair = self.seen + int(state[DOCUMENT]), int(self._first_holders[shared.groups[candidate]]) - 1
+            confirmed = pair not in dissimilar and similar(*pair)
+            dissimilar = {other for other in dissimilar if other[0] == pair[0]} | {pair}
+            state[RESUME_AT], state[CONFIRMED] = (candidate, 1) if confirmed else (candidate + 1, 0)
         self.seen += len(tokens)
-        return Verdicts(codes, twins[codes >= FIRST_DUPLICATE], int(state[TAKEN]))
+        is_duplicate = result.codes >= FIRST_DUPLICATE
+        return Verdicts(result.codes, result.duplicate_of[is_duplicate], int(state[TAKEN]))
 
 
-def decide(keys: NDArray[np.uint64], tokens: NDArray[np.uint32], held_out: NDArray[np.bool_], budget: int) -> Verdicts:
-    """All of it at once, for one source that fits in memory. keys: uint64 (documents, keys), 0 for none."""
+def decide(keys: UInt64Array, tokens: UInt32Array, held_out: BoolArray, budget: int) -> Verdicts:
+    """Judge all documents of one source that fits in memory.
+
+    keys: uint64, shape (documents, key columns), 0 where there is none. The others are those of `DedupState.decide`.
+    """
     shared = find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64))
-    nobody = np.zeros(len(keys), dtype=np.bool_)
-    return DedupState(shared.n_groups, keys.shape[1]).decide(shared, tokens, held_out, nobody, budget)
+    excluded = np.zeros(len(keys), dtype=np.bool_)
+    return DedupState(shared.n_groups, keys.shape[1]).decide(shared, tokens, held_out, excluded, budget)
 
 
 @kernel
-def _decide(  # type: ignore[no-untyped-def]
-    owners, places, groups, columns, tokens, held_out, excluded, budget, seen, ask, state, codes, twins
-):
-    """Judge from state[DOCUMENT] on, whose places may match from state[FROM] on. Returns -1 when all are judged, or
-    the place of a band that shall be asked about; state[SURE] says that it was, and counts."""
-    d, start, taken = state[DOCUMENT], _begin(places, state[DOCUMENT] * columns, state[RESUME_AT]), state[TAKEN]
-    while d < len(codes):
+def _decide(
+    first_holders: UInt32Array,
+    shared: SharedKeys,
+    columns: int,
+    documents: _Documents,
+    budget: int,
+    seen: int,
+    ask: bool,
+    state: Int64Array,
+    result: _Result,
+) -> int:
+    """Judge documents from `state[DOCUMENT]` on.
+
+    Returns -1 when all are judged, else the index in `shared` of a band whose two documents must be tested for
+    similarity; the caller then sets RESUME_AT and CONFIRMED and calls again.
+    """
+    d, taken = state[DOCUMENT], state[TAKEN]
+    start = _first_at_or_after(shared.places, d * columns, state[RESUME_AT])
+    while d < len(result.codes):
         stop = start
-        while stop < len(places) and np.int64(places[stop]) < (d + 1) * columns:
+        while stop < len(shared.places) and np.int64(shared.places[stop]) < (d + 1) * columns:
             stop += 1
-        match = -1
         if taken >= budget:
-            codes[d] = OVER_BUDGET
-        elif excluded[d]:
-            codes[d] = EXCLUDED
+            result.codes[d] = OVER_BUDGET
+        elif documents.excluded[d]:
+            result.codes[d] = EXCLUDED
         else:
-            match = _first_owned(owners, groups, max(start, state[RESUME_AT]), stop)
-            column = np.int64(places[match]) - d * columns if match >= 0 else 0
+            match = _first_held(first_holders, shared.groups, max(start, state[RESUME_AT]), stop)
+            column = np.int64(shared.places[match]) - d * columns if match >= 0 else 0
             if match >= 0 and ask and column >= _N_NAMED_KEYS and not state[CONFIRMED]:
                 state[DOCUMENT], state[TAKEN] = d, taken
                 return match
             if match >= 0:
-                codes[d] = FIRST_DUPLICATE + min(column, _N_NAMED_KEYS)
-                twins[d] = owners[groups[match]] - 1
+                result.codes[d] = FIRST_DUPLICATE + min(column, _N_NAMED_KEYS)
+                result.duplicate_of[d] = first_holders[shared.groups[match]] - 1
             else:
-                _own(owners, groups, start, stop, seen + d + 1)
-                codes[d] = HELD_OUT if held_out[d] else TRAIN
-                taken += 0 if held_out[d] else tokens[d]
+                _hold(first_holders, shared.groups, start, stop, seen + d + 1)
+                result.codes[d] = HELD_OUT if documents.held_out[d] else TRAIN
+                taken += 0 if documents.held_out[d] else documents.tokens[d]
         state[CONFIRMED] = 0
         start = stop
         d += 1
@@ -154,24 +189,25 @@ def _decide(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _begin(places, place, k):  # type: ignore[no-untyped-def]
-    """Where the places from `place` on begin; they lie around `k`."""
+def _first_at_or_after(places: UInt64Array, place: int, k: int) -> int:
+    """The index of the first of the ascending `places` that is not below `place`; it is `k` or shortly before."""
     while k > 0 and np.int64(places[k - 1]) >= place:
         k -= 1
     return k
 
 
 @kernel
-def _first_owned(owners, groups, start, stop):  # type: ignore[no-untyped-def]
+def _first_held(first_holders: UInt32Array, groups: UInt32Array, start: int, stop: int) -> int:
+    """The index of the first of groups[start:stop] that a document of the mix has, -1 for none."""
     for k in range(start, stop):
-        if owners[groups[k]] != 0:
+        if first_holders[groups[k]] != 0:
             return k
     return -1
 
 
 @kernel
-def _own(owners, groups, start, stop, owner):  # type: ignore[no-untyped-def]
-    """Make `owner` that of the groups that nobody has."""
+def _hold(first_holders: UInt32Array, groups: UInt32Array, start: int, stop: int, holder: int) -> None:
+    """Make `holder` the first holder of those groups that have none."""
     for k in range(start, stop):
-        if owners[groups[k]] == 0:
-            owners[groups[k]] = owner
+        if first_holders[groups[k]] == 0:
+            first_holders[groups[k]] = holder

@@ -1,10 +1,10 @@
-"""MinHash of word n-grams: a text's bands, equal for two texts with probability (Jaccard ** hashes) each.
+"""MinHash of word n-grams: band keys, each equal for two texts with probability (Jaccard ** hashes per band).
 
-Hash function k of an n-gram x, 64 bits of good hash, is `low(x) * a[k] + high(x)` in 32 bits. For each k alone that is
-as random as x, so its minimum is a fair draw from the text's n-grams; any two k are independent but for the low bits
-where a[k] and a[j] agree. The 32 bits lose nothing: among m n-grams the minimum has 32 - log2(m) random bits, so a band
-of 8 has 96 even at a million words, more than the 64 it is hashed to; and two n-grams tie in one function, of 112,
-with probability m^2 / 2^33: 1e-4 at a thousand words.
+Hash function k of an n-gram x, a good 64-bit hash, is `low(x) * a[k] + high(x)` in 32 bits. For each k alone it is as
+random as x, so its minimum is a fair draw from the text's n-grams; any two functions are independent except in the low
+bits where a[k] and a[j] agree. 32 bits are enough: among m n-grams the minimum has 32 - log2(m) random bits, so a band
+of 8 minima has 96 even at a million words, more than the 64 bits of its key; and two n-grams have equal hashes in one
+of 112 functions with probability m^2 / 2^33: 1e-4 at a thousand words.
 """
 
 from __future__ import annotations
@@ -12,27 +12,32 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, kernel
 from gpts_data.pipelines.text.hashing import U1, StringBuffers, init_state, mix64
 from gpts_data.pipelines.text.shingles import hash_ngrams, hash_words
 
-_COEFFICIENTS = 0xC0EF  # seed
+UInt32Array = NDArray[np.uint32]
+
+_SEED = 0xC0EF  # of the coefficients
 _HIGH = np.uint64(32)
-_UNROLL = 4  # n-grams a pass, so that a minimum is loaded and stored once for four
+_UNROLL = 4  # n-grams per iteration, so that a minimum is loaded and stored once for four of them
 
 
 @kernel
-def coefficients(n):  # type: ignore[no-untyped-def]
-    """`n` fixed random numbers: uint32."""
-    drawn = np.empty(n, dtype=np.uint32)
+def coefficients(n: int) -> UInt32Array:
+    """The coefficients a[k] of `n` hash functions: uint32, random but fixed."""
+    a = np.empty(n, dtype=np.uint32)
     for k in range(n):
-        drawn[k] = mix64(init_state(np.uint64(_COEFFICIENTS + k))) >> _HIGH
-    return drawn
+        a[k] = mix64(init_state(np.uint64(_SEED + k))) >> _HIGH
+    return a
 
 
 @kernel
-def sketch(hashes, n, functions, minima):  # type: ignore[no-untyped-def]
-    """The minimum of every hash function over hashes[:n]. `hashes` needs room for 3 more, filled with repeats."""
+def sketch(hashes: UInt64Array, n: int, functions: UInt32Array, minima: UInt32Array) -> None:
+    """Write the minimum of every hash function over hashes[:n] into `minima`.
+
+    `hashes` needs room for 3 more entries; they are overwritten.
+    """
     minima[:] = 0xFFFFFFFF
     hashes[n : n + _UNROLL - 1] = hashes[0]
     for i in range(0, n, _UNROLL):
@@ -42,13 +47,14 @@ def sketch(hashes, n, functions, minima):  # type: ignore[no-untyped-def]
         high2, high3 = np.uint32(x2 >> _HIGH), np.uint32(x3 >> _HIGH)
         for k in range(len(functions)):
             a = functions[k]
-            one = min(np.uint32(low0 * a + high0), np.uint32(low1 * a + high1))
-            other = min(np.uint32(low2 * a + high2), np.uint32(low3 * a + high3))
-            minima[k] = min(minima[k], min(one, other))
+            first_pair = min(np.uint32(low0 * a + high0), np.uint32(low1 * a + high1))
+            second_pair = min(np.uint32(low2 * a + high2), np.uint32(low3 * a + high3))
+            minima[k] = min(minima[k], min(first_pair, second_pair))
 
 
 @kernel
-def _hash_bands(minima, hashes_per_bucket, seed, keys):  # type: ignore[no-untyped-def]
+def _hash_minima(minima: UInt32Array, hashes_per_bucket: int, seed: int, keys: UInt64Array) -> None:
+    """Hash each band of `minima` into one key, which is never 0."""
     for band in range(len(keys)):
         state = init_state(np.uint64(seed + band))
         for k in range(band * hashes_per_bucket, (band + 1) * hashes_per_bucket):
@@ -57,7 +63,16 @@ def _hash_bands(minima, hashes_per_bucket, seed, keys):  # type: ignore[no-untyp
 
 
 @kernel
-def _sign(data, offsets, letters, functions, ngrams, hashes_per_bucket, seed, keys):  # type: ignore[no-untyped-def]
+def _hash_bands(
+    data: UInt8Array,
+    offsets: Int64Array,
+    letters: UInt32Array,
+    functions: UInt32Array,
+    ngrams: int,
+    hashes_per_bucket: int,
+    seed: int,
+    keys: UInt64Array,
+) -> None:
     longest = 0
     for row in range(len(keys)):
         longest = max(longest, offsets[row + 1] - offsets[row])
@@ -68,17 +83,21 @@ def _sign(data, offsets, letters, functions, ngrams, hashes_per_bucket, seed, ke
         n = hash_ngrams(hashes, n_words, ngrams)
         if n:
             sketch(hashes, n, functions, minima)
-            _hash_bands(minima, hashes_per_bucket, seed, keys[row])
+            _hash_minima(minima, hashes_per_bucket, seed, keys[row])
 
 
 def hash_bands(
     texts: StringBuffers,
-    letters: NDArray[np.uint32],
-    functions: NDArray[np.uint32],
+    letters: UInt32Array,
+    functions: UInt32Array,
     ngrams: int,
     hashes_per_bucket: int,
     seed: int,
-    keys: NDArray[np.uint64],
+    keys: UInt64Array,
 ) -> None:
-    """Fill `keys`, zeros of shape (texts, buckets), with one key per bucket; a text of fewer words keeps its zeros."""
-    _sign(*texts, letters, functions, ngrams, hashes_per_bucket, seed, keys)
+    """Write one key per bucket into `keys`: uint64, shape (texts, buckets), zeros.
+
+    texts: see `string_buffers`. letters: `normalization_table()`. functions: `coefficients(buckets *
+    hashes_per_bucket)`. ngrams: words per n-gram; a text of fewer words keeps its zeros. seed: of the first bucket.
+    """
+    _hash_bands(*texts, letters, functions, ngrams, hashes_per_bucket, seed, keys)

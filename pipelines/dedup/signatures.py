@@ -1,9 +1,10 @@
-"""What dedup compares: one row of 64-bit keys per document.
+"""Signatures: the 64-bit keys of a document by which deduplication compares it with others.
 
-Columns: 0 the whole text (whitespace runs as one space), 1 the id, 2 the url, then one per MinHash bucket: the hash of
-that bucket's minimum hashes over word n-grams. 0 means "has none" and never matches. Each column has its own hash seed,
-so all columns share one table. Among 3e8 keys (18 million documents at 17 keys each) any two unequal ones coincide with
-probability 2.4e-3; among 3e8 documents 0.7 such pairs are expected: one document dropped wrongly, or none.
+The key columns are: 0 the whole text (whitespace runs count as one space), 1 the id, 2 the URL, then one per MinHash
+bucket: the hash of that bucket's minimum hashes over word n-grams. 0 means "no key" and never matches. Each column has
+its own hash seed, so all columns can share one table. Among 3e8 keys (18 million documents with 17 keys each) any two
+unequal texts get the same key with probability 2.4e-3; among 3e8 documents 0.7 such pairs are expected, so about one
+document would be dropped by mistake.
 """
 
 from __future__ import annotations
@@ -19,49 +20,53 @@ from gpts_data.pipelines.dedup.minhash import coefficients, hash_bands
 from gpts_data.pipelines.text.hashing import hash_strings, hash_texts, string_buffers
 from gpts_data.pipelines.text.normalization import normalization_table
 
-VERSION = 3  # of the keys and their files; prepared units with others are done again
+VERSION = 3  # of the keys and their files; units prepared with another version are prepared again
 TEXT, ID, URL, FIRST_BAND = range(4)
 REASONS = ("exact_duplicate", "id_duplicate", "url_duplicate", "near_duplicate")
 
 
 @dataclass(frozen=True)
 class MinHash:
-    """MinHash over word n-grams; datatrove's defaults: a pair at Jaccard 0.8 shares a band with probability 0.92."""
+    """MinHash over word n-grams, with datatrove's defaults.
+
+    Two documents with a Jaccard similarity of 0.8 share a band with probability 0.92.
+    """
 
     ngrams: int = 5
-    """Words in a row that are compared."""
+    """Consecutive words in an n-gram."""
     buckets: int = 14
-    """Bands; two documents that share one are near-duplicates."""
+    """Number of bands. Two documents that share a band are near-duplicate candidates."""
     hashes_per_bucket: int = 8
-    """Minima in a band."""
+    """Number of minimum hashes in a band."""
     jaccard: float = 0.0
-    """The least exact similarity of the n-grams at which a shared band counts; 0 takes the band's word for it."""
+    """The lowest exact Jaccard similarity of a candidate pair's n-grams to count as near-duplicates; 0: no check."""
 
 
 @dataclass(frozen=True)
 class Dedup:
-    """The `[dedup]` table; `false` switches a rule off."""
+    """The `[dedup]` table: which documents count as duplicates. `false` switches a rule off."""
 
     exact: bool = True
-    """The same text, but for runs of white space."""
+    """Drop documents with the same text, ignoring differences in whitespace."""
     url: bool = True
-    """The same address or the same id: both name the same page."""
+    """Drop documents with the same URL or the same id, since they are versions of one page."""
     minhash: MinHash | None = MinHash()
-    """Near-duplicates."""
+    """Drop near-duplicates."""
 
     @property
     def n_keys(self) -> int:
+        """Number of key columns."""
         return FIRST_BAND + (self.minhash.buckets if self.minhash else 0)
 
 
 @lru_cache(maxsize=8)
 def signer(dedup: Dedup) -> Signer:
-    """The signer of these settings, kept for the life of the process."""
+    """The signer of these settings, made once per process."""
     return Signer(dedup)
 
 
 class Signer:
-    """Makes the keys of a batch: a pure function of its texts and names, at the speed of the machine."""
+    """Computes the keys of documents: a pure function of their texts, ids and URLs."""
 
     def __init__(self, dedup: Dedup) -> None:
         self._dedup = dedup
@@ -69,7 +74,7 @@ class Signer:
             self._functions = coefficients(dedup.minhash.buckets * dedup.minhash.hashes_per_bucket)
 
     def sign(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
-        """Keys of the rows of `batch` (columns text, id, url): uint64, shape (rows, `Dedup.n_keys`)."""
+        """The keys of the rows of `batch`, which has columns text, id and url: uint64, shape (rows, `Dedup.n_keys`)."""
         keys = np.zeros((batch.num_rows, self._dedup.n_keys), dtype=np.uint64)
         if self._dedup.exact:
             keys[:, TEXT] = hash_texts(batch.column("text"), TEXT)
