@@ -1,8 +1,8 @@
-"""The recipe: a TOML file as frozen dataclasses, checked before any work.
+"""The recipe: a TOML file, read into frozen dataclasses and checked before any work.
 
-Each table is the dataclass beside the code it drives: `[tokenizer]` is tokenizer.train.Training, `[[source]]` is
-pipelines.readers.source.Source, `[clean]` pipelines.filters.cleaner.Clean, `[dedup]` pipelines.dedup.signatures.Dedup,
-`[decontaminate]` pipelines.decontaminate.index.Decontaminate.
+Most tables are defined beside the code that uses them: `[tokenizer]` is tokenizer.train.Training, `[[source]]` extends
+pipelines.readers.source.Source, `[clean]` is pipelines.filters.cleaner.CleanConfig, `[dedup]` is
+pipelines.dedup.signatures.Dedup, `[decontaminate]` is pipelines.decontaminate.index.Decontaminate.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import re
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -27,92 +27,92 @@ from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.train import Training
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
-_BYTE_UNITS = {**_UNITS, **{f"{u}B": n for u, n in _UNITS.items() if u not in ("", "B")}, "KIB": 2**10, "MIB": 2**20}
-_BYTE_UNITS |= {"GIB": 2**30, "TIB": 2**40}
+_MULTIPLES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
+_BYTE_MULTIPLES = {**_MULTIPLES, **{f"{unit}B": n for unit, n in _MULTIPLES.items() if unit not in ("", "B")}}
+_BYTE_MULTIPLES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
-_SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # a pre-tokenizer cuts it where letters or digits begin
+_SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # the pre-tokenizer splits it, so no merge makes it
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The `[validation]` table."""
+    """The `[validation]` table: documents held out of training."""
 
     fraction: float = 0.0005
-    """The share of documents held out of training, by hash of their id."""
+    """Fraction of the documents to hold out. They are chosen by a hash of their id."""
 
 
 @dataclass(frozen=True)
 class RecipeSource(Source):
-    """A `[[source]]` table: `files`, or a hub `dataset`. Order matters: of duplicates the earlier source's stays."""
+    """A `[[source]]` table: local `files` or a hub `dataset`. Of duplicates, the one in the earlier source is kept."""
 
     license: tuple[str, ...] = ()
-    """Of its texts, as the hub spells it (`odc-by`, `cc-by-4.0`), one or several: for the card of the mix."""
+    """License of the texts, or several, as the hub spells them (`odc-by`, `cc-by-4.0`); shown on the dataset card."""
     clean: CleanConfig | None = None
-    """`[source.clean]` below it: in the place of `[clean]`."""
+    """Filters of this source (`[source.clean]`); they replace those of `[clean]`."""
     max_epochs: int = 1
-    """How often its windows may be in the mix, when it is too short."""
+    """How often the source may be repeated when it has fewer tokens than its share."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything the bytes of a mix depend on, besides the source files and the tokenizer."""
+    """Everything that determines a mix, except the source files and a given tokenizer."""
 
     name: str
-    """Of the mix, on its card."""
+    """Name of the mix; shown on its dataset card."""
     tokens: int
-    """Training tokens, such as `25B`; `--tokens` overrides. Rounded to whole windows."""
+    """Number of training tokens, such as `25B`, rounded to whole windows. `--tokens` overrides it."""
     source: tuple[RecipeSource, ...]
-    """At least one `[[source]]`."""
+    """The text sources, at least one `[[source]]`."""
     window: int = 512
-    """Tokens of a window: what a model sees at once."""
+    """Tokens in a window: the length of a training sequence."""
     seed: int = 20260
-    """Of the order of the windows of each source."""
+    """Seed of the shuffle of each source's windows."""
     unit: int = 64_000_000
-    """Bytes of text that are one piece of work, and what a kill may cost; of a compressed file of lines all."""
+    """Bytes of text in a unit: what one task reads, and at most repeats after a kill. A compressed file is one unit."""
     shard_windows: int = 131_072
-    """Windows of a shard file: 134 MB of 512."""
+    """Windows in a shard file. The default makes 134 MB with windows of 512 tokens."""
     keep_dropped: int = 0
-    """Dropped documents that are kept for human eyes, of each source and reason."""
+    """Dropped documents to keep as examples in `dropped/`, per source and reason."""
     tokenizer: Training = Training()
-    """What is learnt, where none is given."""
+    """How the tokenizer is trained when none is given."""
     clean: CleanConfig = field(default_factory=CleanConfig)
-    """What is dropped for its looks."""
+    """Quality filters."""
     dedup: Dedup = Dedup()
-    """What is dropped because it was there before, in any source."""
+    """Deduplication, within and across sources."""
     decontaminate: Decontaminate | None = None
-    """What is dropped because a benchmark asks for it."""
+    """Removal of documents that contain text of a benchmark."""
     validation: Validation = Validation()
-    """What is held out."""
+    """Documents held out for validation."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the sources, in recipe order."""
+        """Names of the sources, in recipe order."""
         return tuple(source.name for source in self.source)
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """Of the sources, in recipe order."""
+        """Weights of the sources, in recipe order."""
         return tuple(source.weight for source in self.source)
 
     @property
     def windows(self) -> tuple[int, ...]:
-        """Windows per source, in recipe order."""
+        """Training windows per source, in recipe order."""
         return budget(self.tokens, self.window, self.names, self.weights)
 
     def cleaning(self, source: RecipeSource) -> CleanConfig:
-        """What a source's documents go through: its own `[source.clean]`, else `[clean]`."""
+        """The filters of a source: its own `[source.clean]` if it has one, else `[clean]`."""
         return source.clean or self.clean
 
 
 def load_recipe(path: Path, tokens: int | None = None) -> Recipe:
-    """Read and check a recipe file; `tokens` overrides its own. Raises `RecipeError`."""
+    """Read and check a recipe file; `tokens` overrides the number in the file. Raises `RecipeError`."""
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
-        found = "is a folder" if path.is_dir() else "no such recipe"
-        raise RecipeError(f"{path}: {found}; expected a TOML file or the name of a preset") from error
+        problem = "is a folder" if path.is_dir() else "no such recipe"
+        raise RecipeError(f"{path}: {problem}; expected a TOML file or the name of a preset") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
     recipe: Recipe = parse(Recipe, content, "")
@@ -122,9 +122,9 @@ def load_recipe(path: Path, tokens: int | None = None) -> Recipe:
 
 
 def check(recipe: Recipe) -> None:
-    """Raise `RecipeError` for values that parse but cannot be meant."""
+    """Raise `RecipeError` for values of the right type that make no sense."""
     if not recipe.source:
-        raise RecipeError("recipe: no [[source]]; expected at least one")
+        raise RecipeError("recipe: no [[source]] table; expected at least one")
     if len(set(recipe.names)) < len(recipe.names):
         raise RecipeError(f"recipe: source names must differ; found {', '.join(recipe.names)}")
     if len(recipe.source) > 256:
@@ -139,20 +139,20 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(f"dedup.minhash.jaccard = {minhash.jaccard}, expected 0 (off) to 1")
     if recipe.keep_dropped < 0:
         raise RecipeError(f"keep_dropped = {recipe.keep_dropped}, expected 0 or more")
-    for key in ("window", "unit", "shard_windows"):
-        if getattr(recipe, key) < (2 if key == "window" else 1):
-            raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {2 if key == 'window' else 1}")
+    for key, minimum in (("window", 2), ("unit", 1), ("shard_windows", 1)):
+        if getattr(recipe, key) < minimum:
+            raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {minimum}")
     if not 0 <= recipe.validation.fraction < 1:
         raise RecipeError(f"validation.fraction = {recipe.validation.fraction}, expected at least 0 and below 1")
     _check_tokenizer(recipe.tokenizer)
-    recipe.windows  # noqa: B018 - raises when a source gets none
+    recipe.windows  # noqa: B018 - raises when a source gets no window
 
 
 def _check_tokenizer(training: Training) -> None:
-    least = 257 + len(training.special)
-    if not least <= training.vocab_size <= 65_536:
+    minimum = 257 + len(training.special)
+    if not minimum <= training.vocab_size <= 65_536:
         raise RecipeError(
-            f"tokenizer.vocab_size = {training.vocab_size}, expected {least} (256 bytes, end-of-text"
+            f"tokenizer.vocab_size = {training.vocab_size}, expected {minimum} (256 bytes, end-of-text"
             f"{' and special tokens' if training.special else ''}) to 65,536"
         )
     for token in training.special:
@@ -173,7 +173,7 @@ def _check_source(source: RecipeSource) -> None:
         )
     for name in source.license:
         if not _LICENSE.fullmatch(name):
-            raise RecipeError(f"source {source.name!r}: license {name!r}, expected a name as the hub has it: odc-by")
+            raise RecipeError(f"source {source.name!r}: license {name!r}, expected a name as the hub spells it: odc-by")
     if not math.isfinite(source.weight):
         raise RecipeError(f"source {source.name!r}: weight = {source.weight}, expected a number")
     if source.integrity not in ("stream", "sha256"):
@@ -183,82 +183,90 @@ def _check_source(source: RecipeSource) -> None:
     if source.max_epochs < 1:
         raise RecipeError(f"source {source.name!r}: max_epochs = {source.max_epochs}, expected 1 or more")
     if source.files and (source.config or source.revision):
-        raise RecipeError(f"source {source.name!r}: config and revision belong to a hub dataset, not to files =")
+        raise RecipeError(
+            f"source {source.name!r}: config and revision belong to a hub dataset, found them with files ="
+        )
 
 
-def parse_quantity(text: str | int | float, units: Mapping[str, int] = _UNITS) -> int:
-    """`25B`, `2.5M`, `300k`, `12_000` as a whole number; with bytes also `64MB`, `1GiB`. Raises ValueError."""
+def parse_quantity(text: str | int | float, multiples: Mapping[str, int] = _MULTIPLES) -> int:
+    """Parse `25B`, `2.5M`, `300k` or `12_000` as a whole number above 0. Raises ValueError."""
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         number, unit = str(text), ""
     else:
         match = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-z]*)", str(text).strip())
-        if not match or match[2].upper() not in units:
+        if not match or match[2].upper() not in multiples:
             raise ValueError(text)
         number, unit = match[1].replace("_", ""), match[2].upper()
-    whole = round(float(number) * units[unit]) if "." in number or "e" in number else int(number) * units[unit]
-    if whole <= 0:
+    exact = "." not in number and "e" not in number  # a float would lose digits above 2**53
+    quantity = int(number) * multiples[unit] if exact else round(float(number) * multiples[unit])
+    if quantity <= 0:
         raise ValueError(text)
-    return whole
+    return quantity
 
 
 def parse_bytes(text: str | int | float) -> int:
-    return parse_quantity(text, _BYTE_UNITS)
+    """Parse a number of bytes: `64MB`, `1GiB`, or as `parse_quantity`. Raises ValueError."""
+    return parse_quantity(text, _BYTE_MULTIPLES)
 
 
 _QUANTITIES = {"tokens": parse_quantity, "sample": parse_bytes, "unit": parse_bytes, "max_document_bytes": parse_bytes}
 
+# The tables are parsed here rather than with msgspec: msgspec 0.22 ignores unknown keys of dataclasses, suggests no
+# spelling, wants a list where one string will do, and turns `weight = 55` into 55.0, which changes every root digest.
+
 
 def parse(kind: Any, table: Mapping[str, Any], where: str) -> Any:
-    """A TOML table as the dataclass `kind`. Raises `RecipeError` naming the key, what was found, what was expected."""
+    """Parse a TOML table at the path `where` (such as `source[0].`) as the dataclass `kind`. Raises `RecipeError`."""
     if kind is CleanConfig:
         return _parse_clean(table, where)
-    known = {f.name: f for f in fields(kind)}
+    known = {spec.name: spec for spec in fields(kind)}
     hints = get_type_hints(kind)
     for key in table:
         if key not in known:
             raise RecipeError(f"recipe: unknown key {where}{key!s}{_suggest(key, known)}")
-    for name, f in known.items():
-        if name not in table and f.default is MISSING and f.default_factory is MISSING:
+    for name, spec in known.items():
+        if name not in table and spec.default is MISSING and spec.default_factory is MISSING:
             raise RecipeError(f"recipe: {where}{name} is missing")
-    values = {key: _value(hints[key], value, f"{where}{key}", known[key]) for key, value in table.items()}
+    values = {key: _parse_value(hints[key], value, f"{where}{key}", known[key]) for key, value in table.items()}
     return kind(**values)
 
 
-def _value(hint: Any, value: Any, where: str, spec: Field[Any]) -> Any:
+def _parse_value(hint: Any, value: Any, where: str, spec: Field[Any]) -> Any:
+    """Parse the value of the field `spec`, whose type is `hint`."""
     if spec.name in _QUANTITIES:
         try:
             return _QUANTITIES[spec.name](value)
         except ValueError as error:
             raise RecipeError(f"recipe: {where} = {value!r}, expected a quantity such as 25B, 2M or 64MB") from error
     if get_origin(hint) in (Union, types.UnionType):
-        if value is False and type(None) in get_args(hint):
+        if value is False and type(None) in get_args(hint):  # TOML has no null: `minhash = false`
             return None
         hint = next(option for option in get_args(hint) if option is not type(None))
     if get_origin(hint) is tuple:
-        return _items(get_args(hint)[0], value, where, spec)
+        return _parse_list(get_args(hint)[0], value, where, spec)
     if get_origin(hint) is Mapping:
-        return _numbers(value, where)
+        return _parse_numbers(value, where)
     if is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise RecipeError(f"recipe: {where} = {value!r}, expected a table")
         return parse(hint, value, f"{where}.")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return value  # stays a whole number: the manifest records what the recipe says
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise RecipeError(f"recipe: {where} = {value!r}, expected {hint.__name__}")
     return value
 
 
-def _items(hint: Any, value: Any, where: str, spec: Field[Any]) -> tuple[Any, ...]:
+def _parse_list(hint: Any, value: Any, where: str, spec: Field[Any]) -> tuple[Any, ...]:
     items = [value] if hint is str and isinstance(value, str) else value
     if not isinstance(items, list):
         raise RecipeError(f"recipe: {where} = {value!r}, expected a list")
     if is_dataclass(hint):
         return tuple(parse(hint, item, f"{where}[{i}].") for i, item in enumerate(items))
-    return tuple(_value(hint, item, where, spec) for item in items)
+    return tuple(_parse_value(hint, item, where, spec) for item in items)
 
 
-def _numbers(value: Any, where: str) -> dict[str, float]:
+def _parse_numbers(value: Any, where: str) -> dict[str, float]:
     if not isinstance(value, Mapping):
         raise RecipeError(f"recipe: {where} = {value!r}, expected a table such as {{ int_score = 3 }}")
     for key, number in value.items():
@@ -268,7 +276,7 @@ def _numbers(value: Any, where: str) -> dict[str, float]:
 
 
 def _parse_clean(table: Mapping[str, Any], where: str) -> CleanConfig:
-    """`[clean]`: its own keys, and a table of thresholds for each filter that is named."""
+    """Parse `[clean]`: its own keys, and one table of thresholds per filter, under the filter's name."""
     own = {f.name for f in fields(CleanConfig)} - {"thresholds"}
     thresholds = {key: value for key, value in table.items() if key not in own}
     for key, value in thresholds.items():
@@ -276,15 +284,15 @@ def _parse_clean(table: Mapping[str, Any], where: str) -> CleanConfig:
             raise RecipeError(f"recipe: unknown key {where}{key}{_suggest(key, own)}")
     hints = get_type_hints(CleanConfig)
     specs = {f.name: f for f in fields(CleanConfig)}
-    values = {key: _value(hints[key], table[key], f"{where}{key}", specs[key]) for key in table.keys() & own}
+    values = {key: _parse_value(hints[key], table[key], f"{where}{key}", specs[key]) for key in table.keys() & own}
     return CleanConfig(**values, thresholds={key: dict(value) for key, value in thresholds.items()})
 
 
-def _suggest(key: str, known: Any) -> str:
+def _suggest(key: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(key, known, 1)
     return f"; did you mean {close[0]}?" if close else f"; expected one of {', '.join(sorted(known))}"
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON values, defaults filled in: what the manifest records and the build id hashes."""
+    """The recipe as JSON values with all defaults: what the manifest records and the build id covers."""
     return dict(json.loads(json.dumps(asdict(recipe))))
