@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,20 @@ NAME = "export.json"
 WORK = ".export"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exported:
     """A finished export."""
 
-    manifest: dict[str, Any] = field(repr=False)
+    manifest: dict[str, Any]
     """The content of export.json."""
     linked: tuple[str, ...]
     """Names of the files that are hard links to files of the mix."""
     created: bool
     """False when the folder already held this export."""
+
+    def __repr__(self) -> str:
+        files = len(self.manifest["files"])
+        return f"Exported({self.manifest['export_format']!r}, {files} files, {len(self.linked)} of them links)"
 
 
 def export(mix: Mix, name: str, out: Path, progress: Progress = lambda *_: None) -> Exported:

@@ -205,6 +205,7 @@ def test_mds_by_its_own_reader(mix: Mix, tmp_path: Path) -> None:
 
 def test_the_list_of_files_is_right(exported: tuple[str, Path, Exported], mix: Mix) -> None:
     name, out, done = exported
+    assert repr(done) == f"Exported({name!r}, {len(done.manifest['files'])} files, {len(done.linked)} of them links)"
     assert done.created and done.manifest == json.loads((out / "export.json").read_text())
     listed = {entry["file"]: entry for entry in done.manifest["files"]}
     there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}

@@ -39,6 +39,7 @@ def test_it_agrees_with_the_build(mix: Mix, recipe_file: Path) -> None:
         assert one.available_interval[0] <= one.available_tokens <= one.available_interval[1]
         assert one.download_bytes == one.requests == 0  # files of one's own
     assert found.disk_bytes == sum(found.disk.values())
+    assert re.fullmatch(r"Estimate\(313 windows, 3 sources, [\d,]+ bytes on disk, [^)]+ CPU seconds\)", repr(found))
 
 
 def test_it_is_the_same_twice(recipe_file: Path) -> None:
