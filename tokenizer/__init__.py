@@ -1,1 +1,1 @@
-"""The byte-level BPE tokenizer: training it, its artifact on disk, and encoding with it."""
+"""Byte-level BPE tokenizers: training, files on disk, encoding."""

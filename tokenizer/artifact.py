@@ -1,5 +1,5 @@
-"""The tokenizer on disk: `tokenizer.json`, what `transformers.AutoTokenizer` wants beside it, tiktoken's rank file and
-a list of the vocabulary."""
+"""The files of a tokenizer folder: `tokenizer.json`, the other files that `transformers.AutoTokenizer` reads, a rank
+file for tiktoken and a readable list of the vocabulary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_VOCAB_SIZE = 1 << 16  # ids are stored as uint16
 
 @dataclass(frozen=True)
 class Artifact:
-    """A checked tokenizer folder: `digest` is the sha256 of tokenizer.json."""
+    """A tokenizer folder that was checked. `digest` is the sha256 of tokenizer.json."""
 
     folder: AnyPath
     digest: str
@@ -28,10 +28,13 @@ class Artifact:
 
 
 def save(tokenizer_json: str, folder: AnyPath, context: int) -> Artifact:
-    """Write the files, tokenizer.json last, and return the checked artifact."""
-    more = [token for token in special_tokens(tokenizer_json) if token != END_OF_TEXT]
+    """Write the files of a tokenizer, tokenizer.json last, and check them.
+
+    `context` is the longest sequence in tokens, `model_max_length` for `transformers`.
+    """
+    others = [token for token in special_tokens(tokenizer_json) if token != END_OF_TEXT]
     names: dict[str, Any] = {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
-    names.update({"additional_special_tokens": more} if more else {})
+    names.update({"additional_special_tokens": others} if others else {})
     write_json(folder / "special_tokens_map.json", names)
     write_json(folder / "tokenizer_config.json", {**_config(context), **names})
     if ranks := tiktoken_ranks(tokenizer_json):
@@ -44,7 +47,8 @@ def save(tokenizer_json: str, folder: AnyPath, context: int) -> Artifact:
 def load(folder: AnyPath) -> Artifact:
     """Check a tokenizer folder.
 
-    Raises `UsageError` when ids are not 0..n-1 below 65,536, or end-of-text is missing or an ordinary token.
+    Raises `UsageError` when tokenizer.json is missing or not that of a BPE, its ids are not 0..n-1 with n at most
+    65,536, or end-of-text is missing or not marked as special.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -61,14 +65,14 @@ def load(folder: AnyPath) -> Artifact:
 
 
 def special_tokens(tokenizer_json: str) -> list[str]:
-    """The strings of its special tokens, end-of-text among them."""
+    """The strings of the special tokens, including end-of-text."""
     return [token["content"] for token in json.loads(tokenizer_json)["added_tokens"] if token["special"]]
 
 
 def _read_ids(path: AnyPath) -> dict[str, int]:
     try:
         content = json.loads(path.read_bytes())
-        ids: dict[str, int] = {**content["model"]["vocab"]}  # a list in the file of another kind of model
+        ids: dict[str, int] = {**content["model"]["vocab"]}  # a list in the file of a Unigram model
         ids.update({token["content"]: token["id"] for token in content["added_tokens"]})
         ordinary = [token["content"] for token in content["added_tokens"] if not token["special"]]
     except (ValueError, KeyError, TypeError) as error:

@@ -1,8 +1,9 @@
-"""Texts to a BPE tokenizer: counted words and our merges where these are the merges of `tokenizers`, else it itself.
+"""Train a BPE tokenizer on texts, with our trainer where it gives the result of `tokenizers`, which is the reference.
 
-    texts ── the first 2 MB by both ── the same tokenizer.json? ── all by counting │ all by tokenizers
+    texts ── train both on the first 2 MB ── same tokenizer.json? ── yes: all texts by counting words
+                                                                  └─ no: all texts by `tokenizers`
 
-Below 2 MB `tokenizers` is all there is. Beyond, it takes 5 times as long (benchmarks/README.md).
+With less than 2 MB `tokenizers` does all the work. With more it would take 5 times as long (benchmarks/README.md).
 """
 
 from __future__ import annotations
@@ -20,27 +21,26 @@ from gpts_data.tokenizer.vocabulary_files import byte_characters
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-CHECK_CHARACTERS = (
-    2_000_000  # characters: a second of `tokenizers`, and pairs enough to show a rule of theirs that changed
-)
+CHECK_CHARACTERS = 2_000_000  # takes `tokenizers` a second; enough pairs to notice that its rules have changed
 Texts = Iterable[list[str]]
 
 
 def train_bpe(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
-    """A byte-level BPE that cuts text by `PATTERN`: id 0 is end-of-text, then `special`, the 256 bytes, the merges.
+    """Train a byte-level BPE tokenizer whose pre-tokenizer is `PATTERN`.
 
-    The same for the same texts, however they are batched. Fewer entries than wanted where no pair is left. Texts are
-    gone through two or three times; what can be gone through once only is held in memory.
+    Id 0 is end-of-text, followed by `special`, the 256 bytes and the merges. The result depends on the texts, not on
+    their batches. It has fewer than `vocab_size` entries when no pair is left to merge. `texts` is iterated over two or
+    three times; an iterator is first read into memory.
     """
     texts = list(texts) if iter(texts) is texts else texts
     counted = None
-    if (head := _first_texts(texts)) and _both_agree([head], vocab_size, special):
+    if (first_texts := _first_texts(texts)) and _both_agree([first_texts], vocab_size, special):
         counted = train_bpe_by_counting(texts, vocab_size, special)
     return counted or train_bpe_by_tokenizers(texts, vocab_size, special)
 
 
 def train_bpe_by_tokenizers(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer:
-    """`learn` by the library: the reference."""
+    """Do what `train_bpe` does with `tokenizers`: the reference."""
     from tokenizers import trainers
 
     tokenizer = new_tokenizer()
@@ -55,8 +55,10 @@ def train_bpe_by_tokenizers(texts: Texts, vocab_size: int, special: Sequence[str
 
 
 def train_bpe_by_counting(texts: Texts, vocab_size: int, special: Sequence[str] = ()) -> Tokenizer | None:
-    """`learn` by counting each word once. None where a string could be merged in two ways (see
-    tokenizer.bpe_merges)."""
+    """Do what `train_bpe` does by counting words first. None when two merges would make the same string.
+
+    See tokenizer.bpe_merges.
+    """
     from tokenizers import models
 
     from gpts_data.tokenizer.bpe_merges import find_merges
@@ -65,9 +67,9 @@ def train_bpe_by_counting(texts: Texts, vocab_size: int, special: Sequence[str] 
     words, names = WordCounts(), [END_OF_TEXT, *special, *_alphabet()]
     for batch in texts:
         words.add(batch)
-    letters = {byte: letter for letter, byte in byte_characters().items()}
-    ids = np.array([names.index(letters[byte], 1 + len(special)) for byte in range(256)], np.int32)
-    merges = find_merges(words, ids, names, vocab_size)
+    characters = {byte: character for character, byte in byte_characters().items()}
+    byte_ids = np.array([names.index(characters[byte], 1 + len(special)) for byte in range(256)], np.int32)
+    merges = find_merges(words, byte_ids, names, vocab_size)
     if merges is None:
         return None
     pairs = []
@@ -82,17 +84,17 @@ def train_bpe_by_counting(texts: Texts, vocab_size: int, special: Sequence[str] 
 
 def _first_texts(texts: Texts) -> list[str] | None:
     """The first texts that have PROOF characters together; None where all of them have fewer."""
-    head, size = [], 0
+    first_texts, size = [], 0
     for text in chain.from_iterable(texts):
-        head.append(text)
+        first_texts.append(text)
         size += len(text)
         if size >= CHECK_CHARACTERS:
-            return head
+            return first_texts
     return None
 
 
 def _both_agree(texts: Texts, vocab_size: int, special: Sequence[str]) -> bool:
-    """Whether both ways give one tokenizer.json."""
+    """Whether both trainers give the same tokenizer.json."""
     counted = train_bpe_by_counting(texts, vocab_size, special)
     return counted is not None and counted.to_str() == train_bpe_by_tokenizers(texts, vocab_size, special).to_str()
 

@@ -1,4 +1,4 @@
-"""How many bytes of text each id of a vocabulary stands for."""
+"""The number of bytes of text that each id of a vocabulary stands for."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gpts_data.tokenizer.vocabulary_files import byte_characters
 
 
 def bytes_per_id(folder: AnyPath, vocab_size: int, eos_id: int) -> NDArray[np.int64]:
-    """Bytes of text that every id stands for, shape (vocab_size,): an entry's characters, and 0 for end-of-text.
+    """The number of bytes that each id stands for, int64, shape (vocab_size,); 0 for end-of-text.
 
-    In a byte-level vocabulary a character stands for one byte. Raises `UsageError` for any other vocabulary.
+    Each character of an entry stands for one byte, so only byte-level vocabularies work: `UsageError` for others.
     """
     path = load(folder).folder / "tokenizer.json"
     content = json.loads(path.read_bytes())
@@ -29,6 +29,6 @@ def bytes_per_id(folder: AnyPath, vocab_size: int, eos_id: int) -> NDArray[np.in
             raise UsageError(f"{path}: entry {entry!r} is not byte-level; bits per byte need a byte-level BPE")
         lengths[number] = len(entry)
     for entry, number in added.items():
-        lengths[number] = len(entry.encode())  # added tokens are spelled as they are
+        lengths[number] = len(entry.encode())  # the string of an added token is plain text
     lengths[eos_id] = 0
     return lengths

@@ -1,9 +1,9 @@
-"""Texts to ids: one flat uint16 array and a length per text, each text followed by one end-of-text of ours.
+"""Encode texts: one flat uint16 array of ids with an end-of-text id after each text, and a length per text.
 
-    Arrow strings ── 64 at a time ── fastokens, or tokenizers where that fails ── uint32 ── checked ── uint16, ends
+    Arrow strings ── 64 at a time ── fastokens, or tokenizers where that fails ── uint32 ids ── check ── uint16, EOS
 
-Both give the same ids (tokenizer.parity_check checks it in every build), so which one it was is no part of what the
-bytes of a mix are a function of.
+Both backends give the same ids, which tokenizer.parity_check checks in every build, so the bytes of a mix do not depend
+on the backend.
 """
 
 from __future__ import annotations
@@ -23,13 +23,11 @@ from gpts_data.tokenizer.artifact import load
 from gpts_data.tokenizer.fastokens_encoder import load_fastokens
 
 EncoderName = Literal["fast", "tokenizers"]
-TEXTS_PER_BATCH = (
-    64  # texts: what tokenizers holds of 1,000 would be hundreds of MB, and fastokens is slower with more too
-)
+TEXTS_PER_BATCH = 64  # with 1,000 texts tokenizers would hold hundreds of MB, and fastokens is slower too
 
 
 class EncoderBackend(Protocol):
-    """A way from texts to ids: `ids` gives them flat, and each text's count."""
+    """A library that encodes texts. `ids` returns the ids of all texts in one array, and their number per text."""
 
     name: str
 
@@ -37,19 +35,19 @@ class EncoderBackend(Protocol):
 
 
 class TokenizersBackend:
-    """`tokenizers`: what every id is measured by, and the fallback. The string of a special token is ordinary text."""
+    """The `tokenizers` library: the reference for every id, and the fallback. Encodes special tokens as plain text."""
 
     def __init__(self, tokenizer_json: str) -> None:
         from tokenizers import Tokenizer
 
         self.name = f"tokenizers {version('tokenizers')}"
         self.tokenizer = Tokenizer.from_str(tokenizer_json)
-        self.tokenizer.encode_special_tokens = True  # "special tokens are encoded like any text"
+        self.tokenizer.encode_special_tokens = True  # encode the string of a special token like any other text
         self.tokenizer.no_truncation()  # `transformers` saves both with a tokenizer that has used them
         self.tokenizer.no_padding()
 
     def encode_one(self, text: str) -> list[int]:
-        """Ids of one text. A batch of one keeps the library to one thread: the workers are the parallelism."""
+        """Ids of one text. With a batch of one the library uses one thread; a build runs several workers instead."""
         ids: list[int] = self.tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
@@ -60,40 +58,41 @@ class TokenizersBackend:
 
 
 class Encoder:
-    """The encoder of a tokenizer folder; `name` is library and version. `choice` "fast" takes the fastest that will do.
+    """The encoder of a tokenizer folder; `name` is its library and version.
 
-    Raises `UsageError` for a tokenizer that `tokenizers` cannot load.
+    `choice` "fast" uses fastokens if it supports the tokenizer. Raises `UsageError` when `tokenizers` cannot load it.
     """
 
     def __init__(self, folder: AnyPath, choice: EncoderName = "fast") -> None:
         artifact = load(folder)
-        content = (folder / "tokenizer.json").read_text()
+        content = (folder / "tokenizer.json").read_bytes().decode()
         try:
             self.reference = TokenizersBackend(content)
-        except Exception as error:  # the library raises nothing more special
+        except Exception as error:  # the library has no class of its own
             raise UsageError(f"{folder / 'tokenizer.json'}: tokenizers cannot load it: {error}") from error
         added = [token["content"] for token in json.loads(content)["added_tokens"]]
         fast = load_fastokens(content, added, self.reference.encode_one) if choice == "fast" else None
-        self._method: EncoderBackend = fast or self.reference
-        self.name = self._method.name
+        self._backend: EncoderBackend = fast or self.reference
+        self.name = self._backend.name
         self.eos_id = artifact.eos_id
         self.digest = artifact.digest
         self.vocab_size = artifact.vocab_size
 
     @property
     def is_reference(self) -> bool:
-        return self._method is self.reference
+        return self._backend is self.reference
 
     def encode(self, texts: pa.Array | list[str]) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
-        """Ids of all texts (Arrow strings without nulls, or a list) one after the other, uint16, and each text's count,
-        uint32, end-of-text included.
+        """Encode texts: Arrow strings without nulls, or a list.
 
-        Raises `DataError` when a text gives an id that is none of the vocabulary, or end-of-text itself.
+        Returns the ids of all texts one after the other, uint16, and the number of ids per text, uint32, both with the
+        end-of-text id after each text. Raises `DataError` when a text encodes to an id outside of the vocabulary or to
+        end-of-text.
         """
         parts, counts = [np.empty(0, np.uint16)], [np.empty(0, np.uint32)]
         for start in range(0, len(texts), TEXTS_PER_BATCH):
-            some = texts[start : start + TEXTS_PER_BATCH]
-            ids, lengths = self._method.ids(some if isinstance(some, list) else some.to_pylist())
+            batch = texts[start : start + TEXTS_PER_BATCH]
+            ids, lengths = self._backend.ids(batch if isinstance(batch, list) else batch.to_pylist())
             self._check(ids)
             parts.append(_append_eos(ids, lengths, self.eos_id))
             counts.append(lengths + np.uint32(1))
@@ -104,36 +103,38 @@ class Encoder:
         if highest >= self.vocab_size or (ids == self.eos_id).any():
             found = f"id {highest:,}" if highest >= self.vocab_size else "end-of-text inside a text"
             raise DataError(
-                f"{self.name} gave {found}, expected ids below {self.vocab_size:,} and none of end-of-text; "
-                "the tokenizer has a piece of text for end-of-text, or the library is broken: use another of either"
+                f"{self.name} gave {found}, expected ids below {self.vocab_size:,} and no end-of-text; either the "
+                "tokenizer makes end-of-text from ordinary text, or the library is broken: use another tokenizer, or "
+                "--encoder tokenizers"
             )
 
     def decode(self, ids: NDArray[np.uint16], *, ends: bool = False) -> str:
-        """The text of some ids, with `<|endoftext|>` where `ends`; bytes that are no whole character become U+FFFD."""
+        """The text of ids, with `<|endoftext|>` if `ends`. Bytes that are not valid UTF-8 become U+FFFD."""
         return str(self.reference.tokenizer.decode(ids.tolist(), skip_special_tokens=not ends))
 
 
 def _append_eos(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: int) -> NDArray[np.uint16]:
-    """Flat uint16 ids, `eos_id` behind each text's."""
+    """The ids as uint16, with `eos_id` after those of each text."""
     ends = np.cumsum(lengths + np.uint32(1), dtype=np.int64) - 1
     out = np.empty(len(ids) + len(lengths), dtype=np.uint16)
-    of_text = np.ones(len(out), dtype=np.bool_)
-    of_text[ends] = False
-    out[of_text] = ids
+    is_text = np.ones(len(out), dtype=np.bool_)
+    is_text[ends] = False
+    out[is_text] = ids
     out[ends] = eos_id
     return out
 
 
 @lru_cache(maxsize=2)
 def get_encoder(folder: AnyPath, digest: str, choice: EncoderName = "fast") -> Encoder:
-    """The encoder of a folder, kept for the life of the process; `digest` is what its tokenizer.json must have.
+    """The encoder of a folder, cached for the life of the process.
 
-    Raises `UsageError` when it has another: a worker that sees another folder under this name.
+    Raises `UsageError` when the sha256 of tokenizer.json is not `digest`: a worker process on another machine may see
+    another folder under this path.
     """
-    found = Encoder(folder, choice)
-    if found.digest != digest:
+    encoder = Encoder(folder, choice)
+    if encoder.digest != digest:
         raise UsageError(
-            f"{folder}: found the tokenizer {found.digest[:16]}, expected {digest[:16]}; all workers must see the "
+            f"{folder}: found the tokenizer {encoder.digest[:16]}, expected {digest[:16]}; all workers must see the "
             "folder of this build, or use --out with an object store"
         )
-    return found
+    return encoder

@@ -1,9 +1,9 @@
-"""fastokens: the ids of `tokenizers` at 40 to 50 times its speed, on one core, with bounded caches.
+"""The fastokens library: the ids of `tokenizers`, 40 to 50 times as fast on one core.
 
-Why this one of those with the same ids: Apache-2.0; wheels for Linux (glibc and musl, x86-64 and ARM), macOS and
-Windows and every Python from 3.9; caches with a limit (64 MiB of short pieces and 32 MiB of long ones, where
-gigatoken 0.10.0, as fast, keeps all it ever saw; snaptokens 0.2.6 has one wheel, Linux on x86-64).
-Whether it does for a tokenizer is decided by trying.
+We use it rather than others with the same ids because it is Apache-2.0, has wheels for Linux (glibc and musl, x86-64
+and ARM), macOS, Windows and every Python from 3.9, and because its caches are limited to 64 MiB for short pieces and
+32 MiB for long ones. gigatoken 0.10.0 is as fast, but its cache has no limit; snaptokens 0.2.6 has only a wheel for
+Linux on x86-64. Whether fastokens supports a tokenizer is found out by comparing ids of difficult texts.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 NAME = "fastokens"
-THREADS_VARIABLE = "FASTOKENS_BPE_THREADS"  # read once, at the first text; RAYON_NUM_THREADS means nothing to it
+THREADS_VARIABLE = "FASTOKENS_BPE_THREADS"  # read once, at the first text; fastokens ignores RAYON_NUM_THREADS
 _PLANES = [chr(plane << 16 | low) for plane in range(17) for low in (0x21, 0x301, 0x4E00, 0xF600, 0xFFFD)]
-PROBE_TEXTS = (
+PROBE_TEXTS = (  # where encoders differ: white space, digits, combining marks, unassigned code points, long runs
     "",
     "\0",
     "a\0\0b",
@@ -44,32 +44,33 @@ EncodeText = Callable[[str], list[int]]
 
 
 class FastokensBackend:
-    """One tokenizer in fastokens. Raises what the library raises when it cannot load it."""
+    """A tokenizer loaded by fastokens. Raises what the library raises when it cannot load it."""
 
     def __init__(self, tokenizer_json: str) -> None:
-        os.environ[THREADS_VARIABLE] = "1"  # the workers of the build are the parallelism
+        os.environ[THREADS_VARIABLE] = "1"  # a build runs several workers instead
         from fastokens import Tokenizer
 
         self.name = f"{NAME} {version(NAME)}"
         self._tokenizer = Tokenizer.from_json_str(tokenizer_json)
-        self._tokenizer.no_truncation()  # a tokenizer saved with it would cut every document
+        self._tokenizer.no_truncation()  # a tokenizer may be saved with truncation, which would cut every document
         self._tokenizer.no_padding()
 
     def ids(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Ids of all texts one after the other, and each text's count; special tokens in a text are ordinary text."""
+        """The ids of all texts in one array and their number per text. Special tokens are encoded as plain text."""
         flat, offsets = self._tokenizer.encode_batch_flat(texts, split_special_tokens=True)
         return np.frombuffer(flat, "<u4"), np.diff(np.frombuffer(offsets, "<u8")).astype(np.uint32)
 
 
 def load_fastokens(tokenizer_json: str, added: list[str], reference: EncodeText) -> FastokensBackend | None:
-    """The tokenizer in fastokens. None: not installed, a kind it does not know, or other ids for one of the traps.
+    """The tokenizer in fastokens, or None when fastokens is missing, cannot load it, or gives other ids.
 
-    `added` are the strings of its added tokens, special or not: traps of its own.
+    The ids of PROBE_TEXTS, and of texts made from the strings `added` of its added tokens, are compared with those of
+    `reference`.
     """
     try:
         fast = FastokensBackend(tokenizer_json)
-        texts = [*PROBE_TEXTS, *added, *(f"a{token} {token}{token}b" for token in added)]
-        same = all(fast.ids([text])[0].tolist() == reference(text) for text in texts)
-    except Exception:  # ImportError; and the library has no error class of its own
+        probes = [*PROBE_TEXTS, *added, *(f"a{token} {token}{token}b" for token in added)]
+        same = all(fast.ids([text])[0].tolist() == reference(text) for text in probes)
+    except Exception:  # ImportError, or whatever the library raises: it has no class of its own
         return None
     return fast if same else None

@@ -1,8 +1,8 @@
-"""The proof, in every build, that the fast encoder gives the ids of `tokenizers`: both encode a sample of each unit.
+"""Check in every build that the fast encoder gives the ids of `tokenizers`: both encode a sample of each unit.
 
-Which documents is decided by the hash of their ids, so it is the same in every run. How many is decided by bytes:
-`tokenizers` makes 2 to 3 MB/s where the fast encoder makes 115 to 190. One byte in 4,000, the first ones of each unit
-and what the last document has too much cost 4.3 to 5.2% of encoding (125 MB in two units: 16 documents, 52 kB).
+The sample is chosen by the hash of the document ids, so it is the same in every run. Its size is limited in bytes,
+since `tokenizers` encodes 2 to 3 MB/s and the fast encoder 115 to 190 MB/s: one byte in 4,000, and 6,000 bytes at the
+start of each unit, take 4.3 to 5.2% of the encoding time (125 MB in two units: 16 documents, 52 kB).
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from gpts_data.pipelines.text.hashing import hash_strings
 from gpts_data.tokenizer.encode import Encoder
 
 ONE_IN = 4000  # bytes of text
-FIRST_BATCH_BYTES = (
-    6000  # bytes beside those, in the first batch of a unit: a few documents of every unit, however small
-)
-EXCERPT = 8000  # characters of a document that are compared: of a longer one, the first ones
-SEED = 0x9F00F  # other documents than the validation's
-SHOWN_IDS = 4  # ids that a message shows
+FIRST_BATCH_BYTES = 6000  # beside those, in the first batch: a few documents of every unit, however small
+EXCERPT = 8000  # characters compared at the beginning of a document
+SEED = 0x9F00F  # so that the sample is not the validation set, which is chosen by a hash too
+SHOWN_IDS = 4  # in an error message
 
 
 class ParityCheck:
-    """The proof of one unit. `documents` and `text_bytes` say what was compared."""
+    """The check of one unit. `documents` and `text_bytes` count what was compared."""
 
     def __init__(self, encoder: Encoder, unit: str) -> None:
         self._encoder, self._unit = encoder, unit
@@ -33,9 +31,9 @@ class ParityCheck:
         self.documents = self.text_bytes = 0
 
     def check(self, names: pa.Array, texts: pa.Array, ids: NDArray[np.uint16], lengths: NDArray[np.uint32]) -> None:
-        """Compare some documents of a batch: `ids` and `lengths` are what the encoder gave for `texts`.
+        """Compare some documents of a batch; `ids` and `lengths` are what the encoder gave for `texts`.
 
-        Raises `DataError` for one whose ids differ, naming unit, document and place.
+        Raises `DataError` when the ids of a document differ, naming unit, document and position.
         """
         if self._encoder.is_reference:
             return
@@ -60,11 +58,11 @@ class ParityCheck:
 
     def _difference(self, name: str, found: list[int], expected: list[int]) -> str:
         pairs = zip(found, expected, strict=False)
-        place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(expected)))
+        first = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(expected)))
         return (
             f"{self._unit}, document {name!r}: {self._encoder.name} gives other ids than "
-            f"{self._encoder.reference.name}; from token {place:,} on "
-            f"found {found[place : place + SHOWN_IDS]}, expected {expected[place : place + SHOWN_IDS]}; "
-            "run the same command with --encoder tokenizers: it goes on, and makes the units again that were made "
-            "with the other"
+            f"{self._encoder.reference.name}; from token {first:,} on "
+            f"found {found[first : first + SHOWN_IDS]}, expected {expected[first : first + SHOWN_IDS]}; "
+            "run the same command with --encoder tokenizers: it resumes the build and encodes again the units that "
+            "were encoded with the other"
         )

@@ -1,14 +1,15 @@
-"""Where text is cut before merges are learnt: no entry of the vocabulary reaches over a cut.
+"""The pre-tokenizer: splits text into words before BPE; no entry of the vocabulary spans two words.
 
-cl100k's pattern with every digit apart. Bytes per token by the mix's weights, 4,096 entries learnt from 96 MB, on books
-and pages not among them (benchmarks/pretokenizers.py; the whole table is in benchmarks/README.md):
+The pattern is that of cl100k with every digit split off. Bytes per token on held-out text, weighted like the mix, with
+4,096 entries trained on 96 MB (benchmarks/pretokenizers.py; the whole table is in benchmarks/README.md):
 
     GPT-2                        3.277   half of the numbers that occur twice have the same ids both times
-    cl100k, digits in threes     3.344   a third of 100 to 9,999 is cut where the place tells the value: too few threes
-                                         are entries in so small a vocabulary
-    cl100k, every digit apart    3.326   all equal, all aligned: 0.6% more tokens, and 2.8 more in a sum of 17
+    cl100k, digits in threes     3.344   only a third of 100 to 9,999 is split by place value: a small vocabulary has
+                                         too few groups of three digits
+    cl100k, single digits        3.326   every number always has the same ids; 0.6% more tokens in all, and 2.8 more in
+                                         a sum of 17
 
-No model was trained to compare: that a digit should always be the same id is the usual choice, and here it is cheap.
+No models were trained to compare the patterns. Single digits are the usual choice, and cost little here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PATTERN = (
 
 
 def new_tokenizer(pattern: str = PATTERN) -> Tokenizer:
-    """A byte-level BPE without a vocabulary that cuts text by `pattern`, in tokenizer.json's own words."""
+    """A byte-level BPE tokenizer without a vocabulary that splits text with `pattern`."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     tokenizer = Tokenizer(models.BPE())
@@ -38,7 +39,7 @@ def new_tokenizer(pattern: str = PATTERN) -> Tokenizer:
 
 
 def spans(pattern: str, text: str) -> list[tuple[int, int]]:
-    """Start and end, in characters, of every match of `pattern` in `text`, as `tokenizers` finds them."""
+    """Start and end, in characters, of every match of `pattern` in `text`, as found by `tokenizers`."""
     from tokenizers import Regex, pre_tokenizers
 
     matches = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)

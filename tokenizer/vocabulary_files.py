@@ -1,7 +1,7 @@
-"""Two more ways to read a byte-level BPE: tiktoken's rank file, and a list of the vocabulary for people.
+"""Two further files of a byte-level BPE: a rank file for tiktoken, and a readable list of the vocabulary.
 
-tiktoken joins the two neighbours whose joint text has the lowest rank, `tokenizers` those whose merge comes first. A
-rank is an id here, and ids are given in the order of the merges, so both join the same ones.
+tiktoken merges the two neighbours whose combined bytes have the lowest rank, `tokenizers` the two whose merge comes
+first. Our ranks are ids, and ids are in the order of the merges, so both merge the same neighbours.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 
 
 def tiktoken_ranks(tokenizer_json: str) -> bytes | None:
-    """Lines of base64 of a token's bytes and its rank, by rank, special tokens left out: `tiktoken.load` reads it.
+    """A rank file for `tiktoken.load`: one line per ordinary token with its bytes in base64 and its rank, by rank.
 
-    None where a rank file cannot say what the tokenizer does: ids not in the order of the merges, or no byte-level BPE.
+    None when a rank file cannot describe the tokenizer: its ids are not in the order of the merges, or it is not a
+    byte-level BPE.
     """
     content = json.loads(tokenizer_json)
     ordinary = _ordinary_tokens(content)
@@ -29,7 +30,7 @@ def tiktoken_ranks(tokenizer_json: str) -> bytes | None:
 
 
 def vocabulary_listing(tokenizer_json: str) -> str:
-    """One line an id: id, rank of its merge, text or bytes as Python writes them, the two parts it is merged from."""
+    """One line per id: the id, the rank of its merge, its text or bytes as a Python literal, and its two parts."""
     content = json.loads(tokenizer_json)
     ranks: dict[str, tuple[int, list[str]]] = {}
     for rank, pair in enumerate(_merges(content)):
@@ -49,7 +50,7 @@ def _ordinary_tokens(content: dict[str, Any]) -> dict[str, int]:
 
 
 def _merges(content: dict[str, Any]) -> list[list[str]]:
-    """Pairs; older files write them as one string with a blank between."""
+    """Pairs of strings. Older files write a pair as one string with a space in between."""
     return [merge.split(" ") if isinstance(merge, str) else merge for merge in content["model"].get("merges", [])]
 
 
@@ -67,7 +68,10 @@ def _token_bytes(token: str) -> bytes:
 
 
 def byte_characters() -> dict[str, int]:
-    """GPT-2's: a printable Latin-1 byte is its own character, the others are 256, 257, ... in order."""
+    """GPT-2's mapping from characters to bytes.
+
+    A printable Latin-1 byte is its own character; the other bytes are the characters 256, 257, ... in order.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}

@@ -237,10 +237,10 @@ def test_any_kind_gives_the_ids_of_tokenizers(folder: Path, tmp_path: Path, norm
 @pytest.mark.parametrize(
     ("ids", "message"), [([3, 500], "id 500, expected ids below 500"), ([3, 0], "end-of-text inside")]
 )
-def test_ids_that_cannot_be_are_refused(
+def test_impossible_ids_are_refused(
     coder: Encoder, monkeypatch: pytest.MonkeyPatch, ids: list[int], message: str
 ) -> None:
-    monkeypatch.setattr(coder._method, "ids", lambda _: (np.array(ids, np.uint32), np.array([2], np.uint32)))
+    monkeypatch.setattr(coder._backend, "ids", lambda _: (np.array(ids, np.uint32), np.array([2], np.uint32)))
     with pytest.raises(DataError, match=message):
         coder.encode(["text"])
 

@@ -41,7 +41,7 @@ class Wrong:
 
 def broken(coder: Encoder, mark: str = "") -> Encoder:
     other = Encoder.__new__(Encoder)
-    other.__dict__.update(coder.__dict__, _method=Wrong(coder, mark), name=Wrong.name)
+    other.__dict__.update(coder.__dict__, _backend=Wrong(coder, mark), name=Wrong.name)
     return other
 
 
@@ -111,7 +111,7 @@ def test_a_sliced_batch_and_an_empty_one(coder: Encoder) -> None:
 
 def test_tokenizers_is_not_compared_with_itself(coder: Encoder, tmp_path: Path) -> None:
     reference = Encoder.__new__(Encoder)
-    reference.__dict__.update(coder.__dict__, _method=coder.reference)
+    reference.__dict__.update(coder.__dict__, _backend=coder.reference)
     proof = ParityCheck(reference, "unit")
     check(proof, reference, texts(10, 50))
     assert proof.documents == 0
