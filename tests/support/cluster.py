@@ -1,4 +1,4 @@
-"""A real dask cluster of processes: a scheduler and workers, each with a folder and a TMPDIR of its own."""
+"""A real dask cluster: a scheduler and workers as processes, each with its own folder and TMPDIR."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ DASK = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()
 
 @dataclass(frozen=True)
 class Cluster:
-    """`workers` are nannies, as `dask worker` starts them; each has the process that works as its child."""
+    """`workers` are the nannies that `dask worker` starts; each has a child process that runs the tasks."""
 
     address: str
     scheduler: subprocess.Popen[bytes]
     workers: tuple[subprocess.Popen[bytes], ...]
 
     def children(self, number: int) -> list[int]:
-        """The processes that work for a nanny: one, or none while it starts another."""
+        """Process ids of a nanny's worker: one, or none while the nanny restarts it."""
         found = psutil.Process(self.workers[number].pid).children()
         return [process.pid for process in found if "spawn_main" in " ".join(process.cmdline())]
 
 
 @contextmanager
 def cluster(folder: Path, environment: Mapping[str, str], workers: int = 2) -> Iterator[Cluster]:
-    """`dask scheduler` and `dask worker`s, started by the command line; `environment` is added to this process's."""
+    """Run `dask scheduler` and `dask worker` processes; `environment` is added to this process's environment."""
     folder.mkdir(parents=True)
     file = folder / "scheduler.json"
     common = ("--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file))
@@ -49,7 +49,7 @@ def cluster(folder: Path, environment: Mapping[str, str], workers: int = 2) -> I
 
 @contextmanager
 def _running(home: Path, environment: Mapping[str, str], *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A dask process at home in a folder of its own. Its children die with it: they are of its session."""
+    """A dask process in its own folder and session; its children are killed with it."""
     (home / "tmp").mkdir(parents=True)
     own = {**os.environ, **environment, "TMPDIR": str(home / "tmp"), "HOME": str(home)}
     with open(home / "log", "wb") as log:

@@ -151,11 +151,11 @@ def facts(seed: str, texts: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def used_here(hub: Hub, home: Path, **more: str) -> Iterator[Hub]:
-    """The hub of this process' courier: the child that talks to it reads the environment when it starts."""
+    """The hub of this process's range fetcher, whose worker process reads the environment when it starts."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**hub.env(home), **more}.items():
             patch.setenv(name, value)
-        range_fetcher().close()  # the child of an earlier test knows another hub
+        range_fetcher().close()  # the worker process of an earlier test uses another hub
         yield hub
         range_fetcher().close()
 

@@ -1,12 +1,12 @@
-"""What goes wrong between a hub and its readers, done to the requests of a `tests.support.hub.Hub`.
+"""Faults of a network or a hub, for the requests that a `tests.support.hub.Hub` receives.
 
     hub.fault = times(3, only(r"\\.parquet$", reset()))
     hub.fault = at_random(0.2, [reset(), status(503), stall(5)], seed=1)
     hub.fault = first(only(at_cdn, at_random(0.2, [status(403)], seed=1)), redirect(expires=1))
 
-A fault first decides whether a request is its own and then acts, perhaps for minutes: deciding is quick, so that
-`times` and `at_random` count right when many requests come at once. Those that hold a request let go as soon as the
-client goes away or the hub stops.
+A fault first decides whether a request is its own, which is quick, so that `times` and `at_random` count correctly when
+many requests arrive at once. Then it acts, perhaps for minutes. A fault that holds a request lets go as soon as the
+client disconnects or the hub stops.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Until = float | threading.Event | None
 PAGE = (
     b"<!doctype html><html><head><title>Sign in</title></head><body><h1>This network wants you to sign in</h1></body>"
 )
-TICK = 0.05  # seconds: how soon an event is seen, and how often a drip drips
+TICK = 0.05  # seconds between checks of an event, and between two pieces of `drip`
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`choose` says what to do to a request, None: nothing, it is not this fault's."""
+    """`choose` returns what to do with a request, or None when the request is not this fault's."""
 
     choose: Callable[[Handler, str], Act | None]
 
@@ -51,17 +51,17 @@ class Fault:
 
 
 def status(code: int, **headers: object) -> Fault:
-    """An error without a body; `status(429, Retry_After=2)`."""
+    """An error without a body, such as `status(429, Retry_After=2)`."""
     return _always(lambda handler: handler.send(code, b"", **headers))
 
 
 def html() -> Fault:
-    """The page of some proxy, as 200, at whatever address."""
+    """The page of a proxy, with status 200, at any address."""
     return _always(lambda handler: handler.send(200, PAGE, Content_Type="text/html; charset=utf-8"))
 
 
 def gone_revision(sha: str | None = None) -> Fault:
-    """A commit (default: any) that the hub once named is no more, as after a history was squashed."""
+    """A commit (default: any) no longer exists, as after the dataset's history was squashed."""
 
     def choose(handler: Handler, path: str) -> Act | None:
         match = ADDRESS.fullmatch(path)
@@ -73,12 +73,12 @@ def gone_revision(sha: str | None = None) -> Fault:
 
 
 def reset() -> Fault:
-    """The connection is reset: no answer, not even an orderly end."""
+    """The connection is reset without an answer or an orderly end."""
     return _always(_reset)
 
 
 def early_close() -> Fault:
-    """All the headers, half the body, and an orderly end."""
+    """All headers, half of the body, and an orderly end."""
 
     def half(handler: Handler, body: Body) -> None:
         handler.write(body.read(body.size // 2))
@@ -88,7 +88,7 @@ def early_close() -> Fault:
 
 
 def stall(until: Until = None, after: int = 1000) -> Fault:
-    """All the headers and `after` bytes of the body, at most half, then nothing; when the time is over, the rest."""
+    """All headers and `after` bytes of the body, at most half; then nothing until the time is over, then the rest."""
 
     def pause(handler: Handler, body: Body) -> None:
         handler.write(body.read(min(after, body.size // 2)))
@@ -99,25 +99,26 @@ def stall(until: Until = None, after: int = 1000) -> Fault:
 
 
 def stall_headers(until: Until = None) -> Fault:
-    """The connection is accepted, the request read, and nothing answered; when the time is over, what was asked for."""
+    """The request is read, but not answered until the time is over."""
     return _always(lambda handler: handler.answer() if _hold(handler, until) else None)
 
 
 def drip(bytes_per_second: float) -> Fault:
-    """All the headers, then the body at this speed, so that no single read ever takes long."""
+    """All headers, then the body at this speed, so that no single read takes long."""
     size = max(1, int(bytes_per_second * TICK))
 
     def slowly(handler: Handler, body: Body) -> None:
         while piece := body.read(size):
             handler.write(piece)
-            if body.left and not handler.wait(len(piece) / bytes_per_second):  # the client's next request is no leaving
+            # after the body, the client's next request would look like a disconnect
+            if body.left and not handler.wait(len(piece) / bytes_per_second):
                 return
 
     return _bodies(slowly)
 
 
 def short_body() -> Fault:
-    """A 206 that is honest about holding only the first half of the range that was asked for."""
+    """A 206 with only the first half of the range that was asked for, and headers that say so."""
 
     def choose(handler: Handler, path: str) -> Act | None:
         asked = _asked(handler, path)
@@ -129,12 +130,12 @@ def short_body() -> Fault:
 
 
 def ignored_range() -> Fault:
-    """200 and the whole file, as from a proxy that knows no ranges."""
+    """200 and the whole file, as from a proxy that does not support ranges."""
     return Fault(lambda handler, path: (lambda handler: _answer_range(handler, "")) if _asked(handler, path) else None)
 
 
 def flip(bit: int) -> Fault:
-    """One bit of the body is another; counted from the body's first, and round again when the body is shorter."""
+    """One bit of the body is flipped: number `bit`, modulo the body's length."""
 
     def flipped(handler: Handler, body: Body) -> None:
         send_all(handler, Body(body.stream, place := bit // 8 % body.size))
@@ -145,10 +146,10 @@ def flip(bit: int) -> Fault:
 
 
 def redirect(to: Hub | str = "localhost", expires: float = 3600) -> Fault:
-    """Files come from another host, as large ones do from the hub's CDN, by an address good for `expires` seconds.
+    """Files come from another host, as large ones do from the hub's CDN, by an address valid for `expires` seconds.
 
-    `to` is another name of this hub, or a second hub over the same `root` that has this same fault: the fault is the
-    CDN as well, and answers 403 to an address that has expired or that it did not sign.
+    `to` is another host name of this hub, or a second hub with the same `root` and this same fault, which also plays
+    the CDN: it answers 403 to an address that has expired or was not signed.
     """
 
     def choose(handler: Handler, path: str) -> Act | None:
@@ -166,18 +167,18 @@ def redirect(to: Hub | str = "localhost", expires: float = 3600) -> Fault:
 
 
 def at_cdn(handler: Handler, path: str) -> bool:
-    """Whether a request is for an address that `redirect` gave; for `only`."""
+    """Whether a request is for an address given by `redirect`. For use in `only`."""
     return "Signature=" in urlsplit(handler.path).query
 
 
 def only(where: str | Predicate, fault: Fault) -> Fault:
-    """Requests whose path holds a match of a pattern, or that a predicate picks."""
+    """The fault, for requests only whose path matches a pattern or that a predicate picks."""
     picks = where if callable(where) else lambda handler, path: re.search(where, path) is not None
     return Fault(lambda handler, path: fault.choose(handler, path) if picks(handler, path) else None)
 
 
 def times(n: int, fault: Fault) -> Fault:
-    """The first `n` requests that are the fault's."""
+    """The fault, for its first `n` requests."""
     lock = threading.Lock()
     left = n
 
@@ -192,12 +193,12 @@ def times(n: int, fault: Fault) -> Fault:
 
 
 def first(*faults: Fault) -> Fault:
-    """Of several faults the first whose own a request is."""
+    """The first of several faults that applies to a request."""
     return Fault(lambda handler, path: next(filter(None, (fault.choose(handler, path) for fault in faults)), None))
 
 
 def at_random(probability: float, faults: Sequence[Fault], seed: int) -> Fault:
-    """Each request meets one of the faults, or none: what the n-th one draws depends on the seed alone."""
+    """One of the faults or none, drawn for each request; the n-th draw depends on the seed only."""
     lock = threading.Lock()
     rng = random.Random(seed)
 
@@ -210,7 +211,7 @@ def at_random(probability: float, faults: Sequence[Fault], seed: int) -> Fault:
 
 
 def outage(begin: float, end: float, fault: Fault | None = None) -> Fault:
-    """Every request fails (by a reset, unless told otherwise) while the hub's clock is between two moments."""
+    """The fault, a reset by default, for every request while the hub's clock is between `begin` and `end`."""
     down = fault or reset()
     return Fault(lambda handler, path: down.choose(handler, path) if begin <= handler.hub.clock() < end else None)
 
@@ -220,7 +221,7 @@ def _always(act: Act) -> Fault:
 
 
 def _bodies(deliver: Deliver) -> Fault:
-    """What befalls a body, befalls no HEAD; an answer without a body goes out as it is."""
+    """A fault in bodies. It does not apply to HEAD requests, nor to answers without a body."""
 
     def unless_empty(handler: Handler, body: Body) -> None:
         (deliver if body.size else send_all)(handler, body)
@@ -229,14 +230,14 @@ def _bodies(deliver: Deliver) -> Fault:
 
 
 def _reset(handler: Handler) -> None:
-    """Closed with a linger of 0 seconds, a socket sends RST. At once, or `shutdown` would first send an orderly end."""
+    """A socket closed with a linger of 0 seconds sends RST. `shutdown` first would send an orderly end instead."""
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     os.close(handler.connection.detach())
     handler.close_connection = True
 
 
 def _hold(handler: Handler, until: Until) -> bool:
-    """Whether the client is still there when the time is over."""
+    """Whether the client is still connected when the time is over."""
     if not isinstance(until, threading.Event):
         return handler.wait(until)
     while not until.is_set():
@@ -246,7 +247,7 @@ def _hold(handler: Handler, until: Until) -> bool:
 
 
 def _asked(handler: Handler, path: str) -> range:
-    """The bytes of a file that a Range names; none without one."""
+    """The bytes of a file that the Range header asks for; an empty range without one."""
     span = re.fullmatch(r"bytes=(\d+)-(\d*)", handler.headers.get("Range") or "")
     file = handler.hub.find(path)
     if not span or file is None:
@@ -256,7 +257,7 @@ def _asked(handler: Handler, path: str) -> range:
 
 
 def _answer_range(handler: Handler, value: str) -> None:
-    """As if the client had asked for this range; "" for none."""
+    """Answer as if the client had asked for this range; "" for no range."""
     handler.headers.replace_header("Range", value)
     handler.answer()
 
@@ -266,7 +267,7 @@ def _denied(handler: Handler) -> None:
 
 
 def _signed(handler: Handler, expires: float) -> tuple[str, Path, str]:
-    """The address of a file at the CDN, the file, and its commit, which the address names whatever was asked for."""
+    """The address of a file at the CDN, which names its commit whatever was asked for; the file; the commit."""
     file = handler.hub.find(unquote(urlsplit(handler.path).path))
     assert file is not None
     owner, name, sha, rest = file.relative_to(handler.hub.root).as_posix().split("/", 3)

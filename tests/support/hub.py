@@ -1,12 +1,12 @@
-"""A small dataset hub on loopback that the real `datasets` and `huggingface_hub` clients use through HF_ENDPOINT.
+"""A small dataset hub on the loopback interface; the real `datasets` and `huggingface_hub` use it by HF_ENDPOINT.
 
     with Hub(folder) as hub:
-        write_files(hub.folder("acme/toy"))             # what main names
+        write_files(hub.folder("acme/toy"))             # the files of branch main
         subprocess.run(command, env=hub.env(home))      # a fresh process: the clients read HF_ENDPOINT at import
-        hub.commit("acme/toy")                          # main moves on; the old commit stays what it was
+        hub.commit("acme/toy")                          # main moves to a new commit; the old one stays as it was
 
-A commit is a folder, `<root>/<owner>/<name>/<sha>/`. Not served: xet (so all bytes go over plain HTTP), uploads, the
-dataset viewer. A test's `fault` sees every request first and may answer, delay or drop it; damage.py has the usual.
+A commit is a folder, `<root>/<owner>/<name>/<sha>/`. Not supported: xet (so all bytes go over plain HTTP), uploads, the
+dataset viewer. A test's `fault` sees every request first and may answer, delay or drop it; faults.py has common ones.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
-LFS = (".parquet", ".zst", ".gz")  # what .gitattributes keeps out of git; only such files have a sha256 in listings
+LFS = (".parquet", ".zst", ".gz")  # stored in LFS, as by .gitattributes; listings have a sha256 for these only
 ADDRESS = re.compile(
     r"/(?:api/)?datasets/(?P<repo>[^/]+/[^/]+)"
     r"(?:/(?P<kind>revision|tree|resolve)/(?P<revision>(?:refs/convert/)?[^/]+)(?:/(?P<path>.*))?)?"
 )
-PIECE = 256 << 10  # of a body that is read and sent at once
+PIECE = 256 << 10  # bytes of a body that are read and sent at once
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Request:
     range: str | None
     host: str | None = None
     authorized: bool = False
-    """Whether there was a token; which one is nobody's business."""
+    """Whether the request had a token. The token itself is not kept."""
 
 
 class Body:
-    """The next `size` bytes of a stream, to be read in pieces: a file may be larger than memory."""
+    """The next `size` bytes of a stream, read in pieces because a file may be larger than memory."""
 
     def __init__(self, stream: IO[bytes], size: int) -> None:
         self.stream, self.size, self.left = stream, size, size
@@ -64,14 +64,14 @@ class Body:
 
 
 Deliver = Callable[["Handler", Body], None]
-"""How a body is sent once its headers are on their way; a fault's may cut, hold or change it."""
+"""Sends a body after its headers; that of a fault may cut, delay or change it."""
 
 
 class Hub:
     """Serves the datasets under `root`.
 
-    `requests` holds what was asked, `served` the bytes of file bodies that went out, by path, and `faulty` how many
-    requests the fault took. `clock` tells the seconds since the hub was made; a test may put its own in.
+    `requests` lists all requests, `served` counts the bytes of file bodies that were sent, by path, and `faulty` the
+    requests that the fault answered. `clock` gives the seconds since the hub was made; a test may replace it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -83,7 +83,7 @@ class Hub:
         self.fault: Callable[[Handler, str], bool] | None = None
         self.url = "http://127.0.0.1:0"  # any free port
         self.connections: WeakSet[socket.socket] = WeakSet()
-        self.lock = threading.Lock()  # around both counts: += of two threads may lose one
+        self.lock = threading.Lock()  # for both counts: += in two threads may lose an addition
         began = time.monotonic()
         self.clock: Callable[[], float] = lambda: time.monotonic() - began
         self._server: Server | None = None
@@ -96,7 +96,7 @@ class Hub:
         return self
 
     def stop(self) -> None:
-        """Cut all connections, which ends their threads, and refuse new ones; `start` takes up the same `url`."""
+        """Cut all connections, which ends their threads, and refuse new ones; `start` serves the same `url` again."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -112,7 +112,7 @@ class Hub:
         self.stop()
 
     def total(self) -> int:
-        """All bytes served. Counted just after they have gone out, so it waits until the count stands still."""
+        """All bytes served. They are counted just after they are sent, so this waits until the count is stable."""
         before = -1
         while before != (now := sum(self.served.values())):
             before = now
@@ -120,7 +120,7 @@ class Hub:
         return now
 
     def env(self, home: Path) -> dict[str, str]:
-        """The environment of a process that knows no hub but this one and keeps its caches in `home`."""
+        """The environment of a process that uses this hub only and keeps its caches in `home`."""
         rest = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
         quiet = {
             "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -130,11 +130,11 @@ class Hub:
         return {**rest, **quiet, "HF_ENDPOINT": self.url, "HF_HOME": str(home)}
 
     def folder(self, repo: str) -> Path:
-        """The files that main names; makes a dataset that does not exist."""
+        """The folder of the files of branch main; creates the dataset if it does not exist."""
         return self.root / repo / self.heads[repo] if repo in self.heads else self.commit(repo)
 
     def commit(self, repo: str) -> Path:
-        """Move main to a new commit, which begins as a copy of the old one, and return its folder."""
+        """Move branch main to a new commit, a copy of the old one, and return its folder."""
         parent = self.heads.get(repo)
         self.heads[repo] = hashlib.sha1(f"{repo} {parent}".encode()).hexdigest()
         new = self.folder(repo)
@@ -145,7 +145,7 @@ class Hub:
         return new
 
     def resolve(self, repo: str, revision: str | None) -> str | None:
-        """The commit that a revision names; None when there is none. The hub's branch for parquet is main here."""
+        """The commit of a revision; None when there is none. The hub's branch for parquet files is main here."""
         sha = self.heads.get(repo) if revision in (None, "main", "refs/convert/parquet") else revision
         return sha if sha and (self.root / repo / sha).is_dir() else None
 
@@ -159,15 +159,15 @@ class Hub:
 
 
 class Server(ThreadingHTTPServer):
-    request_queue_size = 64  # of 5, the default, a few workers that start together overflow, and wait a second each
+    request_queue_size = 64  # the default of 5 is too short for workers that start together; each would wait a second
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Known before its thread starts, so that `Hub.stop` misses none."""
+        """Remember the connection before its thread starts, so that `Hub.stop` misses none."""
         self.RequestHandlerClass.hub.connections.add(request)  # type: ignore[attr-defined]
         super().process_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # a client that went away is no error of the hub
+        if not isinstance(sys.exception(), ConnectionError):  # a client that disconnects is no error of the hub
             super().handle_error(request, client_address)
 
 
@@ -177,12 +177,12 @@ def send_all(handler: Handler, body: Body) -> None:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers what reading takes: the commit of a revision, listings, ranges of files."""
+    """Answers what reading a dataset needs: the commit of a revision, listings, ranges of files."""
 
     hub: Hub  # set by `Hub.start`
-    deliver: Deliver  # these two are each request's own
-    name: str | None  # of the file whose body is sent, as `Hub.served` counts it
-    protocol_version = "HTTP/1.1"  # the client keeps its connections
+    deliver: Deliver  # set for each request, as is `name`
+    name: str | None  # key in `Hub.served` of the file whose body is sent
+    protocol_version = "HTTP/1.1"  # so that the client reuses its connections
     wbufsize = 1 << 16  # headers and body leave together; apart, delayed acknowledgements cost 40 ms a request
     disable_nagle_algorithm = True
 
@@ -199,7 +199,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer()
 
     def answer(self, deliver: Deliver = send_all) -> None:
-        """What a sound hub says, its body sent by `deliver`; for `do_GET`, and for faults that spoil only a part."""
+        """Answer as a working hub does, with the body sent by `deliver`. Used by `do_GET` and by faults in bodies."""
         self.deliver = deliver
         address = urlsplit(self.path)
         if not (match := ADDRESS.fullmatch(unquote(address.path))):
@@ -229,7 +229,7 @@ class Handler(BaseHTTPRequestHandler):
             self.deliver(self, body)
 
     def write(self, piece: bytes) -> None:
-        """Send a piece of the body now, and count it when it is a file's."""
+        """Send a piece of the body, and count it if it belongs to a file."""
         self.wfile.write(piece)
         self.wfile.flush()
         if self.name:
@@ -237,18 +237,18 @@ class Handler(BaseHTTPRequestHandler):
                 self.hub.served[self.name] += len(piece)
 
     def wait(self, seconds: float | None) -> bool:
-        """Whether client and hub are still there after `seconds`, None: for ever; returns at once when one is not."""
+        """Wait `seconds`, or for ever if None. Returns False, at once, when the client disconnects or the hub stops."""
         self.wfile.flush()
-        readable, _, _ = select.select([self.connection], [], [], seconds)  # it asks nothing before it has its answer
+        readable, _, _ = select.select([self.connection], [], [], seconds)  # a waiting client sends nothing
         self.close_connection = self.close_connection or bool(readable)
         return not readable
 
     def missing(self, code: str) -> None:
-        """A 404 the client understands: without X-Error-Code it is any HTTP error, RepoNotFound as much as a fault."""
+        """A 404 with the error code by which the client tells a missing dataset, revision or file from other errors."""
         self.send(404, X_Error_Code=code, X_Error_Message=code)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing on stderr; tests read `requests`."""
+        """Log nothing on stderr; tests read `requests`."""
 
     def _json(self, value: object) -> None:
         self.send(200, json.dumps(value).encode(), Content_Type="application/json")
@@ -273,14 +273,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def etag(file: Path) -> str:
-    """What the hub knows a file's content by: sha256 of a large one, git's digest of any other."""
+    """The hub's digest of a file: sha256 of a file in LFS, git's blob digest of any other."""
     git, sha256 = _digests(file, (stat := file.stat()).st_size, stat.st_mtime_ns)
     return sha256 if file.name.endswith(LFS) else git
 
 
 @lru_cache(maxsize=4096)
 def _digests(file: Path, size: int, mtime_ns: int) -> tuple[str, str]:
-    """git's digest and sha256; size and mtime are there to be asked anew when the file has changed."""
+    """git's blob digest and sha256. `size` and `mtime_ns` are cache keys: a changed file is read again."""
     git, sha256 = hashlib.sha1(f"blob {size}\0".encode()), hashlib.sha256()
     with file.open("rb") as stream:
         while piece := stream.read(PIECE):
@@ -290,7 +290,7 @@ def _digests(file: Path, size: int, mtime_ns: int) -> tuple[str, str]:
 
 
 def _entry(path: Path, name: str) -> dict[str, object]:
-    """A row of a listing. No xetHash, so the client does not turn to xet."""
+    """A row of a listing. It has no xetHash, so the client does not use xet."""
     if path.is_dir():
         return {"type": "directory", "path": name, "size": 0, "oid": "0" * 40}
     git, sha256 = _digests(path, (stat := path.stat()).st_size, stat.st_mtime_ns)

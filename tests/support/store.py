@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, SeaweedFS, for tests that build into a store."""
+"""A real S3 server, SeaweedFS, on the loopback interface, for tests that build into an object store."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CONFIG = {"identities": [{"name": "tests", "credentials": [KEYS], "actions": ["A
 
 
 def weed() -> str | None:
-    """The server's program, beside the interpreter or on the path; None where it is not installed."""
+    """Path of the server's program, in the interpreter's folder or on PATH; None when it is not installed."""
     return shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
 @contextmanager
 def serve(folder: Path) -> Iterator[dict[str, str]]:
-    """A server over `folder`, and the environment in which every S3 client finds it."""
+    """Run a server that stores in `folder`; yields the environment variables by which S3 clients find it."""
     folder.mkdir(parents=True)
     (folder / "s3.json").write_text(json.dumps(CONFIG))
     names = "master", "volume", "filer", "s3"
@@ -63,14 +63,14 @@ def serve(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Below 50,000: the server takes the port 10,000 above each of them, too."""
+    """Free ports below 50,000 whose port 10,000 above is also free, since the server uses both."""
     with ExitStack() as stack:
         ports: list[int] = []
         for port in range(20_000 + os.getpid() % 20_000, 50_000):
             sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
             try:
-                for other, one in zip((port, port + 10_000), sockets, strict=True):
-                    one.bind(("127.0.0.1", other))
+                for number, test_socket in zip((port, port + 10_000), sockets, strict=True):
+                    test_socket.bind(("127.0.0.1", number))
             except OSError:
                 continue
             ports.append(port)
@@ -80,7 +80,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait(address: str, server: subprocess.Popen[bytes]) -> None:
-    """Until the server answers; a refusal is an answer."""
+    """Wait until the server answers, be it with an HTTP error."""
     for _ in range(600):
         if server.poll() is not None:
             raise RuntimeError(f"the server ended with {server.returncode}")
