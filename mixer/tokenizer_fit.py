@@ -1,4 +1,4 @@
-"""How well a tokenizer fits a recipe: a sample of its sources for tokenizer.fit_report."""
+"""Draw a sample of a recipe's sources and report how well a tokenizer fits it (tokenizer.fit_report)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpts_data.tokenizer.fit_report import report
 from gpts_data.tokenizer.train import plan_sample, sample_texts
 from gpts_data.tokenizer.untrusted import check_untrusted
 
-MAX_SAMPLE_BYTES = 16_000_000  # bytes at most: 2 MB held out, where 10 MB more or less trained on are worth 0.4%
+MAX_SAMPLE_BYTES = 16_000_000  # 2 MB of it held out; training on 10 MB more changes bytes per token by 0.4%
 
 
 def report_fit(
@@ -29,13 +29,14 @@ def report_fit(
     retry_policy: RetryPolicy = RetryPolicy(),
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
-    """The report of the tokenizer in `folder`, or of that in the mix `folder`, on a sample of the recipe's sources.
+    """Report on the tokenizer in `folder`, which may be a mix, with a sample of the recipe's sources.
 
-    Raises `UsageError` when there is no tokenizer, `DataError` when a source is too small to hold some text out.
+    `compare_with` are folders of other tokenizers to measure. Returns what `tokenizer.fit_report.report` returns.
+    Raises `UsageError` when a folder has no tokenizer, `DataError` when no text of a source can be held out.
     """
     tokenizer = folder / "tokenizer" if (folder / "manifest.json").exists() else folder
-    for some in (tokenizer, *compare_with):
-        check_untrusted(some)
+    for path in (tokenizer, *compare_with):
+        check_untrusted(path)
     training = replace(recipe.tokenizer, sample=min(recipe.tokenizer.sample, MAX_SAMPLE_BYTES))
     fetch_options = FetchOptions(None, retry_policy)
     sources = [
@@ -46,6 +47,6 @@ def report_fit(
         pieces = plan_sample(sources, training, recipe.unit, Path(work), fetch_options)
         texts = sample_texts(pieces, InProcess(), progress)
     progress("vocabularies", "", 0, 1)
-    facts = report(tokenizer, texts, dict(zip(recipe.names, recipe.weights, strict=True)), compare_with)
+    measured = report(tokenizer, texts, dict(zip(recipe.names, recipe.weights, strict=True)), compare_with)
     progress("vocabularies", "", 1, 1)
-    return facts
+    return measured

@@ -1,9 +1,9 @@
-"""Train the byte-level BPE on a weighted sample of cleaned text.
+"""Train a byte-level BPE tokenizer on a weighted sample of filtered text.
 
-    recipe sources ── up to 16 units each, evenly spread ── cleaned, to the source's share of the sample ── BPE
+    sources ── up to 16 evenly spaced units each ── filter, up to the source's share of the sample ── train BPE
 
-A piece of the sample is a pure function of its task; the pieces are read in task order, so the tokenizer does not
-depend on the workers.
+Each unit gives one piece of the sample, which depends only on its task. The pieces are read in the order of the tasks,
+so the tokenizer does not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -33,23 +33,21 @@ from gpts_data.tokenizer.bpe import train_bpe
 
 Item = TypeVar("Item")
 SAMPLE_SCHEMA = pa.schema([("text", pa.string())])
-DOCUMENTS_PER_BATCH = (
-    64  # documents cleaned before looking whether the quota is there: it may be a small part of a batch
-)
-MAX_DOCUMENT = 1 << 16  # bytes of one document: a book of megabytes would be most of a piece, and its names the entries
-MAX_UNITS = 16  # units a source's share is drawn from: enough to see every part of it, few enough footers to read
+DOCUMENTS_PER_BATCH = 64  # filtered at a time, since a piece may need only a few documents of a batch of 1,000
+MAX_DOCUMENT = 1 << 16  # bytes; a book of megabytes would fill a piece, and its names would become entries
+MAX_UNITS = 16  # per source: enough to sample all parts of it, and few enough footers to read
 
 
 @dataclass(frozen=True)
 class Training:
-    """The `[tokenizer]` table."""
+    """The `[tokenizer]` table: how a tokenizer is trained when the build is not given one."""
 
     vocab_size: int = 4096
-    """Entries: 256 bytes, end-of-text and special tokens among them; at most 65,536."""
+    """Number of vocabulary entries, including the 256 bytes, end-of-text and the special tokens; at most 65,536."""
     sample: int = 200_000_000
-    """Bytes of cleaned text to learn them from, drawn by weight."""
+    """Bytes of filtered text to train on, drawn from the sources by weight."""
     special: tuple[str, ...] = ()
-    """Tokens of your own such as `<|user|>`: ids 1, 2, ... in this order, never made from text."""
+    """Additional special tokens such as `<|user|>`, with ids 1, 2, ... in this order; text never encodes to them."""
 
 
 class SampleReceipt(TypedDict):
@@ -64,7 +62,7 @@ class SampleReceipt(TypedDict):
 
 @dataclass(frozen=True)
 class SampleTask:
-    """One part of the sample: the first `quota` bytes of cleaned text of a unit, as a file of Arrow batches."""
+    """Task to write one piece of the sample: the first `quota` bytes of filtered text of a unit, as an Arrow file."""
 
     source: Source
     unit: Unit
@@ -86,8 +84,11 @@ class SampleTask:
 
 @dataclass(frozen=True)
 class Trained:
+    """A trained tokenizer and the sample it was trained on."""
+
     artifact: Artifact
     sample_bytes: int
+    """Bytes of text in the sample."""
     sample_digest: str
     """sha256 over the sha256 of every piece, in order."""
 
@@ -99,9 +100,9 @@ def plan_sample(
     folder: AnyPath,
     fetch_options: FetchOptions = FetchOptions(),
 ) -> list[SampleTask]:
-    """Which units the sample is drawn from: every source's bytes are its weight's share of the sample.
+    """The tasks that draw the sample. A source's share of its bytes is the source's weight.
 
-    What is fetched for it is kept: the build reads the same units again.
+    Fetched bytes are cached, since the build reads the same units again.
     """
     fetch_options = replace(fetch_options, cache_ranges=True)
     total = sum(Fraction(str(source.weight)) for source, _, _ in sources)
@@ -121,13 +122,13 @@ def plan_sample(
 
 
 def evenly_spaced(items: Sequence[Item]) -> list[Item]:
-    """At most MAX_PIECES of the items, evenly spaced, in order."""
+    """At most MAX_UNITS of the items, evenly spaced, in order."""
     count = min(len(items), MAX_UNITS)
     return [items[len(items) * i // count] for i in range(count)]
 
 
 def draw_sample(piece: SampleTask) -> SampleReceipt:
-    """Write one piece of the sample unless its receipt is there; returns the receipt: bytes of text and sha256."""
+    """Write one piece of the sample and its receipt, unless the receipt exists; returns the receipt."""
     if receipt := read_receipt(piece.receipt, piece.key, SampleReceipt):
         return receipt
     taken = 0
@@ -153,25 +154,26 @@ def train(
     folder: AnyPath,
     progress: Progress = lambda *_: None,
 ) -> Trained:
-    """Draw the sample, learn the merges and write the artifact into `folder`.
+    """Draw the sample, train the tokenizer and write its files into `folder`.
 
-    Raises `ShortSourceError` when the sample is too small for the vocabulary.
+    `context` is the longest sequence in tokens, for `transformers`. Raises `ShortSourceError` when the sample is too
+    small for the vocabulary.
     """
     receipts = _draw_all(pieces, engine, progress)
     n_bytes = sum(receipt["bytes"] for receipt in receipts)
     tokenizer = train_bpe(_SampleTexts(pieces), training.vocab_size, training.special)
-    found = tokenizer.get_vocab_size()
-    if found < training.vocab_size:
+    vocab_size = tokenizer.get_vocab_size()
+    if vocab_size < training.vocab_size:
         raise ShortSourceError(
-            f"the tokenizer sample of {n_bytes:,} bytes gives {found:,} entries of the {training.vocab_size:,} wanted; "
-            "raise tokenizer.sample, add files, or lower tokenizer.vocab_size"
+            f"the tokenizer sample of {n_bytes:,} bytes gives {vocab_size:,} entries, expected "
+            f"{training.vocab_size:,}; raise tokenizer.sample, add files, or lower tokenizer.vocab_size"
         )
     digest = json_digest([receipt["sha256"] for receipt in receipts])
     return Trained(artifact.save(tokenizer.to_str(), folder, context), n_bytes, digest)
 
 
 def sample_texts(pieces: Sequence[SampleTask], engine: Engine, progress: Progress) -> dict[str, list[str]]:
-    """The sample by source, all of it in memory."""
+    """Draw the sample and return all its texts by source, in memory."""
     _draw_all(pieces, engine, progress)
     texts: dict[str, list[str]] = {piece.source.name: [] for piece in pieces}
     for piece in pieces:
@@ -180,11 +182,14 @@ def sample_texts(pieces: Sequence[SampleTask], engine: Engine, progress: Progres
 
 
 def _draw_all(pieces: Sequence[SampleTask], engine: Engine, progress: Progress) -> list[SampleReceipt]:
-    """The receipts of all pieces, in order. Results come in any order, so the bytes told are those of other pieces."""
-    wanted, drawn = sum(piece.quota for piece in pieces), 0
+    """Draw all pieces and return their receipts, in order.
+
+    The tasks finish in any order, so the progress counts the bytes of the first pieces instead of those that finished.
+    """
+    total, drawn = sum(piece.quota for piece in pieces), 0
     for piece, _ in zip(pieces, engine.map(draw_sample, pieces), strict=True):
         drawn += piece.quota
-        progress("tokenizer", "sample", drawn, wanted)
+        progress("tokenizer", "sample", drawn, total)
     return [require_receipt(piece.receipt, piece.key, SampleReceipt) for piece in pieces]
 
 
@@ -198,7 +203,7 @@ def _cleaned_texts(piece: SampleTask) -> Iterator[list[str]]:
 
 
 def _truncate(text: str) -> str:
-    """The first MAX_DOCUMENT bytes, whole characters."""
+    """The first MAX_DOCUMENT bytes of a text, without a partial character at the end."""
     if len(text) * 4 <= MAX_DOCUMENT:
         return text
     return text.encode()[:MAX_DOCUMENT].decode(errors="ignore")
@@ -206,7 +211,7 @@ def _truncate(text: str) -> str:
 
 @dataclass(frozen=True)
 class _SampleTexts:
-    """The texts of the pieces in order, a batch at a time, as often as wanted."""
+    """An iterable over the batches of texts of all pieces, in order."""
 
     pieces: Sequence[SampleTask]
 

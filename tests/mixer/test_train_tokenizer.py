@@ -64,6 +64,6 @@ def test_dying_at_each_commit(
 def test_a_sample_too_small_leaves_nothing(write_recipe: WriteRecipe, tmp_path: Path) -> None:
     path = write_recipe(edit=(("vocab_size = 400", "vocab_size = 60_000"),))
     for run in (lambda: trained(path, tmp_path / "t"), lambda: build(load_recipe(path), path.parent, tmp_path / "mix")):
-        with pytest.raises(ShortSourceError, match="entries of the 60,000 wanted; raise tokenizer.sample"):
+        with pytest.raises(ShortSourceError, match="entries, expected 60,000; raise tokenizer.sample"):
             run()
     assert list(tmp_path.iterdir()) == []

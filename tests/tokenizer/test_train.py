@@ -124,7 +124,7 @@ def test_batches_of_the_sample_do_not_matter() -> None:
 
 
 def test_a_sample_too_small_is_refused_with_both_numbers(sources: Sources, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gives [\d,]+ entries of the 30,000 wanted; raise tokenizer\.sample"):
+    with pytest.raises(DataError, match=r"gives [\d,]+ entries, expected 30,000; raise tokenizer\.sample"):
         trained(sources, tmp_path, replace(SMALL, vocab_size=30_000))
     assert not (tmp_path / "tokenizer").exists()
 
