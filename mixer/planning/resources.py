@@ -1,17 +1,18 @@
-"""What a build will need: disk, memory and open files, from the recipe alone. Estimates, meant to be a little too high.
+"""The disk space, memory and open files that a build needs, estimated (rather too high) from the recipe.
 
-Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` at 300k and 1M tokens with the work folder kept:
+Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` with 300k and 1M tokens, keeping the work folder:
 
-- a unit file holds 2 bytes a token and 68 to 164 a document, id and url; its run 12 bytes a key, 17 keys each;
-- a document's row in its table takes 36 to 64 bytes, zstd, and 8 in the index beside it;
-- the process that reads from the hub peaks at 61 MB, with the bytes that are ahead;
-- a process that does all by itself peaks at 425 MB, at 532 with 120 MB of text in one source and a shard of 49; a dask
-  worker at 385 to 484 MB (numba, Arrow, datatrove); the process that holds the cluster at 275 MB; learning a tokenizer
-  takes 1.1 bytes a byte of sample (23 to 124 MB);
-- dedup (`python -m benchmarks.index`, a tenth of the documents repeated): a range of keys is searched in 208 MB, the
-  walk takes 36 bytes a document at 10 million, most of them pages of mapped files, 29 a document on the disk;
-- open files: 13 with one process, for 1 shard and for 59; with 2 workers 46 in the process that holds the cluster, with
-  4 workers 68, and 26 in a worker.
+- a unit file has 2 bytes for each token and 68 to 164 for each document (id and URL); its sorted keys have 12 bytes
+  each, 17 for each document;
+- a document's row in its table has 36 to 64 bytes, compressed with zstd, and its row in the index 8;
+- the process that reads from the hub peaks at 61 MB, prefetched bytes included;
+- a build in a single process peaks at 425 MB, or 532 MB with 120 MB of text in one source and shards of 49 MB; a dask
+  worker at 385 to 484 MB (numba, Arrow, datatrove); the process that runs the cluster at 275 MB; training a tokenizer
+  takes 1.1 bytes for each byte of its sample (23 to 124 MB);
+- deduplication (`python -m benchmarks.index`, a tenth of the documents repeated): searching a range of keys takes 208
+  MB; the walk takes 36 bytes for each of 10 million documents, mostly pages of mapped files, and 29 on disk;
+- open files: 13 in a single process, with 1 shard and with 59; in the process that runs the cluster 46 with 2 workers
+  and 68 with 4; 26 in a worker.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from gpts_data.mixer.format.layout import SIDECAR
 from gpts_data.mixer.plan import Plan
@@ -33,44 +35,48 @@ from gpts_data.pipelines.readers.verified_file import SPOOL_BYTES
 from gpts_data.pipelines.storage.disk import free_bytes, used_bytes
 from gpts_data.pipelines.storage.paths import is_store
 
-TOKENS_PER_DOCUMENT = 700  # short for prose, so that documents are not too few: the sample has 1,288
-BYTES_PER_TOKEN = 3.4  # of text, at 4,096 entries
+TOKENS_PER_DOCUMENT = 700  # low, so that the number of documents is not underestimated: the sample has 1,288
+BYTES_PER_TOKEN = 3.4  # of text, with a vocabulary of 4,096 entries
 ID_BYTES = 2
 UNIT_DOCUMENT_BYTES = 170
 KEY_BYTES = 12
-INDEX_DOCUMENT_BYTES = 36  # memory, and at most as much on the disk
+INDEX_DOCUMENT_BYTES = 36  # in memory, and at most as much on disk
 TABLE_DOCUMENT_BYTES = 70
-OVERREAD = MARGIN / BYTES_PER_TOKEN / FIRST_RATE  # 1.24: what the first round reads where nothing is dropped
+OVERREAD = MARGIN / BYTES_PER_TOKEN / FIRST_RATE  # 1.24: what the first round reads if nothing is dropped
 
 PROCESS_BYTES = 500_000_000
 READER_BYTES = 80_000_000
-CLUSTER_BYTES = 300_000_000  # of the process that holds the local cluster
-SEARCH_KEY_BYTES = 52  # of a range
-COPIES_HELD_OUT = 3  # hold_out has the pieces, the whole and its bytes at once
+CLUSTER_BYTES = 300_000_000  # of the process that runs the local cluster
+SEARCH_KEY_BYTES = 52  # for each key of a range
+COPIES_HELD_OUT = 3  # hold_out holds the pieces, the joined array and its bytes at the same time
 
 STEP_FILES = 32
 CLUSTER_FILES = 32
-WORKER_FILES = 16  # sockets and pipes, in the process that holds the cluster
+WORKER_FILES = 16  # sockets and pipes for each worker, in the process that runs the cluster
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Bytes at the peak, on disk and in memory of all processes together; `open_files` of the one that holds most."""
+    """What a build needs on one machine, at its peak."""
 
     documents: int
+    """Documents in the mix."""
     disk_bytes: int
+    """Bytes on disk."""
     memory_bytes: int
+    """Memory of all processes together."""
     index_bytes: int
-    """The part of `memory_bytes` that does not depend on the workers and grows with the documents: dedup's walk."""
+    """The part of `memory_bytes` that grows with the number of documents: the walk of deduplication."""
     process_bytes: int
-    """What one worker more would add to `memory_bytes`."""
+    """Memory that one more worker would add."""
     open_files: int
+    """Open files in the process that has the most."""
 
 
 def estimate_resources(recipe: Recipe, workers: int = 1, text_tokens: int | None = None) -> Resources:
     """What building `recipe` with `workers` processes on one machine needs.
 
-    `text_tokens`: of the text that there is, where sources are repeated; else the mix's.
+    `text_tokens` is the number of tokens without repetitions, where sources are repeated; by default, all of the mix.
     """
     documents = -(-_text_tokens(recipe, text_tokens) // TOKENS_PER_DOCUMENT)
     index = documents * INDEX_DOCUMENT_BYTES if _keys(recipe) else 0
@@ -88,24 +94,24 @@ def estimate_resources(recipe: Recipe, workers: int = 1, text_tokens: int | None
 
 
 def disk_bytes(recipe: Recipe, text_tokens: int | None = None) -> int:
-    """The peak, just before the work is removed: all stages together."""
+    """Bytes on disk at the peak, just before the work folder is removed: the files of all stages together."""
     return sum(disk_by_stage(recipe, text_tokens).values())
 
 
 def disk_by_stage(recipe: Recipe, text_tokens: int | None = None) -> dict[str, int]:
-    """What lies on the disk at the peak: sample, what is kept of hub files, unit and cut files, the mix."""
+    """Bytes on disk at the peak, by kind: the tokenizer's sample, cached hub files, unit files, cut files, the mix."""
     windows = sum(recipe.windows)
     tokens = windows * recipe.window
-    once = _text_tokens(recipe, text_tokens)
-    documents = once / TOKENS_PER_DOCUMENT
+    unique_tokens = _text_tokens(recipe, text_tokens)
+    documents = unique_tokens / TOKENS_PER_DOCUMENT
     held_out = recipe.validation.fraction * tokens * ID_BYTES
     cut = tokens * ID_BYTES + windows * SLOTS.itemsize
     shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
     mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out + documents * INDEX_DOCUMENT_BYTES
     return {
         "sample": recipe.tokenizer.sample,
-        "hub files": int(_kept(recipe)),
-        "units": int(_unit_files(recipe, once)),
+        "hub files": int(_cached_hub_files(recipe)),
+        "units": int(_unit_files(recipe, unique_tokens)),
         "cut": int(cut),
         "mix": int(mix),
     }
@@ -115,31 +121,32 @@ def _text_tokens(recipe: Recipe, text_tokens: int | None) -> int:
     return sum(recipe.windows) * recipe.window if text_tokens is None else text_tokens
 
 
-def _kept(recipe: Recipe) -> int:
-    """Of hub files: what the sample was drawn from, compressed and before cleaning, and the spool of whole files."""
+def _cached_hub_files(recipe: Recipe) -> int:
+    """The parts that the tokenizer's sample was drawn from, compressed and uncleaned, and whole verified downloads."""
     hub = [source for source in recipe.source if source.dataset]
     spool = SPOOL_BYTES if any(source.integrity == "sha256" for source in hub) else 0
     return (recipe.tokenizer.sample if hub else 0) + spool
 
 
 def open_files(workers: int) -> int:
-    """Of the process that holds most, twice what was measured. Units and shards do not count: a step has four at most.
+    """Open files in the process that has the most: twice what was measured.
 
-    `prepare` reads one file and writes one, `cut` maps its parts one after the other, `assemble` a cut file and its
-    index (two of them while it goes from one to the next), `decide` one unit.
+    The number does not depend on units and shards, because a step has at most four files open: `prepare` reads one and
+    writes one, `cut` maps its parts one after another, `assemble` maps a cut file and its index (two of each while it
+    moves on to the next), `decide` one unit.
     """
     return STEP_FILES + (CLUSTER_FILES + WORKER_FILES * workers if workers > 1 else 0)
 
 
 def _unit_files(recipe: Recipe, tokens: int) -> float:
-    """All documents that are prepared, kept or not: 3.0 bytes a token of the mix, and the end of each last unit."""
-    each = ID_BYTES + (UNIT_DOCUMENT_BYTES + KEY_BYTES * recipe.dedup.n_keys) / TOKENS_PER_DOCUMENT
-    rest = len(recipe.source) * recipe.unit / BYTES_PER_TOKEN
-    return (tokens * OVERREAD + rest) * each
+    """Bytes of unit files for all prepared documents, kept or not, and for the rest of each source's last unit."""
+    bytes_per_token = ID_BYTES + (UNIT_DOCUMENT_BYTES + KEY_BYTES * recipe.dedup.n_keys) / TOKENS_PER_DOCUMENT
+    rest_of_units = len(recipe.source) * recipe.unit / BYTES_PER_TOKEN
+    return (tokens * OVERREAD + rest_of_units) * bytes_per_token
 
 
 def _largest_step(recipe: Recipe) -> int:
-    """What the largest step of a worker adds: a shard, the windows of a unit, a source's held-out documents, or a range
+    """Memory of a worker's largest step: a shard, the windows of a unit, the held-out documents of a source, or a range
     of keys."""
     shard = min(recipe.shard_windows, sum(recipe.windows)) * recipe.window * ID_BYTES
     unit = 2 * int(recipe.unit / BYTES_PER_TOKEN) * ID_BYTES
@@ -149,12 +156,12 @@ def _largest_step(recipe: Recipe) -> int:
 
 
 def _documents(recipe: Recipe, windows: int) -> int:
-    """In the mix, held-out ones among them."""
+    """Documents in so many windows, held-out documents included."""
     return -(-windows * recipe.window // TOKENS_PER_DOCUMENT)
 
 
 def _keys(recipe: Recipe) -> int:
-    """Keys a document has, at most."""
+    """The most keys that a document can have."""
     names = 2 if recipe.dedup.url and any(source.id or source.url for source in recipe.source) else 0
     return recipe.dedup.exact + names + (recipe.dedup.minhash.buckets if recipe.dedup.minhash else 0)
 
@@ -163,42 +170,44 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def room_to_begin(plan: Plan) -> None:
-    """Raise `StorageError` when the disk cannot hold the ids three times, counting what is there of them."""
+    """Raise `StorageError` when the disk has no room for three copies of the ids, less the files of the build so
+    far."""
     if is_store(plan.folder):
         return
     tokens = sum(plan.recipe.windows) * plan.recipe.window
     copies = 2 if plan.keep_units else 3
-    _require(plan, copies * tokens * ID_BYTES - used_bytes(plan.folder), "the build")
+    _require(plan.folder, copies * tokens * ID_BYTES - used_bytes(plan.folder), "the build")
 
 
 def room_to_cut(plan: Plan, cuts: Sequence[Cut], shards: Sequence[Shard]) -> None:
-    """Raise `StorageError` when cuts and shards that are not there yet have no room."""
+    """Raise `StorageError` when the disk has no room for the cut files and shards that are not written yet."""
     if is_store(plan.folder):
         return
     units = sum(task.parts[0].tokens for task in cuts if not task.path.exists())
     windows = sum(task.stop - task.start for task in shards if not task.path.exists())
     budget = sum(plan.recipe.windows) * plan.recipe.window
-    _require(plan, (min(units, budget) + windows * plan.recipe.window) * ID_BYTES, "cutting and assembling")
+    _require(plan.folder, (min(units, budget) + windows * plan.recipe.window) * ID_BYTES, "cutting and assembling")
 
 
 @contextmanager
 def explain_full_disk(plan: Plan) -> Iterator[None]:
-    """Add to a full disk's `StorageError` what the build needs in all."""
+    """Add to the `StorageError` of a full disk how much the build needs in all."""
     try:
         yield
     except StorageError as error:
         if is_store(plan.folder) or getattr(error.__cause__, "errno", None) not in FULL:
             raise
-        wanted, there, free = disk_bytes(plan.recipe), used_bytes(plan.folder), free_bytes(plan.folder)
+        peak, used, free = disk_bytes(plan.recipe), used_bytes(plan.folder), free_bytes(plan.folder)
         raise StorageError(
-            f"{error}. The build takes about {wanted:,} bytes at its peak, {there:,} are there, {free:,} are free"
+            f"{error}. The build needs about {peak:,} bytes at its peak; it has written {used:,}, and {free:,} are "
+            "free. Free the difference, then run the same command again; finished work is kept"
         ) from error
 
 
-def _require(plan: Plan, needed: int, what: str) -> None:
-    free = free_bytes(plan.folder)
+def _require(folder: Path, needed: int, what: str) -> None:
+    free = free_bytes(folder)
     if needed > free:
         raise StorageError(
-            f"{plan.folder}: {what} takes {needed:,} bytes more at least, {free:,} are free. Free {needed - free:,} or "
+            f"{folder}: {what} needs at least {needed:,} bytes more, {free:,} are free. Free {needed - free:,} or "
             "more, or choose --out on another disk, then run the same command again; finished work is kept"
         )

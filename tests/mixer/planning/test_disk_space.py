@@ -29,7 +29,7 @@ def test_too_little_for_the_ids_is_refused_before_any_work(
     recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free(monkeypatch, 6 * TOKENS - 1)
-    with pytest.raises(StorageError, match=r"the build takes 120,192 bytes more at least, 120,191 are free\. Free 1"):
+    with pytest.raises(StorageError, match=r"the build needs at least 120,192 bytes more, 120,191 are free\. Free 1"):
         build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
     assert not (tmp_path / "mix").exists()
 
@@ -38,7 +38,7 @@ def test_before_cutting_it_is_asked_again(
     mix: Mix, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free(monkeypatch, 10**9, 4 * TOKENS - 1)
-    with pytest.raises(StorageError, match=r"cutting and assembling takes 80,128 bytes more at least, 80,127 are free"):
+    with pytest.raises(StorageError, match=r"cutting and assembling needs at least 80,128 bytes more, 80,127 are free"):
         build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
     free(monkeypatch, 4 * TOKENS)
     built = build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
@@ -59,7 +59,9 @@ def test_a_disk_that_gets_full_says_what_the_build_needs(
         replace(source, target)
 
     monkeypatch.setattr("gpts_data.pipelines.storage.atomic_files.os.replace", full)
-    with pytest.raises(StorageError, match=r"takes about [\d,]+ bytes at its peak, [\d,]+ are there, [\d,]+ are free"):
+    with pytest.raises(
+        StorageError, match=r"needs about [\d,]+ bytes at its peak; it has written [\d,]+, and [\d,]+ are free"
+    ):
         build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
     build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
     assert files_of(tmp_path / "mix") == files_of(mix.path)
