@@ -1,4 +1,4 @@
-"""The output folder while work goes on in it: one writer, nothing left of killed ones, nothing left in the end."""
+"""The output folder during a build: lock it, and remove what is no longer needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from gpts_data.pipelines.storage.paths import AnyPath, is_store, remove
 
 @contextmanager
 def locked(plan: Plan) -> Iterator[Callable[[], None]]:
-    """One build per folder, and per folder of kept units; gives what `held` gives. Raises `LockedError`."""
+    """Lock the output folder and the folder of kept units for this build.
+
+    Yields a function that raises `LockedError` once a lock in a store was lost. Raises `LockedError` when another build
+    holds a folder.
+    """
     with ExitStack() as stack:
         checks = [stack.enter_context(folder_lock(plan.work, _refusal(plan.folder)))]
         stack.callback(keep_only_units, plan)
@@ -27,23 +31,23 @@ def _call(checks: Sequence[Callable[[], None]]) -> None:
 
 
 def _refusal(folder: AnyPath) -> str:
-    return f"another build is at work in {folder}; wait for it, or choose another --out"
+    return f"another build is at work in {folder}; wait until it ends, or choose another --out"
 
 
 def discard_plan(plan: Plan) -> None:
-    """Give up a plan that cannot become a mix. Its units stay: a smaller one in this folder finds them."""
+    """Discard a plan whose sources are too short. Its units stay: a smaller mix in this folder can use them."""
     (plan.work / "plan.json").unlink()
     remove(plan.folder / "tokenizer")
 
 
 def clean_up(plan: Plan) -> None:
-    """Remove the work of a finished build; what is left is the result."""
+    """Remove all intermediate files of a finished build."""
     remove(plan.work)
     remove(plan.scratch)
 
 
 def keep_only_units(plan: Plan) -> None:
-    """Of a build without a plan nothing stays but whole units; without these, no folder either."""
+    """If the build has no plan, remove its intermediate files except units, and folders that are then empty."""
     if not plan.work.exists() or (plan.work / "plan.json").exists():
         return
     for entry in [entry for entry in plan.work.iterdir() if entry.name != UNITS]:

@@ -11,7 +11,7 @@ from gpts_data.mixer.format.manifest import BenchmarkEntry, ContaminatedDocument
 from gpts_data.mixer.plan import Plan, listing_entry
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import unit_batches
-from gpts_data.pipelines.decontaminate.index import RECEIPT, IndexReceipt, index, origins, owners
+from gpts_data.pipelines.decontaminate.index import RECEIPT, IndexReceipt, benchmark_numbers, build_index, origins
 from gpts_data.pipelines.dedup.greedy import EXCLUDED
 from gpts_data.pipelines.storage.receipts import require_receipt
 
@@ -21,7 +21,7 @@ MAX_NAMED = 20  # contaminated documents that the manifest lists
 def index_benchmarks(plan: Plan) -> None:
     """Write the n-grams of the recipe's benchmarks, if it has any. Raises as `decontaminate.index.index` does."""
     if plan.recipe.decontaminate is not None and plan.index is not None:
-        index(plan.recipe.decontaminate, plan.benchmarks, plan.index, plan.index_key(), plan.fetch_options)
+        build_index(plan.recipe.decontaminate, plan.benchmarks, plan.index, plan.index_key(), plan.fetch_options)
 
 
 def contamination(plan: Plan, deduped: Sequence[Sequence[DedupedUnit]]) -> DecontaminationEntry | None:
@@ -32,7 +32,7 @@ def contamination(plan: Plan, deduped: Sequence[Sequence[DedupedUnit]]) -> Decon
     config, folder = plan.recipe.decontaminate, plan.index
     if config is None or folder is None:
         return None
-    owner = owners(folder)
+    owner = benchmark_numbers(folder)
     counts = [
         np.bincount(
             owner[np.concatenate([unit.matched_ngrams for unit in units])], minlength=len(config.benchmark)

@@ -1,9 +1,10 @@
-"""The index of dedup, on disk: each unit's keys, sorted, made once in PREPARE; and the keys that documents share.
+"""The index of dedup: which keys do several documents share? On disk, so that memory does not limit the documents.
 
-A run is an Arrow file of batches, each sorted by key: `key` uint64, `place` uint32 (row * columns of keys + column);
-batch i has the keys whose upper bits are i modulo SLICES, so a worker reads no more of a run than it looks at. A later
-round, or a larger mix, adds runs and makes none again. The keys are looked at range by range of their values, so that a
-range of all runs together fits in memory; a range is a pure task, for any worker.
+PREPARE writes the keys of each unit once, sorted, as a run: an Arrow file with the columns `key` (uint64) and
+`place` (uint32: row * number of key columns + column). Batch i has the keys whose upper 6 bits are i modulo SLICES, so
+a worker reads only the batches it needs. A later round or a larger mix adds runs and rewrites none.
+
+The runs are then searched for shared keys in ranges of key values, each small enough for memory. A range is one task.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, 
 from gpts_data.pipelines.storage.paths import AnyPath, as_path, local_copy, open_arrow, remove
 from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
 
-RANGE_KEYS = 4_000_000  # of all runs: 32 bytes each while they are sorted, some 130 MB a worker
-RUN_KEYS = 1_000_000  # a unit of many documents has several sorted batches
-SLICES, SLICE = 64, np.uint64(58)  # of the values of keys: how many, and above which bits their number is
+RANGE_KEYS = 4_000_000  # keys in a range, over all runs: 32 bytes each while they are sorted, 130 MB per worker
+RUN_KEYS = 1_000_000  # keys sorted at once; a unit with more has several sorted parts in its run
+SLICES, SLICE = 64, np.uint64(58)  # number of slices of key values; a key's slice is its bits from SLICE on
 RUN = pa.schema([("key", pa.uint64()), ("place", pa.uint32())])
 FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32())])
-UNIT = np.uint64(32)  # a place among all units: the unit's number above these bits
+UNIT = np.uint64(32)  # a place among all units has the number of the unit in the bits from UNIT on
 
 
 class KeyRangeReceipt(TypedDict):
@@ -47,9 +48,9 @@ class KeyRangeReceipt(TypedDict):
 
 @dataclass(frozen=True)
 class KeyRange:
-    """One task: what the runs share among the keys from `start` to `stop` (None: to the last).
+    """One task: find the keys from `start` to `stop` (None: to the last) that several documents have.
 
-    `runs` is a file with their paths: 3,000 of them in each of 190 tasks would be 50 MB to send.
+    `runs` is a file with the paths of all runs: 3,000 paths in each of 190 tasks would be 50 MB to send to workers.
     """
 
     runs: AnyPath
@@ -64,7 +65,7 @@ class KeyRange:
 
 
 class RunWriter:
-    """Takes the keys of a unit batch by batch and writes them sorted."""
+    """Writes the run of a unit: takes its keys batch by batch and sorts them."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -73,23 +74,24 @@ class RunWriter:
         self.n_keys = 0
 
     def add(self, keys: NDArray[np.uint64]) -> None:
-        """keys: uint64 (documents, keys), 0 for none."""
+        """Add the keys of the next documents: uint64, shape (documents, keys); 0 where a document has no key."""
         self._keys.append(keys)
         self._held += keys.size
         if self._held >= RUN_KEYS:
             self.flush()
 
     def flush(self) -> None:
+        """Sort and write the keys added so far."""
         if not self._keys:
             return
         keys = np.concatenate(self._keys)
         flat, first = keys.ravel(), self._rows * keys.shape[1]
         place = np.flatnonzero(flat)
         place = place[np.argsort(flat[place], kind="stable")]
-        found, place = flat[place], (first + place).astype(np.uint32)
-        bounds = [*np.searchsorted(found, np.arange(SLICES, dtype=np.uint64) << SLICE).tolist(), len(found)]
+        ordered, place = flat[place], (first + place).astype(np.uint32)
+        bounds = [*np.searchsorted(ordered, np.arange(SLICES, dtype=np.uint64) << SLICE).tolist(), len(ordered)]
         for start, stop in pairwise(bounds):
-            columns = [pa.array(found[start:stop]), pa.array(place[start:stop])]
+            columns = [pa.array(ordered[start:stop]), pa.array(place[start:stop])]
             self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=RUN))
         self.n_keys += len(place)
         self._rows += len(keys)
@@ -98,6 +100,7 @@ class RunWriter:
 
 @contextmanager
 def run_writer(path: AnyPath) -> Iterator[RunWriter]:
+    """Write the run of a unit to `path`; the file appears when the block ends."""
     with atomic_write(path) as file, pa.ipc.new_file(file, RUN) as writer:
         run = RunWriter(writer)
         yield run
@@ -105,7 +108,7 @@ def run_writer(path: AnyPath) -> Iterator[RunWriter]:
 
 
 def ranges(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath) -> list[KeyRange]:
-    """The tasks for these runs, which hold `n_keys` in all. Keys are hashes: ranges of values are even in number."""
+    """The tasks for these runs, which have `n_keys` keys in all. Keys are hashes, so equal ranges have equally many."""
     count = -(-n_keys // RANGE_KEYS) or 1
     bounds = [2**64 * i // count for i in range(count)]
     key = json_digest([count, *(run.name for run in runs)])
@@ -120,9 +123,9 @@ def ranges(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath) -> list[KeyRan
 
 
 def search(task: KeyRange) -> KeyRangeReceipt:
-    """Write where documents share keys of this range, in order of place; returns the receipt: groups and places."""
+    """Write the places of all shared keys in this range, in order of place, then the receipt."""
     receipt = read_receipt(task.receipt, task.key, KeyRangeReceipt)
-    if receipt and task.path.exists():  # a build that dies while it removes the index may leave one without the other
+    if receipt and task.path.exists():  # a build that is killed while it removes the index may leave the receipt only
         return receipt
     shared = find_shared_keys(*_gather(task))
     with atomic_write(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:
@@ -133,17 +136,17 @@ def search(task: KeyRange) -> KeyRangeReceipt:
 
 
 def _gather(task: KeyRange) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The keys of the range, and their places among all units."""
+    """The keys of the range, and their places among all units: uint64 both."""
     keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     for number, run in enumerate(json.loads(task.runs.read_bytes())):
-        for found, at in _slices(as_path(run), task.start, task.stop):
-            keys.append(found)
-            places.append(at.astype(np.uint64) + (np.uint64(number) << UNIT))
+        for run_keys, run_places in _slices(as_path(run), task.start, task.stop):
+            keys.append(run_keys)
+            places.append(run_places.astype(np.uint64) + (np.uint64(number) << UNIT))
     return np.concatenate(keys), np.concatenate(places)
 
 
 def _slices(run: AnyPath, start: int, stop: int | None) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
-    """The keys of a run in a range, and their places. Of batches that cannot have any nothing is read."""
+    """The keys of a run in a range, and their places. Batches of other slices are not read."""
     first, last = start >> int(SLICE), (2**64 - 1 if stop is None else stop - 1) >> int(SLICE)
     with open_arrow(run) as file, pa.ipc.open_file(file) as reader:
         for i in range(reader.num_record_batches):
@@ -157,7 +160,7 @@ def _slices(run: AnyPath, start: int, stop: int | None) -> Iterator[tuple[NDArra
 
 
 class Index:
-    """What was found in all ranges; `of` gives it unit by unit."""
+    """The shared keys of all ranges; `of` returns them for one unit."""
 
     def __init__(self, tasks: Sequence[KeyRange], scratch: Path) -> None:
         receipts = [require_receipt(task.receipt, task.key, KeyRangeReceipt) for task in tasks]
@@ -168,27 +171,27 @@ class Index:
         self.n_groups = int(self._first[-1])
 
     def of(self, number: int) -> SharedKeys:
-        """What the documents of one unit share with others, places counted within the unit."""
-        below = np.array([number, number + 1], dtype=np.uint64) << UNIT
+        """The keys that documents of unit `number` share with other documents; places within the unit."""
+        bounds = np.array([number, number + 1], dtype=np.uint64) << UNIT
         places, groups = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
-        for at, group, first in zip(self._places, self._groups, self._first, strict=False):
-            start, stop = np.searchsorted(at, below)
-            places.append(at[start:stop] - below[0])
-            groups.append((group[start:stop] + first).astype(np.uint32))
+        for range_places, range_groups, first in zip(self._places, self._groups, self._first, strict=False):
+            start, stop = np.searchsorted(range_places, bounds)
+            places.append(range_places[start:stop] - bounds[0])
+            groups.append((range_groups[start:stop] + first).astype(np.uint32))
         place = np.concatenate(places)
         order = np.argsort(place)
         return SharedKeys(place[order], np.concatenate(groups)[order], self.n_groups)
 
 
 def _mapped(path: AnyPath) -> pa.RecordBatch:
-    """The batch stays mapped when its file is closed: no descriptor is held for each of the ranges."""
+    """The only batch of a file. It stays mapped when the file is closed, so ranges do not use up file descriptors."""
     with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
         return reader.get_batch(0)
 
 
 @contextmanager
 def index(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath, engine: Engine) -> Iterator[Index]:
-    """The index of these runs, in canonical order. What it wrote into `folder` is gone afterwards."""
+    """Search these runs, in canonical order, for shared keys. `folder` is removed afterwards."""
     tasks = ranges(runs, n_keys, folder)
     for _ in engine.map(search, tasks):
         pass

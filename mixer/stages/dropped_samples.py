@@ -1,4 +1,4 @@
-"""The few dropped documents of a reason that are shown: those whose names have the smallest hashes."""
+"""A few dropped documents per reason, as examples: those whose ids have the smallest hashes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gpts_data.pipelines.storage.atomic_files import write_bytes
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.text.hashing import hash_strings
 
-CHARACTERS = 4000  # of a text that are shown
+CHARACTERS = 4000  # of a text that are kept
 
 
 class DroppedSamples:
-    """At most `most` documents of each reason. Memory: that many texts of CHARACTERS a reason."""
+    """At most `most` documents per reason. Memory: up to twice as many texts of CHARACTERS characters per reason."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -26,28 +26,29 @@ class DroppedSamples:
 
     @staticmethod
     def cut(text: str) -> str:
+        """The first CHARACTERS characters of a text."""
         return text if len(text) <= CHARACTERS else text[:CHARACTERS] + " [...]"
 
     def add(self, draw: int, row: dict[str, Any]) -> None:
-        """`draw`: the hash of the document's name; row: JSON values, with its `reason`."""
+        """Add a document. draw: hash of its id; row: JSON values, with its `reason`."""
         rows = self._rows.setdefault(row["reason"], [])
         rows.append((draw, row))
         if len(rows) > 2 * self.most:
             self._prune(rows)
 
     def add_batch(self, batch: pa.RecordBatch, reasons: pa.StringArray, unit: str, seed: int) -> None:
-        """The rows of a batch (text, id, url, place) that have a reason."""
+        """Add the documents of a batch (columns text, id, url, place) that have a reason. seed: of the id hash."""
         if not self.most or reasons.null_count == len(reasons):
             return
         dropped, reasons = batch.filter(pc.is_valid(reasons)), reasons.drop_null().to_pylist()
         draws = hash_strings(pc.coalesce(dropped.column("id"), dropped.column("place")), seed)
         for row in np.argsort(draws, kind="stable").tolist():
-            known = self._rows.get(reasons[row], [])
-            if len(known) < self.most or int(draws[row]) < max(draw for draw, _ in known):
+            sampled = self._rows.get(reasons[row], [])
+            if len(sampled) < self.most or int(draws[row]) < max(draw for draw, _ in sampled):
                 self.add(int(draws[row]), {"reason": reasons[row], **_document(dropped.slice(row, 1), unit)})
 
     def rows(self) -> list[tuple[int, dict[str, Any]]]:
-        """What is shown: by reason, then by draw."""
+        """The sampled documents with their draws, by reason, then by draw."""
         for rows in self._rows.values():
             self._prune(rows)
         return [row for _, rows in sorted(self._rows.items()) for row in rows]
@@ -57,10 +58,12 @@ class DroppedSamples:
         del rows[self.most :]
 
     def save(self, path: AnyPath) -> None:
+        """Write the samples as JSON lines, for `load_samples`."""
         write_bytes(path, "".join(json.dumps(row) + "\n" for row in self.rows()).encode())
 
 
-def load_shown(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
+def load_samples(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read what `DroppedSamples.save` wrote."""
     with path.open() as file:
         for line in file:
             draw, row = json.loads(line)

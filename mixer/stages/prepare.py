@@ -1,9 +1,15 @@
-"""PREPARE(unit): read, clean, sign, encode. A pure function of recipe, tokenizer and unit; text is never stored.
+"""PREPARE(unit): read the documents of a unit, filter them, hash their keys for dedup, encode them.
 
-A unit file is Arrow IPC, one record batch per batch of documents, so it is written and mapped back piece by piece:
-`id`, `url` strings; `draw` uint64, the hash of the id that decides on validation; `matches` list of uint32, the n-grams
-of benchmarks that it has; `tokens` uint32; `ids` list of uint16, end-of-text included. Beside it the keys that dedup
-compares (dedup_index.py).
+The result depends only on the recipe, the tokenizer and the unit. A unit file is Arrow IPC with one record batch per
+batch of documents, so that it can be written and memory-mapped batch by batch. Its columns (UNIT):
+
+    id, url   strings
+    draw      uint64, hash of the id, which decides whether the document is held out for validation
+    matches   list of uint32, the benchmark n-grams in the document
+    tokens    uint32, number of token ids
+    ids       list of uint16, token ids, end-of-text included; the text itself is not stored
+
+A second file holds the keys that dedup compares (dedup_index.py).
 """
 
 from __future__ import annotations
@@ -20,14 +26,14 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.stages.dedup_index import run_writer
 from gpts_data.mixer.stages.dropped_samples import DroppedSamples
-from gpts_data.pipelines.decontaminate.index import finder
+from gpts_data.pipelines.decontaminate.index import get_matcher
 from gpts_data.pipelines.dedup.signatures import Dedup, signer
 from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.readers.damage import damaged_places, split_faulty
 from gpts_data.pipelines.readers.reader import read
 from gpts_data.pipelines.readers.source import Source, Unit
-from gpts_data.pipelines.storage.atomic_files import atomic_write, size_and_sha256
+from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, size_and_sha256
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.text.hashing import hash_strings
@@ -44,17 +50,16 @@ UNIT = pa.schema(
         ("ids", pa.list_(pa.uint16())),
     ]
 )
-MAX_NAMED = 20  # damaged documents that are named, of each unit and in the manifest
-DRAW_SEED = 0x5EED  # of the validation draw; the same documents are held out under every recipe seed
-
+MAX_NAMED = 20  # damaged documents listed in the receipt of a unit, and per source in the manifest
+DRAW_SEED = 0x5EED  # seed of `draw`: fixed, so that every recipe seed holds out the same documents
 
 Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]
-"""Of all documents of a unit: tokens, draws, matches."""
+"""The columns tokens, draw and matches of all documents of a unit."""
 
 
 @dataclass(frozen=True)
 class Benchmarks:
-    """What documents are searched for: the folder of the n-grams, and how many words they have."""
+    """The index of benchmark n-grams: its folder, and the number of words in an n-gram."""
 
     folder: AnyPath
     ngram: int
@@ -94,7 +99,7 @@ class UnitReceipt(TypedDict):
 
 @dataclass(frozen=True)
 class Prepare:
-    """One task: `path` is the unit file to write, its receipt beside it."""
+    """One task: write the unit file `path`."""
 
     source: Source
     unit: Unit
@@ -115,70 +120,90 @@ class Prepare:
 
     @property
     def samples(self) -> AnyPath:
-        """Some of the documents that were dropped."""
+        """File of sampled dropped documents, if `keep_dropped` is above 0."""
         return self.path.with_suffix(".dropped.jsonl")
 
     @property
     def run(self) -> AnyPath:
+        """File of the keys that dedup compares."""
         return self.path.with_suffix(".keys.arrow")
 
     def accepts(self, receipt: UnitReceipt) -> bool:
-        """Whether the encoder of a unit that is there will do: who asks for `tokenizers` may distrust the other."""
+        """Whether an existing unit can be used: a user who asks for `tokenizers` may distrust other encoders."""
         return self.encoder == "fast" or receipt["encoder"].startswith(self.encoder)
 
 
 def prepare(task: Prepare) -> UnitReceipt:
-    """Write the unit file unless its receipt is there. Returns the receipt: counts, drops by reason, bytes, sha256."""
+    """Write the unit file and the file of its keys, then the receipt."""
     receipt = read_receipt(task.receipt, task.key, UnitReceipt)
     if receipt and task.accepts(receipt):
         return receipt
-    task.receipt.unlink(missing_ok=True)  # of another encoder's: it must not outlive its unit
-    coder = get_encoder(task.tokenizer, task.tokenizer_digest, task.encoder)
-    proof = ParityCheck(coder, f"source {task.source.name!r}, unit {task.unit.name}")
-    n_read = n_kept = n_tokens = 0
-    damaged: list[str] = []
-    dropped: Counter[str] = Counter()
-    shown = DroppedSamples(task.keep_dropped)
+    task.receipt.unlink(missing_ok=True)  # made with another encoder: it must not outlive its unit file
+    unit = _UnitWork(task)
     with atomic_write(task.path) as file, run_writer(task.run) as run:
         with pa.ipc.new_file(file, UNIT) as writer:
             for batch in read(task.source, task.unit, task.fetch_options):
-                damaged += damaged_places(batch)
-                sound, faults = split_faulty(batch)
-                cleaned, reasons = get_cleaner(task.clean).clean(sound)
-                shown.add_batch(sound, reasons, task.unit.name, DRAW_SEED)
-                n_read += batch.num_rows
-                n_kept += cleaned.num_rows
-                dropped += faults + Counter(reasons.drop_null().to_pylist())
+                cleaned = unit.clean(batch)
                 if cleaned.num_rows:
                     run.add(signer(task.dedup).sign(cleaned))
-                    encoded = _encode(cleaned, task, coder, proof)
-                    n_tokens += len(encoded.column("ids").values)
-                    writer.write_batch(encoded)
-        facts = size_and_sha256(file)
+                    writer.write_batch(unit.encode(cleaned))
+        digest = size_and_sha256(file)
     if task.keep_dropped:
-        shown.save(task.samples)
-    result: UnitReceipt = {
-        "key": task.key,
-        "source": task.source.name,
-        "unit": task.unit.name,
-        "read": n_read,
-        "kept": n_kept,
-        "dropped": dict(dropped),
-        "damaged": damaged[:MAX_NAMED],
-        "n_damaged": len(damaged),
-        "tokens": n_tokens,
-        "keys": run.n_keys,
-        **facts,
-        "encoder": coder.name,
-        "proven": {"documents": proof.documents, "bytes": proof.text_bytes},
-    }
-    return write_receipt(task.receipt, result)
+        unit.samples.save(task.samples)
+    return write_receipt(task.receipt, unit.receipt(run.n_keys, digest))
 
 
-def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: ParityCheck) -> pa.RecordBatch:
-    ids, lengths = coder.encode(batch.column("text"))
+class _UnitWork:
+    """Cleans and encodes the batches of a unit, and counts what became of the documents."""
+
+    def __init__(self, task: Prepare) -> None:
+        self._task = task
+        self._encoder = get_encoder(task.tokenizer, task.tokenizer_digest, task.encoder)
+        self._parity = ParityCheck(self._encoder, f"source {task.source.name!r}, unit {task.unit.name}")
+        self._read = self._kept = self._tokens = 0
+        self._damaged: list[str] = []
+        self._dropped: Counter[str] = Counter()
+        self.samples = DroppedSamples(task.keep_dropped)
+
+    def clean(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The documents of a batch that are neither damaged nor dropped by a filter."""
+        self._damaged += damaged_places(batch)
+        sound, faults = split_faulty(batch)
+        cleaned, reasons = get_cleaner(self._task.clean).clean(sound)
+        self.samples.add_batch(sound, reasons, self._task.unit.name, DRAW_SEED)
+        self._read += batch.num_rows
+        self._kept += cleaned.num_rows
+        self._dropped += faults + Counter(reasons.drop_null().to_pylist())
+        return cleaned
+
+    def encode(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows of the unit file for these documents."""
+        encoded = _encode(batch, self._task, self._encoder, self._parity)
+        self._tokens += len(encoded.column("ids").values)
+        return encoded
+
+    def receipt(self, n_keys: int, digest: FileDigest) -> UnitReceipt:
+        return {
+            "key": self._task.key,
+            "source": self._task.source.name,
+            "unit": self._task.unit.name,
+            "read": self._read,
+            "kept": self._kept,
+            "dropped": dict(self._dropped),
+            "damaged": self._damaged[:MAX_NAMED],
+            "n_damaged": len(self._damaged),
+            "tokens": self._tokens,
+            "keys": n_keys,
+            **digest,
+            "encoder": self._encoder.name,
+            "proven": {"documents": self._parity.documents, "bytes": self._parity.text_bytes},
+        }
+
+
+def _encode(batch: pa.RecordBatch, task: Prepare, encoder: Encoder, parity: ParityCheck) -> pa.RecordBatch:
+    ids, lengths = encoder.encode(batch.column("text"))
     names = pc.coalesce(batch.column("id"), batch.column("place"))
-    proof.check(names, batch.column("text"), ids, lengths)
+    parity.check(names, batch.column("text"), ids, lengths)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.RecordBatch.from_arrays(
         [
@@ -196,11 +221,11 @@ def _encode(batch: pa.RecordBatch, task: Prepare, coder: Encoder, proof: ParityC
 def _matches(batch: pa.RecordBatch, benchmarks: Benchmarks | None) -> pa.ListArray:
     if benchmarks is None:
         return pa.ListArray.from_arrays(pa.array([0] * (batch.num_rows + 1), pa.int32()), pa.array([], pa.uint32()))
-    return finder(benchmarks.folder, benchmarks.ngram).find(batch.column("text"))
+    return get_matcher(benchmarks.folder, benchmarks.ngram).find(batch.column("text"))
 
 
 def unit_batches(path: AnyPath, columns: Sequence[str] = tuple(UNIT.names)) -> Iterator[pa.RecordBatch]:
-    """The record batches of a unit file, with these columns in the file's order; no other is read."""
+    """The record batches of a unit file. Only the given columns are read; they come in the order of UNIT."""
     options = pa.ipc.IpcReadOptions(included_fields=[UNIT.get_field_index(name) for name in columns])
     with open_arrow(path) as source, pa.ipc.open_file(source, options=options) as reader:
         for i in range(reader.num_record_batches):
@@ -208,7 +233,7 @@ def unit_batches(path: AnyPath, columns: Sequence[str] = tuple(UNIT.names)) -> I
 
 
 def document_columns(path: AnyPath) -> Columns:
-    """Of all documents of a unit: tokens, draws, matches."""
+    """The columns tokens (uint32), draw (uint64) and matches (list of uint32) of all documents of a unit."""
     columns = "tokens", "draw", "matches"
     empty = pa.RecordBatch.from_pylist([], schema=UNIT)
     batches = [batch.select(columns) for batch in (empty, *unit_batches(path, columns))]
@@ -218,6 +243,6 @@ def document_columns(path: AnyPath) -> Columns:
 
 
 def batch_ids(batch: pa.RecordBatch, chosen: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """The ids of the chosen documents one after the other: uint16."""
+    """The token ids of the chosen documents, concatenated: uint16. chosen: bool, shape (documents,)."""
     ids: NDArray[np.uint16] = batch.column("ids").flatten().to_numpy()
     return ids[np.repeat(chosen, batch.column("tokens").to_numpy())]

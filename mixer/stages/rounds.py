@@ -1,7 +1,8 @@
-"""ROUNDS: prepare units until every source has its budget after dedup.
+"""PREPARE and DEDUP in rounds, until every source has its share of the tokens after dedup.
 
-A round takes each unfilled source's next units, as many as should fill it at the rate its units gave so far. Rounds
-depend on the recipe and the texts, never on the workers.
+How many tokens survive cleaning and dedup is known only afterwards. So each round prepares, for every source that is
+not filled yet, as many units as should fill it at the rate its units gave so far, and then dedups everything prepared.
+The rounds depend on the recipe and the texts, never on the workers.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import get_encoder
 
-FIRST_RATE = 0.25  # surviving tokens per byte of text, until a source's own is known: 3.4 bytes a token, some dropped
-MARGIN = 1.05  # a round that falls just short costs another one
+FIRST_RATE = 0.25  # training tokens per byte of text, for the first round: 3.4 bytes per token, 15% dropped
+MARGIN = 1.05  # prepare 5% more than expected: a round that falls just short costs another one
 
 Report = Callable[[str, UnitReceipt], None]
-"""Called with a source's name and the receipt of each unit that is ready."""
+"""Called for each prepared unit with the name of its source and its receipt."""
 
 
 class SourceUnits:
-    """One source's units: those taken so far with their receipts, and the files where more come from."""
+    """The units of one source: those taken so far, with their receipts, and those still to come."""
 
     def __init__(self, plan: Plan, number: int, tokenizer: Artifact) -> None:
         self.plan, self.tokenizer = plan, tokenizer
@@ -36,13 +37,16 @@ class SourceUnits:
         self.needed = plan.recipe.windows[number] * plan.recipe.window
         self.receipts: list[UnitReceipt] = []
         self.tasks: list[Prepare] = []
-        self.reused = 0  # units that were there before
-        wanted, index = plan.recipe.decontaminate, plan.index
-        self._benchmarks = Benchmarks(index, wanted.ngram) if wanted and index else None
+        self.reused = 0  # units that an earlier build had prepared
+        config, index = plan.recipe.decontaminate, plan.index
+        self._benchmarks = Benchmarks(index, config.ngram) if config and index else None
         self._units = self._all_units(plan.listings[number].files)
 
     def take(self, missing: int, rate: float) -> list[Prepare]:
-        """Tasks for the next units that should hold `missing` surviving tokens; none when the source is exhausted."""
+        """Tasks for the next units, which should give `missing` training tokens at `rate` tokens per byte of text.
+
+        Returns an empty list when the source has no more units.
+        """
         taken: list[Prepare] = []
         expected = 0.0
         while expected < missing * MARGIN and (unit := next(self._units, None)):
@@ -52,28 +56,31 @@ class SourceUnits:
         return taken
 
     def is_enough(self, tokens: int) -> bool:
-        """Whether the windows of so many tokens are enough, each taken as often as the source may be repeated."""
-        return 0 < self.passes(tokens) <= self.source.max_epochs
+        """Whether `tokens` training tokens fill the budget when the source is repeated as often as it may be."""
+        return 0 < self.epochs(tokens) <= self.source.max_epochs
 
-    def passes(self, tokens: int) -> int:
-        """Passes over so many tokens that the budget takes; 0 when they make no window."""
+    def epochs(self, tokens: int) -> int:
+        """Epochs over `tokens` training tokens that fill the budget; 0 when they do not make one window."""
         windows = tokens // self.plan.recipe.window
         return -(-self.needed // self.plan.recipe.window // windows) if windows else 0
 
     def rate(self, tokens: int) -> float:
-        """Surviving tokens per byte of text so far; at least 1 in 1,000, so that a poor stretch does not read it
-        all."""
+        """Training tokens per byte of text so far.
+
+        At least 1 in 1,000, so that one round never reads the whole source because of a poor stretch.
+        """
         text_bytes = sum(task.unit.text_bytes for task in self.tasks)
         return max(tokens / text_bytes, 1e-3) if text_bytes else FIRST_RATE
 
     def prepared(self) -> list[PreparedUnit]:
+        """All units prepared so far, in canonical order."""
         return [
             PreparedUnit(task.path, task.unit.name, task.run, receipt["keys"])
             for task, receipt in zip(self.tasks, self.receipts, strict=True)
         ]
 
     def damaged(self) -> list[str]:
-        """`place: fault` of damaged documents so far, in canonical order; of each unit the first."""
+        """`place: fault` of the first damaged documents of each unit so far, in canonical order."""
         return [place for receipt in self.receipts for place in receipt["damaged"]]
 
     def _all_units(self, files: Sequence[SourceFile]) -> Iterator[Unit]:
@@ -82,63 +89,81 @@ class SourceUnits:
 
     def _task(self, unit: Unit) -> Prepare:
         key = self.plan.unit_key(self.source, unit, self.tokenizer)
-        path = self.plan.units / self.source.name / f"{key[:32]}.arrow"
-        clean, dedup = self.plan.recipe.cleaning(self.source), self.plan.recipe.dedup
         return Prepare(
-            self.source,
-            unit,
-            clean,
-            dedup,
-            self.tokenizer.folder,
-            self.tokenizer.digest,
-            key,
-            path,
-            self.plan.fetch_options,
-            self.plan.encoder,
-            self._benchmarks,
-            self.plan.recipe.keep_dropped,
+            source=self.source,
+            unit=unit,
+            clean=self.plan.recipe.cleaning(self.source),
+            dedup=self.plan.recipe.dedup,
+            tokenizer=self.tokenizer.folder,
+            tokenizer_digest=self.tokenizer.digest,
+            key=key,
+            path=self.plan.units / self.source.name / f"{key[:32]}.arrow",
+            fetch_options=self.plan.fetch_options,
+            encoder=self.plan.encoder,
+            benchmarks=self._benchmarks,
+            keep_dropped=self.plan.recipe.keep_dropped,
         )
 
 
 def prepare_until_filled(
     plan: Plan, tokenizer: Artifact, engine: Engine, report: Report
 ) -> tuple[list[SourceUnits], list[list[DedupedUnit]]]:
-    """Prepare and dedup until every source has its budget. Raises `ShortSourceError` for a source that is too short."""
-    supplies = [SourceUnits(plan, i, tokenizer) for i in range(len(plan.recipe.source))]
-    have = [0] * len(supplies)
-    decided: list[list[DedupedUnit]] = []
-    while True:
-        tasks: dict[AnyPath, tuple[SourceUnits, Prepare]] = {}
-        for supply, tokens in zip(supplies, have, strict=True):
-            if tokens < supply.needed:
-                new = supply.take(supply.needed - tokens, supply.rate(tokens))
-                if not new and not supply.is_enough(tokens):
-                    found = f"{tokens:,} after cleaning and dedup of all its files"
-                    raise too_short(supply.source, supply.needed, found, supply.passes(tokens))
-                tasks.update({task.path: (supply, task) for task in new})
-        if not tasks:
-            return supplies, decided
+    """Prepare and dedup units until every source has its budget.
+
+    Returns the units and their verdicts, per source in recipe order. Raises `ShortSourceError` for a source that is too
+    short.
+    """
+    sources = [SourceUnits(plan, i, tokenizer) for i in range(len(plan.recipe.source))]
+    deduped: list[list[DedupedUnit]] = [[] for _ in sources]
+    while tasks := _next_tasks(sources, deduped):
         _prepare(tasks, engine, report)
-        decided = dedup(
-            [supply.prepared() for supply in supplies],
-            plan.recipe.dedup,
-            [supply.needed for supply in supplies],
-            plan.recipe.validation.fraction,
-            BoilerplateGuard(plan.recipe.decontaminate.max_documents if plan.recipe.decontaminate else 0),
-            get_encoder(tokenizer.folder, tokenizer.digest),
-            plan.work / "index",
-            engine,
-        )
-        have = [surviving_tokens(units) for units in decided]
+        deduped = _dedup(plan, tokenizer, sources, engine)
+    return sources, deduped
+
+
+def _next_tasks(
+    sources: Sequence[SourceUnits], deduped: Sequence[Sequence[DedupedUnit]]
+) -> dict[AnyPath, tuple[SourceUnits, Prepare]]:
+    """The next round: for each source that is not filled the units that should fill it, by the path of the unit file.
+
+    Empty when every source is filled, or exhausted but long enough when repeated.
+    """
+    tasks: dict[AnyPath, tuple[SourceUnits, Prepare]] = {}
+    for source, units in zip(sources, deduped, strict=True):
+        tokens = surviving_tokens(units)
+        if tokens >= source.needed:
+            continue
+        taken = source.take(source.needed - tokens, source.rate(tokens))
+        if not taken and not source.is_enough(tokens):
+            found = f"{tokens:,} after cleaning and dedup of all its files"
+            raise too_short(source.source, source.needed, found, source.epochs(tokens))
+        tasks.update({task.path: (source, task) for task in taken})
+    return tasks
 
 
 def _prepare(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]], engine: Engine, report: Report) -> None:
-    for supply, task in tasks.values():
-        supply.reused += read_receipt(task.receipt, task.key, UnitReceipt) is not None
-    receipts = {}  # results come in any order; two sources may read the same unit, so a key alone is not enough
+    for source, task in tasks.values():
+        source.reused += read_receipt(task.receipt, task.key, UnitReceipt) is not None
+    receipts = {}  # results come in any order; two sources may read the same unit, so the key alone is not enough
     for receipt in engine.map(prepare, [task for _, task in tasks.values()]):
         receipts[receipt["source"], receipt["key"]] = receipt
         report(receipt["source"], receipt)
-    for supply, task in tasks.values():
-        supply.receipts.append(receipts[task.source.name, task.key])
-        check_damage_budget(supply.source, supply.damaged(), sum(receipt["n_damaged"] for receipt in supply.receipts))
+    for source, task in tasks.values():
+        source.receipts.append(receipts[task.source.name, task.key])
+        n_damaged = sum(receipt["n_damaged"] for receipt in source.receipts)
+        check_damage_budget(source.source, source.damaged(), n_damaged)
+
+
+def _dedup(plan: Plan, tokenizer: Artifact, sources: Sequence[SourceUnits], engine: Engine) -> list[list[DedupedUnit]]:
+    """Dedup everything prepared so far, from the beginning: a new document may be the first of later duplicates."""
+    decontaminate = plan.recipe.decontaminate
+    return dedup(
+        [source.prepared() for source in sources],
+        plan.recipe.dedup,
+        needed=[source.needed for source in sources],
+        fraction=plan.recipe.validation.fraction,
+        guard=BoilerplateGuard(decontaminate.max_documents if decontaminate else 0),
+        encoder=get_encoder(tokenizer.folder, tokenizer.digest),
+        folder=plan.work / "index",
+        engine=engine,
+    )
