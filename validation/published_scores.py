@@ -1,10 +1,10 @@
-"""What the model cards say: zero-shot scores in percent, to stand beside one's own. Nothing heavy here."""
+"""Published zero-shot scores in percent, for comparison. This module imports nothing, so that --help stays fast."""
 
 from __future__ import annotations
 
-TASKS = ("hellaswag", "arc_easy", "piqa", "arithmark", "blimp")  # the order of the columns
-CHANCE = (25.0, 25.0, 50.0, 25.0, 50.0)
-PUBLISHED = {  # from the card of AxiomicLabs/GPT-S-5M; the last figure is the average as printed there
+TASKS = ("hellaswag", "arc_easy", "piqa", "arithmark", "blimp")  # the order of the scores below
+CHANCE = (25.0, 25.0, 50.0, 25.0, 50.0)  # scores of random guessing
+PUBLISHED = {  # from the model card of AxiomicLabs/GPT-S-5M; the last number of a row is the average printed there
     "GPT-S-5M": (27.39, 33.16, 57.13, 31.5, 72.21, 44.28),
     "pythia-31m": (27.14, 33.88, 56.26, 29.44, 67.78, 42.90),
     "pythia-14m": (26.20, 32.28, 55.88, 28.06, 66.75, 41.83),

@@ -1,4 +1,4 @@
-"""Scores are those of sums of log-likelihoods made by hand, on a few questions of each benchmark, offline."""
+"""Scores equal those computed by hand from log-likelihoods, on a few questions of each benchmark, offline."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ARC: Rows = [
     for i in range(N)
 ]
 PIQA: Rows = [{"goal": words(i, 7), "sol1": words(i + 3, 6), "sol2": words(i + 4, 8), "label": i % 2} for i in range(N)]
-ARITHMARK: Rows = [  # as in the original's schema: whole numbers beside fractions
+ARITHMARK: Rows = [  # whole numbers beside fractions, as in the original
     {"expression": f"{i} + -{i + 3} =", "options": [2 * i, -i, 2.75 + i, -5.5 * i], "answer_index": i % 4}
     for i in range(N)
 ]
@@ -90,7 +90,7 @@ def run(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def likelihood(run: Path) -> Callable[[str, str], float]:
-    """Nats of `ending` behind `context`, one target at a time; an empty context is a document's beginning."""
+    """Computes the log-likelihood of `ending` after `context` in nats; without context, at the start of a document."""
     from safetensors.torch import load_file
 
     model = GPTS(GPTSConfig(**json.loads((run / "config.json").read_text())))
@@ -113,10 +113,10 @@ def best(values: list[float]) -> int:
 
 
 def by_hand(likelihood: Callable[[str, str], float]) -> dict[str, float]:
-    """Percent right of each task, from the rows above."""
+    """Compute the accuracy of each task in percent, from the rows above."""
 
     def right(context: str, endings: list[str], answer: int, norm: bool) -> bool:
-        """The ending's own characters count, not the space before it."""
+        """The length of an ending does not include the space before it."""
         nats = [likelihood(context, f" {ending}") / (len(ending) if norm else 1) for ending in endings]
         return best(nats) == answer
 
@@ -182,14 +182,14 @@ def test_an_export_scores_as_its_run_and_the_command_shows_it(run: Path, data: P
     assert f"{expected.score:.2f}" in table and "GPT-S-5M" in table and "chance" in table
 
 
-def test_what_cannot_be_scored(run: Path, data: Path, tmp_path: Path) -> None:
+def test_invalid_tasks_and_files_are_refused(run: Path, data: Path, tmp_path: Path) -> None:
     for tasks in (("mmlu",), ()):
         with pytest.raises(UsageError, match="expected some of hellaswag"):
             evaluate(run, tasks, data=data)
-    with pytest.raises(UsageError, match=r"no piqa_validation\*.jsonl.gz there"):
+    with pytest.raises(UsageError, match=r"no file piqa_validation\*.jsonl.gz in this folder"):
         evaluate(run, ("piqa",), data=tmp_path)
     (tmp_path / "blimp.jsonl.gz").write_bytes(b"not gzip")
-    with pytest.raises(DataError, match="not BLiMP's lines"):
+    with pytest.raises(DataError, match="cannot be read as lines of BLiMP"):
         evaluate(run, ("blimp",), data=tmp_path)
-    with pytest.raises(UsageError, match=r"no result.json there"):
+    with pytest.raises(UsageError, match=r"no result.json in this folder"):
         evaluate(tmp_path, ("piqa",), data=data)

@@ -1,4 +1,4 @@
-"""The published rows are whole, and their averages are those of their figures."""
+"""The published rows are complete, and their averages match their scores."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The GPT-S model and its export as a transformers model."""
+"""The GPT-S model and its export for transformers."""

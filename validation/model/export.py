@@ -1,11 +1,13 @@
-"""A run as a folder for the hub: `AutoModelForCausalLM` and `AutoTokenizer` load it without this package.
+"""Exports a training run as a model folder that transformers loads without this package.
 
-model.safetensors                 float32, Llama's names: model.embed_tokens.weight, model.layers.0. ...
-config.json                       sizes, and in `auto_map` where the code is
-modeling_gpts.py, model.py        the code, as it is here
-generation_config.json            the ids, and the published sampling
-tokenizer.json and its company    the tokenizer of the mix
-README.md                         a model card, with the digest of the mix
+`AutoModelForCausalLM` and `AutoTokenizer` need trust_remote_code, since the folder brings its own code:
+
+    model.safetensors            float32 weights under Llama's names: model.embed_tokens.weight, model.layers.0. ...
+    config.json                  the sizes, and in `auto_map` the names of the classes
+    modeling_gpts.py, model.py   copies of the code in this package
+    generation_config.json       special ids, and the published sampling parameters
+    tokenizer.json, ...          all files of the mix's tokenizer
+    README.md                    model card, with the root digest of the mix
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ from torch import Tensor
 
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
 from gpts_data.pipelines.storage.atomic_files import pretty_json, write_bytes
+from gpts_data.pipelines.storage.paths import list_folder
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.artifact import load as load_tokenizer
 from gpts_data.validation.model.model import GPTS, GPTSConfig
 from gpts_data.validation.model.model_card import CODE, model_card
 
-HERE = Path(__file__).parent
-SAMPLING = {  # GPT-S-5M's card: greedy, so small a model soon repeats itself
+CODE_FOLDER = Path(__file__).parent
+SAMPLING = {  # as on GPT-S-5M's card; with greedy decoding so small a model soon repeats itself
     "do_sample": True,
     "temperature": 0.8,
     "top_p": 0.95,
@@ -39,21 +42,29 @@ SAMPLING = {  # GPT-S-5M's card: greedy, so small a model soon repeats itself
 
 @dataclass(frozen=True)
 class Run:
-    """What smoke-train left: sizes and float32 weights, its result, the manifest of its mix, and the tokenizer."""
+    """A finished training run, read from its folder."""
 
     config: GPTSConfig
     weights: dict[str, Tensor]
+    """float32, by the parameter names of model.py."""
     result: dict[str, Any]
+    """Content of result.json."""
     mix: dict[str, Any]
+    """Manifest of the mix."""
     tokenizer: Artifact
 
 
 def read_run(run: Path) -> Run:
-    """Raises `UsageError` for a folder that is no finished run, `DataError` for weights that do not fit the sizes."""
+    """Read the folder of a run.
+
+    Raises `UsageError` for a folder that is not a finished run, and `DataError` when its weights, sizes and tokenizer
+    do not fit together.
+    """
     for name in ("result.json", "config.json", "model.safetensors", "mix.json", "tokenizer"):
         if not (run / name).exists():
             raise UsageError(
-                f"{run}: no {name} there; expected a finished run: gpts-data smoke-train MIX --out {run} makes one"
+                f"{run}: no {name} in this folder; expected a finished run, as written by "
+                f"gpts-data smoke-train MIX --out {run}"
             )
     sizes, result, mix = (_json(run / name) for name in ("config.json", "result.json", "mix.json"))
     tokenizer = load_tokenizer(run / "tokenizer")
@@ -63,21 +74,23 @@ def read_run(run: Path) -> Run:
         with torch.device("meta"):  # shapes without memory
             GPTS(config).load_state_dict(weights, assign=True)
     except (TypeError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"{run}: weights and config.json do not fit: {error}; train again") from error
+        raise DataError(f"{run}: the weights do not fit config.json: {error}; train again") from error
     if config.vocab_size != tokenizer.vocab_size:
         raise DataError(
-            f"{run}: the model has {config.vocab_size:,} ids, its tokenizer {tokenizer.vocab_size:,}; train again"
+            f"{run}: the model has {config.vocab_size:,} vocabulary entries, its tokenizer {tokenizer.vocab_size:,}; "
+            "train again"
         )
     return Run(config, weights, result, mix, tokenizer)
 
 
 def export_model(run: Path, out: Path) -> dict[str, Any]:
-    """Write the folder; the same run gives the same bytes. Returns parameters, mix_root_digest and the files' names.
+    """Export the run `run` to the folder `out`. The same run always gives the same bytes.
 
-    Raises as `read_run` does, and `ForeignFolderError` for an `out` that holds anything but an export.
+    Returns `parameters`, `mix_root_digest` and `files`, the sorted file names. Raises what `read_run` raises, and
+    `ForeignFolderError` when `out` holds anything but an earlier export.
     """
     source = read_run(run)
-    _check(out)
+    _check_folder(out)
     files = contents(source)
     for name, content in files.items():
         write_bytes(out / name, content)
@@ -89,25 +102,28 @@ def export_model(run: Path, out: Path) -> dict[str, Any]:
 
 
 def contents(run: Run) -> dict[str, bytes]:
-    """Bytes by file name, config.json last: with it the folder is one that transformers loads."""
+    """Return the content of each file. config.json is last, because with it transformers accepts the folder."""
     eos = run.tokenizer.eos_id
     weights = {f"model.{name}": weight.contiguous() for name, weight in run.weights.items()}
     return {
         "model.safetensors": save(weights, metadata={"format": "pt"}),
-        **{name: (HERE / name).read_bytes() for name in CODE},
-        **{path.name: path.read_bytes() for path in sorted(run.tokenizer.folder.iterdir())},
+        **{name: (CODE_FOLDER / name).read_bytes() for name in CODE},
+        **{path.name: path.read_bytes() for path in list_folder(run.tokenizer.folder)},
         "generation_config.json": pretty_json(
             {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos, **SAMPLING}
         ),
         "README.md": model_card(run.config, run.result, run.mix, run.tokenizer).encode(),
         "config.json": pretty_json(
-            {**hub_config(run.config, eos), "mix_root_digest": run.mix["root_digest"]}  # transformers carries it along
+            {
+                **hub_config(run.config, eos),
+                "mix_root_digest": run.mix["root_digest"],
+            }  # transformers keeps unknown keys
         ),
     }
 
 
 def hub_config(config: GPTSConfig, eos: int) -> dict[str, Any]:
-    """config.json, with Llama's names where Llama has one."""
+    """Return the content of config.json. Sizes have the names that Llama's configuration gives them."""
     return {
         "architectures": ["GPTSForCausalLM"],
         "auto_map": {
@@ -133,18 +149,18 @@ def hub_config(config: GPTSConfig, eos: int) -> dict[str, Any]:
     }
 
 
-def _check(out: Path) -> None:
+def _check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise ForeignFolderError(f"{out}: a file; expected a folder for the model")
+        raise ForeignFolderError(f"{out}: found a file, expected a folder for the model")
     if out.is_dir() and any(out.iterdir()) and not (out / CODE[0]).exists():
-        raise ForeignFolderError(f"{out}: holds something else; choose an empty or a new folder")
+        raise ForeignFolderError(f"{out}: the folder holds something else; choose an empty or a new one")
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except ValueError as error:
-        raise DataError(f"{path}: not JSON: {error}; train again") from error
+        raise DataError(f"{path}: not valid JSON: {error}; train again") from error
     if not isinstance(value, dict):
-        raise DataError(f"{path}: found a {type(value).__name__}, expected an object; train again")
+        raise DataError(f"{path}: found a JSON {type(value).__name__}, expected an object; train again")
     return value

@@ -3,12 +3,13 @@
     ids (B, T) int64 ── embedding ── 9 x [ x += attention(norm(x)); x += feed_forward(norm(x)) ] ── norm ── tied logits
 
 Letters for shapes: B windows, T positions, V vocabulary, W width, H query heads, K key/value heads, D head width.
-Weights are float32; under bfloat16 autocast, or with bfloat16 weights, the products are bfloat16 and norms, RoPE and
-the exclusion stay float32. `gpts-data export-model` ships this file, so it imports nothing of ours.
-Modules and parameters are named as in transformers' LlamaModel, which is the same network but for the exclusion.
+Weights are float32. Under bfloat16 autocast, or with bfloat16 weights, matrix products are bfloat16, while norms, RoPE
+and the exclusion stay float32. `gpts-data export-model` copies this file, so it imports nothing of this package.
+Modules and parameters have the names of transformers' LlamaModel, which is the same network without the exclusion.
 
-Count at the defaults: embedding 4,096 x 192 = 786,432, also the output matrix. A layer: q and o 192 x 192 each, k and v
-64 x 192 each = 98,304; feed-forward 3 x 672 x 192 = 387,072; two norms 384. 9 layers = 4,371,840; the last norm 192.
+Parameters with the default sizes: embedding 4,096 x 192 = 786,432, which is also the output matrix. A layer: q and o
+192 x 192 each, k and v 64 x 192 each = 98,304; feed-forward 3 x 672 x 192 = 387,072; two norms 384. 9 layers =
+4,371,840; the final norm 192.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 INIT_STD = 0.02  # GPT-2's
-VALUE_EPS = 1e-6  # shortest value vector that has a direction; the values of a fresh model are about 1.6 long
+VALUE_EPS = 1e-6  # value vectors shorter than this have no direction; those of a new model are about 1.6 long
 NO_TARGET = -100  # cross_entropy's ignore_index
 
 Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and values -> those of all positions so far
@@ -32,7 +33,10 @@ Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and value
 
 @dataclass(frozen=True)
 class GPTSConfig:
-    """The published sizes. `heads` must be a multiple of `kv_heads`, and `head_dim` even for RoPE."""
+    """Sizes of the network; the defaults are GPT-S-5M's.
+
+    `heads` must be a multiple of `kv_heads`, and `head_dim` must be even for RoPE.
+    """
 
     vocab_size: int = 4096
     width: int = 192
@@ -47,7 +51,7 @@ class GPTSConfig:
 
 
 class GPTS(nn.Module):
-    """Logits of the next token at every position, and the loss that training minimises."""
+    """The network: logits of the next token at every position, and the loss that training minimises."""
 
     def __init__(self, config: GPTSConfig) -> None:
         super().__init__()
@@ -62,9 +66,10 @@ class GPTS(nn.Module):
     ) -> Tensor:
         """ids (B, T) int64 -> logits (B, T, V), float32 or bfloat16.
 
-        To go on from earlier ids: `cache`, whose `update(keys, values, layer)` returns those of all S positions so far
-        (transformers' Cache); `positions` (T,) or (B, 1, T) of the new ids; `mask` bool (B, 1, T, S), true where a
-        position is seen. Without a mask the ids are a whole window, causal. No weight limits T; training does.
+        To continue earlier ids, pass `cache`, whose `update(keys, values, layer_idx)` returns the keys and values of
+        all S positions so far (transformers' Cache); `positions` (T,) or (B, 1, T) of the new ids; and `mask` bool
+        (B, 1, T, S), true where a position may be attended to. Without a mask, attention is causal over the ids. T is
+        not limited by any weight, only by what the model was trained on.
         """
         if positions is None:
             positions = torch.arange(ids.shape[1], device=ids.device)
@@ -72,19 +77,19 @@ class GPTS(nn.Module):
         x = self.embed_tokens(ids)
         for number, layer in enumerate(self.layers):
             x = layer(x, cos, sin, mask, None if cache is None else partial(cache.update, layer_idx=number))
-        return F.linear(self.norm(x), self.embed_tokens.weight)  # tied: the embedding read the other way
+        return F.linear(self.norm(x), self.embed_tokens.weight)  # tied: the transposed embedding
 
     def loss(self, ids: Tensor) -> Tensor:
-        """ids (B, T) int64 -> mean nats, float32 scalar, of the B x (T-1) targets: positions 0..T-2 predict 1..T-1."""
+        """ids (B, T) int64 -> mean loss in nats, float32 scalar, of B x (T-1) targets: 0..T-2 predict 1..T-1."""
         targets = F.pad(ids[:, 1:], (0, 1), value=NO_TARGET)  # nothing follows the last position
-        logits = self.forward(ids).float()  # the log of a sum over V wants more than bfloat16's 8 bits
+        logits = self.forward(ids).float()  # a logarithm of a sum over V needs more than bfloat16's 8 bits
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
     def init_weights(self) -> None:
-        """normal(0, 0.02); what is added to the residual stream, 2 x layers times, by 1/sqrt(2 x layers) less."""
+        """Draw from normal(0, 0.02), times 1/sqrt(2 x layers) for the projections into the residual stream."""
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 residual = name.endswith(("o_proj.weight", "down_proj.weight"))
@@ -124,7 +129,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None = None, extend: Extend | None = None
     ) -> Tensor:
-        """(B, T, W) -> (B, T, W). RoPE turns queries and keys only; the exclusion sees the value as it entered."""
+        """(B, T, W) -> (B, T, W). RoPE rotates queries and keys only; the exclusion uses the values as they are."""
         query, key, value = (self._heads(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
         keys, values = (key, value) if extend is None else extend(key, value)
@@ -138,15 +143,15 @@ class Attention(nn.Module):
 
 
 def exclude(mixed: Tensor, value: Tensor) -> Tensor:
-    """Take out of every head's output the part along the token's own value (Zhai, arXiv 2603.09078).
+    """Remove from every head's output its component along the token's own value (Zhai, arXiv 2603.09078).
 
     mixed (B, H, T, D), value (B, K, T, D) -> z (B, H, T, D) in `mixed`'s dtype:
 
-        z = y - (y . u) u   with y the output, u = v / max(|v|, eps), v the own value of the head's group
+        z = y - (y . u) u   with y the output, u = v / max(|v|, eps), v the token's value in the head's group
 
-    Computed in float32, since y and v can be nearly parallel and bfloat16 would leave rounding only. Written as
-    z = y - v (y . v) / max(|v|, eps)^2, the same number, so that y = v gives v - v * 1: position 0, which can attend to
-    nothing but itself, comes out exactly 0.
+    It is computed in float32, since y and v can be nearly parallel and bfloat16 would leave only rounding errors. The
+    code uses the equal form z = y - v (y . v) / max(|v|, eps)^2, so that y = v gives v - v * 1: position 0, which can
+    attend only to itself, has an output of exactly 0.
     """
     batch, groups, length, dim = value.shape
     y = mixed.float().reshape(batch, groups, -1, length, dim)  # (B, K, H/K, T, D)
@@ -156,25 +161,25 @@ def exclude(mixed: Tensor, value: Tensor) -> Tensor:
 
 
 def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """RoPE's cos and sin, positions (..., T) -> each (..., T, D) float32: p turns pair i by the angle p / theta^(2i/D).
+    """Return RoPE's cos and sin: positions (..., T) -> each (..., T, D) float32. Pair i has angle p / theta^(2i/D).
 
-    Su et al., arXiv 2104.09864. Made anew for every batch: a buffer would become bfloat16 with the weights.
+    Su et al., arXiv 2104.09864. They are computed for each batch: a buffer would become bfloat16 with the weights.
     """
     pairs = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device)
     angle = positions.float().unsqueeze(-1) * theta ** (-pairs / head_dim)  # (..., T, D/2)
-    angle = torch.cat((angle, angle), dim=-1)  # pair i is the elements i and i + D/2
+    angle = torch.cat((angle, angle), dim=-1)  # elements i and i + D/2 are pair i
     return angle.cos(), angle.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs of x (B, heads, T, D) by their positions' angles; float32 inside.
+    """Rotate the pairs of x (B, heads, T, D) by the angles of their positions, computed in float32.
 
-    cos and sin are (T, D), or (B, 1, T, D) where rows of a batch differ.
-    The rotate-half convention of transformers' Llama: a pair is (x[i], x[i + D/2]), not (x[2i], x[2i + 1]).
+    cos and sin are (T, D), or (B, 1, T, D) when the positions differ between the rows of a batch. As in transformers'
+    Llama ("rotate half"), a pair is (x[i], x[i + D/2]), not (x[2i], x[2i + 1]).
     """
     first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat((-second, first), dim=-1)
-    return (x.float() * cos + turned * sin).to(x.dtype)
+    rotated = torch.cat((-second, first), dim=-1)
+    return (x.float() * cos + rotated * sin).to(x.dtype)
 
 
 class FeedForward(nn.Module):
@@ -194,8 +199,8 @@ class FeedForward(nn.Module):
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) * weight over the last axis (Zhang and Sennrich, arXiv 1910.07467).
 
-    Always float32: the residual stream that comes in is float32 even under autocast, as the embedding is. With weights
-    in bfloat16 it is not, and what goes out is bfloat16 again.
+    It is computed in float32. Under autocast the residual stream is float32 anyway, like the embedding; with bfloat16
+    weights it is bfloat16, and so is the result.
     """
 
     def __init__(self, width: int, eps: float) -> None:
@@ -204,5 +209,5 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps) * self.weight).to(x.dtype)
+        x32 = x.float()
+        return (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps) * self.weight).to(x.dtype)

@@ -1,4 +1,4 @@
-"""README.md of an exported model: the card, out of the run's and the mix's facts alone."""
+"""Writes the model card of an exported model from the results of its run and the manifest of its mix."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.validation.model.model import GPTSConfig
 
-CODE = ("modeling_gpts.py", "model.py")  # what the card's usage runs, copied beside it
+CODE = ("modeling_gpts.py", "model.py")  # the files that the card's example runs
 
 USAGE = """\
 ```python
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-name = "."  # this folder, or its name on the hub
+name = "."  # this folder, or the model's id on the hub
 tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=True)
 model = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=True, dtype=torch.bfloat16)
 
@@ -28,48 +28,51 @@ print(tokenizer.decode(output[0], skip_special_tokens=True))
 
 
 def model_card(config: GPTSConfig, result: dict[str, Any], mix: dict[str, Any], tokenizer: Artifact) -> str:
-    """The card's text. `result` is a run's result.json, `mix` the manifest of the mix it was trained on."""
+    """Return the text of the card. `result` is the run's result.json, `mix` the manifest of the mix."""
     return "\n".join(
         [
             *_front_matter(mix),
             f"# GPT-S, {result['parameters']:,} parameters, trained on {mix['recipe']['name']}",
             "",
-            f"{config.layers} layers of width {config.width}; exclusive grouped-query attention (arXiv 2603.09078) "
-            f"with {config.heads} query and {config.kv_heads} key/value heads of {config.head_dim}; SwiGLU of "
-            f"{config.ffn}; RMSNorm; RoPE with theta {config.rope_theta:g}; tied embeddings; context {config.context}.",
+            f"A decoder-only language model with {config.layers} layers of width {config.width}. It has exclusive "
+            f"grouped-query attention (arXiv 2603.09078) with {config.heads} query heads and {config.kv_heads} "
+            f"key/value heads of dimension {config.head_dim}, SwiGLU of dimension {config.ffn}, RMSNorm, RoPE with "
+            f"theta {config.rope_theta:g} and tied embeddings. The context is {config.context:,} tokens.",
             "",
             USAGE,
             "",
             "## Training",
             "",
-            f"{result['steps']:,} steps, {result['tokens']:,} tokens, {result['epochs']:.3g} passes over the mix. Loss "
-            f"{result['first_loss']:.3f} before and {result['last_loss']:.3f} nats a token after; the entropy of the "
-            f"tokens' frequencies is {result['unigram_entropy']:.3f}.",
+            f"The model was trained for {result['steps']:,} steps on {result['tokens']:,} tokens, which is "
+            f"{result['epochs']:.3g} epochs of the mix. The training loss went from {result['first_loss']:.3f} to "
+            f"{result['last_loss']:.3f} nats per token. The unigram entropy, which is the loss of the best model that "
+            f"ignores context, is {result['unigram_entropy']:.3f}.",
             "",
-            "| source | weight | tokens of the mix | revision | bits per byte, held out |",
+            "| source | weight | tokens in the mix | revision | bits per byte of held-out text |",
             "|---|---:|---:|---|---:|",
             *(_row(source, mix["sources"][source["name"]], result) for source in mix["recipe"]["source"]),
             "",
-            f"The mix: {mix['tokens']:,} tokens, root digest `{mix['root_digest']}` (`gpts-data verify` checks it).",
-            f"The tokenizer: {tokenizer.vocab_size:,} entries, byte-level BPE, sha256 `{tokenizer.digest}`; documents "
-            f"are separated by `<|endoftext|>` (id {tokenizer.eos_id}).",
+            f"The mix has {mix['tokens']:,} tokens and the root digest `{mix['root_digest']}`, which `gpts-data "
+            "verify` checks.",
+            f"The tokenizer is a byte-level BPE with {tokenizer.vocab_size:,} entries and the sha256 "
+            f"`{tokenizer.digest}`. Each document ends with `<|endoftext|>` (id {tokenizer.eos_id}).",
             "",
-            "The licences of the sources apply to their texts.",
+            "The texts of the sources have the licences of the sources.",
             "",
         ]
     )
 
 
 def _front_matter(mix: dict[str, Any]) -> list[str]:
-    """What the hub reads. No licence: that of the weights is their owner's to choose."""
+    """Return the metadata that the hub reads. It has no licence, which the owner of the weights must choose."""
     datasets = dict.fromkeys(source["dataset"] for source in mix["recipe"]["source"] if source["dataset"])
-    listed = ["datasets:", *(f"- {name}" for name in datasets)] if datasets else []
-    return ["---", "library_name: transformers", "pipeline_tag: text-generation", *listed, "---", ""]
+    dataset_lines = ["datasets:", *(f"- {name}" for name in datasets)] if datasets else []
+    return ["---", "library_name: transformers", "pipeline_tag: text-generation", *dataset_lines, "---", ""]
 
 
-def _row(source: dict[str, Any], facts: dict[str, Any], result: dict[str, Any]) -> str:
+def _row(source: dict[str, Any], counts: dict[str, Any], result: dict[str, Any]) -> str:
     bits = result["validation_bits_per_byte"].get(source["name"])
     return (
-        f"| {source['name']} ({source['dataset'] or 'files'}) | {source['weight']:g} | {facts['tokens']:,} "
-        f"| {facts['revision'] or 'local files'} | {'' if bits is None else f'{bits:.3f}'} |"
+        f"| {source['name']} ({source['dataset'] or 'files'}) | {source['weight']:g} | {counts['tokens']:,} "
+        f"| {counts['revision'] or 'local files'} | {'' if bits is None else f'{bits:.3f}'} |"
     )

@@ -1,8 +1,8 @@
 """GPT-S for transformers: `AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)`.
 
-`gpts-data export-model` copies this file and model.py, the network itself, beside the weights, so the model that is
-used is the one that was trained. Here are only transformers' names, its cache and its masks. The output matrix is the
-embedding: it has no module and no weight of its own.
+`gpts-data export-model` copies this file and model.py, the network, into the folder of the weights, so that the
+exported model runs the code that was trained. This file adds transformers' names, cache and masks. The output matrix is
+the embedding: it has no module and no weight of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .model import GPTSConfig as Sizes
 
 
 class GPTSConfig(PreTrainedConfig):  # type: ignore[misc]
-    """config.json, with Llama's names."""
+    """The sizes in config.json, under Llama's names."""
 
     model_type = "gpts"
     keys_to_ignore_at_inference = ("past_key_values",)
@@ -55,6 +55,7 @@ class GPTSConfig(PreTrainedConfig):  # type: ignore[misc]
 
     @property
     def sizes(self) -> Sizes:
+        """The same sizes under the names of model.py."""
         return Sizes(
             self.vocab_size,
             self.hidden_size,
@@ -70,7 +71,7 @@ class GPTSConfig(PreTrainedConfig):  # type: ignore[misc]
 
 
 class GPTSForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
-    """GPT-S that answers, trains and generates as transformers' own models do."""
+    """GPT-S with the interface of transformers' causal language models."""
 
     config_class = GPTSConfig
     base_model_prefix = "model"
@@ -83,7 +84,7 @@ class GPTSForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """Only what the file of weights does not have: transformers guards the rest."""
+        """Initialize the weights; transformers calls this only for those that the weights file lacks."""
         if isinstance(module, GPTS):
             module.init_weights()
 
@@ -98,10 +99,10 @@ class GPTSForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         return_dict: bool | None = None,
         **others: Any,
     ) -> Any:
-        """input_ids (B, T), behind those in the cache -> logits (B, T, V); the loss, given labels (B, T).
+        """input_ids (B, T), which follow those in the cache -> logits (B, T, V); with labels (B, T) also the loss.
 
-        attention_mask (B, S): 0 for padding, over the cache's positions too. Labels are the ids themselves, -100 where
-        nothing is to be learnt; the shift by one happens inside.
+        attention_mask (B, S) is 0 for padding and includes the positions in the cache. Labels are the ids themselves,
+        or -100 where a position has no target; the model shifts them by one.
         """
         if past_key_values is None and (self.config.use_cache if use_cache is None else use_cache) and labels is None:
             past_key_values = DynamicCache()
@@ -119,16 +120,17 @@ class GPTSForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
 
 def positions(padding: Tensor | None, past: int, new: int, device: torch.device) -> Tensor:
-    """Of the new ids, (B, T) or (1, T): padding on the left does not count."""
+    """Return the positions of the new ids, (B, T) or (1, T). Padding on the left does not count."""
     if padding is None:
         return torch.arange(past, past + new, device=device).unsqueeze(0)
     return (padding.long().cumsum(-1) - 1).clamp_min(0)[:, past : past + new]
 
 
 def visible(padding: Tensor | None, past: int, new: int, device: torch.device) -> Tensor | None:
-    """Which of all S positions each new one sees, bool (B or 1, 1, T, S); None for a whole window without padding.
+    """Return which of all S positions each new one may attend to, bool (B or 1, 1, T, S).
 
-    Every position sees itself, padding too: a softmax over nothing would be NaN.
+    None stands for causal attention without cache and padding. Every position, even padding, attends to itself, since a
+    softmax over nothing would be NaN.
     """
     if padding is not None and bool(padding.all()):
         padding = None

@@ -1,4 +1,4 @@
-"""An exported folder is the trained model: the same logits and loss, and generation that the cache does not change."""
+"""An exported model has the logits and the loss of the trained one, and its cache does not change what it generates."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ CARD = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One thread, as in test_model.py; and transformers' copies of the code go into a folder of this test's."""
+def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Use one thread, as in test_model.py, and a temporary folder for transformers' copies of the code."""
     from transformers import dynamic_module_utils
 
     threads = torch.get_num_threads()
@@ -54,7 +54,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def run(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose weights are far from the initial ones, so that attention attends and no two logits are near."""
+    """A run whose weights are far from the initial ones, so that attention is not uniform and logits differ clearly."""
     out = tmp_path_factory.mktemp("runs") / "run"
     smoke_train(mix, out, LearningRateSchedule(steps=1, batch=2), device="cpu", config=TINY)
     weights = safetensors.load_file(out / "model.safetensors")
@@ -88,12 +88,12 @@ def load(folder: Path, **options: Any) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, **options)
 
 
-def some_ids(*shape: int) -> Any:
+def random_ids(*shape: int) -> Any:
     return torch.randint(1, 400, shape, generator=torch.Generator().manual_seed(1))
 
 
-def test_the_usage_of_the_card_runs_alone_and_offline(exported: Path, tmp_path: Path) -> None:
-    """In a process of its own, in the folder, without this package."""
+def test_the_example_of_the_card_runs_offline_and_without_this_package(exported: Path, tmp_path: Path) -> None:
+    """The example runs in a separate process, in the exported folder, without importing this package."""
     code = re.search(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.S)
     assert code is not None
     check = "import sys; assert not [name for name in sys.modules if name.startswith('gpts_data')]; print(model.dtype)"
@@ -113,7 +113,7 @@ def test_the_usage_of_the_card_runs_alone_and_offline(exported: Path, tmp_path: 
 
 @torch.no_grad()
 def test_logits_and_loss_are_those_of_the_trained_model(ours: GPTS, theirs: Any) -> None:
-    ids = some_ids(3, 64)
+    ids = random_ids(3, 64)
     out = theirs(ids, labels=ids)
     assert torch.equal(out.logits, ours(ids))
     assert out.loss.item() == pytest.approx(ours.loss(ids).item(), rel=1e-6)
@@ -125,55 +125,55 @@ def test_logits_and_loss_are_those_of_the_trained_model(ours: GPTS, theirs: Any)
 @torch.no_grad()
 @pytest.mark.parametrize("pieces", [[1] * 20, [7, 1, 12], [19, 1]])
 def test_logits_with_the_cache_are_those_without(theirs: Any, pieces: list[int]) -> None:
-    ids, cache, found = some_ids(2, 20), None, []
+    ids, cache, logits = random_ids(2, 20), None, []
     for piece in ids.split(pieces, dim=1):
         out = theirs(piece, past_key_values=cache, use_cache=True)
         cache = out.past_key_values
-        found.append(out.logits)
-    torch.testing.assert_close(torch.cat(found, 1), theirs(ids, use_cache=False).logits, rtol=1e-4, atol=1e-5)
+        logits.append(out.logits)
+    torch.testing.assert_close(torch.cat(logits, 1), theirs(ids, use_cache=False).logits, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("how", [GREEDY, CARD, {**GREEDY, "num_beams": 3}, {**GREEDY, "max_new_tokens": 90}])
-def test_generation_with_the_cache_is_that_without(theirs: Any, how: dict[str, Any]) -> None:
-    """The last one goes on beyond the context of 64."""
-    ids = some_ids(2, 9)
-    made = []
+@pytest.mark.parametrize("options", [GREEDY, CARD, {**GREEDY, "num_beams": 3}, {**GREEDY, "max_new_tokens": 90}])
+def test_generation_with_the_cache_is_that_without(theirs: Any, options: dict[str, Any]) -> None:
+    """The last case generates beyond the context of 64 tokens."""
+    ids = random_ids(2, 9)
+    generated = []
     for use_cache in (True, False):
         torch.manual_seed(5)
         mask = torch.ones_like(ids)
-        made.append(theirs.generate(ids, attention_mask=mask, use_cache=use_cache, **how))
-    assert torch.equal(*made)
-    assert made[0].shape[1] > 9
+        generated.append(theirs.generate(ids, attention_mask=mask, use_cache=use_cache, **options))
+    assert torch.equal(*generated)
+    assert generated[0].shape[1] > 9
 
 
 @torch.no_grad()
 def test_padding_on_either_side_changes_nothing(theirs: Any) -> None:
-    ids = some_ids(1, 10)
+    ids = random_ids(1, 10)
     alone = theirs(ids).logits
     for pad, own in (((4, 0), slice(4, None)), ((0, 4), slice(0, 10))):
         padded = torch.nn.functional.pad(ids, pad)
         mask = torch.nn.functional.pad(torch.ones_like(ids), pad)
-        both = torch.cat((padded, some_ids(1, 14)))
+        both = torch.cat((padded, random_ids(1, 14)))
         logits = theirs(both, attention_mask=torch.cat((mask, torch.ones(1, 14, dtype=torch.long)))).logits
         assert logits.isfinite().all()
         torch.testing.assert_close(logits[:1, own], alone, rtol=1e-4, atol=1e-5)
     padded = torch.nn.functional.pad(ids, (4, 0))
     mask = torch.nn.functional.pad(torch.ones_like(ids), (4, 0))
-    made = theirs.generate(padded, attention_mask=mask, **GREEDY)[:, 4:]
-    assert torch.equal(made, theirs.generate(ids, attention_mask=torch.ones_like(ids), **GREEDY))
+    generated = theirs.generate(padded, attention_mask=mask, **GREEDY)[:, 4:]
+    assert torch.equal(generated, theirs.generate(ids, attention_mask=torch.ones_like(ids), **GREEDY))
 
 
 @torch.no_grad()
 def test_bfloat16_is_near(exported: Path, theirs: Any) -> None:
-    half, ids = load(exported, dtype=torch.bfloat16), some_ids(2, 64)
-    found, expected = half(ids).logits, theirs(ids).logits
-    assert found.dtype == torch.bfloat16
-    assert (found.float() - expected).abs().mean() < 0.03 * expected.std()  # bfloat16 keeps 8 bits
+    half, ids = load(exported, dtype=torch.bfloat16), random_ids(2, 64)
+    logits, expected = half(ids).logits, theirs(ids).logits
+    assert logits.dtype == torch.bfloat16
+    assert (logits.float() - expected).abs().mean() < 0.03 * expected.std()  # bfloat16 keeps 8 bits
 
 
 @torch.no_grad()
-def test_saved_and_loaded_again_or_made_anew(theirs: Any, tmp_path: Path) -> None:
-    ids = some_ids(2, 64)
+def test_saving_loading_and_creating_from_a_config(theirs: Any, tmp_path: Path) -> None:
+    ids = random_ids(2, 64)
     theirs.save_pretrained(tmp_path / "again")
     assert torch.equal(load(tmp_path / "again")(ids).logits, theirs(ids).logits)
     fresh = transformers.AutoModelForCausalLM.from_config(theirs.config, trust_remote_code=True)
@@ -181,20 +181,20 @@ def test_saved_and_loaded_again_or_made_anew(theirs: Any, tmp_path: Path) -> Non
     assert fresh.model.layers[0].mlp.down_proj.weight.std().item() == pytest.approx(0.02 / 4**0.5, rel=0.1)
 
 
-def test_its_gradients_are_those_of_the_trained_model(ours: GPTS, theirs: Any) -> None:
-    ids = some_ids(2, 64)
+def test_gradients_are_those_of_the_trained_model(ours: GPTS, theirs: Any) -> None:
+    ids = random_ids(2, 64)
     theirs(ids, labels=ids).loss.backward()
     ours.loss(ids).backward()
-    for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(other.grad, one.grad, rtol=1e-4, atol=1e-6, msg=name)
+    for (name, parameter), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_the_folder(run: Path, exported: Path, mix: Mix, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["export-model", str(run), "--out", str(tmp_path / "b"), "--json"])
     assert done.exit_code == 0
-    facts = json.loads(done.stdout)
-    assert facts["mix_root_digest"] == mix.manifest["root_digest"]
-    assert facts["files"] == sorted(path.name for path in exported.iterdir())
+    report = json.loads(done.stdout)
+    assert report["mix_root_digest"] == mix.manifest["root_digest"]
+    assert report["files"] == sorted(path.name for path in exported.iterdir())
     for path in exported.iterdir():
         assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
     card = (exported / "README.md").read_text()
@@ -202,17 +202,19 @@ def test_the_folder(run: Path, exported: Path, mix: Mix, tmp_path: Path) -> None
     assert all(f"| {name} (files)" in card for name in mix.sources)
     tokenizer = transformers.AutoTokenizer.from_pretrained(exported, trust_remote_code=True)
     assert tokenizer.eos_token_id == mix.eos_id == load(exported).config.eos_token_id
-    assert export_model(run, exported)["files"] == facts["files"]  # over an earlier export
+    assert export_model(run, exported)["files"] == report["files"]  # replaces an earlier export
 
 
 def test_what_cannot_be_exported(run: Path, mix: Mix, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no result.json there; expected a finished run: gpts-data smoke-train"):
+    with pytest.raises(
+        UsageError, match=r"no result.json in this folder; expected a finished run, as written by gpts-data"
+    ):
         export_model(mix.path, tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/diary.txt").write_text("dear diary")
     with pytest.raises(ForeignFolderError, match="holds something else"):
         export_model(run, tmp_path / "mine")
-    with pytest.raises(ForeignFolderError, match="a file; expected a folder"):
+    with pytest.raises(ForeignFolderError, match="found a file, expected a folder"):
         export_model(run, tmp_path / "mine/diary.txt")
 
 

@@ -1,4 +1,4 @@
-"""GPT-S against a slow reference written from the formulas, and what must hold exactly."""
+"""GPT-S equals a slow reference written from the formulas, and has the properties that must hold exactly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Weights = dict[str, np.ndarray]
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """These matrices are too small to share; two threads on a busy machine (load 4) took 78 s for 0.8 s of work."""
+    """Use one thread: with such small matrices, two threads took 78 s instead of 0.8 s on a busy machine (load 4)."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -28,7 +28,7 @@ def one_thread() -> Iterator[None]:
 
 
 def random_model(config: GPTSConfig) -> GPTS:
-    """Far from the initial weights: attention that attends, and norms that are not all ones."""
+    """A model far from the initial weights, so that attention is not uniform and norms are not all ones."""
     torch.manual_seed(0)
     model = GPTS(config)
     with torch.no_grad():
@@ -68,13 +68,13 @@ def naive_swiglu(x: np.ndarray, layer: Weights) -> np.ndarray:
 
 
 def naive_rope(x: np.ndarray, position: int, theta: float) -> np.ndarray:
-    """Pair i is (x[i], x[i + D/2]), a plane turned by position / theta^(2i/D)."""
-    turned, half = x.copy(), len(x) // 2
+    """Rotate each pair (x[i], x[i + D/2]) by position / theta^(2i/D)."""
+    rotated, half = x.copy(), len(x) // 2
     for i in range(half):
         angle = position * theta ** (-2 * i / len(x))
-        turned[i] = x[i] * math.cos(angle) - x[i + half] * math.sin(angle)
-        turned[i + half] = x[i] * math.sin(angle) + x[i + half] * math.cos(angle)
-    return turned
+        rotated[i] = x[i] * math.cos(angle) - x[i + half] * math.sin(angle)
+        rotated[i + half] = x[i] * math.sin(angle) + x[i + half] * math.cos(angle)
+    return rotated
 
 
 def naive_attention(normed: list[np.ndarray], layer: Weights, config: GPTSConfig) -> list[np.ndarray]:
@@ -101,17 +101,19 @@ def naive_attention(normed: list[np.ndarray], layer: Weights, config: GPTSConfig
 @pytest.mark.parametrize(("config", "length"), [(SMALL, 12), (replace(SMALL, kv_heads=6), 5), (GPTSConfig(), 6)])
 def test_equals_the_naive_reference(config: GPTSConfig, length: int) -> None:
     model = random_model(config)
-    if config == GPTSConfig():  # wide sums: 0.2 would give logits in the hundreds, where float32 ends before 1e-5
+    if (
+        config == GPTSConfig()
+    ):  # wider sums: with 0.2, logits reach the hundreds, where float32 is less precise than 1e-5
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.mul_(0.2 if parameter.dim() == 2 else 1.0)
     ids = torch.randint(config.vocab_size, (2, length))
     weights = {name: weight.double().numpy() for name, weight in model.state_dict().items()}
     with torch.no_grad():
-        found = model(ids).numpy()
-    for row, expected in zip(found, (naive_logits(line, weights, config) for line in ids.tolist()), strict=True):
+        logits = model(ids).numpy()
+    for row, expected in zip(logits, (naive_logits(line, weights, config) for line in ids.tolist()), strict=True):
         np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-5)
-        assert expected.std() > 0.1  # else the comparison would show nothing
+        assert expected.std() > 0.1  # otherwise the comparison would prove nothing
 
 
 def test_without_exclusion_it_is_transformers_llama(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +156,7 @@ def test_initial_weights() -> None:
 
 
 @pytest.mark.parametrize("length", [32, 17])
-def test_no_logit_sees_the_future(length: int) -> None:
+def test_logits_do_not_depend_on_later_tokens(length: int) -> None:
     model = random_model(SMALL)
     ids = torch.randint(50, (2, length))
     with torch.no_grad():
@@ -170,15 +172,15 @@ def test_no_logit_sees_the_future(length: int) -> None:
 @pytest.mark.parametrize("autocast", [False, True])
 def test_attention_is_orthogonal_to_the_own_value_and_zero_at_position_0(autocast: bool) -> None:
     attention = random_model(GPTSConfig(layers=1)).layers[0].self_attn
-    seen = {}
-    attention.v_proj.register_forward_hook(lambda _module, _inputs, out: seen.update(value=out))
-    attention.o_proj.register_forward_pre_hook(lambda _module, inputs: seen.update(heads=inputs[0]))
+    captured = {}
+    attention.v_proj.register_forward_hook(lambda _module, _inputs, out: captured.update(value=out))
+    attention.o_proj.register_forward_pre_hook(lambda _module, inputs: captured.update(heads=inputs[0]))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         cos, sin = module.rotation(torch.arange(512), 32, 2500.0)
         attention(torch.randn(2, 512, 192), cos, sin)
-    assert seen["heads"].dtype == (torch.bfloat16 if autocast else torch.float32)
-    heads = seen["heads"].float().view(2, 512, 6, 32)
-    value = seen["value"].float().view(2, 512, 2, 32).repeat_interleave(3, dim=2)  # head h has KV head h // 3
+    assert captured["heads"].dtype == (torch.bfloat16 if autocast else torch.float32)
+    heads = captured["heads"].float().view(2, 512, 6, 32)
+    value = captured["value"].float().view(2, 512, 2, 32).repeat_interleave(3, dim=2)  # head h has KV head h // 3
     assert torch.equal(heads[:, 0], torch.zeros(2, 6, 32))
     along = (heads * torch.nn.functional.normalize(value, dim=-1)).sum(-1).abs().max()
     assert along < value.norm(dim=-1).max() * (1e-2 if autocast else 1e-6)  # bfloat16 keeps 8 bits of the result
@@ -189,7 +191,7 @@ def test_exclusion_of_a_zero_value_is_no_exclusion() -> None:
     assert torch.equal(module.exclude(mixed, torch.zeros(1, 2, 3, 8)), mixed)
 
 
-def test_initial_loss_is_that_of_a_guess() -> None:
+def test_initial_loss_is_that_of_random_guessing() -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         loss = GPTS(GPTSConfig()).loss(torch.randint(4096, (4, 512)))
@@ -209,7 +211,7 @@ def test_overfits_one_batch() -> None:
     torch.manual_seed(0)
     model = GPTS(replace(SMALL, width=48, ffn=96))
     ids = torch.randint(50, (4, 32))
-    ids[:, 0] = torch.arange(4)  # rows that begin alike could not be told apart
+    ids[:, 0] = torch.arange(4)  # rows with the same first id could not be told apart
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for _ in range(300):
         loss = model.loss(ids)
