@@ -1,4 +1,4 @@
-"""A mix of a pattern that two small layers learn in seconds, and runs on it."""
+"""A mix with a pattern that a model of two small layers learns in seconds, and helpers to train on it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TINY = GPTSConfig(width=32, layers=2, heads=2, kv_heads=1, head_dim=16, ffn=64)
 
 
 def pattern(n_windows: int, seed: int) -> np.ndarray:
-    """Rows that step through the 32 ids by 5, each from its own start: all are as frequent, and one says the next."""
+    """Windows that step through the 32 ids by 5 from random starts: all are equally frequent, each fixes the next."""
     starts = np.random.default_rng(seed).integers(32, size=(n_windows, 1))
     return ((starts + 5 * np.arange(WINDOW)) % 32).astype("<u2")
 
 
 def write_patterned(folder: Path) -> Mix:
-    """300 windows in two shards; of two sources one has held-out windows. The manifest has no digests."""
+    """Write a mix of 300 windows in two shards and two sources, one with held-out windows. Files have no digests."""
     for name in ("shards", "validation", "tokenizer"):
         (folder / name).mkdir(parents=True)
     windows = pattern(300, seed=0)
@@ -53,13 +53,14 @@ def write_patterned(folder: Path) -> Mix:
 
 
 def run(mix: Mix, out: Path, steps: int = 60, batch: int = 8, **options: Any) -> SmokeResult:
+    """Train a tiny model on the CPU."""
     return smoke_train(
         mix, out, LearningRateSchedule(steps, batch), **{"device": "cpu", "micro_batch": 8, "config": TINY, **options}
     )
 
 
 def log(out: Path) -> list[dict[str, Any]]:
-    """The run's lines, without what the clock says."""
+    """Return the lines of a run's log without the speed, which differs from run to run."""
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert all(line.pop("tokens_per_second") > 0 for line in lines)
     return lines

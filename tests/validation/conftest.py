@@ -1,4 +1,4 @@
-"""Fixtures of tests that train."""
+"""Fixtures for tests that train a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """These matrices are too small to share; two threads on a busy machine (load 4) took 78 s for 0.8 s of work."""
+    """Use one thread: with such small matrices, two threads took 78 s instead of 0.8 s on a busy machine (load 4)."""
     import torch
 
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""A recipe of another shape, five sources and windows of 384, is built, verified and trained on by the same code."""
+"""A recipe with five sources and windows of 384 tokens can be built, verified and trained on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_five_sources_of_windows_of_384(home: Path, tmp_path: Path) -> None:
     (home / "five.toml").write_text(RECIPE + dedup + "".join(tables))
     built = build(load_recipe(home / "five.toml"), home, tmp_path / "mix")
     assert built.manifest["windows"] == 104
-    assert [facts["windows"] for facts in built.manifest["sources"].values()] == [16, 31, 21, 21, 15]
+    assert [source["windows"] for source in built.manifest["sources"].values()] == [16, 31, 21, 21, 15]
     assert verify(tmp_path / "mix") == []
     mix = Mix(tmp_path / "mix", built.manifest)
     result = smoke_train(mix, tmp_path / "run", LearningRateSchedule(40, 4), config=TINY)

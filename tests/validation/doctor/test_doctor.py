@@ -1,4 +1,4 @@
-"""Every check of the doctor, passing and failing."""
+"""Every check of the doctor passes and fails when it should."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def recipe(recipe_file: Path) -> Recipe:
     return load_recipe(recipe_file)
 
 
-def test_a_local_build_that_can_be_done(recipe: Recipe, recipe_file: Path, tmp_path: Path) -> None:
+def test_a_possible_local_build_passes_all_checks(recipe: Recipe, recipe_file: Path, tmp_path: Path) -> None:
     checks = run_checks(recipe, recipe_file.parent, tmp_path / "mix", 2)
     names = [check.name for check in checks if check.name not in ("python", "libraries")]
     assert names == ["files web", "files books", "files notes", "output", "disk", "memory", "open files"]
@@ -41,14 +41,14 @@ def test_a_local_build_that_can_be_done(recipe: Recipe, recipe_file: Path, tmp_p
 
 
 def distribution(folder: Path, python: str, *requirements: str) -> None:
-    """An installed package `toy` without any code."""
+    """Write the metadata of an installed package `toy` without code."""
     info = folder / "toy-1.0.dist-info"
     info.mkdir()
     lines = ["Metadata-Version: 2.4", "Name: toy", "Version: 1.0", f"Requires-Python: {python}"]
     (info / "METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {line}" for line in requirements), ""]))
 
 
-def test_versions_as_declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distribution(tmp_path, ">=3.11", "numpy>=2.0", "click", "nowhere; extra == 'train'", "gone; python_version < '3'")
     monkeypatch.syspath_prepend(tmp_path)
     assert [(check.ok, check.advice) for check in check_libraries("toy")] == [(True, ""), (True, "")]
@@ -81,19 +81,19 @@ def test_files_that_are_not_there(recipe: Recipe, recipe_file: Path) -> None:
 
 
 def test_files_that_cannot_be_read(recipe: Recipe, recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the answer of the system: for root, as tests often run, every file is readable."""
+    """os.access is replaced, because for root, as which tests often run, every file is readable."""
     monkeypatch.setattr(sources.os, "access", lambda path, mode: not path.endswith("part-1.parquet"))
     web, *_ = sources.check_files(recipe, recipe_file.parent)
     assert not web.ok and "1 not readable" in web.found and "part-1.parquet" in web.found
 
 
-def of_hub(found: HubStatus, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[Check]:
-    recipe_sources = [RecipeSource(f"s{i}", 1, dataset=seen.dataset) for i, seen in enumerate(found.seen)]
-    monkeypatch.setattr(reachability, "check_reachable", lambda datasets, seconds: found)
+def hub_checks(status: HubStatus, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[Check]:
+    recipe_sources = [RecipeSource(f"s{i}", 1, dataset=seen.dataset) for i, seen in enumerate(status.seen)]
+    monkeypatch.setattr(reachability, "check_reachable", lambda datasets, seconds: status)
     return list(sources.check_hub(replace(recipe, source=tuple(recipe_sources))))
 
 
-def test_no_hub_source_no_question(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hub_sources_the_hub_is_not_asked(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reachability, "check_reachable", None)
     assert list(sources.check_hub(recipe)) == []
 
@@ -110,9 +110,9 @@ REASONS = (
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_a_dataset_that_cannot_be_seen(reason: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = (DatasetStatus("a/open"), DatasetStatus("a/other", reason, "HTTP 4xx"))
-    first, second, _ = checks = of_hub(HubStatus(seen, "HF_TOKEN"), recipe, monkeypatch)
+def test_a_dataset_that_cannot_be_reached(reason: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = (DatasetStatus("a/open"), DatasetStatus("a/other", reason, "HTTP 4xx"))
+    first, second, _ = checks = hub_checks(HubStatus(datasets, "HF_TOKEN"), recipe, monkeypatch)
     assert first == Check("hub a/open", True, "reachable", "reachable within 10 s")
     assert not second.ok and second.found == f"{reason} (HTTP 4xx)" and second.advice
     assert sources.only_hub_failed(checks)
@@ -134,7 +134,7 @@ def test_a_dataset_that_cannot_be_seen(reason: str, recipe: Recipe, monkeypatch:
 def test_the_token(
     where: str | None, reason: str, ok: bool, found: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, token = of_hub(HubStatus((DatasetStatus("a/b", reason),), where), recipe, monkeypatch)
+    _, token = hub_checks(HubStatus((DatasetStatus("a/b", reason),), where), recipe, monkeypatch)
     assert (token.name, token.ok, token.found) == ("hub token", ok, found)
 
 

@@ -1,4 +1,4 @@
-"""Bad data are told apart from good, and which kind they are, though the manifest vouches for every byte."""
+"""Bad data are detected and their kind is named, although the manifest matches every byte."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gpts_data.validation.training.data_checks import find_data_problems, next_i
 from gpts_data.validation.verify import verify
 from tests.conftest import WriteRecipe
 
-Spoil = Callable[[np.ndarray, Mix], np.ndarray]
+Damage = Callable[[np.ndarray, Mix], np.ndarray]
 RNG = np.random.default_rng(5)
 
 
@@ -36,7 +36,7 @@ def big_endian(rows: np.ndarray, _: Mix) -> np.ndarray:
 
 
 def renumbered(rows: np.ndarray, mix: Mix) -> np.ndarray:
-    """As by another vocabulary of the same size and end-of-text."""
+    """Ids of another vocabulary with the same size and end-of-text."""
     numbers = np.concatenate([[mix.eos_id], np.random.default_rng(3).permutation(np.arange(1, mix.vocab_size))])
     return numbers.astype("<u2")[rows]
 
@@ -46,7 +46,7 @@ def larger(rows: np.ndarray, mix: Mix) -> np.ndarray:
 
 
 def fewer_merges(rows: np.ndarray, mix: Mix) -> np.ndarray:
-    """The same vocabulary, but by a tokenizer with half the merges: every window decodes to its text."""
+    """Ids of a tokenizer with the same vocabulary but half the merges: every window decodes to its text."""
     content = json.loads((mix.tokenizer / "tokenizer.json").read_text())
     content["model"]["merges"] = content["model"]["merges"][: len(content["model"]["merges"]) // 2]
     other = mix.path.parent / "other"
@@ -57,8 +57,8 @@ def fewer_merges(rows: np.ndarray, mix: Mix) -> np.ndarray:
     return np.resize(ids, rows.shape).astype("<u2")
 
 
-def sign(mix: Mix) -> None:
-    """A manifest that is right about every file, and highest ids that are the files' own."""
+def rewrite_manifest(mix: Mix) -> None:
+    """Rewrite the manifest so that sizes, digests and highest ids match the changed files."""
     manifest = read_manifest(mix.path)
     for entry in (*manifest["shards"], *manifest["files"]):
         path = mix.path / entry["file"]
@@ -74,9 +74,9 @@ def copy(mix: Mix, tmp_path: Path) -> Mix:
     return open_mix(shutil.copytree(mix.path, tmp_path / "mix"))
 
 
-def spoil(mix: Mix, file: str, way: Spoil) -> None:
+def damage_file(mix: Mix, file: str, damage: Damage) -> None:
     rows = np.array(map_windows(mix.path / file, mix.window))
-    (mix.path / file).write_bytes(way(rows, mix).tobytes())
+    (mix.path / file).write_bytes(damage(rows, mix).tobytes())
 
 
 def smoke_train(mix: Mix, *options: str) -> tuple[int, str]:
@@ -95,27 +95,29 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("way", "reason", "verified"), KINDS)
-def test_a_bad_mix(copy: Mix, way: Spoil, reason: str, verified: list[str]) -> None:
+@pytest.mark.parametrize(("damage", "reason", "verify_problems"), KINDS)
+def test_a_bad_mix(copy: Mix, damage: Damage, reason: str, verify_problems: list[str]) -> None:
     for path in copy.shards:
-        spoil(copy, path.relative_to(copy.path).as_posix(), way)
-    sign(copy)
+        damage_file(copy, path.relative_to(copy.path).as_posix(), damage)
+    rewrite_manifest(copy)
     found = verify(copy.path)
-    assert bool(found) == bool(verified) and all(part in p.problem for p, part in zip(found, verified, strict=False))
+    assert bool(found) == bool(verify_problems) and all(
+        part in p.problem for p, part in zip(found, verify_problems, strict=False)
+    )
     code, output = smoke_train(copy)
     assert code == 6
     assert "shards/train-00000.bin" in output and reason in output and "Build it again" in output
     assert not (copy.path.parent / "run").exists()
 
 
-@pytest.mark.parametrize(("way", "reason", "verified"), KINDS)
+@pytest.mark.parametrize(("damage", "reason", "verify_problems"), KINDS)
 @pytest.mark.parametrize("file", ["shards/train-00002.bin", "validation/web.bin"])
-def test_one_bad_file(copy: Mix, way: Spoil, reason: str, verified: list[str], file: str) -> None:
-    if file.startswith("validation"):  # those of the fixture are too short for some of the marks
+def test_one_bad_file(copy: Mix, damage: Damage, reason: str, verify_problems: list[str], file: str) -> None:
+    if file.startswith("validation"):  # the fixture's are too short for some of the checks
         rows = np.concatenate([map_windows(path, copy.window) for path in copy.shards])
         (copy.path / file).write_bytes(rows[:40].tobytes())
         (copy.path / "shards/train-00000.bin").write_bytes(np.roll(rows[:100], 7, axis=1).tobytes())
-    spoil(copy, file, way)
+    damage_file(copy, file, damage)
     (problem,) = find_data_problems(copy)
     assert (problem.file, reason in problem.problem) == (file, True)
 
@@ -123,7 +125,7 @@ def test_one_bad_file(copy: Mix, way: Spoil, reason: str, verified: list[str], f
 @pytest.mark.parametrize("target", ["shards/train-00002.bin", "validation/web.bin"])
 def test_a_repeated_shard(copy: Mix, target: str) -> None:
     shutil.copy(copy.shards[0], copy.path / target)
-    sign(copy)
+    rewrite_manifest(copy)
     if target.startswith("shards"):
         assert verify(copy.path) == []
     code, output = smoke_train(copy)
@@ -132,12 +134,12 @@ def test_a_repeated_shard(copy: Mix, target: str) -> None:
 
 
 def test_windows_repeated_in_their_shard(copy: Mix) -> None:
-    spoil(copy, "shards/train-00001.bin", lambda rows, _: np.concatenate([rows[:80], rows[:20]]))
+    damage_file(copy, "shards/train-00001.bin", lambda rows, _: np.concatenate([rows[:80], rows[:20]]))
     (problem,) = find_data_problems(copy)
     assert problem.file == "shards/train-00001.bin" and "20 of 100 windows" in problem.problem
     assert "itself" in problem.problem
-    spoil(copy, "shards/train-00001.bin", lambda rows, _: np.concatenate([rows[:80], shuffled(rows[80:], copy)]))
-    assert find_data_problems(copy) == []  # a few odd windows are none
+    damage_file(copy, "shards/train-00001.bin", lambda rows, _: np.concatenate([rows[:80], shuffled(rows[80:], copy)]))
+    assert find_data_problems(copy) == []  # a few odd windows are no problem
 
 
 def test_a_cut_shard(copy: Mix) -> None:
@@ -153,7 +155,7 @@ def test_good_mixes_pass(mix: Mix) -> None:
     assert find_data_problems(mix) == []
 
 
-def test_further_passes_of_a_short_source_are_no_repeats(mix: Mix, write_recipe: WriteRecipe, tmp_path: Path) -> None:
+def test_further_epochs_of_a_short_source_are_no_repeats(mix: Mix, write_recipe: WriteRecipe, tmp_path: Path) -> None:
     once = 'name = "notes"\nweight = 15'
     recipe = write_recipe(edit=((once, once.replace("15", "200\nmax_epochs = 4")),), tokens="120k")
     build(load_recipe(recipe), recipe.parent, tmp_path / "mix", tokenizer=mix.tokenizer)
@@ -165,8 +167,8 @@ def test_further_passes_of_a_short_source_are_no_repeats(mix: Mix, write_recipe:
 
 
 @pytest.mark.parametrize("tokens", [16, 200, 5000])
-def test_pairs_are_counted_as_they_are(tokens: int) -> None:
-    """Each id followed by one of two: ln 2, whatever the ids' own frequencies."""
+def test_next_id_entropy_equals_its_definition(tokens: int) -> None:
+    """Each id is followed by one of two, so the entropy is ln 2, whatever the frequencies."""
     coin = np.random.default_rng(0).integers(2, size=(40, tokens))
     rows = ((np.arange(tokens) % 8) * 2 + coin).astype("<u2")
     assert next_id_entropy(rows) == pytest.approx(np.log(2), abs=0.02 if tokens > 16 else 0.3)

@@ -1,4 +1,4 @@
-"""FLOPs by the published count, MFU only where the peak is known; a run's picture."""
+"""FLOPs match the published count, MFU is given only where the peak is known, and the curves show the log."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_flops_of_the_published_model() -> None:
 def test_utilization(monkeypatch: pytest.MonkeyPatch, name: str, peak: float | None) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
     context = DistributedContext(0, 4, torch.device("cuda", 0))
-    found = model_flops_utilization(GPTSConfig(), PARAMETERS, 1e6, context)
-    assert found == (None if peak is None else pytest.approx(36.26e12 / (4 * peak), rel=1e-3))
+    utilization = model_flops_utilization(GPTSConfig(), PARAMETERS, 1e6, context)
+    assert utilization == (None if peak is None else pytest.approx(36.26e12 / (4 * peak), rel=1e-3))
     assert model_flops_utilization(GPTSConfig(), PARAMETERS, 1e6, DistributedContext(0, 1, torch.device("cpu"))) is None
 
 
@@ -43,7 +43,7 @@ def test_alone_without_torchrun() -> None:
         assert context.mean(torch.tensor(2.0)).item() == 2 and context.broadcast_from_rank0("x") == "x"
 
 
-def test_the_picture_shows_what_the_log_has() -> None:
+def test_the_curves_show_the_values_of_the_log() -> None:
     lines = [
         Line(
             i + 1,

@@ -1,4 +1,4 @@
-"""Warm-up, stable, decay: the published numbers at their steps, and nothing but a rise, a plateau and a fall."""
+"""The schedule has the published rates at their steps, and consists of a rise, a plateau and a decay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entropy is the textbook's."""
+"""The unigram entropy equals its definition."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ WINDOW, VOCABULARY = 8, 50
 
 
 def write_mix(folder: Path, sizes: tuple[int, ...], vocab_size: int = VOCABULARY) -> tuple[Mix, np.ndarray]:
-    """A mix of shards with so many windows each, and all its windows as one array."""
+    """Write a mix of shards with the given numbers of windows; return it and all its windows as one array."""
     rng = np.random.default_rng(0)
-    windows = (rng.random((sum(sizes), WINDOW)) ** 2 * VOCABULARY).astype("<u2")  # some ids commoner than others
+    windows = (rng.random((sum(sizes), WINDOW)) ** 2 * VOCABULARY).astype("<u2")  # ids of unequal frequency
     (folder / "shards").mkdir()
     shards = [{"file": f"shards/train-{i:05}.bin", "windows": size} for i, size in enumerate(sizes)]
     for shard, part in zip(shards, np.split(windows, np.cumsum(sizes)[:-1]), strict=True):

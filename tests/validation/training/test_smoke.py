@@ -1,4 +1,4 @@
-"""A short run learns a pattern, repeats under its seed, and leaves what an export needs."""
+"""A short run learns a pattern, is reproduced by its seed, and writes what an export needs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_learns_a_pattern(patterned: Mix, tmp_path: Path) -> None:
     assert result.learned and result.last_loss < 1
     bits = result.validation_bits_per_byte
     assert bits["books"] is None and bits["web"] is not None
-    # A window of all 32 ids stands for 37 bytes, and every target costs about the training loss.
+    # A window of all 32 ids is 37 bytes of text, and every target costs about the training loss.
     assert bits["web"] == pytest.approx(result.last_loss / math.log(2) * 32 / sum(LENGTHS), rel=0.3)
 
 
@@ -43,18 +43,18 @@ def test_has_not_learned_after_one_step(patterned: Mix, tmp_path: Path) -> None:
     assert result.first_loss == result.last_loss
 
 
-def test_facts_of_a_run(patterned: Mix, tmp_path: Path) -> None:
-    seen: list[tuple[Any, int, float | None]] = []
-    result = run(patterned, tmp_path / "run", progress=lambda *call: seen.append(call))
+def test_result_and_progress_of_a_run(patterned: Mix, tmp_path: Path) -> None:
+    calls: list[tuple[Any, int, float | None]] = []
+    result = run(patterned, tmp_path / "run", progress=lambda *call: calls.append(call))
     assert (result.steps, result.tokens, result.device) == (60, 60 * 8 * WINDOW, "cpu")
-    assert result.epochs == 60 * 8 / 300  # more windows than there are: seen again, and said
+    assert result.epochs == 60 * 8 / 300  # more windows than the mix has, so they were repeated
     assert result.mix_root_digest == "d" * 64
     lines = losses(tmp_path / "run")
     assert result.first_loss == lines[0]
     assert result.last_loss == pytest.approx(sum(lines[54:]) / 6)
-    assert [(line.step, total, line.loss) for line, total, _ in seen] == [(i + 1, 60, x) for i, x in enumerate(lines)]
-    assert all(mfu is None for _, _, mfu in seen) and result.mfu is None  # of a CPU nobody knows the peak
-    speeds = [line.tokens_per_second for line, _, _ in seen]
+    assert [(line.step, total, line.loss) for line, total, _ in calls] == [(i + 1, 60, x) for i, x in enumerate(lines)]
+    assert all(mfu is None for _, _, mfu in calls) and result.mfu is None  # the peak of a CPU is not known
+    speeds = [line.tokens_per_second for line, _, _ in calls]
     assert min(speeds) <= result.tokens_per_second <= max(speeds)
 
 
@@ -101,7 +101,10 @@ def test_losses_are_those_of_the_recipe_written_out(patterned: Mix, tmp_path: Pa
         for p in model.parameters():
             p.grad /= max(length, 1.0)
         for optimizer in optimizers:
-            rise, fall = (step + 1) / 2, 1 - math.sqrt(max(step - 14, 0) / 6)  # 2 steps up, down from the 14th of 20
+            rise, fall = (
+                (step + 1) / 2,
+                1 - math.sqrt(max(step - 14, 0) / 6),
+            )  # warm-up over 2 steps, decay from step 14 of 20
             optimizer.param_groups[0]["lr"] = 2.5e-3 * min(rise, 1, fall)
             optimizer.step()
     assert clipped
@@ -184,7 +187,7 @@ def test_a_vocabulary_that_is_not_byte_level(patterned: Mix) -> None:
 
 
 @pytest.mark.parametrize("options", [{"steps": 0}, {"steps": -1}, {"batch": 0}])
-def test_nothing_to_do(patterned: Mix, tmp_path: Path, options: dict[str, int]) -> None:
+def test_no_steps_or_no_batch(patterned: Mix, tmp_path: Path, options: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="expected at least 1"):
         run(patterned, tmp_path / "run", **options)
 

@@ -1,4 +1,4 @@
-"""One trainer: micro-batches and processes change nothing, and a run that was killed ends as one that was not."""
+"""Micro-batches and processes do not change a run, and a killed run that is resumed ends like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stopped(Exception):
 
 
 def stop_after(step: int):  # type: ignore[no-untyped-def]
-    """As a kill between two steps: the line is in the log, the checkpoint not yet written."""
+    """Stop as a kill between two steps would: the log line is written, the checkpoint is not."""
 
     def progress(line, *_: object) -> None:  # type: ignore[no-untyped-def]
         if line.step == step:
@@ -62,18 +62,20 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
 
 
-def same_run(one: Path, other: Path) -> None:
-    assert log(one) == log(other)  # losses to the bit
+def assert_same_run(first: Path, second: Path) -> None:
+    assert log(first) == log(second)  # losses to the bit
     for name in FILES:
-        assert (one / name).read_bytes() == (other / name).read_bytes()
-    results = [json.loads((run / "result.json").read_text()) for run in (one, other)]
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    results = [json.loads((run / "result.json").read_text()) for run in (first, second)]
     assert all(result.pop("tokens_per_second") > 0 for result in results)
     assert results[0] == results[1]
 
 
 @pytest.mark.parametrize(("stops", "seconds"), [((1, 2, 13, 29), 0), ((17,), 1e9)])
-def test_stopped_and_gone_on_is_one_run(patterned: Mix, tmp_path: Path, stops: tuple[int, ...], seconds: float) -> None:
-    """With a checkpoint behind every step, and with none at all."""
+def test_a_stopped_run_that_is_resumed_is_the_same_run(
+    patterned: Mix, tmp_path: Path, stops: tuple[int, ...], seconds: float
+) -> None:
+    """With a checkpoint after every step, and without any."""
     run(patterned, tmp_path / "whole", 30, validate_every=7)
     for stop in stops:
         with pytest.raises(Stopped):
@@ -90,11 +92,11 @@ def test_stopped_and_gone_on_is_one_run(patterned: Mix, tmp_path: Path, stops: t
     steps: list[int] = []
     run(patterned, tmp_path / "parts", 30, validate_every=7, progress=lambda line, *_: steps.append(line.step))
     assert steps[0] == (1 if seconds else 29)
-    same_run(tmp_path / "whole", tmp_path / "parts")
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
     assert not (tmp_path / "parts/checkpoints").exists()
 
 
-def test_killed_and_gone_on_is_one_run(patterned: Mix, tmp_path: Path) -> None:
+def test_a_killed_run_that_is_resumed_is_the_same_run(patterned: Mix, tmp_path: Path) -> None:
     run(patterned, tmp_path / "whole", 80, validate_every=7)
     out = tmp_path / "killed"
     command = [sys.executable, "-c", SCRIPT, str(patterned.path), str(out), "80", "8"]
@@ -107,7 +109,7 @@ def test_killed_and_gone_on_is_one_run(patterned: Mix, tmp_path: Path) -> None:
     steps: list[int] = []
     run(patterned, out, 80, validate_every=7, progress=lambda line, *_: steps.append(line.step))
     assert steps[0] > 15
-    same_run(tmp_path / "whole", out)
+    assert_same_run(tmp_path / "whole", out)
 
 
 def log_lines(out: Path) -> list[bytes]:
@@ -115,7 +117,7 @@ def log_lines(out: Path) -> list[bytes]:
 
 
 def test_two_processes_train_as_one(patterned: Mix, tmp_path: Path) -> None:
-    """By torchrun, gloo on CPUs; two passes a process, so that gradients are exchanged with the last one only."""
+    """Under torchrun with gloo; two micro-batches per process, so that gradients are exchanged with the last one."""
     run(patterned, tmp_path / "one", 20, validate_every=7)
     (tmp_path / "script.py").write_text(SCRIPT)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -131,13 +133,13 @@ def test_two_processes_train_as_one(patterned: Mix, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("micro", [1, 3, 4])
 def test_micro_batches_add_up(patterned: Mix, tmp_path: Path, micro: int) -> None:
-    """3 does not divide 8: passes of 2."""
+    """3 does not divide 8, so micro-batches of 2 are used."""
     run(patterned, tmp_path / "whole", 10)
     run(patterned, tmp_path / "parts", 10, micro_batch=micro)
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
 
 
-def test_validated_every_so_often_and_at_the_end(patterned: Mix, tmp_path: Path) -> None:
+def test_validation_every_8_steps_and_after_the_last(patterned: Mix, tmp_path: Path) -> None:
     result = run(patterned, tmp_path / "run", 20, validate_every=8)
     bits = {
         line["step"]: line["validation_bits_per_byte"]
@@ -148,7 +150,7 @@ def test_validated_every_so_often_and_at_the_end(patterned: Mix, tmp_path: Path)
     assert bits[20] == result.validation_bits_per_byte
     assert bits[8]["web"] > bits[20]["web"] and bits[8]["books"] is None
     run(patterned, tmp_path / "blind", 20)
-    assert losses(tmp_path / "blind") == losses(tmp_path / "run")  # to look changes nothing
+    assert losses(tmp_path / "blind") == losses(tmp_path / "run")  # validation does not change the run
 
 
 def test_a_finished_run_is_only_read(patterned: Mix, tmp_path: Path) -> None:
@@ -195,10 +197,10 @@ def test_the_published_schedule(patterned: Mix) -> None:
 
 
 def test_an_update_takes_the_windows_of_its_step(patterned: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Step k of processes 0 and 1 together: windows 8 k .. 8 k + 8, each once."""
-    seen: list[np.ndarray] = []
+    """In step k, ranks 0 and 1 together read windows 8 k .. 8 k + 8, each once."""
+    batches: list[np.ndarray] = []
     read = TrainingOrder.read
-    monkeypatch.setattr(TrainingOrder, "read", lambda *at: seen.append(read(*at)) or read(*at))
+    monkeypatch.setattr(TrainingOrder, "read", lambda *arguments: batches.append(read(*arguments)) or batches[-1])
     model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
     trainers = [
         Trainer(
@@ -215,7 +217,7 @@ def test_an_update_takes_the_windows_of_its_step(patterned: Mix, monkeypatch: py
         trainer.step = 3
         trainer._gradients()
     windows = np.concatenate([patterned.shard(0), patterned.shard(1)])[24:32]
-    assert np.array_equal(np.concatenate(seen[:4]), windows) and np.array_equal(np.concatenate(seen[4:]), windows)
+    assert np.array_equal(np.concatenate(batches[:4]), windows) and np.array_equal(np.concatenate(batches[4:]), windows)
 
 
 def test_a_batch_that_processes_cannot_share(patterned: Mix) -> None:
