@@ -1,4 +1,4 @@
-"""A cluster whose processes share nothing but an object store and a hub: the bytes of one process on one machine."""
+"""A cluster that shares only an object store and a hub builds the same bytes as one process on one machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mix in an object store: the same bytes as in a folder, whoever builds it and however often it was killed."""
+"""A mix in an object store has the same bytes as in a folder, however often its build was killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hub sources against a small hub on loopback, read by the real clients. Each case runs in a fresh process."""
+"""Hub sources, read by the real clients from a small local hub. Each case runs in a fresh process."""
 
 from __future__ import annotations
 

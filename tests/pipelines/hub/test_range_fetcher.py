@@ -1,4 +1,4 @@
-"""The courier: the bytes that were asked for, whatever happens on the way, or a clear end."""
+"""The range fetcher returns the bytes that were asked for, whatever the network does, or fails with a clear error."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_after_a_stall_only_the_rest_is_asked_for(hub: Hub) -> None:
     assert hub.total() - before == SIZE
 
 
-def test_redirects_expire_and_the_token_stays_home(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirect_expires_and_the_token_is_not_sent_to_the_cdn(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 30)
     hub.fault = faults.first(
         faults.times(3, faults.only(faults.at_cdn, faults.status(403))), faults.redirect(expires=60)
@@ -113,7 +113,7 @@ def test_redirects_expire_and_the_token_stays_home(hub: Hub, monkeypatch: pytest
 
 
 def test_an_outage_is_waited_out(hub: Hub) -> None:
-    """Ten minutes by a clock that goes 400 times as fast."""
+    """Ten minutes by a clock that runs 400 times as fast."""
     begin = hub.clock() * 400
     real, hub.clock = hub.clock, lambda: real() * 400
     hub.fault = faults.outage(begin, begin + 600)
@@ -123,13 +123,13 @@ def test_an_outage_is_waited_out(hub: Hub) -> None:
         hub.clock = real
 
 
-def test_the_budget_ends_it(hub: Hub) -> None:
+def test_it_gives_up_when_the_budget_is_spent(hub: Hub) -> None:
     hub.fault = faults.status(503)
     with pytest.raises(SourceUnavailableError, match=r"a\.parquet: .* \(HTTP 503\); gave up after 1 s"):
         range_fetcher().result(ranged(hub), RetryPolicy(budget=1, first_wait=0.1))
 
 
-def test_what_is_waited_for_is_said(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pause_is_logged(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
     hub.fault = faults.times(1, faults.status(429, Retry_After=2))
     began = time.monotonic()
     with caplog.at_level(logging.WARNING, "gpts_data"):
@@ -153,7 +153,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("fault", REFUSED.values(), ids=REFUSED)
-def test_what_will_not_come_is_not_waited_for(hub: Hub, fault: faults.Fault) -> None:
+def test_permanent_errors_are_not_retried(hub: Hub, fault: faults.Fault) -> None:
     hub.fault = fault
     with pytest.raises(RecipeError):
         range_fetcher().result(ranged(hub), RetryPolicy())
@@ -169,7 +169,7 @@ def test_an_endpoint_may_end_with_a_slash(hub: Hub, monkeypatch: pytest.MonkeyPa
     mine.close()
 
 
-def test_an_endpoint_that_is_no_address(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_is_not_a_url(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "127.0.0.1:1234")
     mine = RangeFetcher()
     with pytest.raises(RecipeError, match="HF_ENDPOINT must begin with https://"):
@@ -186,7 +186,7 @@ def test_modules_of_the_current_folder_stay_out(hub: Hub, tmp_path: Path, monkey
     mine.close()
 
 
-def test_a_killed_child_is_replaced(hub: Hub) -> None:
+def test_a_killed_worker_is_replaced(hub: Hub) -> None:
     hub.fault = faults.times(1, faults.stall(after=1000))
     mine, wanted = RangeFetcher(), ranged(hub)
     mine.request(wanted)
@@ -196,7 +196,7 @@ def test_a_killed_child_is_replaced(hub: Hub) -> None:
     mine.close()
 
 
-def test_a_child_killed_as_it_starts_is_replaced(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_killed_as_it_starts_is_replaced(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     real, killed = subprocess.Popen, []
 
     def killing(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
@@ -214,8 +214,8 @@ def test_a_child_killed_as_it_starts_is_replaced(hub: Hub, monkeypatch: pytest.M
     mine.close()
 
 
-def test_the_child_ends_with_its_parent(hub: Hub) -> None:
-    """Even killed while the child hangs in a read, the parent leaves nobody behind."""
+def test_the_worker_ends_with_its_parent(hub: Hub) -> None:
+    """Even when the parent is killed while the worker hangs in a read."""
     hub.fault = faults.stall()
     code = (
         "from gpts_data.pipelines.hub.range_fetcher import Range, RangeFetcher\n"
@@ -226,15 +226,15 @@ def test_the_child_ends_with_its_parent(hub: Hub) -> None:
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    child = int(parent.stdout.readline())
+    worker = int(parent.stdout.readline())
     time.sleep(0.5)
     parent.kill()
     parent.wait()
     for _ in range(100):
-        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
+        if not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text().split()[2]:
             return
         time.sleep(0.05)
-    raise AssertionError("the child is still there")
+    raise AssertionError("the worker is still running")
 
 
 def test_ctrl_c_while_the_hub_stalls(hub: Hub) -> None:

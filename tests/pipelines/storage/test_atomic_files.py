@@ -1,4 +1,4 @@
-"""A file is whole or absent; a refusal of the disk says so; JSON has one spelling."""
+"""A file is complete or absent, errors of the disk say what to do, and equal values give equal JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN = st.recursive(
 
 
 class Stop(BaseException):
-    """What no handler of ours knows, as KeyboardInterrupt is."""
+    """An exception that no handler catches, like KeyboardInterrupt."""
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The disk below a path, there or not."""
+"""Free and used space below a path, whether or not the path exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receipt means done, for these inputs and no others."""
+"""Work is done when a receipt for the same inputs exists, and only then."""
 
 from __future__ import annotations
 
