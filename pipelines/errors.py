@@ -1,17 +1,17 @@
-"""Every error this package raises on purpose, and the exit code it becomes at the command line.
+"""The errors that this package raises on purpose, and the exit code that each becomes at the command line.
 
     GptsDataError                 1   failure
-    ├── UsageError                2   a command or recipe that cannot be meant
-    │   ├── RecipeError           2   names the key, what was found, what was expected
+    ├── UsageError                2   a command or recipe that is wrong
+    │   ├── RecipeError           2   a wrong value in the recipe, or something that it names does not exist
     │   └── ForeignFolderError    2   the output folder holds something else
-    ├── DataError                 3   the data were refused: damaged, not as described
-    │   └── ShortSourceError      3   a source holds fewer tokens than its share
-    ├── SourceUnavailableError    4   resumable: the hub or a file cannot be reached now
-    ├── StorageError              5   resumable: disk full, no permission
-    ├── VerificationError         6   a mix is not what its manifest says
+    ├── DataError                 3   the data are damaged, or not as the recipe describes them
+    │   └── ShortSourceError      3   a source has fewer tokens than its share of the mix
+    ├── SourceUnavailableError    4   resumable: the hub or a file cannot be read now
+    ├── StorageError              5   resumable: the disk is full, or permission is missing
+    ├── VerificationError         6   a mix differs from its manifest
     └── LockedError              11   another build holds the folder
 
-Wording: what failed and where; found against expected; what to type next.
+A message says what failed and where, what was found and what was expected, and what to type next.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SECRETS = (
 
 
 def redact(text: str) -> str:
-    """`text` without access tokens, passwords in addresses and queries of addresses, which sign downloads."""
+    """`text` with access tokens, passwords in URLs, and query strings of URLs, which may sign downloads, masked."""
     for pattern, mask in _SECRETS:
         text = pattern.sub(mask, text)
     return text
 
 
 class GptsDataError(Exception):
-    """Base of the tree. `exit_code` is the process status the command line ends with."""
+    """Base class of all errors above. `exit_code` is the exit status of the command line."""
 
     exit_code = 1
 
@@ -63,7 +63,7 @@ class ShortSourceError(DataError):
 
 
 class SourceUnavailableError(GptsDataError):
-    """Worth asking again, after `retry_after` seconds where the server said so."""
+    """A failure that may pass. `retry_after`: seconds that the server asks to wait; None when it does not say."""
 
     exit_code = 4
     retry_after: float | None = None

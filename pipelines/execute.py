@@ -1,8 +1,8 @@
-"""Run one function over many tasks: in this process, or on a dask cluster. The only file that knows dask.
+"""Runs one function over many tasks, in this process or on a dask cluster. The only module that imports dask.
 
-Tasks are pure, coarse (a unit or a shard each: dask costs some 4.6 ms a task) and safe to run twice, so it does not
-matter where, in which order or how often they run. A worker that dies or freezes costs the task it had: dask gives it
-to another one, as soon as the connection breaks or no heartbeat came for its worker-ttl.
+Tasks are pure functions and safe to run twice, so it does not matter where, in which order or how often they run. Each
+is large, a unit or a shard, because dask adds some 4.6 ms per task. When a worker dies or freezes, dask gives its task
+to another worker as soon as the connection breaks or no heartbeat has arrived for the scheduler's worker-ttl.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, Us
 from gpts_data.pipelines.storage.paths import AnyPath
 
 CONNECT_TIMEOUT = "20s"
-ANSWER = 20.0  # seconds for workers to say what they are
-WORKER_TTL = "60s"  # of a cluster of ours; dask's own 5 minutes are for workers whose tasks hold the interpreter
-TOPIC = "gpts-data"  # what workers say: that they wait for a source, and for how long
-DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # of a nanny's log
+ANSWER = 20.0  # seconds in which workers must report their environment
+WORKER_TTL = "60s"  # of our own clusters; dask's default of 5 minutes is for tasks that never release the GIL
+TOPIC = "gpts-data"  # of the log messages that workers forward, such as pauses before a source is tried again
+DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # in a nanny's log
 
 log = logging.getLogger("gpts_data")
 
@@ -32,21 +32,21 @@ Result = TypeVar("Result")
 
 
 class Engine(Protocol):
-    """Where tasks run."""
+    """Runs tasks; the implementations are `InProcess` and `Dask`."""
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Results as they are ready, in any order. The first error of a task is raised and the rest is given up."""
+        """Yield results as they are ready, in any order. Raises the first error of a task and cancels the rest."""
 
 
 class InProcess:
-    """One task after the other, here."""
+    """Runs one task after the other in this process."""
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         return (function(task) for task in tasks)
 
 
 class Dask:
-    """Tasks on the workers of a dask client."""
+    """Runs tasks on the workers of a dask client. `shared`: a file that every worker must see."""
 
     def __init__(self, client: Any, shared: AnyPath | None = None) -> None:
         self._client, self._shared = client, shared
@@ -54,8 +54,8 @@ class Dask:
         client.subscribe_topic(TOPIC, lambda event: log.warning("%s", event[1]))
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Besides errors of tasks, `GptsDataError` for a task that workers die of, and `SourceUnavailableError` when
-        the scheduler is lost."""
+        """As `Engine.map`. Also raises `GptsDataError` for a task that kills its workers, and `SourceUnavailableError`
+        when the connection to the scheduler is lost."""
         from distributed import as_completed
 
         expected = self._expected()
@@ -76,27 +76,27 @@ class Dask:
             return future.result()
         except KilledWorker as error:
             raise GptsDataError(
-                f"{_name(task)}: {error.allowed_failures + 1} times the worker died of it, the last one "
-                f"{self._death(error)}. Most likely memory ran out: use fewer --workers, or give each more, then run "
-                "the same command again; finished work is kept"
+                f"{_name(task)}: its worker died {error.allowed_failures + 1} times, the last one "
+                f"{self._death(error)}. Most likely memory ran out: use fewer --workers or give each more memory, then "
+                "run the same command again; finished work is kept"
             ) from error
-        except (FutureCancelledError, CommClosedError) as error:  # before its result was there, or on its way
+        except (FutureCancelledError, CommClosedError) as error:  # before or while its result arrived
             raise SourceUnavailableError(
                 f"the dask scheduler at {self._address} was lost; start it again, then run the same command again: "
                 "finished work is kept"
             ) from error
         except Exception as error:
             if not isinstance(error, GptsDataError):
-                error.add_note(f"while a worker worked on {_name(task)}")
+                error.add_note(f"while a worker ran {_name(task)}")
             raise
 
     def _death(self, error: Any) -> str:
-        """Where the last worker was, and how it ended as far as a nanny there still tells."""
+        """The address of the last worker, and how it ended, if the log of its nanny says so."""
         address = str(getattr(error.last_worker, "address", "unknown"))
         try:
             logs = self._client.get_worker_logs(nanny=True)
-        except Exception as failure:  # of whatever kind: it is asked only to say more
-            log.debug("no nanny answers: %s", failure)
+        except Exception as failure:  # of any kind: the log only adds detail
+            log.debug("the nannies' logs cannot be read: %s", failure)
             return f"at {address}"
         lines = [line for entries in logs.values() for _, line in entries if any(word in line for word in DEATHS)]
         return f"at {address}: {'; '.join(lines[-3:])}" if lines else f"at {address}"
@@ -105,8 +105,10 @@ class Dask:
         return str(self._client.status) == "running"
 
     def check_workers(self) -> None:
-        """Raise `UsageError` for a worker that is not as expected. One that does not answer within ANSWER seconds is
-        checked with the first task it does, as those are that come later."""
+        """Raise `UsageError` when a worker's environment differs from ours.
+
+        A worker that does not answer within ANSWER seconds, or that joins later, is checked before its first task.
+        """
         from distributed import wait
 
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
@@ -117,7 +119,7 @@ class Dask:
         try:
             wait(checks, timeout=ANSWER)
         except TimeoutError:
-            log.warning("not all dask workers answer; they are checked with their first task")
+            log.warning("not all dask workers answer; the others are checked before their first task")
         for check in checks:
             if check.status == "error":
                 raise _unloadable(check.exception())
@@ -127,23 +129,23 @@ class Dask:
 
 
 def _unloadable(error: BaseException) -> BaseException:
-    """An error that says so for a process that has no gpts-data or an old one; any other as it is."""
-    cause = error.__cause__ or error  # the scheduler wraps it
+    """`UsageError` when a process cannot load our code, since it has no gpts-data or another one; else `error`."""
+    cause = error.__cause__ or error  # the scheduler wraps errors
     if isinstance(cause, (ImportError, AttributeError)) and "gpts_data" in str(cause):
         return UsageError(
-            f"the dask scheduler or a worker has another gpts-data or none: {cause}; install this one there"
+            f"the dask scheduler or a worker has no gpts-data or another version: {cause}; install this version there"
         )
     return error
 
 
 def _name(task: Any) -> str:
-    """What a person knows a task by: its unit, or the file that it writes."""
+    """The name of a task in messages: its unit, or the file that it writes."""
     unit = getattr(getattr(task, "unit", None), "name", None)
     return str(unit or getattr(task, "path", None) or task)[:200]
 
 
 class _Forward(logging.Handler):
-    """Says in the process of the client what is logged in a worker."""
+    """Forwards log messages from a worker to the process of the client."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from distributed import get_worker
@@ -152,7 +154,7 @@ class _Forward(logging.Handler):
 
 
 def _in_worker(function: Callable[[Task], Result], task: Task, expected: Expected) -> Result:
-    """Run a task in a worker that is as expected, with what it says forwarded."""
+    """In a worker: check the environment, forward log messages, and run the task."""
     from distributed import get_worker
 
     expected.check(get_worker().address)
@@ -164,10 +166,11 @@ def _in_worker(function: Callable[[Task], Result], task: Task, expected: Expecte
 
 @contextmanager
 def open_engine(workers: int = 1, scheduler: str | None = None, shared: AnyPath | None = None) -> Iterator[Engine]:
-    """The engine for `workers` processes on this machine, or for a running cluster at `scheduler` ("tcp://host:port").
+    """Open the engine that runs tasks in `workers` processes on this machine, or on a running cluster.
 
-    `shared`: a file of this machine that all workers must see. Raises `SourceUnavailableError` when the scheduler
-    cannot be reached, `UsageError` for what is no address and for workers that differ from this process.
+    scheduler: the cluster's address, such as "tcp://host:8786". shared: a file of this machine that all workers of the
+    cluster must see. Raises `SourceUnavailableError` when the scheduler cannot be reached, `UsageError` when its
+    address is invalid or a worker's environment differs from this process's.
     """
     if workers < 1:
         raise UsageError(f"workers = {workers}, expected 1 or more")
@@ -178,20 +181,20 @@ def open_engine(workers: int = 1, scheduler: str | None = None, shared: AnyPath 
 
     if scheduler is None:
         with _same_environment(), _local_cluster(workers) as cluster, Client(cluster) as client:
-            _say_dashboard(client)
+            _log_dashboard(client)
             yield Dask(client)
         return
     with _connect(scheduler) as client:
         engine = Dask(client, shared)
         engine.check_workers()
-        _say_dashboard(client)
+        _log_dashboard(client)
         yield engine
 
 
 def _connect(scheduler: str) -> Any:
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs the traceback of a lost scheduler
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # or it logs a traceback when the scheduler is lost
     try:
         return Client(scheduler, timeout=CONNECT_TIMEOUT)
     except ValueError as error:
@@ -202,14 +205,14 @@ def _connect(scheduler: str) -> Any:
         ) from error
 
 
-def _say_dashboard(client: Any) -> None:
-    if find_spec("bokeh"):  # without it dask has a page that says so
+def _log_dashboard(client: Any) -> None:
+    if find_spec("bokeh"):  # without it, the dashboard only says that bokeh is missing
         log.info("dask dashboard: %s", client.dashboard_link)
 
 
 @contextmanager
 def _same_environment() -> Iterator[None]:
-    """Undo what dask sets in this process for its workers: OMP_NUM_THREADS=1 would slow a training after it."""
+    """Restore the environment variables that dask sets for its workers: OMP_NUM_THREADS=1 would slow a training."""
     before = dict(os.environ)
     try:
         yield
@@ -219,7 +222,7 @@ def _same_environment() -> Iterator[None]:
 
 
 def _local_cluster(workers: int) -> Any:
-    """Worker processes of one thread each. Their own log lines are left out: an error of a task arrives as itself."""
+    """Worker processes of one thread each. Dask's log is silenced, because errors of tasks are raised here anyway."""
     import dask
     from distributed import LocalCluster
 
@@ -232,11 +235,11 @@ def _local_cluster(workers: int) -> Any:
                 silence_logs=logging.CRITICAL,
                 preload=[__name__],
             )
-    except RuntimeError as error:  # each worker imports the script again, and it begins to build again
-        hint = 'in a script, put what builds below `if __name__ == "__main__":`'
+    except RuntimeError as error:  # each worker imports the calling script, which starts a build again
+        hint = 'in a script, put the build below `if __name__ == "__main__":`'
         raise UsageError(f"the workers did not start; {hint}, or use one worker") from error
 
 
 def dask_setup(worker: object) -> None:
-    """Called by dask in each worker of ours as it starts: Ctrl-C is for the process that holds the cluster."""
+    """Called by dask as a local worker starts: it ignores Ctrl-C, which the process that holds the cluster handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
