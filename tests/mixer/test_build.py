@@ -1,4 +1,4 @@
-"""P1 to P4 of a small build: exact, the same bytes any way, resumable, and equal to a plain rewrite of the rules."""
+"""A small build has the exact mixture, the same bytes for any number of workers, and resumes after any kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe that cannot be meant is refused before any work, naming the key, what was found and what was expected."""
+"""A wrong recipe is refused before any work; the error names the key, what was found and what was expected."""
 
 from __future__ import annotations
 

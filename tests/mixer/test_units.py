@@ -1,4 +1,4 @@
-"""Prepared text outlives a build: another mix of it reads none again, and is what it would be without."""
+"""Kept units: another mix made from them reads no text again, and has the same bytes as without them."""
 
 from __future__ import annotations
 

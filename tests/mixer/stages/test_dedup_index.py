@@ -1,4 +1,4 @@
-"""The index on disk finds what documents share, however it is cut into runs and ranges."""
+"""The index on disk finds all keys that documents share, for any size of its runs and ranges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = st.lists(st.lists(KEY, min_size=COLUMNS, max_size=COLUMNS), max_size=7)
 
 
 def write(folder: Path, units: list[NDArray[np.uint64]], batch: int = 2) -> tuple[list[Path], int]:
-    """The runs of these units, whose keys come in batches of so many documents; and the number of keys."""
+    """Write the runs of these units, `batch` documents at a time; returns their paths and the number of keys."""
     runs, n_keys = [], 0
     for number, keys in enumerate(units):
         runs.append(folder / f"{number}.keys.arrow")
@@ -33,15 +33,15 @@ def write(folder: Path, units: list[NDArray[np.uint64]], batch: int = 2) -> tupl
 
 
 def shared_of(folder: Path, runs: list[Path], n_keys: int) -> list[SharedKeys]:
-    with index(runs, n_keys, folder / "index", InProcess()) as found:
-        return [found.of(number) for number in range(len(runs))]
+    with index(runs, n_keys, folder / "index", InProcess()) as shared_keys:
+        return [shared_keys.of(number) for number in range(len(runs))]
 
 
-def plainly(units: list[NDArray[np.uint64]]) -> list[list[tuple[int, int]]]:
-    """Per unit the places whose key occurs elsewhere too, with the key."""
-    every = [key for keys in units for key in keys.ravel().tolist()]
-    twice = {key for key in every if key and every.count(key) > 1}
-    return [[(place, key) for place, key in enumerate(keys.ravel().tolist()) if key in twice] for keys in units]
+def shared_by_counting(units: list[NDArray[np.uint64]]) -> list[list[tuple[int, int]]]:
+    """Per unit the places of keys that occur more than once, with the key, found by counting."""
+    all_keys = [key for keys in units for key in keys.ravel().tolist()]
+    shared = {key for key in all_keys if key and all_keys.count(key) > 1}
+    return [[(place, key) for place, key in enumerate(keys.ravel().tolist()) if key in shared] for keys in units]
 
 
 @given(rows=st.lists(ROWS, min_size=1, max_size=4), range_keys=st.integers(1, 20), run_keys=st.integers(1, 12))
@@ -56,7 +56,7 @@ def test_runs_and_ranges_do_not_matter(
         patch.setattr(indexing, "RUN_KEYS", run_keys)
         found = shared_of(folder, *write(folder, units))
     key_of: dict[int, int] = {}
-    for shared, expected in zip(found, plainly(units), strict=True):
+    for shared, expected in zip(found, shared_by_counting(units), strict=True):
         assert shared.places.tolist() == [place for place, _ in expected]
         for group, (_, key) in zip(shared.groups.tolist(), expected, strict=True):
             assert key_of.setdefault(group, key) == key
@@ -64,29 +64,29 @@ def test_runs_and_ranges_do_not_matter(
     assert len(set(key_of.values())) == len(key_of) == (found[0].n_groups if found else 0)
 
 
-def test_a_search_is_done_once_and_its_files_are_gone_behind_it(tmp_path: Path) -> None:
+def test_a_range_is_searched_once_and_the_index_removes_its_files(tmp_path: Path) -> None:
     keys = np.random.default_rng(1).integers(0, 50, (40, COLUMNS), dtype=np.uint64)
     runs, n_keys = write(tmp_path, [keys[:20], keys[20:]])
     task = ranges(runs, n_keys, tmp_path / "index")[0]
     assert search(task) == search(task)
     assert search(task)["places"] == len(find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64)).places)
-    with index(runs, n_keys, tmp_path / "index", InProcess()) as found:
-        assert found.of(0).n_groups == found.of(1).n_groups > 0
+    with index(runs, n_keys, tmp_path / "index", InProcess()) as shared_keys:
+        assert shared_keys.of(0).n_groups == shared_keys.of(1).n_groups > 0
     assert not (tmp_path / "index").exists()
 
 
-def test_a_receipt_without_its_file_is_not_believed(tmp_path: Path) -> None:
-    """What a kill leaves while the index is removed."""
+def test_a_receipt_without_its_file_is_searched_again(tmp_path: Path) -> None:
+    """A build that is killed while it removes the index can leave this."""
     runs, n_keys = write(tmp_path, [np.full((3, COLUMNS), 7, np.uint64)])
     task = ranges(runs, n_keys, tmp_path / "index")[0]
     first = search(task)
     task.path.unlink()
     assert search(task) == first
-    with index(runs, n_keys, tmp_path / "index", InProcess()) as found:
-        assert len(found.of(0).places) == 9
+    with index(runs, n_keys, tmp_path / "index", InProcess()) as shared_keys:
+        assert len(shared_keys.of(0).places) == 9
 
 
-def test_ranges_hold_what_was_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ranges_adjoin_and_cover_all_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(indexing, "RANGE_KEYS", 1000)
     tasks = ranges([tmp_path / "a"], 4001, tmp_path)
     assert len(tasks) == 5
