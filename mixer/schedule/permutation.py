@@ -39,7 +39,7 @@ class Permutation:
 
     @property
     def _keys(self) -> list[np.uint64]:
-        return [np.uint64(xxh3_64_intdigest(f"{self.seed}/{self.name}/{i}")) for i in range(ROUNDS)]
+        return [np.uint64(xxh3_64_intdigest(f"{self.seed}/{self.name}/{i}".encode())) for i in range(ROUNDS)]
 
     def _walk(self, numbers: NDArray[np.integer], inverse: bool) -> NDArray[np.int64]:
         values = np.array(numbers, dtype=np.uint64)
