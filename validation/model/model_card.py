@@ -57,7 +57,7 @@ def model_card(config: GPTSConfig, result: dict[str, Any], mix: dict[str, Any], 
             f"The tokenizer is a byte-level BPE with {tokenizer.vocab_size:,} entries and the sha256 "
             f"`{tokenizer.digest}`. Each document ends with `<|endoftext|>` (id {tokenizer.eos_id}).",
             "",
-            "The texts of the sources have the licences of the sources.",
+            "The licences of the sources apply to their texts.",
             "",
         ]
     )
