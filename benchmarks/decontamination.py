@@ -28,8 +28,8 @@ from datatrove.pipeline.decont.n_grams import NGramsDecontConfig, NGramsDecontFi
 from datatrove.utils.text import ngrams, simplify_text
 
 from gpts_data.pipelines.decontaminate.benchmarks import Benchmark, list_benchmark, read_items
-from gpts_data.pipelines.decontaminate.index import Decontaminate, finder, index, origins
-from gpts_data.pipelines.decontaminate.ngram_matcher import MIN_WORDS, _count, _words
+from gpts_data.pipelines.decontaminate.index import Decontaminate, build_index, get_matcher, origins
+from gpts_data.pipelines.decontaminate.ngram_matcher import MIN_WORDS, _count, _word_spans
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.text.hashing import string_buffers
 from gpts_data.pipelines.text.normalization import normalization_table
@@ -81,7 +81,7 @@ def datatrove(texts: Sequence[str], folder: Path) -> Finds:
 
 
 def ours(folder: Path) -> Finds:
-    found = finder(folder, WANTED.ngram)
+    found = get_matcher(folder, WANTED.ngram)
     return lambda documents: (np.diff(found.find(pa.array(documents)).offsets.to_numpy()) > 0).tolist()
 
 
@@ -101,7 +101,7 @@ def speeds(documents: Sequence[str], folder: Path, rounds: int) -> tuple[float, 
     column = pa.array(documents, pa.large_string())
     megabytes = len(string_buffers(column)[0]) / 1e6
     batches = [column.slice(i, 1000) for i in range(0, len(column), 1000)]
-    found = finder(folder, WANTED.ngram)
+    found = get_matcher(folder, WANTED.ngram)
     words = best(
         lambda: [_count(*string_buffers(batch), normalization_table(True), WANTED.ngram) for batch in batches], rounds
     )
@@ -122,14 +122,14 @@ def main(corpus: Path, evals: Path, planted: int, rounds: int, peer_megabytes: i
     ]
     listings = [list_benchmark(benchmark, evals, FetchOptions()) for benchmark in WANTED.benchmark]
     items = [read_items(b, listing, FetchOptions()) for b, listing in zip(WANTED.benchmark, listings, strict=True)]
-    texts = [text for of_one in items for item in of_one for text in item.texts if len(_words(text)) >= MIN_WORDS]
-    long = [text for text in texts if len(_words(text)) >= WANTED.ngram]
+    texts = [text for of_one in items for item in of_one for text in item.texts if len(_word_spans(text)) >= MIN_WORDS]
+    long = [text for text in texts if len(_word_spans(text)) >= WANTED.ngram]
     sets = [plant(documents, which, planted, alter) for alter in (False, True) for which in (texts, long)]
     some = random.Random(2).sample(documents, len(documents))
     few = some[: max(1, int(peer_megabytes * 1e6 / (sum(map(len, some)) / len(some))))]
     with tempfile.TemporaryDirectory() as place:
         folder, theirs = Path(place) / "ours", Path(place) / "theirs"
-        show_index(index(WANTED, listings, folder, "key", FetchOptions()))
+        show_index(build_index(WANTED, listings, folder, "key", FetchOptions()))
         words, finding = speeds(documents, folder, rounds)
         click.echo("\n| | MB/s | planted | of 13 words | altered | of 13 words | in the corpus |")
         click.echo(f"|---|---:|---:|---:|---:|---:|---:|\n| words | {words:,.0f} | | | | | |")
@@ -140,7 +140,7 @@ def main(corpus: Path, evals: Path, planted: int, rounds: int, peer_megabytes: i
         speed = sum(len(text.encode()) for text in few) / 1e6 / best(lambda: peer(few), 1)
         click.echo(row("datatrove", speed, peer, sets, few))
         click.echo(f"\nBeyond hashing words {beyond:,.0f} MB/s: {words / beyond:.2f} times what words take.")
-        matches = finder(folder, WANTED.ngram).find(pa.array(documents, pa.large_string())).values.to_pylist()
+        matches = get_matcher(folder, WANTED.ngram).find(pa.array(documents, pa.large_string())).values.to_pylist()
         for origin in origins(WANTED, folder, matches):
             click.echo(f"found: {origin.benchmark} {origin.item}: {origin.ngram!r}")
 

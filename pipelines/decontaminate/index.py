@@ -1,21 +1,23 @@
-"""DECONTAMINATE: documents that contain benchmark questions are not in the mix.
+"""Decontamination: documents that contain text of benchmarks are left out of the mix.
 
-    index       the n-grams of all benchmarks, in a folder of the build, once
-    finder      of each document the n-grams it contains, while it is prepared: depends on nothing but its text
-    Guard       the verdict, in canonical order: contaminated, unless its n-grams are boilerplate by then
+    build_index        writes the n-grams of all benchmarks into a folder of the build, once
+    get_matcher        finds the n-grams that a document contains, while it is prepared; depends only on its text
+    BoilerplateGuard   judges in canonical order: a document with n-grams is contaminated, unless they are boilerplate
 
-Found is a run of `ngram` words (13) of a benchmark's text whatever its case, accents and punctuation; digits count. A
-text of fewer words is looked for as a whole, down to 8 words. Not looked for: shorter texts, so all of arithmetic and
-half of BLiMP's sentences; paraphrases, translations, and questions whose every 13 words were touched.
+A document matches if it contains `ngram` (13) consecutive words of a benchmark's text; case, accents and punctuation
+are ignored, digits are not. A text of fewer words is searched for as a whole, down to 8 words. Not searched for:
+shorter texts, which are all arithmetic and half of BLiMP's sentences; paraphrases and translations; questions in which
+every 13 consecutive words were changed.
 
-Why 8 (GPT-3's too): in 125 MB of prose, of the questions and answers of HellaSwag, ARC-Easy and PIQA, 2 of 8 words are
-found ("the level of carbon dioxide in the blood"), 4 of 7, 14 of 6, 47 of 5; with answers joined to questions, none.
+Why 8, as in GPT-3: of the questions and answers of HellaSwag, ARC-Easy and PIQA, 125 MB of prose contain 2 with 8 words
+("the level of carbon dioxide in the blood"), 4 with 7 words, 14 with 6 and 47 with 5; with answers joined to questions,
+none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypedDict
 
@@ -32,25 +34,25 @@ from gpts_data.pipelines.storage.atomic_files import atomic_write
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
-VERSION = 1  # of the n-grams; units prepared with others are done again
-_MOST = 255  # words of an n-gram: a byte each in the table
+VERSION = 1  # of the n-grams; units prepared with another version are prepared again
+_MAX_WORDS = 255  # of an n-gram: the index stores its length in one byte
 _NGRAMS, _TEXTS, RECEIPT = "ngrams.arrow", "texts.arrow", "receipt.json"
 
 
 @dataclass(frozen=True)
 class Decontaminate:
-    """The `[decontaminate]` table."""
+    """The `[decontaminate]` table: which benchmarks must not be in the mix."""
 
     benchmark: tuple[Benchmark, ...] = ()
-    """What must not be in the mix, a table each."""
+    """The benchmarks whose texts must not be in the mix, one table each."""
     ngram: int = 13
-    """Words in a row that condemn a document; a shorter text is looked for as a whole."""
+    """A document with this many consecutive words of a benchmark's text is dropped. Shorter texts must match whole."""
     max_documents: int = 10
-    """An n-gram that so many documents had before is boilerplate."""
+    """An n-gram that this many earlier documents contain is boilerplate and no longer a reason to drop a document."""
 
 
 class BenchmarkCounts(TypedDict):
-    """How much of a benchmark documents are searched for."""
+    """A benchmark's number of items, of items with an n-gram that is searched for, and of distinct n-grams."""
 
     items: int
     searched: int
@@ -58,7 +60,7 @@ class BenchmarkCounts(TypedDict):
 
 
 class IndexReceipt(TypedDict):
-    """Receipt of the index of all benchmarks."""
+    """The receipt of the index of all benchmarks."""
 
     key: str
     benchmarks: dict[str, BenchmarkCounts]
@@ -66,51 +68,52 @@ class IndexReceipt(TypedDict):
 
 @dataclass(frozen=True)
 class NgramOrigin:
-    """Where an n-gram comes from: which benchmark and item (`<file>:<row>`), and its words as they stand there."""
+    """Where an n-gram comes from: the benchmark's name, the item (`<file>:<row>`), and its words as written there."""
 
     benchmark: str
     item: str
     ngram: str
 
 
-def check_decontaminate(wanted: Decontaminate) -> None:
-    """Raise `RecipeError` for a table that cannot be meant."""
-    if not wanted.benchmark:
+def check_decontaminate(config: Decontaminate) -> None:
+    """Raise `RecipeError` for a table with impossible values."""
+    if not config.benchmark:
         raise RecipeError("decontaminate: no [[decontaminate.benchmark]]; expected at least one to look for")
-    names = [benchmark.name for benchmark in wanted.benchmark]
+    names = [benchmark.name for benchmark in config.benchmark]
     if len(set(names)) < len(names):
         raise RecipeError(f"decontaminate: benchmark names must differ; found {', '.join(names)}")
-    if not 1 <= wanted.ngram <= _MOST:
-        raise RecipeError(f"decontaminate.ngram = {wanted.ngram}, expected 1 to {_MOST} words")
-    if wanted.max_documents < 1:
-        raise RecipeError(f"decontaminate.max_documents = {wanted.max_documents}, expected 1 or more")
-    for benchmark in wanted.benchmark:
+    if not 1 <= config.ngram <= _MAX_WORDS:
+        raise RecipeError(f"decontaminate.ngram = {config.ngram}, expected 1 to {_MAX_WORDS} words")
+    if config.max_documents < 1:
+        raise RecipeError(f"decontaminate.max_documents = {config.max_documents}, expected 1 or more")
+    for benchmark in config.benchmark:
         check_benchmark(benchmark)
 
 
-def index(
-    wanted: Decontaminate, listings: Sequence[Listing], folder: AnyPath, key: str, fetch_options: FetchOptions
+def build_index(
+    config: Decontaminate, listings: Sequence[Listing], folder: AnyPath, key: str, fetch_options: FetchOptions
 ) -> dict[str, BenchmarkCounts]:
-    """Write the n-grams of all benchmarks into `folder` unless they are there. Returns by benchmark: `items`, those
-    that are `searched` for, having an n-gram, and their distinct `ngrams`; what two share is the earlier one's.
+    """Write the n-grams of all benchmarks into `folder` unless a receipt with `key` is there.
 
-    Raises as `read_items` does, and `RecipeError` for a benchmark without any n-gram.
+    listings: the files of each benchmark. Returns the counts by benchmark name; an n-gram of several benchmarks belongs
+    to the first. Raises as `read_items` does, and `RecipeError` for a benchmark without any n-gram of its own.
     """
     if receipt := read_receipt(folder / RECEIPT, key, IndexReceipt):
         return dict(receipt["benchmarks"])
-    texts = _texts(wanted, listings, fetch_options)
-    ngrams = build_ngrams(texts.column("text").combine_chunks(), wanted.ngram)
-    facts = _facts(wanted, texts, ngrams)
+    texts = _texts(config, listings, fetch_options)
+    ngrams = build_ngrams(texts.column("text").combine_chunks(), config.ngram)
+    counts = _counts(config, texts, ngrams)
     _write(folder / _TEXTS, texts)
-    _write(folder / _NGRAMS, pa.table({field.name: getattr(ngrams, field.name) for field in fields(Ngrams)}))
-    write_receipt(folder / RECEIPT, {"key": key, "benchmarks": facts})
-    return facts
+    _write(folder / _NGRAMS, pa.table(ngrams._asdict()))
+    write_receipt(folder / RECEIPT, {"key": key, "benchmarks": counts})
+    return counts
 
 
-def _texts(wanted: Decontaminate, listings: Sequence[Listing], fetch_options: FetchOptions) -> pa.Table:
-    """A row a text: `benchmark` (its number), `item`, `text`; an item without any text has a null, to be counted."""
+def _texts(config: Decontaminate, listings: Sequence[Listing], fetch_options: FetchOptions) -> pa.Table:
+    """One row per text: `benchmark` (its number), `item`, `text`. An item without texts has one row with a null, so
+    that it is counted."""
     rows: list[tuple[int, str, str | None]] = []
-    for number, (benchmark, listing) in enumerate(zip(wanted.benchmark, listings, strict=True)):
+    for number, (benchmark, listing) in enumerate(zip(config.benchmark, listings, strict=True)):
         for item in read_items(benchmark, listing, fetch_options):
             rows += [(number, item.place, text) for text in item.texts or [None]]  # type: ignore[list-item]
     numbers, items, texts = zip(*rows, strict=True) if rows else ((), (), ())
@@ -123,20 +126,22 @@ def _texts(wanted: Decontaminate, listings: Sequence[Listing], fetch_options: Fe
     )
 
 
-def _facts(wanted: Decontaminate, texts: pa.Table, ngrams: Ngrams) -> dict[str, BenchmarkCounts]:
-    owners, items = texts.column("benchmark").to_numpy(), np.array(texts.column("item").to_pylist(), np.object_)
-    facts: dict[str, BenchmarkCounts] = {}
-    for number, benchmark in enumerate(wanted.benchmark):
-        mine = ngrams.texts[owners[ngrams.texts] == number]
-        all_items = len(set(items[owners == number]))
-        if not len(mine):
+def _counts(config: Decontaminate, texts: pa.Table, ngrams: Ngrams) -> dict[str, BenchmarkCounts]:
+    benchmarks = texts.column("benchmark").to_numpy()
+    items = np.array(texts.column("item").to_pylist(), np.object_)
+    counts: dict[str, BenchmarkCounts] = {}
+    for number, benchmark in enumerate(config.benchmark):
+        searched_texts = ngrams.texts[benchmarks[ngrams.texts] == number]
+        n_items = len(set(items[benchmarks == number]))
+        if not len(searched_texts):
             raise RecipeError(
-                f"benchmark {benchmark.name!r}: nothing to look for: of its {all_items:,} items, none has a text of "
-                f"{min(wanted.ngram, MIN_WORDS)} words that no benchmark before it has; join columns "
-                '("question + answer"), or leave it out'
+                f"benchmark {benchmark.name!r}: nothing to look for: of its {n_items:,} items, none has a text of "
+                f"{min(config.ngram, MIN_WORDS)} words that no benchmark before it has; join columns "
+                '("question + answer"), or leave this benchmark out'
             )
-        facts[benchmark.name] = {"items": all_items, "searched": len(set(items[mine])), "ngrams": len(mine)}
-    return facts
+        n_searched = len(set(items[searched_texts]))
+        counts[benchmark.name] = {"items": n_items, "searched": n_searched, "ngrams": len(searched_texts)}
+    return counts
 
 
 def _write(path: AnyPath, table: pa.Table) -> None:
@@ -150,69 +155,70 @@ def _read(path: AnyPath) -> pa.Table:
 
 
 @lru_cache(maxsize=2)
-def finder(folder: AnyPath, n: int) -> NgramMatcher:
-    """The finder of an index, kept for the life of the process: its folder has the key in its name."""
+def get_matcher(folder: AnyPath, n: int) -> NgramMatcher:
+    """The matcher of an index, loaded once per process. The folder's name contains the key of the index."""
     table = _read(folder / _NGRAMS)
-    return NgramMatcher(Ngrams(*(table.column(field.name).to_numpy() for field in fields(Ngrams))), n)
+    return NgramMatcher(Ngrams(*(table.column(name).to_numpy() for name in Ngrams._fields)), n)
 
 
-def origins(wanted: Decontaminate, folder: AnyPath, numbers: Sequence[int]) -> list[NgramOrigin]:
-    """Where these n-grams come from."""
+def origins(config: Decontaminate, folder: AnyPath, numbers: Sequence[int]) -> list[NgramOrigin]:
+    """Where the n-grams with these numbers in the index of `folder` come from."""
     ngrams, texts = _read(folder / _NGRAMS), _read(folder / _TEXTS)
-    found = []
+    ngram_origins = []
     for ngram in ngrams.select(["texts", "starts", "lengths"]).take(pa.array(numbers, pa.int64())).to_pylist():
         text = texts.slice(ngram["texts"], 1).to_pylist()[0]
         words = text_of(text["text"], ngram["starts"], ngram["lengths"])
-        found.append(NgramOrigin(wanted.benchmark[text["benchmark"]].name, text["item"], words))
-    return found
+        ngram_origins.append(NgramOrigin(config.benchmark[text["benchmark"]].name, text["item"], words))
+    return ngram_origins
 
 
-def owners(folder: AnyPath) -> NDArray[np.uint32]:
-    """Of each n-gram the number of its benchmark."""
-    of_text = _read(folder / _TEXTS).column("benchmark").to_numpy()
-    found: NDArray[np.uint32] = of_text[_read(folder / _NGRAMS).column("texts").to_numpy()]
-    return found
+def benchmark_numbers(folder: AnyPath) -> NDArray[np.uint32]:
+    """The number of the benchmark of each n-gram of an index: uint32, shape (n-grams,)."""
+    benchmarks = _read(folder / _TEXTS).column("benchmark").to_numpy()
+    numbers: NDArray[np.uint32] = benchmarks[_read(folder / _NGRAMS).column("texts").to_numpy()]
+    return numbers
 
 
 class BoilerplateGuard:
-    """Says in canonical order which documents are contaminated: those with an n-gram that fewer than `max_documents`
-    documents had before.
+    """Judges in canonical order which documents are contaminated: those with an n-gram that fewer than `max_documents`
+    earlier documents contain.
 
-    GPT-3's guard ignores n-grams of more than 10 documents of the whole corpus. This one lets the first ten go and
-    keeps what comes after, so reading more never changes an earlier verdict. Memory: 4 bytes an n-gram.
+    GPT-3 ignores n-grams that more than 10 documents of the whole corpus contain. Here the first ten documents are
+    dropped and later ones kept, so reading more never changes an earlier verdict. Memory: 4 bytes per n-gram.
     """
 
     def __init__(self, max_documents: int) -> None:
-        self._most = max_documents
-        self._had = np.zeros(1 << 10, np.uint32)
+        self._max_documents = max_documents
+        self._n_documents = np.zeros(1 << 10, np.uint32)  # by n-gram
 
     def judge(self, matches: pa.ListArray) -> NDArray[np.int64]:
-        """For each of the next documents the n-gram that condemns it, the first in the text; -1 for none.
+        """The n-gram that makes each of the next documents contaminated, the first in its text; -1 for none.
 
-        matches: list<uint32>, the n-grams of each, as `Finder.find` gives them.
+        matches: list<uint32>, the n-grams of each document, from `NgramMatcher.find`. Returns int64, one per document.
         """
         verdicts = np.full(len(matches), -1, np.int64)
-        for row, ngrams in _rows(matches):
+        for row, ngrams in _matched_rows(matches):
             self._grow(int(ngrams.max()))
-            rare = ngrams[self._had[ngrams] < self._most]
+            rare = ngrams[self._n_documents[ngrams] < self._max_documents]
             if len(rare):
                 verdicts[row] = rare[0]
-            self._had[ngrams] += 1
+            self._n_documents[ngrams] += 1
         return verdicts
 
-    def undo(self, matches: pa.ListArray, unseen: NDArray[np.bool_]) -> None:
-        """Take back the documents of the last batch that are over budget: later ones must not depend on how many were
-        read."""
-        for row, ngrams in _rows(matches):
-            if unseen[row]:
-                self._had[ngrams] -= 1
+    def undo(self, matches: pa.ListArray, over_budget: NDArray[np.bool_]) -> None:
+        """Forget those documents of the last batch that are over budget: later verdicts must not depend on how many
+        documents were read."""
+        for row, ngrams in _matched_rows(matches):
+            if over_budget[row]:
+                self._n_documents[ngrams] -= 1
 
     def _grow(self, ngram: int) -> None:
-        if ngram >= len(self._had):
-            self._had = np.concatenate([self._had, np.zeros(max(ngram + 1, len(self._had)), np.uint32)])
+        size = len(self._n_documents)
+        if ngram >= size:
+            self._n_documents = np.concatenate([self._n_documents, np.zeros(max(ngram + 1, size), np.uint32)])
 
 
-def _rows(matches: pa.ListArray) -> list[tuple[int, NDArray[np.uint32]]]:
-    """The documents that have n-grams: few."""
-    ends, ngrams = matches.offsets.to_numpy(), matches.values.to_numpy()
-    return [(int(row), ngrams[ends[row] : ends[row + 1]]) for row in np.flatnonzero(np.diff(ends))]
+def _matched_rows(matches: pa.ListArray) -> list[tuple[int, NDArray[np.uint32]]]:
+    """The few documents that have n-grams: row number and n-grams."""
+    offsets, ngrams = matches.offsets.to_numpy(), matches.values.to_numpy()
+    return [(int(row), ngrams[offsets[row] : offsets[row + 1]]) for row in np.flatnonzero(np.diff(offsets))]

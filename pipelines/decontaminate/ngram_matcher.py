@@ -1,96 +1,109 @@
-"""Which n-grams of a fixed table a text contains: word n-grams as 64-bit hashes, found at the speed of hashing words.
+"""Find which n-grams of a fixed table a text contains: word n-grams as 64-bit hashes, at the speed of hashing words.
 
-Words are those of near-duplicates (shingles.py) with digits kept apart. A text of the table with fewer than `n` words
-is one n-gram of its own length, so n-grams of several lengths are looked for. All begin with LEAST words or more: one
-rolling hash of that many words and one bit per word of a document say, mostly, that nothing begins here.
+Words are those of near-duplicate detection (shingles.py), except that digits are kept. A text of the table with fewer
+than `n` words is one n-gram of its own length, so n-grams of several lengths are searched for. All have MIN_WORDS
+words or more (`n` if that is less). The first that many words of an n-gram are its anchor: a rolling hash over so many
+words and a filter of one bit rule out, at nearly every word of a document, that any n-gram begins there.
 
-Two unequal n-grams coincide with probability 2^-64: 7e-3 such pairs are expected for 2e10 words of documents, 1e6
-n-grams and six lengths.
+Two unequal n-grams have equal hashes with probability 2^-64: 7e-3 such pairs are expected for 2e10 words of documents,
+1e6 n-grams and six lengths.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, kernel
 from gpts_data.pipelines.text.hashing import U0, U1, mix64, string_buffers
 from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, normalization_table
 from gpts_data.pipelines.text.shingles import BASE, hash_words
 
-MIN_WORDS = 8  # words of a text that is looked for as a whole; fewer are ordinary English
-_BITS_EACH = 32  # of the filter, for each n-gram: one place in 32 looks further in vain
+Int32Array = NDArray[np.int32]
+UInt32Array = NDArray[np.uint32]
+
+MIN_WORDS = 8  # words of the shortest text that is searched for as a whole; fewer occur in ordinary English
+_BITS_PER_NGRAM = 32  # of the filter: at one word in 32 of other text a hash is looked up in vain
 _U6, _U63 = np.uint64(6), np.uint64(63)
-_NONE = np.uint32(0xFFFFFFFF)
-_FIRST_ROOM = 1 << 12  # matches; doubled when it is full
+_EMPTY = np.uint32(0xFFFFFFFF)
+_FIRST_CAPACITY = 1 << 12  # of the array of matches, which is doubled when it is full
 
 
-@dataclass(frozen=True)
-class Ngrams:
-    """Distinct n-grams, ascending by `hashes` (uint64). `anchors` (uint64) are the hashes of their first words, as many
-    as the shortest may have. Each stands first in text `texts` (uint32), from word `starts` (uint32) on, `lengths`
-    (uint8) words long."""
+class Ngrams(NamedTuple):
+    """Distinct n-grams in ascending order of their hashes, one entry per n-gram in each array.
 
-    hashes: NDArray[np.uint64]
-    anchors: NDArray[np.uint64]
-    texts: NDArray[np.uint32]
-    starts: NDArray[np.uint32]
-    lengths: NDArray[np.uint8]
+    hashes: uint64. anchors: uint64, rolling hashes of their first words. texts, starts, lengths: uint32, uint32, uint8;
+    where the n-gram occurs first: number of the text, its first word there, its number of words.
+    """
+
+    hashes: UInt64Array
+    anchors: UInt64Array
+    texts: UInt32Array
+    starts: UInt32Array
+    lengths: UInt8Array
+
+
+class _Table(NamedTuple):
+    """What the kernels search with.
+
+    anchor_words: words of an anchor. lengths: whether there are n-grams of each length. filter: one bit per anchor,
+    uint64. slots: open-addressing table of indices in `hashes`.
+    """
+
+    anchor_words: int
+    lengths: BoolArray
+    filter: UInt64Array
+    slots: UInt32Array
+    hashes: UInt64Array
 
 
 def build_ngrams(texts: pa.Array, n: int) -> Ngrams:
-    """The n-grams of a column of strings; texts of fewer words than LEAST, and than `n`, have none."""
+    """The n-grams of `n` words of a column of strings.
+
+    A text of fewer than `n` words is one n-gram; one of fewer than MIN_WORDS and `n` words has none.
+    """
     buffers = string_buffers(texts)
-    room = int(_count(*buffers, normalization_table(True), n))
-    found = Ngrams(
-        np.empty(room, np.uint64),
-        np.empty(room, np.uint64),
-        np.empty(room, np.uint32),
-        np.empty(room, np.uint32),
-        np.empty(room, np.uint8),
+    count = int(_count(*buffers, normalization_table(True), n))
+    ngrams = Ngrams(
+        np.empty(count, np.uint64),
+        np.empty(count, np.uint64),
+        np.empty(count, np.uint32),
+        np.empty(count, np.uint32),
+        np.empty(count, np.uint8),
     )
-    _cut(*buffers, normalization_table(True), n, found.hashes, found.anchors, found.texts, found.starts, found.lengths)
-    hashes, first = np.unique(found.hashes, return_index=True)  # the first of equal ones
-    return Ngrams(hashes, found.anchors[first], found.texts[first], found.starts[first], found.lengths[first])
+    _build(*buffers, normalization_table(True), n, ngrams)
+    hashes, first = np.unique(ngrams.hashes, return_index=True)  # the first of those with equal hashes
+    return Ngrams(hashes, ngrams.anchors[first], ngrams.texts[first], ngrams.starts[first], ngrams.lengths[first])
 
 
 class NgramMatcher:
-    """Finds n-grams in texts: a filter of their anchors, and an open-addressing table of their hashes."""
+    """Finds n-grams in texts by a filter of their anchors and a hash table."""
 
     def __init__(self, ngrams: Ngrams, n: int) -> None:
-        self._least = min(n, MIN_WORDS)
-        self._hashes = ngrams.hashes
-        self._lengths = np.zeros(n + 1, np.bool_)
-        self._lengths[ngrams.lengths] = True
-        bits = 1 << max(6, (_BITS_EACH * len(ngrams.hashes) - 1).bit_length())
-        self._filter = np.zeros(bits // 64, np.uint64)
-        self._slots = np.full(1 << (2 * len(ngrams.hashes)).bit_length(), _NONE)
-        _fill(self._filter, ngrams.anchors, self._slots, ngrams.hashes)
+        lengths = np.zeros(n + 1, np.bool_)
+        lengths[ngrams.lengths] = True
+        bits = 1 << max(6, (_BITS_PER_NGRAM * len(ngrams.hashes) - 1).bit_length())
+        slots = np.full(1 << (2 * len(ngrams.hashes)).bit_length(), _EMPTY)
+        self._table = _Table(min(n, MIN_WORDS), lengths, np.zeros(bits // 64, np.uint64), slots, ngrams.hashes)
+        _fill(self._table, ngrams.anchors)
 
     def find(self, texts: pa.Array) -> pa.ListArray:
-        """Of each text the n-grams it contains, each once, where it first stands; numbers in the table. list<uint32>"""
+        """For each text the indices of the n-grams that it contains, each once, in the order of their first occurrence.
+
+        Returns an array of list<uint32>.
+        """
         data, offsets = string_buffers(texts)
         ends = np.zeros(len(offsets), np.int32)
-        found = _find(
-            data,
-            offsets,
-            normalization_table(True),
-            self._least,
-            self._lengths,
-            self._filter,
-            self._slots,
-            self._hashes,
-            ends,
-        )
-        return pa.ListArray.from_arrays(pa.array(ends), pa.array(found))
+        matches = _find(data, offsets, normalization_table(True), self._table, ends)
+        return pa.ListArray.from_arrays(pa.array(ends), pa.array(matches))
 
 
 @kernel
-def _room(offsets):  # type: ignore[no-untyped-def]
-    """For the words of the longest text."""
+def _word_buffer(offsets: Int64Array) -> UInt64Array:
+    """An array with room for the words of the longest text."""
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
@@ -98,8 +111,9 @@ def _room(offsets):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _count(data, offsets, letters, n):  # type: ignore[no-untyped-def]
-    words, count = _room(offsets), 0
+def _count(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, n: int) -> int:
+    """The number of n-grams of all texts, repeated ones included."""
+    words, count = _word_buffer(offsets), 0
     for row in range(len(offsets) - 1):
         n_words = hash_words(data, offsets[row], offsets[row + 1], letters, words)
         if n_words >= min(n, MIN_WORDS):
@@ -108,105 +122,118 @@ def _count(data, offsets, letters, n):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _cut(data, offsets, letters, n, hashes, anchors, texts, starts, lengths):  # type: ignore[no-untyped-def]
-    words, i, least = _room(offsets), 0, min(n, MIN_WORDS)
+def _build(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, n: int, ngrams: Ngrams) -> None:
+    """Write all n-grams of all texts into `ngrams`, in the order of the texts."""
+    words, i, anchor_words = _word_buffer(offsets), 0, min(n, MIN_WORDS)
     for row in range(len(offsets) - 1):
         n_words = hash_words(data, offsets[row], offsets[row + 1], letters, words)
-        if n_words < least:
+        if n_words < anchor_words:
             continue
         length = min(n_words, n)
         for start in range(n_words - length + 1):
-            anchors[i] = _roll(U0, words, start, start + least)
-            hashes[i] = mix64(_roll(anchors[i], words, start + least, start + length))
-            texts[i], starts[i], lengths[i] = row, start, length
+            ngrams.anchors[i] = _roll(U0, words, start, start + anchor_words)
+            ngrams.hashes[i] = mix64(_roll(ngrams.anchors[i], words, start + anchor_words, start + length))
+            ngrams.texts[i], ngrams.starts[i], ngrams.lengths[i] = row, start, length
             i += 1
 
 
 @kernel
-def _roll(rolling, words, start, stop):  # type: ignore[no-untyped-def]
-    """The polynomial in the hashes of words, continued."""
+def _roll(rolling: np.uint64, words: UInt64Array, start: int, stop: int) -> np.uint64:
+    """Continue the polynomial `rolling` over words[start:stop]."""
     for k in range(start, stop):
         rolling = rolling * BASE + words[k]
     return rolling
 
 
 @kernel
-def _bit(anchor, filter_):  # type: ignore[no-untyped-def]
-    """Which bit of the filter is the anchor's. Its own low bits are those of its words, spread well."""
+def _filter_bit(anchor: np.uint64, filter_: UInt64Array) -> np.uint64:
+    """The bit of an anchor in the filter: its low bits, which are as random as the hashes of its words."""
     return anchor & np.uint64(len(filter_) * 64 - 1)
 
 
 @kernel
-def _fill(filter_, anchors, slots, hashes):  # type: ignore[no-untyped-def]
-    for i in range(len(hashes)):
-        bit = _bit(anchors[i], filter_)
-        filter_[bit >> _U6] |= U1 << (bit & _U63)
-        slots[_slot(slots, hashes, hashes[i])] = i
+def _fill(table: _Table, anchors: UInt64Array) -> None:
+    for i in range(len(table.hashes)):
+        bit = _filter_bit(anchors[i], table.filter)
+        table.filter[bit >> _U6] |= U1 << (bit & _U63)
+        table.slots[_slot(table.slots, table.hashes, table.hashes[i])] = i
 
 
 @kernel
-def _slot(slots, hashes, key):  # type: ignore[no-untyped-def]
-    """Where the number of `key` is, or the empty slot where it belongs; at most half the slots are used."""
+def _slot(slots: UInt32Array, hashes: UInt64Array, key: np.uint64) -> np.uint64:
+    """The slot that holds the index of `key`, or the empty slot where it belongs. At most half the slots are used."""
     mask = np.uint64(len(slots) - 1)
     slot = key & mask
-    while slots[slot] != _NONE and hashes[slots[slot]] != key:
+    while slots[slot] != _EMPTY and hashes[slots[slot]] != key:
         slot = (slot + U1) & mask
     return slot
 
 
 @kernel
-def _find(data, offsets, letters, least, lengths, filter_, slots, hashes, ends):  # type: ignore[no-untyped-def]
-    words, found, n = _room(offsets), np.empty(_FIRST_ROOM, np.uint32), 0
-    seen = np.zeros(len(hashes), np.int32)  # the last row, counted from 1, that has the n-gram
-    top = U1
-    for _ in range(least - 1):
+def _find(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, table: _Table, ends: Int32Array) -> UInt32Array:
+    """Find the n-grams of all texts. Returns them text after text; ends[i + 1] is where those of text i end."""
+    words, matches, n = _word_buffer(offsets), np.empty(_FIRST_CAPACITY, np.uint32), 0
+    last_row = np.zeros(len(table.hashes), np.int32)  # the last row, counted from 1, that has the n-gram
+    anchor_words, top = table.anchor_words, U1
+    for _ in range(anchor_words - 1):
         top *= BASE
     for row in range(len(offsets) - 1):
         n_words = hash_words(data, offsets[row], offsets[row + 1], letters, words)
-        rolling = _roll(U0, words, 0, min(least - 1, n_words))
-        for start in range(n_words - least + 1):
-            rolling = rolling * BASE + words[start + least - 1]
-            bit = _bit(rolling, filter_)
-            if filter_[bit >> _U6] >> (bit & _U63) & U1:
-                if n + len(lengths) > len(found):
-                    found = np.concatenate((found, np.empty_like(found)))
-                n = _match(rolling, words, n_words, start, least, lengths, slots, hashes, seen, row + 1, found, n)
+        rolling = _roll(U0, words, 0, min(anchor_words - 1, n_words))
+        for start in range(n_words - anchor_words + 1):
+            rolling = rolling * BASE + words[start + anchor_words - 1]
+            bit = _filter_bit(rolling, table.filter)
+            if table.filter[bit >> _U6] >> (bit & _U63) & U1:
+                if n + len(table.lengths) > len(matches):
+                    matches = np.concatenate((matches, np.empty_like(matches)))
+                n = _append_matches(rolling, words[start:n_words], table, last_row, row + 1, matches, n)
             rolling -= words[start] * top
         ends[row + 1] = n
-    return found[:n]
+    return matches[:n]
 
 
 @kernel
-def _match(rolling, words, n_words, start, least, lengths, slots, hashes, seen, row, found, n):  # type: ignore[no-untyped-def]
-    """Append the n-grams of every length that begin with the anchor at `start`. Returns how many are found now."""
-    for length in range(least, min(len(lengths) - 1, n_words - start) + 1):
-        if length > least:
-            rolling = rolling * BASE + words[start + length - 1]
-        if lengths[length]:
-            number = slots[_slot(slots, hashes, mix64(rolling))]
-            if number != _NONE and seen[number] != row:
-                seen[number] = row
-                found[n] = number
+def _append_matches(
+    rolling: np.uint64,
+    words: UInt64Array,
+    table: _Table,
+    last_row: Int32Array,
+    row: int,
+    matches: UInt32Array,
+    n: int,
+) -> int:
+    """Append the n-grams of every length that begin with words[0], whose anchor is `rolling`, to matches[:n].
+
+    Returns the number of matches.
+    """
+    for length in range(table.anchor_words, min(len(table.lengths) - 1, len(words)) + 1):
+        if length > table.anchor_words:
+            rolling = rolling * BASE + words[length - 1]
+        if table.lengths[length]:
+            number = table.slots[_slot(table.slots, table.hashes, mix64(rolling))]
+            if number != _EMPTY and last_row[number] != row:
+                last_row[number] = row
+                matches[n] = number
                 n += 1
     return n
 
 
 def text_of(text: str, start: int, length: int) -> str:
-    """Words `start..start + length` of a text, as they stand there."""
-    places = _words(text)[start : start + length]
-    return text[places[0][0] : places[-1][1]]
+    """Words `start` to `start + length` of a text, with its own case, accents and punctuation."""
+    spans = _word_spans(text)[start : start + length]
+    return text[spans[0][0] : spans[-1][1]]
 
 
-def _words(text: str) -> list[tuple[int, int]]:
-    """Where words begin and end: `hash_words` in plain Python."""
+def _word_spans(text: str) -> list[tuple[int, int]]:
+    """Start and end of each word: `hash_words` in plain Python."""
     table = normalization_table(True)
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     begin = -1
     for i, code_point in enumerate(map(ord, text + " ")):
         letter = table[code_point] if code_point < len(table) else code_point
         if letter == SEPARATOR and begin >= 0:
-            found.append((begin, i))
+            spans.append((begin, i))
             begin = -1
         elif letter not in (SEPARATOR, NOTHING) and begin < 0:
             begin = i
-    return found
+    return spans

@@ -169,7 +169,7 @@ def _decide(
         elif documents.excluded[d]:
             result.codes[d] = EXCLUDED
         else:
-            match = _first_held(first_holders, shared.groups, max(start, state[RESUME_AT]), stop)
+            match: int = _first_held(first_holders, shared.groups, max(start, state[RESUME_AT]), stop)
             column = np.int64(shared.places[match]) - d * columns if match >= 0 else 0
             if match >= 0 and ask and column >= _N_NAMED_KEYS and not state[CONFIRMED]:
                 state[DOCUMENT], state[TAKEN] = d, taken

@@ -18,11 +18,11 @@ from gpts_data.pipelines.decontaminate.benchmarks import Benchmark, list_benchma
 from gpts_data.pipelines.decontaminate.index import (
     BoilerplateGuard,
     Decontaminate,
+    benchmark_numbers,
+    build_index,
     check_decontaminate,
-    finder,
-    index,
+    get_matcher,
     origins,
-    owners,
 )
 from gpts_data.pipelines.decontaminate.ngram_matcher import MIN_WORDS, NgramMatcher, build_ngrams, text_of
 from gpts_data.pipelines.errors import DataError, RecipeError
@@ -230,22 +230,25 @@ def test_the_index_names_every_ngram_and_counts_each_item_once(tmp_path: Path) -
     wanted = Decontaminate((Benchmark("one", ("q",), ("items1.jsonl",)), Benchmark("two", ("q",), ("items2.jsonl",))))
     check_decontaminate(wanted)
     listings = [list_benchmark(benchmark, tmp_path, FetchOptions()) for benchmark in wanted.benchmark]
-    facts = index(wanted, listings, tmp_path / "index", "k", FetchOptions())
+    facts = build_index(wanted, listings, tmp_path / "index", "k", FetchOptions())
     long = len(QUESTION.split()) + 2  # Smith's and 3,400 are two words each
     assert facts == {
         "one": {"items": 3, "searched": 2, "ngrams": long - 12 + 1},
         "two": {"items": 1, "searched": 1, "ngrams": 300 - 12},
     }
-    (matches,) = finder(tmp_path / "index", 13).find(pa.array([f"{CLEAN[1]} {QUESTION} {SHORT}"])).to_pylist()
+    (matches,) = get_matcher(tmp_path / "index", 13).find(pa.array([f"{CLEAN[1]} {QUESTION} {SHORT}"])).to_pylist()
     named = origins(wanted, tmp_path / "index", matches)
     assert [(origin.benchmark, origin.item) for origin in named] == [("one", "items1.jsonl:0")] * (long - 12) + [
         ("one", "items1.jsonl:2")
     ]
     assert named[0].ngram == "Why do the 12 red foxes of Mrs. Smith's café always sleep"
     assert named[-1].ngram == SHORT
-    assert np.bincount(owners(tmp_path / "index")).tolist() == [facts["one"]["ngrams"], facts["two"]["ngrams"]]
+    assert np.bincount(benchmark_numbers(tmp_path / "index")).tolist() == [
+        facts["one"]["ngrams"],
+        facts["two"]["ngrams"],
+    ]
     assert origins(wanted, tmp_path / "index", []) == []
-    assert index(wanted, [], tmp_path / "index", "k", FetchOptions()) == facts
+    assert build_index(wanted, [], tmp_path / "index", "k", FetchOptions()) == facts
 
 
 def test_a_benchmark_without_anything_to_look_for(tmp_path: Path) -> None:
@@ -253,4 +256,4 @@ def test_a_benchmark_without_anything_to_look_for(tmp_path: Path) -> None:
     wanted = Decontaminate((Benchmark("sums", ("q",), ("items.jsonl",)),))
     listings = [list_benchmark(wanted.benchmark[0], tmp_path, FetchOptions())]
     with pytest.raises(RecipeError, match="benchmark 'sums': nothing to look for: of its 1 items, none .* 8 words"):
-        index(wanted, listings, tmp_path / "index", "k", FetchOptions())
+        build_index(wanted, listings, tmp_path / "index", "k", FetchOptions())
