@@ -1,1 +1,1 @@
-"""Quality filters: datatrove's rules, with the same verdicts, as kernels over Arrow buffers."""
+"""Quality filters: datatrove's rules with the same verdicts, as kernels over Arrow buffers."""

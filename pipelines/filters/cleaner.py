@@ -1,8 +1,8 @@
-"""Cleaning: batches of documents in, the kept ones out, every dropped one counted under one reason.
+"""Cleaning: applies quality filters to batches of documents and gives one reason for every document it drops.
 
-The filters are datatrove's, by name, with their published thresholds; a reason is datatrove's slug. Where there is a
-twin of the same verdicts (fast_filters.py) it runs, else datatrove's own block. Whatever a filter does to a text (C4
-removes lines) is in the batch that comes out.
+The filters are datatrove's, by name, with their published thresholds; a reason is datatrove's name for it. A fast
+filter with the same verdicts (fast_filters.py) runs where there is one, otherwise datatrove's own filter. Changes that
+a filter makes to a text (C4 removes lines) are kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -33,35 +34,35 @@ FAST_FILTERS = {
     "fineweb_quality": "FastFineWebQuality",
 }
 ENGINES = ("numba", "datatrove")
-EMPTY = "empty_text"  # nothing but whitespace: the filters divide by its words
+EMPTY = "empty_text"  # only whitespace; the filters would divide by its number of words
 TOO_SHORT, TOO_LONG = "too_short", "too_long"
-SLICE_BYTES = 500_000  # of text: its words, 32 bytes each, stay in the processor's cache from filter to filter
+SLICE_BYTES = 500_000  # bytes of text whose words (32 bytes each) stay in the CPU's cache from one filter to the next
 _NOT_THRESHOLDS = {"self", "exclusion_writer", "language", "batch_size"}
 
 
 @dataclass(frozen=True)
 class CleanConfig:
-    """The `[clean]` table, and `[source.clean]`, which stands in its place for one source."""
+    """The `[clean]` table of a recipe, and `[source.clean]`, which replaces it for one source."""
 
     filters: tuple[str, ...] = ()
-    """In the order they run: `gopher_repetition`, `gopher_quality`, `fineweb_quality`, `c4`, datatrove's."""
+    """Filters of datatrove in the order they run: `gopher_repetition`, `gopher_quality`, `fineweb_quality`, `c4`."""
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
-    """In the recipe a table by each filter's name, of datatrove's names: `gopher_quality = { min_doc_words = 30 }`."""
+    """Thresholds by datatrove's names, in a table named after the filter: `gopher_quality = { min_doc_words = 30 }`."""
     min_characters: int = 0
-    """Of a text, before any filter; 0 is no limit."""
+    """Documents with fewer characters are dropped before any filter runs; 0 is no limit."""
     max_characters: int = 0
-    """The same."""
+    """Documents with more characters are dropped before any filter runs; 0 is no limit."""
     engine: str = "numba"
-    """`datatrove` runs datatrove's own blocks: the same verdicts, a hundred times slower."""
+    """`numba` runs the fast filters; `datatrove` runs datatrove's own, with the same verdicts, some 80 times slower."""
 
 
 def check_clean(clean: CleanConfig) -> None:
-    """Raise `RecipeError` for a filter, a threshold or an engine that does not exist."""
+    """Raise `RecipeError` for an unknown filter, threshold or engine, or a value of the wrong type."""
     for name in (*clean.filters, *clean.thresholds):
         if name not in FILTERS:
             raise RecipeError(f"clean: no filter is called {name!r}; expected one of {', '.join(FILTERS)}")
     for name, values in clean.thresholds.items():
-        known = inspect.signature(_original(name).__init__).parameters
+        known = inspect.signature(_datatrove_filter(name).__init__).parameters
         for key, value in values.items():
             if key in _NOT_THRESHOLDS or key not in known:
                 names = ", ".join(sorted(set(known) - _NOT_THRESHOLDS))
@@ -70,18 +71,29 @@ def check_clean(clean: CleanConfig) -> None:
                 raise RecipeError(f"clean.{name}.{key} = {value!r}, expected {expected}")
     if clean.engine not in ENGINES:
         raise RecipeError(f"clean.engine = {clean.engine!r}, expected one of {', '.join(ENGINES)}")
+    for name in clean.filters:
+        if clean.engine == "datatrove":
+            _require_spacy('engine = "datatrove"')
+        elif name not in FAST_FILTERS:
+            _require_spacy(f"the filter {name}")
     if clean.min_characters < 0 or clean.max_characters < 0:
         raise RecipeError("clean: min_characters and max_characters must be 0 (no limit) or more")
 
 
+def _require_spacy(what: str) -> None:
+    """Raise `RecipeError` unless spaCy is installed, which splits the words of datatrove's own filters."""
+    if find_spec("spacy") is None:
+        raise RecipeError(f"clean: {what} needs spaCy, which is not installed: pip install 'gpts-data[datatrove]'")
+
+
 def _mismatch(default: Any, value: Any) -> str | None:
-    """What a threshold should be, seen from its default, if `value` is not that."""
+    """Return what a threshold with this default should be if `value` is something else, otherwise None."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(default, bool):
         return None if isinstance(value, bool) else "true or false"
     if isinstance(default, int | float):
         return None if number else "a number; 0 switches it off"
-    if isinstance(default, tuple):  # sizes of n-grams, each with its limit
+    if isinstance(default, tuple):  # sizes of n-grams, each with a limit
         return None if isinstance(value, list) and all(map(_is_limit, value)) else "pairs such as [[2, 0.2], [3, 0.18]]"
     strings = isinstance(value, list) and all(isinstance(item, str) for item in value)
     return None if strings else 'a list of strings such as ["the", "of"]'
@@ -95,23 +107,26 @@ def _is_limit(pair: Any) -> bool:
 
 @lru_cache(maxsize=8)
 def get_cleaner(clean: CleanConfig) -> Cleaner:
-    """The cleaner of these settings, kept for the life of the process: datatrove alone takes 0.2 s to import."""
+    """Return the cleaner of these settings, cached in the process: importing datatrove alone takes 0.2 s."""
     return Cleaner(clean)
 
 
 class Cleaner:
-    """The filters in a row, built once per process and applied to batches."""
+    """Applies the filters of a `CleanConfig` one after the other to batches of documents."""
 
     def __init__(self, clean: CleanConfig) -> None:
         self._clean = clean
-        self._filters = [_filter(name, clean) for name in clean.filters]
+        self._filters = [_build_filter(name, clean) for name in clean.filters]
 
     def clean(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.StringArray]:
-        """The kept rows of `batch` (first column `text`, others untouched), and for each row of `batch` the reason why
-        it was dropped, null for a kept one."""
+        """Return the kept rows of `batch`, and for each row of `batch` the reason why it was dropped, null if kept.
+
+        The first column of `batch` must be `text`; the other columns are not changed.
+        """
         reasons = np.full(batch.num_rows, None, dtype=object)
         kept = [
-            self._clean_slice(_LiveRows(batch.slice(start, n), reasons[start : start + n])) for start, n in _runs(batch)
+            self._clean_slice(_LiveRows(batch.slice(start, n), reasons[start : start + n]))
+            for start, n in _slices(batch)
         ]
         return (pa.concat_batches(kept) if kept else batch), pa.array(reasons, pa.string())
 
@@ -119,52 +134,52 @@ class Cleaner:
         rows.drop(is_blank(rows.texts), EMPTY)
         self._drop_by_length(rows)
         words = None
-        for one in self._filters:
+        for filter_ in self._filters:
             if not rows.batch.num_rows:
                 break
-            if getattr(one, "fast", False):
+            if getattr(filter_, "fast", False):
                 from gpts_data.pipelines.words.word_arrays import split_words
 
                 words = split_words(rows.texts) if words is None else words
-                codes = one.judge(rows.texts, words)
-                rows.drop(codes > 0, [one.reasons[code - 1] for code in codes[codes > 0].tolist()])
+                codes = filter_.judge(rows.texts, words)
+                rows.drop(codes > 0, [filter_.reasons[code - 1] for code in codes[codes > 0].tolist()])
                 words = words.take(codes == 0)
             else:
-                _run(one, rows)
+                _run_datatrove(filter_, rows)
                 rows.drop(is_blank(rows.texts), EMPTY)
                 words = None
         return rows.batch
 
     def _drop_by_length(self, rows: _LiveRows) -> None:
-        least, most = self._clean.min_characters, self._clean.max_characters
-        if least:
-            rows.drop(pc.utf8_length(rows.texts).to_numpy(zero_copy_only=False) < least, TOO_SHORT)
-        if most:
-            rows.drop(pc.utf8_length(rows.texts).to_numpy(zero_copy_only=False) > most, TOO_LONG)
+        minimum, maximum = self._clean.min_characters, self._clean.max_characters
+        if minimum:
+            rows.drop(pc.utf8_length(rows.texts).to_numpy(zero_copy_only=False) < minimum, TOO_SHORT)
+        if maximum:
+            rows.drop(pc.utf8_length(rows.texts).to_numpy(zero_copy_only=False) > maximum, TOO_LONG)
 
 
 class _LiveRows:
-    """The rows of a slice that are still there, and the reasons of those that are not."""
+    """The rows of a slice that no filter dropped yet, and the reasons of the dropped ones."""
 
     def __init__(self, batch: pa.RecordBatch, reasons: NDArray[np.object_]) -> None:
         self.batch = batch
         self._reasons = reasons
-        self._places = np.arange(batch.num_rows)
+        self._indices = np.arange(batch.num_rows)
 
     @property
     def texts(self) -> pa.Array:
         return self.batch.column("text")
 
     def drop(self, dropped: NDArray[np.bool_], reasons: str | list[str]) -> None:
-        """Take the dropped rows out for one reason, or for one each."""
+        """Drop rows, for one reason or for one each."""
         if dropped.any():
-            self._reasons[self._places[dropped]] = reasons
-            self._places = self._places[~dropped]
+            self._reasons[self._indices[dropped]] = reasons
+            self._indices = self._indices[~dropped]
             self.batch = self.batch.filter(pa.array(~dropped))
 
 
-def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
-    """Start and number of rows with about SLICE_BYTES of text together."""
+def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
+    """Yield start and number of rows of slices with about SLICE_BYTES of text each."""
     start, (_, offsets) = 0, string_buffers(batch.column("text"))
     while start < batch.num_rows:
         stop = int(np.searchsorted(offsets, offsets[start] + SLICE_BYTES))
@@ -173,24 +188,24 @@ def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _run(one: Any, rows: _LiveRows) -> None:
-    """Put the rows through datatrove's own block, and take the texts that it leaves."""
+def _run_datatrove(filter_: Any, rows: _LiveRows) -> None:
+    """Apply one of datatrove's own filters to the rows, and keep its changes to their texts."""
     from datatrove.data import Document
 
     texts = rows.texts.to_pylist()
     documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
-    one.exclusion_writer = _ReasonRecorder()
-    kept = list(one.run(iter(documents)))
+    filter_.exclusion_writer = _ReasonRecorder()
+    kept = list(filter_.run(iter(documents)))
     if any(document.text is not texts[int(document.id)] for document in kept):
         column = pa.array([document.text for document in documents], rows.texts.type)
         rows.batch = rows.batch.set_column(0, rows.batch.schema.field(0), column)
     dropped = np.ones(len(texts), dtype=np.bool_)
     dropped[[int(document.id) for document in kept]] = False
-    rows.drop(dropped, [one.exclusion_writer.reasons[row] for row in dropped.nonzero()[0].tolist()])
+    rows.drop(dropped, [filter_.exclusion_writer.reasons[row] for row in dropped.nonzero()[0].tolist()])
 
 
 class _ReasonRecorder:
-    """Stands where datatrove expects a writer of excluded documents, and keeps their reasons by row."""
+    """Takes the place of datatrove's writer of excluded documents, and keeps their reasons by row."""
 
     def __init__(self) -> None:
         self.reasons: dict[int, str] = {}
@@ -205,22 +220,24 @@ class _ReasonRecorder:
         self.reasons[int(document.id)] = document.metadata.get("filter_reason", "filtered")
 
 
-def _filter(name: str, clean: CleanConfig) -> Any:
-    """The twin of a filter if it knows these thresholds, else datatrove's own block."""
-    lists = clean.thresholds.get(name, {})  # as TOML and JSON have them; `str.endswith` wants a tuple
-    thresholds = {key: tuple(value) if isinstance(value, list) else value for key, value in lists.items()}
+def _build_filter(name: str, clean: CleanConfig) -> Any:
+    """Return the fast version of a filter if it implements these thresholds, otherwise datatrove's own filter."""
+    thresholds = {  # TOML and JSON have lists, but datatrove passes `stop_chars` to `str.endswith`, which needs a tuple
+        key: tuple(value) if isinstance(value, list) else value for key, value in clean.thresholds.get(name, {}).items()
+    }
     if clean.engine == "numba" and name in FAST_FILTERS:
         from gpts_data.pipelines.filters import fast_filters
 
-        twin = getattr(fast_filters, FAST_FILTERS[name])(**thresholds)
-        if twin.fast:
-            return twin
+        fast_filter = getattr(fast_filters, FAST_FILTERS[name])(**thresholds)
+        if fast_filter.fast:
+            return fast_filter
+    _require_spacy(f"the filter {name} with these thresholds")
     from gpts_data.pipelines.words.datatrove_tokenizer import SteadyWords
 
-    return _original(name)(language=SteadyWords(), **thresholds)
+    return _datatrove_filter(name)(language=SteadyWords(), **thresholds)
 
 
-def _original(name: str) -> Any:
+def _datatrove_filter(name: str) -> Any:
     from datatrove.pipeline import filters
 
     return getattr(filters, FILTERS[name])

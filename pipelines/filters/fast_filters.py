@@ -1,8 +1,8 @@
-"""datatrove's quality filters with the same names of parameters, reasons and verdicts, a hundred times sooner.
+"""Fast versions of datatrove's quality filters, with the same parameters, reasons and verdicts.
 
-Each is a subclass of datatrove's block, so it stands in a datatrove pipeline as that does; it judges a batch of
-documents at once with kernels (repetition_rules.py, quality_rules.py) over arrays of words (word_arrays.py). What the
-kernels do not know, another language or a stop string of two characters, goes through datatrove's own code.
+Each is a subclass of datatrove's filter and can take its place in a datatrove pipeline. It judges a batch of documents
+at once with kernels (repetition_rules.py, quality_rules.py) over arrays of words (word_arrays.py). Settings that the
+kernels do not implement, such as another language or a stop string of two characters, go through datatrove's own code.
 """
 
 from __future__ import annotations
@@ -18,34 +18,44 @@ from datatrove.pipeline.filters import FineWebQualityFilter, GopherQualityFilter
 from datatrove.utils.typeshelper import Languages
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.filters.quality_rules import FINEWEB_REASONS, GOPHER_REASONS, judge_fineweb, judge_gopher
-from gpts_data.pipelines.filters.repetition_rules import judge_repetition
+from gpts_data.pipelines.filters.quality_rules import (
+    FINEWEB_REASONS,
+    GOPHER_REASONS,
+    FineWebLimits,
+    GopherLimits,
+    judge_fineweb,
+    judge_gopher,
+)
+from gpts_data.pipelines.filters.repetition_rules import RepetitionLimits, judge_repetition
 from gpts_data.pipelines.text.char_classes import char_classes
 from gpts_data.pipelines.text.hash_table import hash_set
-from gpts_data.pipelines.text.hashing import StringBuffers, string_buffers
+from gpts_data.pipelines.text.hashing import string_buffers
 from gpts_data.pipelines.text.rolling_hash import word_hash
 from gpts_data.pipelines.words.word_arrays import WordArrays, split_words
 
-BATCH = 256  # documents
+BATCH_DOCUMENTS = 256
 
 
 class FastFilter:
-    """What the fast filters share: verdicts of a batch as codes, and datatrove's batch interface on top of them."""
+    """The base of the fast filters: verdicts of a batch as codes, and datatrove's batch interface on top of them."""
 
     language: str
     reasons: tuple[str, ...]
 
     @property
     def fast(self) -> bool:
-        """Whether the kernels know these settings."""
+        """Whether the kernels implement these settings."""
         return bool(self.language == Languages.english)
 
     def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
-        """Per text 0 to keep it, else the place of its reason in `reasons` and 1. A text is not blank."""
+        """Return for each text 0 to keep it, else 1 + the index of its reason in `reasons`: int64.
+
+        `words` are those of `split_words(texts)`. No text may be blank.
+        """
         raise NotImplementedError
 
     def filter_batch(self, batch: list[Document]) -> list[bool | tuple[bool, str]]:
-        """datatrove's interface. Raises what datatrove raises for a text without words."""
+        """Judge a batch through datatrove's interface. Raises what datatrove raises for a text without words."""
         if not self.fast or any(not document.text or document.text.isspace() for document in batch):
             return [self.filter(document) for document in batch]  # type: ignore[attr-defined]
         texts = pa.array([document.text for document in batch], pa.large_string())
@@ -55,7 +65,7 @@ class FastFilter:
 class FastGopherRepetition(FastFilter, GopherRepetitionFilter):  # type: ignore[misc]
     def __init__(self, *args: Any, **thresholds: Any) -> None:
         super().__init__(*args, **thresholds)
-        self.batch_size = BATCH
+        self.batch_size = BATCH_DOCUMENTS
 
     @property
     def reasons(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -63,19 +73,18 @@ class FastGopherRepetition(FastFilter, GopherRepetitionFilter):  # type: ignore[
         top = (f"top_{n}_gram" for n, _ in self.top_n_grams)
         return (*fixed, *top, *(f"duplicated_{n}_n_grams" for n, _ in self.dup_n_grams))
 
-    def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
+    @cached_property
+    def _limits(self) -> RepetitionLimits:
         fractions = [self.dup_para_frac, self.dup_para_char_frac, self.dup_line_frac, self.dup_line_char_frac]
-        length = pc.utf8_length(texts).to_numpy().astype(np.int64)
-        return judge_repetition(  # type: ignore[no-any-return]
-            *string_buffers(texts),
-            length,
-            words.rows,
-            words.starts,
-            words.counts,
-            np.array([_most(limit) for limit in fractions]),
-            *_pairs(self.top_n_grams),
-            *_pairs(self.dup_n_grams),
+        return RepetitionLimits(
+            np.array([_upper_limit(limit) for limit in fractions]),
+            *_sizes_and_limits(self.top_n_grams),
+            *_sizes_and_limits(self.dup_n_grams),
         )
+
+    def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
+        characters = pc.utf8_length(texts).to_numpy().astype(np.int64)
+        return judge_repetition(*string_buffers(texts), characters, words, self._limits)
 
 
 class FastGopherQuality(FastFilter, GopherQualityFilter):  # type: ignore[misc]
@@ -83,24 +92,20 @@ class FastGopherQuality(FastFilter, GopherQualityFilter):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **thresholds: Any) -> None:
         super().__init__(*args, **thresholds)
-        self.batch_size = BATCH
+        self.batch_size = BATCH_DOCUMENTS
 
     @cached_property
-    def _limits(self) -> NDArray[np.float64]:
-        symbols = _most(self.max_symbol_word_ratio)
-        return np.array(
-            [
-                _least(self.min_doc_words),
-                _most(self.max_doc_words),
-                _least(self.min_avg_word_length),
-                _most(self.max_avg_word_length),
-                symbols,
-                symbols,
-                _most(self.max_bullet_lines_ratio),
-                _most(self.max_ellipsis_lines_ratio),
-                _least(self.max_non_alpha_words_ratio),
-                _least(self.min_stop_words),
-            ]
+    def _limits(self) -> GopherLimits:
+        return GopherLimits(
+            min_words=_lower_limit(self.min_doc_words),
+            max_words=_upper_limit(self.max_doc_words),
+            min_word_length=_lower_limit(self.min_avg_word_length),
+            max_word_length=_upper_limit(self.max_avg_word_length),
+            max_symbol_ratio=_upper_limit(self.max_symbol_word_ratio),
+            max_bullet_ratio=_upper_limit(self.max_bullet_lines_ratio),
+            max_ellipsis_ratio=_upper_limit(self.max_ellipsis_lines_ratio),
+            min_alpha_ratio=_lower_limit(self.max_non_alpha_words_ratio),  # datatrove's name for a minimum
+            min_stop_words=_lower_limit(self.min_stop_words),
         )
 
     @cached_property
@@ -108,15 +113,8 @@ class FastGopherQuality(FastFilter, GopherQualityFilter):  # type: ignore[misc]
         return hash_set(word_hash(word) for word in self.stop_words)
 
     def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
-        return judge_gopher(  # type: ignore[no-any-return]
-            *string_buffers(texts),
-            char_classes(),
-            words.rows,
-            words.starts,
-            words.counts,
-            self._limits,
-            self._stop_words,
-        )
+        data, offsets = string_buffers(texts)
+        return judge_gopher(data, offsets, char_classes(), words, self._limits, self._stop_words)
 
 
 class FastFineWebQuality(FastFilter, FineWebQualityFilter):  # type: ignore[misc]
@@ -124,7 +122,7 @@ class FastFineWebQuality(FastFilter, FineWebQualityFilter):  # type: ignore[misc
 
     def __init__(self, *args: Any, **thresholds: Any) -> None:
         super().__init__(*args, **thresholds)
-        self.batch_size = BATCH
+        self.batch_size = BATCH_DOCUMENTS
 
     @property
     def fast(self) -> bool:
@@ -134,29 +132,30 @@ class FastFineWebQuality(FastFilter, FineWebQualityFilter):  # type: ignore[misc
     def _stop_characters(self) -> NDArray[np.uint64]:
         return hash_set(ord(character) for character in self.stop_chars)
 
-    def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
-        batch: StringBuffers = string_buffers(texts)
-        return judge_fineweb(  # type: ignore[no-any-return]
-            *batch,
-            words.counts,
-            self._stop_characters,
-            float(self.line_punct_thr),
-            bool(self.line_punct_exclude_zero),
-            float(self.short_line_threshold),
-            int(self.short_line_length),
-            float(self.char_duplicates_ratio),
-            float(self.new_line_ratio),
+    @cached_property
+    def _limits(self) -> FineWebLimits:
+        return FineWebLimits(
+            line_punct=float(self.line_punct_thr),
+            exclude_zero=bool(self.line_punct_exclude_zero),
+            short_line=float(self.short_line_threshold),
+            short_length=int(self.short_line_length),
+            char_dup=float(self.char_duplicates_ratio),
+            new_line=float(self.new_line_ratio),
         )
 
+    def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
+        data, offsets = string_buffers(texts)
+        return judge_fineweb(data, offsets, words.counts, self._stop_characters, self._limits)
 
-def _most(limit: float | None) -> float:
-    """A ceiling; datatrove takes None and 0 for "off"."""
+
+def _upper_limit(limit: float | None) -> float:
+    """Return inf for a limit that is off; datatrove switches a rule off with None or 0."""
     return float(limit) if limit else np.inf
 
 
-def _least(limit: float | None) -> float:
+def _lower_limit(limit: float | None) -> float:
     return float(limit) if limit else -np.inf
 
 
-def _pairs(limits: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _sizes_and_limits(limits: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     return np.array([n for n, _ in limits], np.int64), np.array([limit for _, limit in limits], np.float64)

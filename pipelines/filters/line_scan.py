@@ -1,31 +1,22 @@
-"""Lines of a text and whether they repeat, eight bytes at a time."""
+"""Finding the lines of a text, and whether any repeat, eight bytes at a time."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import UInt8Array, UInt64Array, kernel
 from gpts_data.pipelines.text.hash_table import slot_of
-from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes, mix64
+from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes, load_block, mix64
 
 _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
 @kernel
-def _load(data, i):  # type: ignore[no-untyped-def]
-    """data[i:i+8] as one number, the first byte lowest; one load after LLVM."""
-    block = U0
-    for k in range(8):
-        block |= np.uint64(data[i + k]) << np.uint64(8 * k)
-    return block
-
-
-@kernel
-def find_newline(data, i, stop):  # type: ignore[no-untyped-def]
-    """Where the first newline of data[i:stop] is, else `stop`."""
+def find_newline(data: UInt8Array, i: int, stop: int) -> int:
+    """Return the position of the first newline in data[i:stop], `stop` if there is none."""
     while i + 8 <= stop:
-        block = _load(data, i) ^ _NEWLINES
+        block = load_block(data, i) ^ _NEWLINES
         if (block - _ONES) & ~block & _TOPS:  # a byte is 0: https://graphics.stanford.edu/~seander/bithacks.html
             break
         i += 8
@@ -35,8 +26,7 @@ def find_newline(data, i, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def newlines(data, start, stop):  # type: ignore[no-untyped-def]
-    """How many there are."""
+def count_newlines(data: UInt8Array, start: int, stop: int) -> int:
     n = 0
     for i in range(start, stop):
         n += data[i] == 0x0A
@@ -44,27 +34,28 @@ def newlines(data, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def room_for(n):  # type: ignore[no-untyped-def]
-    """Slots of a table for `n` hashes, at most half used."""
-    room = 64
-    while room < 2 * n:
-        room *= 2
-    return room
+def table_size(n: int) -> int:
+    """Return the number of slots of a hash table for `n` hashes, at most half used: a power of two."""
+    size = 64
+    while size < 2 * n:
+        size *= 2
+    return size
 
 
 @kernel
-def may_repeat(data, start, stop, table):  # type: ignore[no-untyped-def]
-    """False if all lines that are not empty differ in length or in their first or last eight bytes, so for certain.
+def may_repeat(data: UInt8Array, start: int, stop: int, table: UInt64Array) -> bool:
+    """Return whether a line of data[start:stop] may occur twice.
 
-    `table` has room for all lines of the text.
+    False is certain: all lines that are not empty differ in length or in their first or last eight bytes. `table` is
+    scratch space with room for all lines of the text.
     """
-    table = table[: room_for(newlines(data, start, stop) + 1)]
+    table = table[: table_size(count_newlines(data, start, stop) + 1)]
     table[:] = U0
     while start < stop:
         end = find_newline(data, start, stop)
         if end > start:
             if end - start >= 8:
-                key = mix64(_load(data, start) ^ mix64(_load(data, end - 8) ^ np.uint64(end - start)))
+                key = mix64(load_block(data, start) ^ mix64(load_block(data, end - 8) ^ np.uint64(end - start)))
             else:
                 key = hash_bytes(data, start, end)
             slot = slot_of(table, max(key, U1))
@@ -76,8 +67,8 @@ def may_repeat(data, start, stop, table):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def seen(data, start, stop, table):  # type: ignore[no-untyped-def]
-    """1 and its characters if data[start:stop] is in the table already, else 0 and 0; it is from now on."""
+def add_and_compare(data: UInt8Array, start: int, stop: int, table: UInt64Array) -> tuple[int, int]:
+    """Add data[start:stop] to the table; return 1 and its number of characters if it was there before, else 0 and 0."""
     key = hash_bytes(data, start, stop)
     slot = slot_of(table, key)
     if table[slot] == U0:
@@ -87,7 +78,7 @@ def seen(data, start, stop, table):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def count_characters(data, start, stop):  # type: ignore[no-untyped-def]
+def count_characters(data: UInt8Array, start: int, stop: int) -> int:
     n = 0
     for i in range(start, stop):
         n += data[i] & 0xC0 != 0x80

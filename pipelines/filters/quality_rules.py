@@ -1,15 +1,24 @@
-"""Gopher's and FineWeb's measures of quality, as datatrove takes them, exactly, from bytes and arrays of words."""
+"""Gopher's and FineWeb's quality rules as datatrove computes them, exactly, from bytes and arrays of words."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from gpts_data.pipelines.filters.line_scan import count_characters, find_newline, may_repeat, newlines, room_for, seen
-from gpts_data.pipelines.kernel import kernel
-from gpts_data.pipelines.text.char_classes import ALPHA, LINE_END, NOT_PUNCTUATION, decode
+from gpts_data.pipelines.filters.line_scan import (
+    add_and_compare,
+    count_characters,
+    count_newlines,
+    find_newline,
+    may_repeat,
+    table_size,
+)
+from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.text.char_classes import ALPHA, LINE_END, NOT_PUNCTUATION, decode, last_character
 from gpts_data.pipelines.text.hash_table import in_set, slot_of
 from gpts_data.pipelines.text.hashing import U0, skip_spaces, strip_end
-from gpts_data.pipelines.words.word_arrays import KINDS, LENGTH, hash_run
+from gpts_data.pipelines.words.word_arrays import CLASSES, LENGTH, WordArrays, hash_run
 
 GOPHER_REASONS = (
     "gopher_short_doc",
@@ -25,177 +34,225 @@ GOPHER_REASONS = (
 )
 FINEWEB_REASONS = ("line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio")
 
-_HASH, _DOT, _DASH = ord("#"), ord("."), ord("-")
-_BULLET, _ELLIPSIS = 0xA2, 0xA6  # behind the bytes E2 80
+_HASH, _PERIOD, _DASH = ord("#"), ord("."), ord("-")
+_BULLET, _ELLIPSIS = 0xA2, 0xA6  # third byte of "•" and "…", after E2 80
+
+
+class GopherLimits(NamedTuple):
+    """Thresholds of Gopher's rules; inf for an upper limit that is off, -inf for a lower one."""
+
+    min_words: float
+    """Words with more than punctuation; the same below."""
+    max_words: float
+    min_word_length: float
+    """Mean characters of a word."""
+    max_word_length: float
+    max_symbol_ratio: float
+    """"#" per word; ellipses per word."""
+    max_bullet_ratio: float
+    """Lines that begin with a bullet, per line."""
+    max_ellipsis_ratio: float
+    """Lines that end with an ellipsis, per line."""
+    min_alpha_ratio: float
+    """Words with a letter, per word."""
+    min_stop_words: float
+    """Different stop words."""
+
+
+class FineWebLimits(NamedTuple):
+    """Thresholds of FineWeb's rules, by datatrove's names."""
+
+    line_punct: float
+    exclude_zero: bool
+    short_line: float
+    short_length: int
+    char_dup: float
+    new_line: float
 
 
 @kernel
-def judge_gopher(data, offsets, kinds_of, rows, starts, counts, limits, stop_words):  # type: ignore[no-untyped-def]
-    """The first rule each text breaks: int64, 0 for none, else its place in GOPHER_REASONS and 1.
+def judge_gopher(
+    data: UInt8Array,
+    offsets: Int64Array,
+    classes: UInt8Array,
+    words: WordArrays,
+    limits: GopherLimits,
+    stop_words: UInt64Array,
+) -> Int64Array:
+    """Return the code of the first rule that each text breaks: int64, 0 for none, else 1 + the index of its reason.
 
-    `limits`: float64 in the order of the reasons, two of them the same; what is switched off never holds.
-    `stop_words`: a table of hashes. A text must have more than whitespace.
+    `classes` is `char_classes`, `stop_words` a `hash_set` of word hashes. A text must not be blank.
     """
-    codes = np.zeros(len(counts), dtype=np.int64)
+    codes = np.zeros(len(words.counts), dtype=np.int64)
     met = np.empty(len(stop_words), dtype=np.bool_)
-    for row in range(len(counts)):
-        n = counts[row]
-        words = rows[starts[row] : starts[row] + n + 1]
-        codes[row] = _gopher(data, offsets[row], offsets[row + 1], kinds_of, words, max(n, 1), limits)
-        if codes[row] == 0 and _stop_words(words, n, limits[9], stop_words, met) < limits[9]:
+    for row in range(len(codes)):
+        first, n = words.starts[row], words.counts[row]
+        rows = words.rows[first : first + n + 1]
+        codes[row] = _judge_gopher_text(data, offsets[row], offsets[row + 1], classes, rows, limits)
+        if codes[row] == 0 and _count_stop_words(rows, limits.min_stop_words, stop_words, met) < limits.min_stop_words:
             codes[row] = 10
     return codes
 
 
 @kernel
-def _gopher(data, start, stop, kinds_of, words, n, limits):  # type: ignore[no-untyped-def]
-    sound, length, alpha = _word_sums(words)
-    if sound < limits[0]:
+def _judge_gopher_text(
+    data: UInt8Array, start: int, stop: int, classes: UInt8Array, words: UInt64Array, limits: GopherLimits
+) -> int:
+    n = max(len(words) - 1, 1)
+    non_symbol, length, alpha = _word_sums(words)
+    if non_symbol < limits.min_words:
         return 1
-    if sound > limits[1]:
+    if non_symbol > limits.max_words:
         return 2
-    if sound and length / sound < limits[2]:
+    if non_symbol and length / non_symbol < limits.min_word_length:
         return 3
-    if sound and length / sound > limits[3]:
+    if non_symbol and length / non_symbol > limits.max_word_length:
         return 4
-    hashes, ellipses = _symbols(data, start, stop)
-    if hashes / n > limits[4]:
+    hashes, ellipses = _count_symbols(data, start, stop)
+    if hashes / n > limits.max_symbol_ratio:
         return 5
-    if ellipses / n > limits[5]:
+    if ellipses / n > limits.max_symbol_ratio:
         return 6
-    lines, bullets, ends = _lines(data, start, stop, kinds_of)
-    if bullets / lines > limits[6]:
+    lines, bullets, ends = _count_lines(data, start, stop, classes)
+    if bullets / lines > limits.max_bullet_ratio:
         return 7
-    if ends / lines > limits[7]:
+    if ends / lines > limits.max_ellipsis_ratio:
         return 8
-    return 9 if alpha / n < limits[8] else 0
+    return 9 if alpha / n < limits.min_alpha_ratio else 0
 
 
 @kernel
-def _word_sums(words):  # type: ignore[no-untyped-def]
-    """Words with more than punctuation, their characters, and words with a letter."""
-    sound = length = alpha = np.int64(0)
+def _word_sums(words: UInt64Array) -> tuple[np.int64, np.int64, np.int64]:
+    """Return the number of words with more than punctuation, the characters of those, and the words with a letter."""
+    non_symbol = length = alpha = np.int64(0)
     for i in range(len(words) - 1):
-        kinds = np.int64(words[i, KINDS])
-        if kinds & NOT_PUNCTUATION:
-            sound += 1
+        classes = np.int64(words[i, CLASSES])
+        if classes & NOT_PUNCTUATION:
+            non_symbol += 1
             length += np.int64(words[i + 1, LENGTH] - words[i, LENGTH])
-        alpha += kinds & ALPHA
-    return sound, length, alpha
+        alpha += classes & ALPHA
+    return non_symbol, length, alpha
 
 
 @kernel
-def _symbols(data, start, stop):  # type: ignore[no-untyped-def]
-    """How many "#", and how many ellipses: of three dots, as `str.count` finds them, or of one character."""
-    hashes = ellipses = dots = 0
+def _count_symbols(data: UInt8Array, start: int, stop: int) -> tuple[int, int]:
+    """Return the number of "#" and of ellipses: three periods, as `str.count` finds them, or the one character."""
+    hashes = ellipses = periods = 0
     for i in range(start, stop):
         byte = data[i]
         hashes += byte == _HASH
-        if byte == _DOT:
-            dots += 1
-            if dots == 3:
+        if byte == _PERIOD:
+            periods += 1
+            if periods == 3:
                 ellipses += 1
-                dots = 0
+                periods = 0
         else:
-            dots = 0
+            periods = 0
             if byte == _ELLIPSIS and i - start >= 2 and data[i - 1] == 0x80 and data[i - 2] == 0xE2:
                 ellipses += 1
     return hashes, ellipses
 
 
 @kernel
-def _lines(data, i, stop, kinds_of):  # type: ignore[no-untyped-def]
-    """Lines of `str.splitlines`, those that begin with a bullet, those that end with an ellipsis."""
+def _count_lines(data: UInt8Array, i: int, stop: int, classes: UInt8Array) -> tuple[int, int, int]:
+    """Return the number of lines as `str.splitlines` finds them, of those that begin with a bullet, and of those that
+    end with an ellipsis."""
     lines = bullets = ends = 0
     while i < stop:
-        end, behind = _line_end(data, i, stop, kinds_of)
+        end, next_line = _line_end(data, i, stop, classes)
         lines += 1
         first, last = skip_spaces(data, i, end), strip_end(data, i, end)
         if first < last:
             bullets += data[first] == _DASH or _is_e280(data, first, last, _BULLET)
-            dots = last - first >= 3 and data[last - 1] == _DOT and data[last - 2] == _DOT and data[last - 3] == _DOT
-            ends += dots or _is_e280(data, last - 3, last, _ELLIPSIS)
-        i = behind
+            ends += _ends_with_periods(data, first, last) or _is_e280(data, last - 3, last, _ELLIPSIS)
+        i = next_line
     return lines, bullets, ends
 
 
 @kernel
-def _is_e280(data, i, stop, third):  # type: ignore[no-untyped-def]
+def _ends_with_periods(data: UInt8Array, first: int, last: int) -> bool:
+    if last - first < 3:
+        return False
+    return bool(data[last - 1] == _PERIOD and data[last - 2] == _PERIOD and data[last - 3] == _PERIOD)
+
+
+@kernel
+def _is_e280(data: UInt8Array, i: int, stop: int, third: int) -> bool:
+    """Return whether the character at `i` has the UTF-8 bytes E2, 80 and `third`."""
     return i >= 0 and i + 2 < stop and data[i] == 0xE2 and data[i + 1] == 0x80 and data[i + 2] == third
 
 
 @kernel
-def _line_end(data, i, stop, kinds_of):  # type: ignore[no-untyped-def]
-    """Where the line that begins at `i` ends, and where the next begins."""
+def _line_end(data: UInt8Array, i: int, stop: int, classes: UInt8Array) -> tuple[int, int]:
+    """Return where the line that begins at `i` ends and where the next one begins."""
     while i < stop:
         byte = data[i]
         if byte < 0x20:
-            if kinds_of[np.int64(byte)] & LINE_END:
+            if classes[np.int64(byte)] & LINE_END:
                 pair = byte == 0x0D and i + 1 < stop and data[i + 1] == 0x0A
                 return i, i + 1 + pair
         elif byte == 0xC2 or byte == 0xE2:
             code_point, width = decode(data, i, stop)
-            if kinds_of[code_point] & LINE_END:
+            if classes[code_point] & LINE_END:
                 return i, i + width
         i += 1
     return stop, stop
 
 
 @kernel
-def _stop_words(words, n, enough, stop_words, met):  # type: ignore[no-untyped-def]
-    """How many different stop words occur, counted up to `enough`."""
+def _count_stop_words(words: UInt64Array, enough: float, stop_words: UInt64Array, met: BoolArray) -> int:
+    """Return how many different stop words occur, counted up to `enough`. `met` is scratch space for `stop_words`."""
     met[:] = False
-    found = 0
-    for i in range(n):
-        if found >= enough:
+    n = 0
+    for i in range(len(words) - 1):
+        if n >= enough:
             break
         slot = slot_of(stop_words, hash_run(words, i, 1))
         if stop_words[slot] != U0 and not met[slot]:
             met[slot] = True
-            found += 1
-    return found
+            n += 1
+    return n
 
 
 @kernel
-def judge_fineweb(  # type: ignore[no-untyped-def]
-    data, offsets, counts, stop_characters, line_punct, exclude_zero, short_line, short_length, char_dup, new_line
-):
-    """The first rule each text breaks: int64, 0 for none, else its place in FINEWEB_REASONS and 1.
+def judge_fineweb(
+    data: UInt8Array, offsets: Int64Array, word_counts: Int64Array, stop_characters: UInt64Array, limits: FineWebLimits
+) -> Int64Array:
+    """Return the code of the first rule that each text breaks: int64, 0 for none, else 1 + the index of its reason.
 
-    `stop_characters`: a table of code points. A text must have more than whitespace.
+    `stop_characters` is a `hash_set` of code points. A text must not be blank.
     """
-    most = 2
-    for row in range(len(counts)):
-        most = max(most, newlines(data, offsets[row], offsets[row + 1]) + 1)
-    table = np.zeros(room_for(most), dtype=np.uint64)
-    codes = np.zeros(len(counts), dtype=np.int64)
-    for row in range(len(counts)):
+    most_lines = 2
+    for row in range(len(word_counts)):
+        most_lines = max(most_lines, count_newlines(data, offsets[row], offsets[row + 1]) + 1)
+    table = np.zeros(table_size(most_lines), dtype=np.uint64)
+    codes = np.zeros(len(word_counts), dtype=np.int64)
+    for row in range(len(word_counts)):
         start, stop = offsets[row], offsets[row + 1]
-        n = newlines(data, start, stop)
-        lines, ended, short = _line_sums(data, start, stop, stop_characters, short_length)
-        if ended / lines < line_punct and not (ended == 0 and exclude_zero):
+        n = count_newlines(data, start, stop)
+        lines, ended, short = _line_sums(data, start, stop, stop_characters, limits.short_length)
+        if ended / lines < limits.line_punct and not (ended == 0 and limits.exclude_zero):
             codes[row] = 1
-        elif short / lines > short_line:
+        elif short / lines > limits.short_line:
             codes[row] = 2
-        elif _repeats(data, start, stop, n, table) > char_dup:
+        elif _repeated_share(data, start, stop, n, table) > limits.char_dup:
             codes[row] = 3
-        elif n / max(counts[row], 1) > new_line:
+        elif n / max(word_counts[row], 1) > limits.new_line:
             codes[row] = 4
     return codes
 
 
 @kernel
-def _line_sums(data, i, stop, stop_characters, short_length):  # type: ignore[no-untyped-def]
-    """Lines with more than whitespace, those that end with a stop character, short ones."""
+def _line_sums(
+    data: UInt8Array, i: int, stop: int, stop_characters: UInt64Array, short_length: int
+) -> tuple[int, int, int]:
+    """Return the number of lines that are not blank, of those that end with a stop character, and of short ones."""
     lines = ended = short = 0
     while i < stop:
         end = find_newline(data, i, stop)
         if skip_spaces(data, i, end) < end:
             lines += 1
-            last = end - 1
-            while last > i and data[last] & 0xC0 == 0x80:
-                last -= 1
-            code_point, _ = decode(data, last, end)
+            code_point, _ = decode(data, last_character(data, i, end), end)
             ended += in_set(stop_characters, np.uint64(code_point))
             short += end - i <= 4 * short_length and count_characters(data, i, end) <= short_length
         i = end + 1
@@ -203,16 +260,16 @@ def _line_sums(data, i, stop, stop_characters, short_length):  # type: ignore[no
 
 
 @kernel
-def _repeats(data, i, stop, n_newlines, table):  # type: ignore[no-untyped-def]
-    """Of the text's characters those in lines with more than whitespace that were there before."""
+def _repeated_share(data: UInt8Array, i: int, stop: int, n_newlines: int, table: UInt64Array) -> float:
+    """Return the share of the text's characters that are in repeated lines; blank lines do not count as repeated."""
     if not may_repeat(data, i, stop, table):
         return 0.0
     length, repeated = count_characters(data, i, stop) - n_newlines, 0
-    table = table[: room_for(n_newlines + 1)]
+    table = table[: table_size(n_newlines + 1)]
     table[:] = U0
     while i < stop:
         end = find_newline(data, i, stop)
         if skip_spaces(data, i, end) < end:
-            repeated += seen(data, i, end, table)[1]
+            repeated += add_and_compare(data, i, end, table)[1]
         i = end + 1
     return repeated / length

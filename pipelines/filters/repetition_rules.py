@@ -1,126 +1,175 @@
-"""How much of a text repeats itself: Gopher's measures as datatrove takes them, exactly, from arrays of words.
+"""Gopher's repetition rules as datatrove computes them, exactly, from bytes and arrays of words.
 
-Table A1 of https://arxiv.org/abs/2112.11446. The walks over n-grams are spared where a bound shows that they cannot
-exceed their threshold, which is nearly always:
+Source of the rules: table A1 of https://arxiv.org/abs/2112.11446. A bound shows for nearly every text that an n-gram
+rule cannot exceed its threshold, and the n-grams need not be counted:
 
-- the commonest n-gram occurs no more often than the commonest shorter one;
-- a 6-gram that occurred before begins with two 5-grams that did, and so on: n-grams up to the longest can repeat only
-  where the shortest do.
+- the most common n-gram occurs no more often than the most common shorter one;
+- a 6-gram that occurred before begins with a 5-gram that did, and so on: longer n-grams can repeat only where the
+  shortest do.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from gpts_data.pipelines.filters.line_scan import find_newline, may_repeat, newlines, room_for, seen
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.filters.line_scan import (
+    add_and_compare,
+    count_newlines,
+    find_newline,
+    may_repeat,
+    table_size,
+)
+from gpts_data.pipelines.kernel import BoolArray, Float64Array, Int64Array, UInt8Array, UInt64Array, kernel
 from gpts_data.pipelines.text.hash_table import slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, strip_end
 from gpts_data.pipelines.text.rolling_hash import BASE
-from gpts_data.pipelines.words.word_arrays import LENGTH, hash_run
+from gpts_data.pipelines.words.word_arrays import LENGTH, WordArrays, hash_run
 
 N_FIXED = 4
-"""Codes 1 to 4: paragraphs, their characters, lines, their characters; then the n-grams in their order."""
+"""Codes 1 to 4 are repeated paragraphs, their characters, repeated lines, their characters; the n-gram rules follow in
+the order of their sizes."""
+
+
+class RepetitionLimits(NamedTuple):
+    """Thresholds of the rules; inf for a rule that is off."""
+
+    fractions: Float64Array
+    """Of codes 1 to 4: shape (4,)."""
+    top_sizes: Int64Array
+    """Sizes of the n-grams whose most common one is limited."""
+    top_limits: Float64Array
+    """The share of a text's characters that it may have, by size."""
+    dup_sizes: Int64Array
+    """Sizes of the n-grams whose repeats are limited."""
+    dup_limits: Float64Array
+    """The share of a text's characters that they may have, by size."""
+
+
+class _Scratch(NamedTuple):
+    """Arrays for the longest text of a batch, used again for each text."""
+
+    table: UInt64Array
+    """Hash table of words, n-grams or lines."""
+    counts: Int64Array
+    """Occurrences by slot of the table: int32."""
+    slots: Int64Array
+    """The slot of each n-gram."""
+    repeats: BoolArray
+    """Whether the n-gram that begins at a word occurred before."""
 
 
 @kernel
-def judge_repetition(  # type: ignore[no-untyped-def]
-    data, offsets, characters, rows, starts, counts, fractions, top_n, top_limits, dup_n, dup_limits
-):
-    """The first rule each text breaks: int64, 0 for none. `fractions`: the limits of codes 1 to 4.
+def judge_repetition(
+    data: UInt8Array, offsets: Int64Array, characters: Int64Array, words: WordArrays, limits: RepetitionLimits
+) -> Int64Array:
+    """Return the code of the first rule that each text breaks: int64, 0 for none.
 
-    `characters`: of each text. A text must have more than whitespace.
+    `characters` is the number of characters of each text. A text must not be blank.
     """
-    most = 1
-    for row in range(len(counts)):
-        most = max(most, counts[row], newlines(data, offsets[row], offsets[row + 1]) + 2)
-    table = np.zeros(room_for(most), dtype=np.uint64)
-    tally = np.zeros(len(table), dtype=np.int32)
-    spots, before = np.empty(most, dtype=np.int64), np.empty(most + 1, dtype=np.bool_)
-    codes = np.zeros(len(counts), dtype=np.int64)
-    for row in range(len(counts)):
-        start, stop, n = offsets[row], offsets[row + 1], counts[row]
-        words = rows[starts[row] : starts[row] + n + 1]
-        code = _lines(data, start, stop, characters[row], fractions, table)
+    longest = 1
+    for row in range(len(words.counts)):
+        longest = max(longest, words.counts[row], count_newlines(data, offsets[row], offsets[row + 1]) + 2)
+    size = table_size(longest)
+    scratch = _Scratch(
+        np.zeros(size, dtype=np.uint64),
+        np.zeros(size, dtype=np.int32),
+        np.empty(longest, dtype=np.int64),
+        np.empty(longest + 1, dtype=np.bool_),
+    )
+    codes = np.zeros(len(words.counts), dtype=np.int64)
+    for row in range(len(words.counts)):
+        first, n = words.starts[row], words.counts[row]
+        rows = words.rows[first : first + n + 1]
+        code = _judge_lines(data, offsets[row], offsets[row + 1], characters[row], limits.fractions, scratch.table)
         if code == 0:
-            code = _top(words, n, characters[row], top_n, top_limits, table, tally, spots)
+            code = _judge_top_ngrams(rows, n, characters[row], limits, scratch)
         if code == 0:
-            code = _dup(words, n, characters[row], dup_n, dup_limits, table, before)
-            code += len(top_n) if code else 0
+            code = _judge_duplicate_ngrams(rows, n, characters[row], limits, scratch)
         codes[row] = code
     return codes
 
 
 @kernel
-def _lines(data, start, stop, characters, fractions, table):  # type: ignore[no-untyped-def]
+def _judge_lines(
+    data: UInt8Array, start: int, stop: int, characters: int, fractions: Float64Array, table: UInt64Array
+) -> int:
     first, last = skip_spaces(data, start, stop), strip_end(data, start, stop)
-    only_newlines = newlines(data, last, stop) == stop - last
+    only_newlines = count_newlines(data, last, stop) == stop - last
     if first == start and only_newlines and not may_repeat(data, start, stop, table):
-        return 0  # nor can a paragraph: it would repeat its lines
-    n, repeats, repeated = _pieces(data, first, last, 2, table)
+        return 0  # a repeated paragraph would repeat its lines
+    n, repeats, repeated = _count_repeats(data, first, last, 2, table)
     if repeats / n > fractions[0]:
         return 1
     if repeated / characters > fractions[1]:
         return 2
-    n, repeats, repeated = _pieces(data, start, stop, 1, table)
+    n, repeats, repeated = _count_repeats(data, start, stop, 1, table)
     if repeats / n > fractions[2]:
         return 3
     return 4 if repeated / characters > fractions[3] else 0
 
 
 @kernel
-def _pieces(data, start, stop, run, table):  # type: ignore[no-untyped-def]
-    """data[start:stop] split at runs of that many newlines or more: pieces, how many were there before, their
-    characters."""
+def _count_repeats(
+    data: UInt8Array, start: int, stop: int, min_newlines: int, table: UInt64Array
+) -> tuple[int, int, int]:
+    """Split data[start:stop] at runs of `min_newlines` newlines or more.
+
+    Returns the number of pieces, how many of them occurred before, and the number of characters of those.
+    """
     n = repeats = repeated = 0
-    table = table[: room_for(newlines(data, start, stop) // run + 2)]
+    table = table[: table_size(count_newlines(data, start, stop) // min_newlines + 2)]
     table[:] = U0
     while start <= stop:
-        end, behind = _next_run(data, start, stop, run)
-        found, length = seen(data, start, end, table)
-        n, repeats, repeated = n + 1, repeats + found, repeated + length
-        start = behind
+        end, next_start = _next_run(data, start, stop, min_newlines)
+        is_repeat, length = add_and_compare(data, start, end, table)
+        n, repeats, repeated = n + 1, repeats + is_repeat, repeated + length
+        start = next_start
     return n, repeats, repeated
 
 
 @kernel
-def _next_run(data, i, stop, run):  # type: ignore[no-untyped-def]
-    """Where the first run of that many newlines begins and ends; behind `stop` if there is none."""
+def _next_run(data: UInt8Array, i: int, stop: int, min_newlines: int) -> tuple[int, int]:
+    """Return the start and end of the first run of `min_newlines` or more; `stop` and `stop` + 1 if there is none."""
     while i < stop:
         end = find_newline(data, i, stop)
         i = end
         while i < stop and data[i] == 0x0A:
             i += 1
-        if i - end >= run:
+        if i - end >= min_newlines:
             return end, i
     return stop, stop + 1
 
 
 @kernel
-def _top(words, n_words, characters, sizes, limits, table, tally, spots):  # type: ignore[no-untyped-def]
-    """The code of the first size whose commonest n-gram, with its spaces, makes up too much of the text."""
-    known = most = 0  # no n-gram of a size above `known` occurs more often than `most`
-    for k in range(len(sizes)):
-        n = sizes[k]
+def _judge_top_ngrams(
+    words: UInt64Array, n_words: int, characters: int, limits: RepetitionLimits, scratch: _Scratch
+) -> int:
+    """Return the code of the first size whose most common n-gram, with its spaces, is too large a part of the text."""
+    known = most = 0  # no n-gram of more than `known` words occurs more often than `most`
+    for k in range(len(limits.top_sizes)):
+        n, limit = limits.top_sizes[k], limits.top_limits[k]
         if n_words < n:
             continue
-        if known and n >= known and most * _longest(words, n_words, n) / characters <= limits[k]:
+        if known and n >= known and most * _longest_ngram(words, n_words, n) / characters <= limit:
             continue
-        most, at = _commonest(words, n_words, n, table[: room_for(n_words)], tally, spots)
+        most, start = _most_common(words, n_words, n, scratch)
         known = n
-        if most * (_length(words, at, n) + n - 1) / characters > limits[k]:
+        if most * (_length(words, start, n) + n - 1) / characters > limit:
             return N_FIXED + 1 + k
     return 0
 
 
 @kernel
-def _length(words, i, n):  # type: ignore[no-untyped-def]
-    return np.int64(words[i + n, LENGTH] - words[i, LENGTH])
+def _length(words: UInt64Array, i: int, n: int) -> int:
+    """Return the number of characters of the `n` words from word `i` on, without spaces."""
+    return np.int64(words[i + n, LENGTH] - words[i, LENGTH])  # type: ignore[return-value]
 
 
 @kernel
-def _longest(words, n_words, n):  # type: ignore[no-untyped-def]
-    """Characters of the longest n-gram, its spaces counted."""
+def _longest_ngram(words: UInt64Array, n_words: int, n: int) -> int:
+    """Return the number of characters of the longest n-gram, with its spaces."""
     longest = 0
     for i in range(n_words - n + 1):
         longest = max(longest, _length(words, i, n))
@@ -128,71 +177,77 @@ def _longest(words, n_words, n):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _commonest(words, n_words, n, table, tally, spots):  # type: ignore[no-untyped-def]
-    """How often the commonest n-gram occurs, and where first; of equals the first, as with `Counter.most_common`."""
+def _most_common(words: UInt64Array, n_words: int, n: int, scratch: _Scratch) -> tuple[int, int]:
+    """Return how often the most common n-gram occurs and its first word; of equals the first, as `Counter` does it."""
+    table = scratch.table[: table_size(n_words)]
+    counts, slots = scratch.counts, scratch.slots
     table[:] = U0
-    tally[: len(table)] = 0
+    counts[: len(table)] = 0
     for i in range(n_words - n + 1):
         key = U0
         for k in range(n):
             key = key * BASE + hash_run(words, i + k, 1)
         key = max(mix64(key), U1)
-        spots[i] = slot_of(table, key)
-        table[spots[i]] = key
-        tally[spots[i]] += 1
-    most = at = 0
+        slots[i] = slot_of(table, key)
+        table[slots[i]] = key
+        counts[slots[i]] += 1
+    most = start = 0
     for i in range(n_words - n + 1):
-        if tally[spots[i]] > most:
-            most, at = tally[spots[i]], i
-    return most, at
+        if counts[slots[i]] > most:
+            most, start = counts[slots[i]], i
+    return most, start
 
 
 @kernel
-def _dup(words, n_words, characters, sizes, limits, table, before):  # type: ignore[no-untyped-def]
-    """The code, counted from the first of these, of the first size whose repeats make up too much of the text."""
+def _judge_duplicate_ngrams(
+    words: UInt64Array, n_words: int, characters: int, limits: RepetitionLimits, scratch: _Scratch
+) -> int:
+    """Return the code of the first size whose repeated n-grams have too large a share of the text."""
+    sizes = limits.dup_sizes
     if len(sizes) == 0:
         return 0
-    least = sizes.min()
-    table = table[: room_for(n_words)]
-    if n_words < least or not _mark_repeats(words, n_words, least, table, before):
+    shortest = sizes.min()
+    table = scratch.table[: table_size(n_words)]
+    if n_words < shortest or not _mark_repeats(words, n_words, shortest, table, scratch.repeats):
         return 0
     for k in range(len(sizes)):
-        most = _covered(words, n_words, sizes[k], least, before)
-        if most / characters > limits[k] and _repeated(words, n_words, sizes[k], table) / characters > limits[k]:
-            return N_FIXED + 1 + k
+        n, limit = sizes[k], limits.dup_limits[k]
+        bound = _bound_repeated(words, n_words, n, shortest, scratch.repeats)
+        if bound / characters > limit and _count_repeated(words, n_words, n, table) / characters > limit:
+            return N_FIXED + 1 + len(limits.top_sizes) + k
     return 0
 
 
 @kernel
-def _mark_repeats(words, n_words, n, table, before):  # type: ignore[no-untyped-def]
-    """Mark where an n-gram begins that began earlier too. Returns whether there is any."""
+def _mark_repeats(words: UInt64Array, n_words: int, n: int, table: UInt64Array, repeats: BoolArray) -> bool:
+    """Set `repeats` for each word where an n-gram begins that occurred before. Return whether there is any."""
     table[:] = U0
-    found = False
+    any_repeat = False
     for i in range(n_words - n + 1):
         key = hash_run(words, i, n)
         slot = slot_of(table, key)
-        before[i] = table[slot] == key
-        found |= before[i]
+        repeats[i] = table[slot] == key
+        any_repeat |= repeats[i]
         table[slot] = key
-    return found
+    return any_repeat
 
 
 @kernel
-def _covered(words, n_words, n, least, before):  # type: ignore[no-untyped-def]
-    """Characters under n-grams that may be repeats: an upper bound of `_repeated`."""
+def _bound_repeated(words: UInt64Array, n_words: int, n: int, shortest: int, repeats: BoolArray) -> int:
+    """Return an upper bound of `_count_repeated`: the characters of n-grams that may be repeats."""
     covered = run = free = 0
-    for i in range(n_words - least + 1):
-        run = run + 1 if before[i] else 0
-        start = i - (n - least)
-        if run > n - least:
+    for i in range(n_words - shortest + 1):
+        run = run + 1 if repeats[i] else 0
+        start = i - (n - shortest)
+        if run > n - shortest:
             covered += _length(words, max(start, free), start + n - max(start, free))
             free = start + n
     return covered
 
 
 @kernel
-def _repeated(words, n_words, n, table):  # type: ignore[no-untyped-def]
-    """Characters of n-grams that occurred before, none counted twice: datatrove's `find_all_duplicate`."""
+def _count_repeated(words: UInt64Array, n_words: int, n: int, table: UInt64Array) -> int:
+    """Return the characters of n-grams that occurred before, none counted twice: datatrove's `find_all_duplicate`."""
     table[:] = U0
     i = repeated = 0
     while i < n_words - n + 1:

@@ -1,4 +1,4 @@
-"""What each character is to the filters of datatrove, as a table by code point: the answers of Python's own `str`."""
+"""Character classes that datatrove's filters ask for, as a table by code point with the answers of Python's `str`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import UInt8Array, kernel
 
 ALPHA, NOT_PUNCTUATION, LINE_END = 1, 2, 4
-"""`str.isalpha`; not in datatrove's PUNCTUATION_SET; where `str.splitlines` splits. Bits of a byte."""
+"""Bits of a class byte: `str.isalpha`; not in datatrove's PUNCTUATION_SET; `str.splitlines` splits there."""
 
-LAST_LETTER = 0x40000  # no character of planes 4 to 16 is one, and asking a million takes 0.3 s of every process
+LAST_LETTER = 0x40000  # planes 4 to 16 hold no letter, and asking about their million characters takes 0.3 s a process
 ASCII_SPACES = np.array([chr(byte).isspace() and byte < 0x80 for byte in range(256)])
 _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 @lru_cache(maxsize=1)
 def char_classes() -> NDArray[np.uint8]:
-    """The bits of every code point: uint8, shape (0x110000,)."""
+    """Return the class bits of every code point: uint8, shape (0x110000,)."""
     from datatrove.utils.text import PUNCTUATION_SET
 
     table = np.full(sys.maxunicode + 1, NOT_PUNCTUATION, dtype=np.uint8)
@@ -31,8 +31,11 @@ def char_classes() -> NDArray[np.uint8]:
 
 
 @kernel
-def decode(data, i, stop):  # type: ignore[no-untyped-def]
-    """The code point at `i` and its bytes. What is cut off, which Arrow rules out, is read as one byte and no more."""
+def decode(data: UInt8Array, i: int, stop: int) -> tuple[np.int64, int]:
+    """Decode the UTF-8 character at `i`: its code point and its number of bytes.
+
+    A character that `stop` cuts off, which valid UTF-8 rules out, is read as its first byte alone.
+    """
     first = np.int64(data[i])
     if first < 0x80:
         return first, 1
@@ -49,8 +52,8 @@ def decode(data, i, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def last_character(data, start, stop):  # type: ignore[no-untyped-def]
-    """Where the last character of data[start:stop] begins; `stop` if it is empty."""
+def last_character(data: UInt8Array, start: int, stop: int) -> int:
+    """Return where the last character of data[start:stop] begins; `stop` if the range is empty."""
     i = stop
     while i > start:
         i -= 1

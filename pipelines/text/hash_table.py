@@ -1,4 +1,4 @@
-"""Open-addressing tables of 64-bit hashes: 0 is an empty slot, the low bits are the address."""
+"""Open-addressing hash tables of 64-bit hashes: 0 marks an empty slot, the low bits of a hash give its slot."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import UInt64Array, kernel
 from gpts_data.pipelines.text.hashing import U0, U1
 
 
 @kernel
-def slot_of(table, key):  # type: ignore[no-untyped-def]
-    """Where `key` is in the table, or the empty slot where it belongs."""
+def slot_of(table: UInt64Array, key: np.uint64) -> np.uint64:
+    """Return the slot of `key`, or the empty slot where it belongs. The table must have an empty slot."""
     mask = np.uint64(len(table) - 1)
     slot = key & mask
     while table[slot] != U0 and table[slot] != key:
@@ -22,24 +22,24 @@ def slot_of(table, key):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def in_set(table, key):  # type: ignore[no-untyped-def]
-    return table[slot_of(table, key)] != U0
+def in_set(table: UInt64Array, key: np.uint64) -> bool:
+    return bool(table[slot_of(table, key)] != U0)
 
 
 @kernel
-def insert(table, values, keys, new):  # type: ignore[no-untyped-def]
-    """Put keys and their values into the table, which has room. Returns how many keys were not there."""
+def insert(table: UInt64Array, values: UInt64Array, keys: UInt64Array, new_values: UInt64Array) -> int:
+    """Insert keys and their values into a table that has room for them. Return how many keys were new."""
     added = 0
     for k in range(len(keys)):
         slot = slot_of(table, keys[k])
         added += table[slot] == U0
         table[slot] = keys[k]
-        values[slot] = new[k]
+        values[slot] = new_values[k]
     return added
 
 
 def hash_set(hashes: Iterable[int]) -> NDArray[np.uint64]:
-    """A table of these hashes for `in_set`, at most a quarter used."""
+    """Build a table of these hashes for `in_set`; at most a quarter of its slots are used."""
     keys = np.array(sorted(hashes), dtype=np.uint64)
     table = np.zeros(max(64, 1 << (4 * len(keys)).bit_length()), dtype=np.uint64)
     insert(table, table.copy(), keys, keys)

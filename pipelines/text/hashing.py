@@ -1,9 +1,10 @@
-"""64-bit hashes of strings, straight from Arrow's buffers: no Python object for a document or a word.
+"""64-bit hashes of strings, computed on Arrow's buffers without a Python object for a document or a word.
 
-One string: its bytes in blocks of eight, each block xored into the state and the state mixed, so the order counts.
-Blocks are put together byte by byte (one load after LLVM), so the machine's byte order does not.
+A string is read in blocks of eight bytes; each block is xored into the state and the state mixed, so the hash depends
+on their order. Blocks are assembled byte by byte (LLVM makes one load of it), so the hash does not depend on the
+machine's byte order.
 
-Two of n unequal strings coincide with probability n^2 / 2^65: 2.4e-3 among 3e8 keys.
+Two of n unequal strings collide with probability n^2 / 2^65: 2.4e-3 among 3e8 keys.
 """
 
 from __future__ import annotations
@@ -13,22 +14,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.text.char_classes import last_character
 
-# Numba takes a uint64 with a signed number for a float, so every constant has its type.
+# Numba computes a uint64 combined with a signed integer as a float, so every constant has its type.
 U0, U1, U3, U7, U8 = (np.uint64(n) for n in (0, 1, 3, 7, 8))
 _U56 = np.uint64(56)
 _SHIFT = np.uint64(32)
 _MIX = np.uint64(0xD6E8FEB86659FD93)  # https://nullprogram.com/blog/2018/07/31/
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: splitmix64's step
-_TAIL = np.uint64(0xA0761D6478BD642F)  # sets the last, partial block apart from a full one
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio: splitmix64's increment
+_TAIL = np.uint64(0xA0761D6478BD642F)  # makes the last, partial block differ from a full one
 
 StringBuffers = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""The UTF-8 bytes of a column, and where each row begins; row i is data[offsets[i] : offsets[i + 1]]."""
+"""The UTF-8 bytes of a column, and the offset of each row in them; row i is data[offsets[i] : offsets[i + 1]]."""
 
 
 def string_buffers(column: pa.Array) -> StringBuffers:
-    """The buffers of a column of strings; null is empty. Copies no text unless there are nulls."""
+    """Return the buffers of a column of strings; null becomes empty. The text is copied only if there are nulls."""
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         column = column.cast(pa.large_string())
     if column.null_count:
@@ -37,42 +39,45 @@ def string_buffers(column: pa.Array) -> StringBuffers:
         return np.zeros(0, np.uint8), np.zeros(1, np.int64)
     _, offsets, data = column.buffers()
     width = np.int32 if pa.types.is_string(column.type) else np.int64
-    starts = np.frombuffer(offsets, width)[column.offset : column.offset + len(column) + 1]
-    return np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8), starts.astype(np.int64, copy=False)
+    row_offsets = np.frombuffer(offsets, width)[column.offset : column.offset + len(column) + 1]
+    return np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8), row_offsets.astype(np.int64, copy=False)
 
 
 def hash_strings(column: pa.Array, seed: int) -> NDArray[np.uint64]:
-    """64-bit keys of strings, never 0; null and the empty string have none (0). uint64, shape (len(column),)."""
-    return _hash_strings(*string_buffers(column), np.uint64(seed))  # type: ignore[no-any-return]
+    """Hash each string of a column: uint64, shape (len(column),); 0 only for null and the empty string."""
+    return _hash_strings(*string_buffers(column), np.uint64(seed))
 
 
 def hash_texts(column: pa.Array, seed: int) -> NDArray[np.uint64]:
-    """The same of texts whose runs of whitespace count as one space, and none at the ends: `" ".join(text.split())`."""
-    return _hash_texts(*string_buffers(column), np.uint64(seed))  # type: ignore[no-any-return]
+    """Hash each text of a column so that texts with the same `" ".join(text.split())` have the same hash.
+
+    uint64, shape (len(column),); 0 for texts without a word, and only for them.
+    """
+    return _hash_texts(*string_buffers(column), np.uint64(seed))
 
 
 @kernel
-def mix64(x):  # type: ignore[no-untyped-def]
-    """A bijection of 64 bits in which every bit of `x` reaches every bit."""
+def mix64(x: np.uint64) -> np.uint64:
+    """Mix 64 bits, by a bijection in which every bit of the result depends on every bit of `x`."""
     x = (x ^ (x >> _SHIFT)) * _MIX
     x = (x ^ (x >> _SHIFT)) * _MIX
     return x ^ (x >> _SHIFT)
 
 
 @kernel
-def init_state(seed):  # type: ignore[no-untyped-def]
-    """The state before the first block. Every seed has hashes of its own."""
+def init_state(seed: np.uint64) -> np.uint64:
+    """Return the state before the first block. Different seeds give unrelated hashes."""
     return mix64((seed + U1) * _GOLDEN)
 
 
 @kernel
-def _finish(state, block, length):  # type: ignore[no-untyped-def]
-    """The state after the last 0 to 7 bytes: their number is in the top byte, which they leave free."""
+def _finish(state: np.uint64, block: np.uint64, length: np.uint64) -> np.uint64:
+    """Return the state after the last 0 to 7 bytes; their number goes into the top byte, which they leave free."""
     return mix64((state + _TAIL) ^ block ^ ((length & U7) << _U56))
 
 
 @kernel
-def _hash_strings(data, offsets, seed):  # type: ignore[no-untyped-def]
+def _hash_strings(data: UInt8Array, offsets: Int64Array, seed: np.uint64) -> UInt64Array:
     keys = np.zeros(len(offsets) - 1, dtype=np.uint64)
     for row in range(len(keys)):
         state, block, length = init_state(seed), U0, U0
@@ -87,7 +92,7 @@ def _hash_strings(data, offsets, seed):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _hash_texts(data, offsets, seed):  # type: ignore[no-untyped-def]
+def _hash_texts(data: UInt8Array, offsets: Int64Array, seed: np.uint64) -> UInt64Array:
     keys = np.zeros(len(offsets) - 1, dtype=np.uint64)
     for row in range(len(keys)):
         keys[row] = _hash_text(data, offsets[row], offsets[row + 1], init_state(seed))
@@ -95,8 +100,11 @@ def _hash_texts(data, offsets, seed):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _hash_text(data, i, stop, state):  # type: ignore[no-untyped-def]
-    """Chunk after chunk into one state. Each ends with its length, so "a b" is not "ab"."""
+def _hash_text(data: UInt8Array, i: int, stop: int, state: np.uint64) -> np.uint64:
+    """Hash the words between whitespace one after the other into one state.
+
+    Each word ends with its length, so "a b" and "ab" differ.
+    """
     empty, block, length = True, U0, U0
     while i < stop:
         space = space_width(data, i, stop)
@@ -116,8 +124,8 @@ def _hash_text(data, i, stop, state):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def space_width(data, i, stop):  # type: ignore[no-untyped-def]
-    """Bytes of the whitespace character at `i`, 0 if it is none. The characters are those of `str.isspace`."""
+def space_width(data: UInt8Array, i: int, stop: int) -> int:
+    """Return the number of bytes of the whitespace character (`str.isspace`) at `i`, 0 if it is no whitespace."""
     first = data[i]
     if first <= 0x20:
         return 1 if first == 0x20 or 0x09 <= first <= 0x0D or 0x1C <= first <= 0x1F else 0
@@ -139,8 +147,8 @@ def space_width(data, i, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def skip_spaces(data, i, stop):  # type: ignore[no-untyped-def]
-    """Where data[i:stop] begins without the whitespace in front."""
+def skip_spaces(data: UInt8Array, i: int, stop: int) -> int:
+    """Return where data[i:stop] begins without its leading whitespace."""
     while i < stop:
         width = 1 if data[i] == 0x20 else space_width(data, i, stop)
         if width == 0:
@@ -150,12 +158,10 @@ def skip_spaces(data, i, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def strip_end(data, start, stop):  # type: ignore[no-untyped-def]
-    """Where data[start:stop] ends without the whitespace behind."""
+def strip_end(data: UInt8Array, start: int, stop: int) -> int:
+    """Return where data[start:stop] ends without its trailing whitespace."""
     while stop > start:
-        last = stop - 1
-        while last > start and data[last] & 0xC0 == 0x80:
-            last -= 1
+        last = last_character(data, start, stop)
         if space_width(data, last, stop) == 0:
             break
         stop = last
@@ -163,30 +169,36 @@ def strip_end(data, start, stop):  # type: ignore[no-untyped-def]
 
 
 def is_blank(column: pa.Array) -> NDArray[np.bool_]:
-    """Which strings are null, empty or nothing but whitespace (`str.isspace`): bool, shape (len(column),)."""
-    return _blank(*string_buffers(column))  # type: ignore[no-any-return]
+    """Return which strings are null, empty or only whitespace (`str.isspace`): bool, shape (len(column),)."""
+    return _is_blank(*string_buffers(column))
 
 
 @kernel
-def _blank(data, offsets):  # type: ignore[no-untyped-def]
-    empty = np.empty(len(offsets) - 1, dtype=np.bool_)
-    for row in range(len(empty)):
-        empty[row] = skip_spaces(data, offsets[row], offsets[row + 1]) >= offsets[row + 1]
-    return empty
+def _is_blank(data: UInt8Array, offsets: Int64Array) -> BoolArray:
+    blank = np.empty(len(offsets) - 1, dtype=np.bool_)
+    for row in range(len(blank)):
+        blank[row] = skip_spaces(data, offsets[row], offsets[row + 1]) >= offsets[row + 1]
+    return blank
 
 
 _SEED = np.uint64(0xC4)
 
 
 @kernel
-def hash_bytes(data, start, stop):  # type: ignore[no-untyped-def]
-    """64-bit hash of data[start:stop], never 0."""
+def load_block(data: UInt8Array, i: int) -> np.uint64:
+    """Return data[i : i + 8] as one number, the first byte lowest; LLVM makes one load of it."""
+    block = U0
+    for k in range(8):
+        block |= np.uint64(data[i + k]) << np.uint64(8 * k)
+    return block
+
+
+@kernel
+def hash_bytes(data: UInt8Array, start: int, stop: int) -> np.uint64:
+    """Hash data[start:stop], never 0. For tables within one process: nothing that is stored depends on it."""
     state, i = init_state(_SEED), start
     while i + 8 <= stop:
-        block = U0
-        for k in range(8):  # one load after LLVM
-            block |= np.uint64(data[i + k]) << np.uint64(8 * k)
-        state = mix64(state ^ block)
+        state = mix64(state ^ load_block(data, i))
         i += 8
     block = U0
     while i < stop:

@@ -1,36 +1,40 @@
-"""Words and their n-grams as 64-bit hashes, from UTF-8.
+"""64-bit hashes of words and of their n-grams (shingles), computed from UTF-8 bytes.
 
-A word is what lies between separators (normalization.py). A run of digits counts as one 0, as with datatrove; a point
-or comma between two digits belongs to the number, so 1,234,567.8 is one word.
+Words are separated by the separators of normalization.py. A run of digits counts as one 0, as in datatrove; a period or
+comma between two digits belongs to the number, so 1,234,567.8 is one word.
 
-An n-gram is a polynomial in its words' hashes, so their order counts, and rolls on with two multiplications whatever
-n is.
+The hash of an n-gram is a polynomial in its words' hashes, so it depends on their order, and moving on by one word
+takes two multiplications for any n.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import UInt8Array, UInt64Array, kernel
 from gpts_data.pipelines.text.char_classes import decode
 from gpts_data.pipelines.text.hashing import U0, U1, mix64
 from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, ZERO
 
-_NO_WORD = np.uint64(0xCBF29CE484222325)  # FNV-1a's start and prime; code points instead of bytes
+_NO_WORD = np.uint64(0xCBF29CE484222325)  # FNV-1a's offset basis and prime, here over code points instead of bytes
 _PRIME = np.uint64(0x100000001B3)
 _A, _Z, _CASE, _END = np.uint8(ord("a")), np.uint8(ord("z")), np.uint8(0x20), np.uint8(0)
-BASE = np.uint64(0x2D358DCCAA6C78A7)  # 3 modulo 4: words exchanged cancel only where they agree in 63 bits
+BASE = np.uint64(0x2D358DCCAA6C78A7)  # 3 modulo 4: exchanging two words changes the hash unless they agree in 63 bits
 
 
 @kernel
-def hash_words(data, i, stop, letters, words):  # type: ignore[no-untyped-def]
-    """Write the hashes of the words of data[i:stop] to `words`, of (stop - i + 1) // 2 at least. Returns how many."""
+def hash_words(data: UInt8Array, i: int, stop: int, letters: NDArray[np.uint32], words: UInt64Array) -> int:
+    """Write the hashes of the words of data[i:stop] to `words` and return how many there are.
+
+    `letters` is `normalization_table`; `words` needs (stop - i + 1) // 2 elements or more.
+    """
     n = 0
     word, number = _NO_WORD, False
     while i < stop:
         first = data[i]
         lower = first | _CASE
-        if _A <= lower <= _Z:  # most of all text: no table, and one surprise a word for the processor
+        if _A <= lower <= _Z:  # most of all text: no table, one mispredicted branch a word
             while _A <= lower <= _Z:
                 word = (word ^ np.uint64(lower)) * _PRIME
                 i += 1
@@ -61,8 +65,11 @@ def hash_words(data, i, stop, letters, words):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def hash_ngrams(words, n_words, ngrams):  # type: ignore[no-untyped-def]
-    """Replace words[:n_words] by the hashes of their n-grams. Returns how many, 0 for fewer words than `ngrams`."""
+def hash_ngrams(words: UInt64Array, n_words: int, ngrams: int) -> int:
+    """Replace words[:n_words] by the hashes of their n-grams and return how many there are.
+
+    Fewer words than `ngrams` have none.
+    """
     rolling, top = U0, U1
     for i in range(min(ngrams - 1, n_words)):
         rolling = rolling * BASE + words[i]

@@ -1,79 +1,98 @@
-"""What a chunk of text, the run between two whitespaces, splits into where affixes.py does not know: looked up.
+"""A cache of the words of those chunks (runs between two whitespaces) that affixes.py leaves to spacy_rules.py.
 
-The table holds one entry per such chunk, as spacy_rules.py splits it: its 64-bit hash and where its words begin, one
-bit a byte, or a place in a list for chunks of more than 63 bytes.
+Each chunk has one slot in a hash table, with its 64-bit hash and a mask that has a bit for each byte where a word
+begins. For chunks of more than 63 bytes the mask is an index into a list instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, kernel
 from gpts_data.pipelines.text.hash_table import insert, slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes
 from gpts_data.pipelines.words.spacy_rules import english
 
-# 16 bytes a slot, at most half used: 32 MB a process when full. The table is emptied then: English has a long tail of
-# chunks, and the common ones come back within a few documents.
+# A slot takes 16 bytes and at most half of the slots are used: 32 MB a process when full. The table is then emptied:
+# English has a long tail of rare chunks, and the common ones are back within a few documents.
 MAX_CHUNKS = 1_000_000
-_LONG = 64  # bytes; bit 0 of a mask is always set, so a clear one tells a place in the list
+_LONG = 64  # bytes; bit 0 of a mask is always set, as a word begins there; if it is clear, the rest is an index
+
+
+class ChunkTable(NamedTuple):
+    """The arrays of the cache, for `chunk_words`."""
+
+    keys: UInt64Array
+    """Hashes of chunks, 0 for an empty slot: shape (slots,), a power of two."""
+    masks: UInt64Array
+    """Where the words of the chunk in the same slot begin."""
+    long: Int64Array
+    """For each long chunk: its number of words, then the offset of each."""
 
 
 class ChunkCache:
-    """The table."""
+    """The chunks that this process met, and their words."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        self.keys = np.zeros(1 << 16, dtype=np.uint64)
-        self.masks = np.zeros(1 << 16, dtype=np.uint64)
-        self.long = np.zeros(0, dtype=np.int64)
-        """Of long chunks: how many words, then where each begins."""
+        """Forget all chunks."""
+        self.table = _empty_table(1 << 16, np.zeros(0, dtype=np.int64))
         self.used = 0
 
     def add(self, chunks: Sequence[bytes]) -> None:
-        """Put chunks that are not in the table into it."""
+        """Split chunks that are not in the table yet, and insert them."""
         if self.used + len(chunks) > MAX_CHUNKS:
             self.clear()
         words = [english().words(chunk.decode()) for chunk in chunks]
-        counts = np.array([len(of_one) for of_one in words])
-        widths = np.array([len(word.encode()) for of_one in words for word in of_one])
-        keys, masks, long = _entries(np.frombuffer(b"".join(chunks), np.uint8), widths, counts, len(self.long))
-        self.long = np.concatenate([self.long, long])
+        counts = np.array([len(chunk_words) for chunk_words in words])
+        widths = np.array([len(word.encode()) for chunk_words in words for word in chunk_words])
+        data = np.frombuffer(b"".join(chunks), np.uint8)
+        keys, masks, long = _entries(data, widths, counts, len(self.table.long))
+        self.table = self.table._replace(long=np.concatenate([self.table.long, long]))
         self._insert(keys, masks)
 
     def _insert(self, keys: NDArray[np.uint64], masks: NDArray[np.uint64]) -> None:
-        size = len(self.keys)
+        old, size = self.table, len(self.table.keys)
         while 2 * (self.used + len(keys)) > size:
             size *= 2
-        if size > len(self.keys):
-            old = self.keys.nonzero()[0]
-            old_keys, old_masks = self.keys[old], self.masks[old]
-            self.keys, self.masks = np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint64)
-            insert(self.keys, self.masks, old_keys, old_masks)
-        self.used += insert(self.keys, self.masks, keys, masks)
+        if size > len(old.keys):
+            self.table = _empty_table(size, old.long)
+            used = old.keys.nonzero()[0]
+            insert(self.table.keys, self.table.masks, old.keys[used], old.masks[used])
+        self.used += insert(self.table.keys, self.table.masks, keys, masks)
+
+
+def _empty_table(size: int, long: NDArray[np.int64]) -> ChunkTable:
+    return ChunkTable(np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint64), long)
 
 
 @lru_cache(maxsize=1)
 def chunks() -> ChunkCache:
-    """The table of this process. It changes nothing but the time that a text takes."""
+    """Return the cache of this process. It affects only how long a text takes."""
     return ChunkCache()
 
 
 @kernel
-def _entries(data, widths, counts, n_long):  # type: ignore[no-untyped-def]
-    """Keys and masks of chunks that lie in `data` one behind the other, and what the list gets: see `Chunks`."""
+def _entries(
+    data: UInt8Array, widths: Int64Array, counts: Int64Array, n_long: int
+) -> tuple[UInt64Array, UInt64Array, Int64Array]:
+    """Return the keys and masks of chunks that follow each other in `data`, and what to append to `ChunkTable.long`.
+
+    `widths` has the bytes of each word, `counts` the words of each chunk; `n_long` is the length of `long` so far.
+    """
     keys, masks = np.empty(len(counts), dtype=np.uint64), np.zeros(len(counts), dtype=np.uint64)
     long = np.empty(len(counts) + len(widths), dtype=np.int64)
-    begin_at = word = added = 0
+    begin = word = added = 0
     for row in range(len(counts)):
         width = widths[word : word + counts[row]].sum()
-        keys[row] = hash_bytes(data, begin_at, begin_at + width)
+        keys[row] = hash_bytes(data, begin, begin + width)
         short, start = width < _LONG, 0
         if not short:
             masks[row] = np.uint64(n_long + added) << U1
@@ -85,20 +104,21 @@ def _entries(data, widths, counts, n_long):  # type: ignore[no-untyped-def]
                 long[added + 1 + k] = start
             start += widths[word + k]
         added += 0 if short else counts[row] + 1
-        begin_at, word = begin_at + width, word + counts[row]
+        begin, word = begin + width, word + counts[row]
     return keys, masks, long[:added]
 
 
 @kernel
-def chunk_words(data, i, end, keys, masks, long, cuts):  # type: ignore[no-untyped-def]
-    """Where the words of the chunk data[i:end] begin into `cuts`; their number, 0 if the table does not have it.
+def chunk_words(data: UInt8Array, i: int, end: int, table: ChunkTable, cuts: Int64Array) -> int:
+    """Write where the words of the chunk data[i:end] begin, and `end`, to `cuts`.
 
-    `cuts` needs room for one more than the chunk has bytes.
+    Returns the number of words, 0 if the table does not have the chunk. `cuts` needs one element more than the chunk
+    has bytes.
     """
-    slot = slot_of(keys, hash_bytes(data, i, end))
-    if keys[slot] == U0:
+    slot = slot_of(table.keys, hash_bytes(data, i, end))
+    if table.keys[slot] == U0:
         return 0
-    mask = masks[slot]
+    mask = table.masks[slot]
     n = 0
     if mask & U1:
         while mask:
@@ -108,9 +128,9 @@ def chunk_words(data, i, end, keys, masks, long, cuts):  # type: ignore[no-untyp
             mask >>= U1
             i += 1
     else:
-        place = np.int64(mask >> U1)
-        n = long[place]
+        index = np.int64(mask >> U1)
+        n = table.long[index]
         for k in range(n):
-            cuts[k] = i + long[place + 1 + k]
+            cuts[k] = i + table.long[index + 1 + k]
     cuts[n] = end
     return n

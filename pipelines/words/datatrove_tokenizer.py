@@ -1,18 +1,21 @@
-"""spaCy's words for datatrove's own blocks, without the one that makes them depend on what the process saw before."""
+"""datatrove's word tokenizer for its own filters, with one fault of spaCy's worked around."""
 
 from __future__ import annotations
 
 from datatrove.utils.typeshelper import Languages
 from datatrove.utils.word_tokenizers import WordTokenizer, load_word_tokenizer
 
-# spaCy numbers this one word 1, which its hash map takes for "deleted": it reads a freed entry from the second time on
-# and fails, whereupon datatrove removes the word from the text. Whether that happens depends on the texts before, so
-# here it is always removed and spaCy never sees it.
+# spaCy's number for this one word is 1, which its hash map takes for "deleted". From the second time on it reads a
+# freed entry and may fail; datatrove then removes the word from the text. Whether that happens depends on what the
+# process tokenized before, so the word is always removed here, before spaCy sees it.
 UNSAFE = "IS_ALPHA"
 
 
 class SteadyWords(WordTokenizer):  # type: ignore[misc]
-    """datatrove's word tokenizer of a language. Give it to a filter as `language`."""
+    """datatrove's word tokenizer of a language, with results that do not depend on the texts before.
+
+    Pass it to a filter as `language`.
+    """
 
     def __init__(self, language: str = Languages.english) -> None:
         super().__init__(language)

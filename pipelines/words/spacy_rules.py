@@ -1,12 +1,12 @@
-"""spaCy's English tokenizer for one chunk, the run between two whitespaces, from its own rules but without spaCy.
+"""spaCy's English tokenizer for one chunk (a run between two whitespaces), from spaCy's own rules but without spaCy.
 
-The rules are in spacy_rules.json, as spaCy 3.8.18 has them; tests/pipelines/words/write_spacy_rules.py writes it. What
-is a word decides which documents are in a mix, and spaCy changed that between 3.8.7 and 3.8.18. To load spaCy would
-also take 0.9 s and 100 MB in every process.
+The rules are in spacy_rules.json, as spaCy 3.8.18 has them; tests/pipelines/words/write_spacy_rules.py writes it. The
+words decide which documents are in a mix, and spaCy changed them between 3.8.7 and 3.8.18. Loading spaCy would also
+take 0.9 s and 100 MB in every process.
 
-Chunks stand alone here. spaCy looks for special cases across spaces too, to no effect but that one beside such a run
-stays cut: of ") :(You" it makes four words, here ":(" is one. Of 24,199 documents of books and web pages one has such a
-place, one word in 6,936.
+Each chunk is split by itself here. spaCy looks for special cases across spaces too; the only effect is that a special
+case beside such a run stays split: spaCy makes four words of ") :(You", here ":(" is one word. Of 24,199 documents of
+books and web pages one has such a place, one word in 6,936.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from gpts_data.pipelines.text.rolling_hash import word_hash
 from gpts_data.pipelines.words.char_flags import END
 
 RULES = Path(__file__).with_name("spacy_rules.json")
-NEAR = 8  # characters: no suffix is longer than 5, but points in a row, and no rule looks more than 2 behind itself
+NEAR = (
+    8  # characters: no suffix but periods in a row is longer than 5, and no rule looks more than 2 characters further
+)
 
 
 class English:
-    """Expressions for what comes off at the ends of a chunk and what cuts it inside; special cases; marks, units."""
+    """spaCy's rules: regular expressions for prefixes, suffixes and infixes, special cases, flags and units."""
 
     def __init__(self) -> None:
         rules = json.loads(RULES.read_bytes())
@@ -38,52 +40,57 @@ class English:
             re.compile(rules[name]) for name in ("prefix", "suffix", "infix", "protocol", "host")
         )
         self.special: dict[str, list[str]] = rules["special"]
-        """By chunk its words: "cannot" is two, ":)" is one."""
+        """The words of each special chunk: "cannot" is two words, ":)" is one."""
         self.longest = max(map(len, self.special))
-        """Characters of the longest of them."""
+        """The number of characters of the longest special case."""
         self.units: list[str] = rules["units"]
-        """Of measure: words of their own behind a digit."""
-        self.marks: list[tuple[int, int, int]] = rules["marks"]
-        """Characters in a row with the same marks (char_flags.py): the first, the last, their marks."""
-        cut = {case: words for case, words in self.special.items() if self._is_cut(case)}
-        self._parts = {tuple(self._peel(case, self._never)): words for case, words in cut.items()}
-        self._most = max(map(len, self._parts))
+        """Units of measure: words of their own after a digit."""
+        self.char_flags: list[tuple[int, int, int]] = rules["marks"]
+        """Runs of characters with the same flags (char_flags.py): the first, the last, their flags."""
+        self._split_forms = {
+            tuple(self._strip_affixes(case, self._is_never_special)): words
+            for case, words in self.special.items()
+            if self._has_affix(case)
+        }
+        self._longest_run = max(map(len, self._split_forms))
 
-    def _is_cut(self, text: str) -> bool:
-        return self._ends(text, 0, len(text)) != (0, len(text)) or bool(self._infix.search(text))
+    def _has_affix(self, text: str) -> bool:
+        """Return whether the rules would split this text, were it no special case."""
+        return self._strip_once(text, 0, len(text)) != (0, len(text)) or bool(self._infix.search(text))
 
     def words(self, chunk: str) -> list[str]:
-        """`[token.text for token in spacy.blank("en").tokenizer(chunk)]`."""
-        return self._rejoin(self._peel(chunk, self._is_special))
+        """Return `[token.text for token in spacy.blank("en").tokenizer(chunk)]`."""
+        return self._merge_special_cases(self._strip_affixes(chunk, self._is_special))
 
     def _is_special(self, text: str, first: int, last: int) -> bool:
         return last - first <= self.longest and text[first:last] in self.special
 
-    def _never(self, text: str, first: int, last: int) -> bool:
+    def _is_never_special(self, text: str, first: int, last: int) -> bool:
         return False
 
-    def _peel(self, text: str, stop: Callable[[str, int, int], bool]) -> list[str]:
-        """A prefix and a suffix off at a time, until none is left or `stop` says that it is a special case."""
-        before: list[str] = []
-        behind: list[str] = []
+    def _strip_affixes(self, text: str, stop: Callable[[str, int, int], bool]) -> list[str]:
+        """Strip a prefix and a suffix at a time until none is left or `stop` finds a special case; split the rest."""
+        prefixes: list[str] = []
+        suffixes: list[str] = []
         first, last = 0, len(text)
         while first < last and not stop(text, first, last):
-            start, end = self._ends(text, first, last)
+            start, end = self._strip_once(text, first, last)
             if start > first and stop(text, start, last):
                 end = last
             elif end < last and stop(text, first, end):
                 start = first
             if start == first and end == last:
                 break
-            before += [text[first:start]] * (start > first)
-            behind += [text[end:last]] * (end < last)
+            prefixes += [text[first:start]] * (start > first)
+            suffixes += [text[end:last]] * (end < last)
             first, last = start, end
         if first < last:
-            before += self.special[text[first:last]] if stop(text, first, last) else self._inside(text[first:last])
-        return before + behind[::-1]
+            rest = text[first:last]
+            prefixes += self.special[rest] if stop(text, first, last) else self._split_at_infixes(rest)
+        return prefixes + suffixes[::-1]
 
-    def _ends(self, text: str, first: int, last: int) -> tuple[int, int]:
-        """Where text[first:last] begins without its prefix, and where that ends without its suffix."""
+    def _strip_once(self, text: str, first: int, last: int) -> tuple[int, int]:
+        """Return where text[first:last] begins without its prefix and ends without its suffix."""
         prefix = self._prefix.match(text, first, last)
         start = prefix.end() if prefix else first
         near = last
@@ -93,8 +100,8 @@ class English:
         suffix = self._suffix.search(text[near:last])
         return start, near + suffix.start() if suffix else last
 
-    def _inside(self, text: str) -> list[str]:
-        """A URL whole, all else cut at its infixes, each of which is a word; one at the very start is none."""
+    def _split_at_infixes(self, text: str) -> list[str]:
+        """Keep a URL whole and split anything else at its infixes, which are words too, except at the very start."""
         if self._is_url(text):
             return [text]
         words, start = [], 0
@@ -106,21 +113,25 @@ class English:
         return words + [text[start:]] * (start < len(text))
 
     def _is_url(self, text: str) -> bool:
-        """Whether a host is at the start, behind a protocol or behind an "@", with at most a port and a path behind it.
+        """Return whether a host is at the start, after a protocol or after an "@", with only a port and path after it.
 
-        spaCy's one expression for all of that takes hours for a megabyte of JSON without a space.
+        spaCy's single regular expression for all of that takes hours for a megabyte of JSON without a space.
         """
         protocol = self._protocol.match(text)
-        starts = {0, protocol.end() if protocol else 0, *(at.end() for at in re.finditer("(?<=.)@", text, re.DOTALL))}
+        starts = {
+            0,
+            protocol.end() if protocol else 0,
+            *(match.end() for match in re.finditer("(?<=.)@", text, re.DOTALL)),
+        }
         return any(self._host.match(text, start) for start in starts)
 
-    def _rejoin(self, words: list[str]) -> list[str]:
-        """The words with runs that peeling made of a special case replaced by its words, the longest runs first."""
+    def _merge_special_cases(self, words: list[str]) -> list[str]:
+        """Replace runs of words into which the rules split a special case by its words, the longest runs first."""
         runs = [
             (i, j)
             for i in range(len(words))
-            for j in range(i + 1, min(i + self._most, len(words)) + 1)
-            if tuple(words[i:j]) in self._parts
+            for j in range(i + 1, min(i + self._longest_run, len(words)) + 1)
+            if tuple(words[i:j]) in self._split_forms
         ]
         seen: set[int] = set()
         chosen = {}
@@ -132,39 +143,40 @@ class English:
         i = 0
         while i < len(words):
             j = chosen.get(i, i + 1)
-            joined += self._parts[tuple(words[i:j])] if i in chosen else words[i:j]
+            joined += self._split_forms[tuple(words[i:j])] if i in chosen else words[i:j]
             i = j
         return joined
 
 
 @lru_cache(maxsize=1)
 def english() -> English:
-    """The rules, read once per process."""
+    """Return the rules, read once per process."""
     return English()
 
 
 class Rules(NamedTuple):
-    """Marks of characters, and tables of hashes for `in_set`."""
+    """The rules as arrays for the kernels; units, special and divided are hash tables for `in_set`."""
 
     char_flags: NDArray[np.uint16]
-    """The bits of char_flags.py: shape (END,)."""
+    """The flags of each character (char_flags.py): uint16, shape (END,)."""
     units: NDArray[np.uint64]
+    """Units of measure."""
     special: NDArray[np.uint64]
-    """Special cases: a chunk with a run of words that is one of them as a string is for spacy_rules.py."""
+    """Special cases: a chunk in which a run of words, as one string, is one of them is left to this module."""
     divided: NDArray[np.uint64]
-    """Those that are more than one word ("cannot"): what a single word must not be."""
+    """Special cases of more than one word ("cannot"): a chunk with such a single word is left to this module."""
     longest: int
-    """Characters of the longest special case."""
+    """The number of characters of the longest special case."""
 
 
 @lru_cache(maxsize=1)
 def rules() -> Rules:
-    """The tables, made once per process."""
-    language, marks = english(), np.zeros(END, np.uint16)
-    for first, last, bits in language.marks:
-        marks[first : last + 1] = bits
+    """Return the rules as arrays, made once per process."""
+    language, char_flags = english(), np.zeros(END, np.uint16)
+    for first, last, flags in language.char_flags:
+        char_flags[first : last + 1] = flags
     divided = (chunk for chunk, words in language.special.items() if len(words) > 1)
-    return Rules(marks, _hashes(language.units), _hashes(language.special), _hashes(divided), language.longest)
+    return Rules(char_flags, _hashes(language.units), _hashes(language.special), _hashes(divided), language.longest)
 
 
 def _hashes(words: Iterable[str]) -> NDArray[np.uint64]:

@@ -1,4 +1,4 @@
-"""Texts made of what spaCy's rules for English words care about."""
+"""Hypothesis strategies for texts made of the characters and strings that spaCy's English rules treat specially."""
 
 from __future__ import annotations
 
@@ -169,4 +169,4 @@ PIECES = [
     "8.8.8.8٣/a-b",
     "1٣.1.2.4",
 ]
-PEELED = st.lists(st.sampled_from(PIECES), min_size=1, max_size=7).map("".join)
+PIECE_RUNS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=7).map("".join)

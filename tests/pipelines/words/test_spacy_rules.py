@@ -11,11 +11,11 @@ from spacy.lang import char_classes
 from gpts_data.pipelines.words.affixes import LONGEST_UNIT
 from gpts_data.pipelines.words.spacy_rules import NEAR, RULES, english
 from gpts_data.pipelines.words.word_arrays import UNSAFE
-from tests.pipelines.words.pieces import ANY, CHUNKS, PEELED, SHAPE
+from tests.pipelines.words.pieces import ANY, CHUNKS, PIECE_RUNS, SHAPE
 from tests.pipelines.words.write_spacy_rules import written
 
 SPACY = spacy.blank("en").tokenizer
-CASES = st.lists(st.sampled_from(sorted(english().special)) | PEELED, min_size=1, max_size=4).map("".join)
+CASES = st.lists(st.sampled_from(sorted(english().special)) | PIECE_RUNS, min_size=1, max_size=4).map("".join)
 
 
 def test_the_file_is_what_the_spacy_of_the_constraints_says() -> None:

@@ -17,8 +17,8 @@ from gpts_data.pipelines.text.char_classes import ALPHA, LAST_LETTER, LINE_END, 
 from gpts_data.pipelines.text.rolling_hash import word_hash
 from gpts_data.pipelines.words import chunk_cache
 from gpts_data.pipelines.words.char_flags import MAX_CHARACTERS
-from gpts_data.pipelines.words.word_arrays import KINDS, LENGTH, UNSAFE, WordArrays, hash_run, split_words
-from tests.pipelines.words.pieces import ANY, CHUNKS, PEELED, PROSE, SHAPE, SPACES
+from gpts_data.pipelines.words.word_arrays import CLASSES, LENGTH, UNSAFE, WordArrays, hash_run, split_words
+from tests.pipelines.words.pieces import ANY, CHUNKS, PIECE_RUNS, PROSE, SHAPE, SPACES
 
 
 def spelled(words: WordArrays, row: int) -> list[tuple[int, int]]:
@@ -44,7 +44,7 @@ def test_words_are_datatroves(text: str) -> None:
 
 
 @settings(max_examples=1000)
-@given(chunk=SHAPE | PEELED)
+@given(chunk=SHAPE | PIECE_RUNS)
 @example(chunk="a" * MAX_CHARACTERS + ",")
 @example(chunk="a-" * MAX_CHARACTERS)
 @example(chunk="." * MAX_CHARACTERS)
@@ -63,7 +63,7 @@ def test_kinds_are_those_of_python(texts: list[str]) -> None:
     texts = [text.replace(UNSAFE, "") for text in texts]
     words = split_words(pa.array(texts, pa.string()))
     for row, text in enumerate(texts):
-        kinds = words.rows[words.starts[row] :, KINDS][: words.counts[row]].astype(np.int64)
+        kinds = words.rows[words.starts[row] :, CLASSES][: words.counts[row]].astype(np.int64)
         for kind, word in zip(kinds.tolist(), expected(text), strict=True):
             assert bool(kind & ALPHA) == any(c.isalpha() for c in word)
             assert bool(kind & NOT_PUNCTUATION) == any(c not in PUNCTUATION_SET for c in word)
