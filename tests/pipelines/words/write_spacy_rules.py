@@ -1,8 +1,8 @@
-"""Writes pipelines/words/spacy_rules.json: spaCy's rules for English words as data.
+"""Writes spaCy's rules for English words to pipelines/words/spacy_rules.json.
 
     python -m tests.pipelines.words.write_spacy_rules
 
-Each mark is on the characters that match one of spaCy's expressions.
+Each flag is set for the characters that match one of spaCy's regular expressions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from gpts_data.pipelines.words.char_flags import (
 from gpts_data.pipelines.words.spacy_rules import RULES
 
 EVERY = "".join(map(chr, range(END)))
-BEHIND_POINT = -2  # the place of `(?<=[...])\.` among the suffixes
+PERIOD_SUFFIX = -2  # the index of `(?<=[...])\.` among the suffixes
 USER = r"(?:\S+(?::\S*)?@)?"  # in the expression for URLs
 HOSTS = r"[A-Za-z0-9\u00a1-\uffff]"
 
@@ -57,13 +57,13 @@ def rules() -> dict[str, Any]:
         "host": host,
         "special": {chunk: words for chunk, words in special.items() if not re.search(r"\s", chunk)},
         "units": char_classes.UNITS.split("|"),
-        "marks": runs(marks()),
+        "marks": runs(char_flags()),
     }
 
 
-def marks() -> NDArray[np.int64]:
-    found = np.zeros(END, np.int64)
-    for mark, expression in {
+def char_flags() -> NDArray[np.int64]:
+    flags = np.zeros(END, np.int64)
+    for flag, expression in {
         PREFIX: singles(EnglishDefaults.prefixes),
         SUFFIX: singles(EnglishDefaults.suffixes),
         ALPHA: f"[{char_classes.ALPHA}]",
@@ -74,27 +74,27 @@ def marks() -> NDArray[np.int64]:
         CURRENCY: singles(char_classes.LIST_CURRENCY),
         HOST: HOSTS,
     }.items():
-        found[[match.start() for match in re.finditer(expression, EVERY)]] |= mark
-    assert EnglishDefaults.suffixes[BEHIND_POINT].startswith("(?<=[0-9a-z")
-    points = re.finditer(EnglishDefaults.suffixes[BEHIND_POINT], "".join(c + "." for c in EVERY))
-    found[[match.start() // 2 for match in points]] |= MAY_PRECEDE_PERIOD
-    return found
+        flags[[match.start() for match in re.finditer(expression, EVERY)]] |= flag
+    assert EnglishDefaults.suffixes[PERIOD_SUFFIX].startswith("(?<=[0-9a-z")
+    periods = re.finditer(EnglishDefaults.suffixes[PERIOD_SUFFIX], "".join(c + "." for c in EVERY))
+    flags[[match.start() // 2 for match in periods]] |= MAY_PRECEDE_PERIOD
+    return flags
 
 
 def singles(pieces: Sequence[str]) -> str:
-    """Those of the pieces that match one character, as an expression."""
+    """Return the pieces that match a single character, as one regular expression."""
     return "|".join(piece for piece in pieces if len(piece.removeprefix("\\")) == 1 or piece.startswith("["))
 
 
 def runs(values: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """First place, last place and value of each run of equal ones, but of zeros."""
+    """Return the first index, the last index and the value of each run of equal values other than 0."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     ends = np.append(starts[1:], len(values)) - 1
     return [(int(a), int(b), int(values[a])) for a, b in zip(starts, ends, strict=True) if values[a]]
 
 
 def written() -> str:
-    """A line for each part."""
+    """Return the content of the file: JSON with one line per key."""
     lines = [f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in rules().items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
