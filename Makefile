@@ -3,31 +3,55 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PARALLEL ?= 3# processes; more than two cores' worth, because much of the suite waits, for stalled hubs and frozen workers
 
-KERNELS := pipelines tokenizer mixer  # the folders that hold any
+KERNELS := pipelines tokenizer mixer  # the folders that hold compiled functions
 
-.PHONY: demo check test stale docs format clean
+.PHONY: help demo check types test test-quick coverage test-lowest test-newest stale docs wheel format clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(READY)  ## build, verify and train on the bundled sample
 	$(BIN)/gpts-data demo --out demo
 
-check: $(READY)  ## ruff and mypy strict
+check: $(READY) types  ## ruff and mypy strict
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(READY)  ## mypy, strict for the package; for the tests see [tool.mypy] in pyproject.toml
 	rm -rf build/types
 	$(BIN)/pip install -q --no-deps --no-build-isolation --target build/types .
 	MYPYPATH=build/types $(BIN)/mypy -p gpts_data
+	MYPYPATH=build/types:. $(BIN)/mypy -p tests
 
-stale:  ## compiled kernels older than the newest source: numba looks at a kernel's own file, not at those it calls
+stale:  ## remove compiled kernels older than the newest source: numba compares only a kernel's own file, not those it calls
 	@newest=$$(find $(KERNELS) -name '*.py' -printf '%T@ %p\n' | sort -rn | head -1 | cut -d" " -f2); find $(KERNELS) -name '*.nb[ic]' ! -newer $$newest -delete
 
-test: $(READY) stale  ## the whole test suite: much of it waits, for stalled hubs and frozen workers
-	$(BIN)/pytest -n 3 --dist loadfile
+test: $(READY) stale  ## the whole test suite
+	$(BIN)/pytest -n $(PARALLEL) --dist loadfile
+
+test-quick: $(READY) stale  ## the tests that are not marked slow: under three minutes on two cores
+	$(BIN)/pytest -n $(PARALLEL) --dist loadfile -m "not slow"
+
+coverage: $(READY)  ## the quick tests, with the lines that they do not reach; kernels are compiled, so theirs do not count
+	$(BIN)/pytest -n $(PARALLEL) --dist loadfile -m "not slow" --cov --cov-report=term-missing:skip-covered
+
+test-lowest: $(READY)  ## build, verify and train the sample with the lowest versions that pyproject.toml allows
+	.ci/try-versions lowest
+
+test-newest: $(READY)  ## the same with the newest
+	.ci/try-versions newest
 
 docs: $(READY)  ## the site, from docs/ into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-format: $(READY)  ## what check would complain about, mended
+wheel: $(READY)  ## wheel and source archive in dist/, after the tests of packaging
+	$(BIN)/pytest tests/test_packaging.py
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+format: $(READY)  ## mend what check would complain about
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -37,5 +61,5 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e ".[train,eval,dev]"
 	touch $@
 
-clean:  ## all that make makes
-	rm -rf $(VENV) build demo site *.egg-info
+clean:  ## remove all that make makes
+	rm -rf $(VENV) build demo dist site .coverage *.egg-info

@@ -26,6 +26,37 @@ signal.signal(
     signal.SIGINT, signal.default_int_handler
 )  # a job in the background ignores it, and so would its children
 
+SLOW = (  # `make test-quick` leaves these out: they wait for stalled hubs, start clusters and stores, or train models
+    "cli/test_cluster.py",
+    "cli/test_secrets.py",
+    "cli/test_train.py",
+    "mixer/test_cluster.py",
+    "mixer/test_crashes.py",
+    "mixer/test_encoders.py",
+    "mixer/test_memory.py",
+    "mixer/test_network.py",
+    "mixer/test_store.py",
+    "pipelines/hub/",
+    "pipelines/readers/test_listing.py",
+    "pipelines/test_execute.py",
+    "test_docs.py",
+    "test_pages.py",
+    "tokenizer/test_encode.py",
+    "tokenizer/test_untrusted.py",
+    "validation/model/",
+    "validation/report/test_page.py",
+    "validation/test_evaluate.py",
+    "validation/training/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of SLOW: by file, so that a module's fixtures are made in one of the two runs only."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 SYLLABLES = ("ka", "lo", "mi", "ren", "tu", "sha", "vel", "dor", "an", "pi", "quo", "zen", "bra", "il", "est", "um")
 
 RECIPE = """
