@@ -1,66 +1,75 @@
-"""The merges of a byte-level BPE from counted words: those of `tokenizers`, one for one.
+"""Find the merges of a byte-level BPE from counted words: the same merges as `tokenizers`.
 
-Its rule: of all pairs of neighbouring entries the most frequent, of equally frequent ones that with the lowest ids
-(first, then second). It breaks down where two ways of merging give one string: `tokenizers` then uses the old entry
-again, and what follows depends on the order of a hash map. There this trainer gives up and `tokenizers` is asked.
+The rule of `tokenizers`: merge the most frequent pair of neighbouring entries; of equally frequent pairs, the one with
+the lowest ids (first, then second). The rule is not defined where two different merges make the same string:
+`tokenizers` then uses the earlier entry again, and the result depends on the order of a hash map. In that case this
+trainer returns None and `tokenizers` does the training.
 
-A pair's places are a chain of words, newest first: every word that has the pair, and some that had it. The heap holds
-every pair that ever came up with a count it had then; a stale one is put back with the count it has now.
+For each pair a linked list holds the words it occurs in, the newest first, and some in which it occurred earlier. The
+heap holds every pair that was ever seen, with its count at that time; an entry with an outdated count is pushed again
+with the current one.
 """
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
-from gpts_data.tokenizer.word_counts import WordCounts
+from gpts_data.pipelines.kernel import Int64Array, UInt64Array, kernel
+from gpts_data.tokenizer.word_counts import Int32Array, WordCounts
 
-_BASE = np.uint64(0x100000001B3)
-PAIR, TOTAL, LAST = range(3)  # columns of the table of pairs: left << 32 | right, count, newest link of the chain
+Numbers = Any
+"""A numba.typed.Dict from a pair (left << 32 | right) to its row in the table of pairs."""
+_BASE = np.uint64(0x100000001B3)  # of the hash of strings: a polynomial in it, modulo 2**64
+PAIR, TOTAL, LAST = range(3)  # columns of the table of pairs: left << 32 | right, count, newest link of the list
 
 
-def find_merges(
-    words: WordCounts, ids: NDArray[np.int32], names: list[str], vocab_size: int
-) -> NDArray[np.int32] | None:
-    """Pairs of ids in the order of merging, int32, shape (merges, 2); the n-th makes entry `len(names) + n`.
+def find_merges(words: WordCounts, byte_ids: Int32Array, names: list[str], vocab_size: int) -> Int32Array | None:
+    """Pairs of ids in the order of merging, int32, shape (merges, 2); merge n makes entry `len(names) + n`.
 
-    `ids` is the entry of each byte, int32, shape (256,); `names` all entries there are before the first
-    merge. Fewer merges than wanted when no pair is left. None where a string could be made in two ways.
+    Args:
+        words: The words of the training text and their counts.
+        byte_ids: The entry of each byte, int32, shape (256,).
+        names: The strings of all entries before the first merge.
+        vocab_size: Number of entries to reach; there are fewer when no pair is left.
+
+    Returns None when two merges would make the same string.
     """
-    strings = np.zeros((max(vocab_size, len(names)), 2), np.uint64)
+    strings = np.zeros((max(vocab_size, len(names)), 2), np.uint64)  # hash of each entry's string, and _BASE**length
     for i, name in enumerate(names):
-        code, power = 0, 1
-        for letter in name:
-            code, power = (code * int(_BASE) + ord(letter) + 1) % 2**64, power * int(_BASE) % 2**64
-        strings[i] = code, power
-    found = _merge(ids[words.letters], words.ends, words.counts, strings, len(names), vocab_size)
-    merges: NDArray[np.int32] = found[0]
-    return None if found[1] else merges
+        hashed, power = 0, 1
+        for char in name:
+            hashed, power = (hashed * int(_BASE) + ord(char) + 1) % 2**64, power * int(_BASE) % 2**64
+        strings[i] = hashed, power
+    merges: Int32Array
+    merges, is_ambiguous = _merge(byte_ids[words.word_bytes], words.ends, words.counts, strings, len(names), vocab_size)
+    return None if is_ambiguous else merges
 
 
 @kernel
-def _merge(symbols, ends, counts, strings, first, vocab_size):  # type: ignore[no-untyped-def]
-    """(merges, whether one string came twice). `symbols` is used up."""
+def _merge(
+    symbols: Int32Array, ends: Int64Array, counts: Int64Array, strings: UInt64Array, first: int, vocab_size: int
+) -> tuple[Int32Array, bool]:
+    """(merges, whether two of them make the same string). Overwrites `symbols`, the ids of all words."""
     merges = np.empty((max(vocab_size - first, 0), 2), np.int32)
     spans = np.stack((np.concatenate((np.zeros(1, np.int64), ends))[:-1], ends), axis=1)
-    room = 3 * len(symbols) + 1  # every merge in a word makes one symbol fewer and two pairs at most
+    room = 3 * len(symbols) + 1  # a merge in a word removes one symbol and makes at most two new pairs
     numbers, table = numba.typed.Dict.empty(numba.int64, numba.int64), np.empty((room, 3), np.int64)
-    chain = np.empty((room, 2), np.int32)
+    chain = np.empty((room, 2), np.int32)  # links of the lists: word, next link
     used = _count_pairs(symbols, spans, counts, numbers, table, chain)
     heap = [(-table[i, TOTAL], table[i, PAIR]) for i in range(len(numbers))]
     heapify(heap)
     done = 0
     while done < len(merges) and len(heap):
         total, pair = heappop(heap)
-        now = table[numbers[pair], TOTAL]
-        if now <= 0:
+        current = table[numbers[pair], TOTAL]
+        if current <= 0:
             continue
-        if now != -total:
-            heappush(heap, (-now, pair))
+        if current != -total:
+            heappush(heap, (-current, pair))
             continue
         merges[done, 0], merges[done, 1] = pair >> 32, pair & 0xFFFFFFFF
         if _is_known_string(strings, merges[done], first + done):
@@ -74,8 +83,8 @@ def _merge(symbols, ends, counts, strings, first, vocab_size):  # type: ignore[n
 
 
 @kernel
-def _is_known_string(strings, pair, new):  # type: ignore[no-untyped-def]
-    """Write down the string of entry `new`, merged from `pair`; whether an entry before it has that string."""
+def _is_known_string(strings: UInt64Array, pair: Int32Array, new: int) -> bool:
+    """Store the hash of the string of entry `new`, merged from `pair`; whether an earlier entry has the same string."""
     left, right = pair[0], pair[1]
     strings[new, 0] = strings[left, 0] * strings[right, 1] + strings[right, 0]
     strings[new, 1] = strings[left, 1] * strings[right, 1]
@@ -86,8 +95,10 @@ def _is_known_string(strings, pair, new):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _count_pairs(symbols, spans, counts, numbers, table, chain):  # type: ignore[no-untyped-def]
-    """Count the pairs of all words; returns how much of `chain` is used."""
+def _count_pairs(
+    symbols: Int32Array, spans: Int64Array, counts: Int64Array, numbers: Numbers, table: Int64Array, chain: Int32Array
+) -> int:
+    """Count the pairs of all words; returns how many links of `chain` are used."""
     used = 0
     for word in range(len(spans)):
         for i in range(spans[word, 0], spans[word, 1] - 1):
@@ -96,8 +107,10 @@ def _count_pairs(symbols, spans, counts, numbers, table, chain):  # type: ignore
 
 
 @kernel
-def _add_to_pair(left, right, count, word, numbers, table, chain, used):  # type: ignore[no-untyped-def]
-    """Add to a pair's total, and the word to its chain if it is not the one added last."""
+def _add_to_pair(
+    left: int, right: int, count: int, word: int, numbers: Numbers, table: Int64Array, chain: Int32Array, used: int
+) -> int:
+    """Add `count` to a pair's total, and `word` to its list unless it is the newest there; returns the links used."""
     pair = np.int64(left) << 32 | np.int64(right)
     if pair not in numbers:
         number = len(numbers)
@@ -114,12 +127,22 @@ def _add_to_pair(left, right, count, word, numbers, table, chain, used):  # type
 
 
 @kernel
-def _merge_pair(pair, new, symbols, spans, counts, numbers, table, chain, used):  # type: ignore[no-untyped-def]
-    """Put `new` for the pair in every word that has it, from left to right."""
+def _merge_pair(
+    pair: int,
+    new: int,
+    symbols: Int32Array,
+    spans: Int64Array,
+    counts: Int64Array,
+    numbers: Numbers,
+    table: Int64Array,
+    chain: Int32Array,
+    used: int,
+) -> int:
+    """Replace the pair by `new` in every word that has it, from left to right; returns the links used."""
     left, right = pair >> 32, pair & 0xFFFFFFFF
-    place = table[numbers[pair], LAST]
-    while place >= 0:
-        word, place = chain[place, 0], chain[place, 1]
+    link = table[numbers[pair], LAST]
+    while link >= 0:
+        word, link = chain[link, 0], chain[link, 1]
         begin, end = spans[word, 0], spans[word, 1]
         write = read = begin
         while read < end:

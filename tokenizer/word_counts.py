@@ -1,90 +1,106 @@
-"""Text cut into words by `PATTERN` and counted, in one pass over its bytes.
+"""Split text into words with `PATTERN` and count them, in one pass over its bytes.
 
-`tokenizers` spends most of a training on this. The kernel follows the pattern alternative by alternative; what a
-letter, a number and white space is, it asks `tokenizers` itself, so it is right for the Unicode of that version.
+`tokenizers` spends most of the training time on this. The kernel `word_end` tries the pattern's alternatives one after
+the other. Which characters are letters, numbers and white space is read from `tokenizers` itself, so that both follow
+the same version of Unicode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, kernel
 from gpts_data.tokenizer.pretokenizer import spans
 
-OTHER, LETTER, NUMBER, SPACE, NEWLINE = range(5)
-TEXTS_PER_BATCH = 16  # the tables get room for as many new words as these have bytes
-CODE_POINTS_PER_BATCH = 0x800  # code points: the library's time goes with the square of a text's length
+Int32Array = NDArray[np.int32]
+
+OTHER, LETTER, NUMBER, SPACE, NEWLINE = range(5)  # kinds of characters
+TEXTS_PER_BATCH = 16  # a few, since the arrays grow by as many words as a batch has bytes
+CODE_POINTS_PER_BATCH = 0x800  # the time of `tokenizers` grows with the square of a text's length
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
-_LONG_S = 0x17F  # `(?i:s)` is this letter too
+_ASSIGNED = ((0, 0xD800), (0xE000, 0x40000), (0xE0000, 0xE2000))  # code points that are looked up, without surrogates
+_LONG_S = 0x17F  # the letter \u017f, which `(?i:s)` matches too
 
 
 @lru_cache(maxsize=1)
 def char_kinds() -> NDArray[np.uint8]:
-    """By code point: OTHER, LETTER, NUMBER, SPACE or NEWLINE. uint8, shape (0x110000,).
+    """The kind of each code point (OTHER, LETTER, NUMBER, SPACE or NEWLINE), uint8, shape (0x110000,).
 
-    Not asked, as that takes seconds: planes 4 to 13, without a character so far, and those for private use.
+    `tokenizers` is not asked about planes 4 to 13, which have no characters yet, and the private planes 15 and 16: that
+    would take seconds.
     """
-    table, firsts = np.empty(0x110000, np.uint8), list[int]()
-    for first in (
-        *range(0, 0xD800, CODE_POINTS_PER_BATCH),
-        *range(0xE000, 0x40000, CODE_POINTS_PER_BATCH),
-        *range(0xE0000, 0xE2000, CODE_POINTS_PER_BATCH),
-    ):
+    table, firsts = np.empty(0x110000, np.uint8), list[int]()  # firsts: where a run of one kind begins
+    for first in chain.from_iterable(range(*block, CODE_POINTS_PER_BATCH) for block in _ASSIGNED):
         text = "".join(map(chr, range(first, first + CODE_POINTS_PER_BATCH)))
         firsts += [first + start for start, _ in spans(r"\p{L}+|\p{N}+|\s+|[^\s\p{L}\p{N}]+", text)]
-    kind = np.full(len(firsts), OTHER, np.uint8)
-    for name, pattern in ((LETTER, r"\p{L}"), (NUMBER, r"\p{N}"), (SPACE, r"\s")):
-        kind[[start for start, _ in spans(pattern, "".join(map(chr, firsts)))]] = name
-    table[firsts[0] :] = np.repeat(kind, np.diff([*firsts, 0x110000]))
+    kinds = np.full(len(firsts), OTHER, np.uint8)
+    for kind, pattern in ((LETTER, r"\p{L}"), (NUMBER, r"\p{N}"), (SPACE, r"\s")):
+        kinds[[start for start, _ in spans(pattern, "".join(map(chr, firsts)))]] = kind
+    table[firsts[0] :] = np.repeat(kinds, np.diff([*firsts, 0x110000]))
     table[[0x0A, 0x0D]] = NEWLINE
     return table
 
 
 class WordCounts:
-    """How often each word was there. Words are numbered in the order of their first occurrence."""
+    """How often each word occurs. Words are numbered in the order of their first occurrence.
+
+    `count` is the number of different words, `size` the number of their bytes. `_slots` is a hash table with open
+    addressing: the number of a word, or -1.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self.size = 0
-        self._letters = np.empty(1 << 16, np.uint8)
+        self._word_bytes = np.empty(1 << 16, np.uint8)
         self._ends = np.empty(1 << 12, np.int64)
         self._counts = np.empty(1 << 12, np.int64)
         self._hashes = np.empty(1 << 12, np.uint64)
         self._slots = np.full(1 << 13, -1, np.int32)
 
     def add(self, texts: Sequence[str]) -> None:
-        """Count the words of the texts; no word reaches over the end of a text."""
+        """Count the words of the texts. A word ends where its text ends."""
         for start in range(0, len(texts), TEXTS_PER_BATCH):
             parts = [text.encode() for text in texts[start : start + TEXTS_PER_BATCH]]
             data = np.frombuffer(b"".join(parts), np.uint8)
             self._make_room(len(data))
             ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
             self.count = _count_words(
-                data, ends, char_kinds(), self._letters, self._ends, self._counts, self._hashes, self._slots, self.count
+                data,
+                ends,
+                char_kinds(),
+                self._word_bytes,
+                self._ends,
+                self._counts,
+                self._hashes,
+                self._slots,
+                self.count,
             )
             self.size = int(self._ends[self.count - 1]) if self.count else 0
 
     @property
-    def letters(self) -> NDArray[np.uint8]:
-        """The bytes of all words, one after the other."""
-        return self._letters[: self.size]
+    def word_bytes(self) -> UInt8Array:
+        """The UTF-8 bytes of all words, one word after the other, shape (size,)."""
+        return self._word_bytes[: self.size]
 
     @property
-    def ends(self) -> NDArray[np.int64]:
-        """Where each word ends in `letters`."""
+    def ends(self) -> Int64Array:
+        """Where each word ends in `word_bytes`, shape (count,)."""
         return self._ends[: self.count]
 
     @property
-    def counts(self) -> NDArray[np.int64]:
+    def counts(self) -> Int64Array:
+        """How often each word occurs, shape (count,)."""
         return self._counts[: self.count]
 
     def _make_room(self, more: int) -> None:
-        self._letters = _enlarged(self._letters, self.size + more)
+        """Grow the arrays for at most `more` new words with at most `more` bytes, and keep half of the slots free."""
+        self._word_bytes = _enlarged(self._word_bytes, self.size + more)
         for name in ("_ends", "_counts", "_hashes"):
             setattr(self, name, _enlarged(getattr(self, name), self.count + more))
         if len(self._slots) < 2 * (self.count + more):
@@ -95,13 +111,14 @@ class WordCounts:
 def _enlarged(array: NDArray[Any], size: int) -> NDArray[Any]:
     if len(array) >= size:
         return array
-    larger = np.empty(max(size, 3 * len(array) // 2), array.dtype)  # pages never written to take no memory
+    larger = np.empty(max(size, 3 * len(array) // 2), array.dtype)  # pages that are not written to take no memory
     larger[: len(array)] = array
     return larger
 
 
 @kernel
-def _fill_slots(hashes, count, slots):  # type: ignore[no-untyped-def]
+def _fill_slots(hashes: UInt64Array, count: int, slots: Int32Array) -> None:
+    """Insert the first `count` words into an empty hash table."""
     mask = np.uint64(len(slots) - 1)
     for word in range(count):
         slot = hashes[word] & mask
@@ -111,109 +128,137 @@ def _fill_slots(hashes, count, slots):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _count_words(data, stops, kinds, letters, ends, counts, hashes, slots, count):  # type: ignore[no-untyped-def]
-    """Add the words of the texts ending at `stops`; returns the number of different words."""
+def _count_words(
+    data: UInt8Array,
+    text_ends: Int64Array,
+    kinds: UInt8Array,
+    word_bytes: UInt8Array,
+    ends: Int64Array,
+    counts: Int64Array,
+    hashes: UInt64Array,
+    slots: Int32Array,
+    count: int,
+) -> int:
+    """Count the words of the texts in `data` that end at `text_ends`; returns the new number of different words."""
     mask = np.uint64(len(slots) - 1)
-    at = 0
-    for stop in stops:
-        while at < stop:
-            end = word_end(data, at, stop, kinds)
-            code = np.uint64(end - at)
-            for i in range(at, end):
-                code = (code ^ np.uint64(data[i])) * _PRIME
-            code ^= code >> np.uint64(29)
-            slot = code & mask
-            while slots[slot] >= 0 and not _is_word(data, at, end, letters, ends, hashes, slots[slot], code):
+    start = 0
+    for text_end in text_ends:
+        while start < text_end:
+            end = word_end(data, start, text_end, kinds)
+            hashed = np.uint64(end - start)
+            for i in range(start, end):
+                hashed = (hashed ^ np.uint64(data[i])) * _PRIME
+            hashed ^= hashed >> np.uint64(29)
+            slot = hashed & mask
+            while slots[slot] >= 0 and not _is_word(data, start, end, word_bytes, ends, hashes, slots[slot], hashed):
                 slot = (slot + np.uint64(1)) & mask
             if slots[slot] < 0:
                 slots[slot] = count
                 begin = ends[count - 1] if count else 0
-                letters[begin : begin + end - at] = data[at:end]
-                ends[count], hashes[count], counts[count] = begin + end - at, code, 0
+                word_bytes[begin : begin + end - start] = data[start:end]
+                ends[count], hashes[count], counts[count] = begin + end - start, hashed, 0
                 count += 1
             counts[slots[slot]] += 1
-            at = end
+            start = end
     return count
 
 
 @kernel
-def _is_word(data, at, end, letters, ends, hashes, word, code):  # type: ignore[no-untyped-def]
-    if hashes[word] != code:
+def _is_word(
+    data: UInt8Array,
+    start: int,
+    end: int,
+    word_bytes: UInt8Array,
+    ends: Int64Array,
+    hashes: UInt64Array,
+    word: int,
+    hashed: np.uint64,
+) -> bool:
+    """Whether data[start:end], with this hash, is word number `word`."""
+    if hashes[word] != hashed:
         return False
     begin = ends[word - 1] if word else 0
-    if ends[word] - begin != end - at:
+    if ends[word] - begin != end - start:
         return False
-    for i in range(end - at):  # noqa: SIM110
-        if letters[begin + i] != data[at + i]:
+    for i in range(end - start):  # noqa: SIM110
+        if word_bytes[begin + i] != data[start + i]:
             return False
     return True
 
 
 @kernel
-def _decode_char(data, at, stop, kinds):  # type: ignore[no-untyped-def]
-    """(code point, kind, where the next begins); kind -1 at the end."""
-    if at >= stop:
-        return 0, -1, at
-    first = np.int64(data[at])
+def _decode_char(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array) -> tuple[int, int, int]:
+    """(code point, kind, start of the next character) of the character at `i`; the kind is -1 at the text's end."""
+    if i >= text_end:
+        return 0, -1, i
+    first: Any = np.int64(data[i])
     if first < 0x80:
-        return first, np.int64(kinds[first]), at + 1
+        return first, kinds[first], i + 1
     size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
     point = first & (0x7F >> size)
-    for i in range(1, size):
-        point = point << 6 | np.int64(data[at + i]) & 0x3F
-    return point, np.int64(kinds[point]), at + size
+    for k in range(1, size):
+        point = point << 6 | np.int64(data[i + k]) & 0x3F
+    return point, kinds[point], i + size
 
 
 @kernel
-def word_end(data, at, stop, kinds):  # type: ignore[no-untyped-def]
-    """Where the word that begins at `at` ends: the first alternative of PATTERN that matches, and all it takes."""
-    point, kind, after = _decode_char(data, at, stop, kinds)
-    next_point, next_kind, next_after = _decode_char(data, after, stop, kinds)
-    if point == 0x27:
-        end = _contraction_end(next_point, next_after, data, stop, kinds)
+def word_end(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array) -> int:
+    """Where the word that begins at `i` ends: what the first matching alternative of PATTERN matches."""
+    end: int = 0
+    point, kind, after = _decode_char(data, i, text_end, kinds)
+    next_point, next_kind, next_after = _decode_char(data, after, text_end, kinds)
+    if point == 0x27:  # apostrophe
+        end = _contraction_end(next_point, next_after, data, text_end, kinds)
         if end:
             return end
     if kind == LETTER or (next_kind == LETTER and (kind in (OTHER, SPACE))):
-        return _run_end(data, after, stop, kinds, LETTER)
-    if kind == NUMBER:
-        return after
-    if kind == OTHER or (point == 0x20 and next_kind == OTHER):
-        return _run_end(data, _run_end(data, after, stop, kinds, OTHER), stop, kinds, NEWLINE)
-    return _white_space_end(data, at, stop, kinds)
+        end = _run_end(data, after, text_end, kinds, LETTER)
+    elif kind == NUMBER:
+        end = after
+    elif kind == OTHER or (point == 0x20 and next_kind == OTHER):
+        end = _run_end(data, _run_end(data, after, text_end, kinds, OTHER), text_end, kinds, NEWLINE)
+    else:
+        end = _white_space_end(data, i, text_end, kinds)
+    return end
 
 
 @kernel
-def _contraction_end(point, after, data, stop, kinds):  # type: ignore[no-untyped-def]
-    """Where 's, 't, 're, 've, 'm, 'll or 'd ends, in any case; 0 where it is none. `point` follows the apostrophe."""
-    one = point | 0x20 if point < 0x80 else point
-    if one == 0x73 or one == 0x74 or one == 0x6D or one == 0x64 or one == _LONG_S:
+def _contraction_end(point: int, after: int, data: UInt8Array, text_end: int, kinds: UInt8Array) -> int:
+    """Where 's, 't, 're, 've, 'm, 'll or 'd, in any case, ends; 0 when there is none.
+
+    `point` is the character behind the apostrophe, `after` where the next one begins.
+    """
+    end: int
+    first = point | 0x20 if point < 0x80 else point  # in lower case
+    if first == 0x73 or first == 0x74 or first == 0x6D or first == 0x64 or first == _LONG_S:  # s t m d
         return after
-    point, _, end = _decode_char(data, after, stop, kinds)
-    two = point | 0x20 if point < 0x80 else 0
-    if ((one == 0x72 or one == 0x76) and two == 0x65) or (one == 0x6C and two == 0x6C):
+    point, _, end = _decode_char(data, after, text_end, kinds)
+    second = point | 0x20 if point < 0x80 else 0
+    if ((first == 0x72 or first == 0x76) and second == 0x65) or (first == 0x6C and second == 0x6C):  # re ve ll
         return end
     return 0
 
 
 @kernel
-def _run_end(data, at, stop, kinds, wanted):  # type: ignore[no-untyped-def]
-    """Where the characters of a kind end."""
-    _, kind, after = _decode_char(data, at, stop, kinds)
-    while kind == wanted:
-        at = after
-        _, kind, after = _decode_char(data, at, stop, kinds)
-    return at
+def _run_end(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array, kind: int) -> int:
+    """Where the run of characters of one kind that begins at `i` ends."""
+    _, found, after = _decode_char(data, i, text_end, kinds)
+    while found == kind:
+        i = after
+        _, found, after = _decode_char(data, i, text_end, kinds)
+    return i
 
 
 @kernel
-def _white_space_end(data, at, stop, kinds):  # type: ignore[no-untyped-def]
-    """To the last newline of white space; without one to the text's end, or all but the last character, if any."""
-    begin, last, newline = at, at, 0
-    _, kind, after = _decode_char(data, at, stop, kinds)
+def _white_space_end(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array) -> int:
+    """Where the white space that begins at `i` ends as a word: behind its last newline if it has one, else at the end
+    of the text, else before its last character, which belongs to the next word, unless that is all of it."""
+    begin, last, newline = i, i, 0
+    _, kind, after = _decode_char(data, i, text_end, kinds)
     while kind in (SPACE, NEWLINE):
-        last, at = at, after
-        newline = at if kind == NEWLINE else newline
-        _, kind, after = _decode_char(data, at, stop, kinds)
+        last, i = i, after
+        newline = i if kind == NEWLINE else newline
+        _, kind, after = _decode_char(data, i, text_end, kinds)
     if newline:
         return newline
-    return at if at == stop or last == begin else last
+    return i if i == text_end or last == begin else last

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
-from gpts_data.tokenizer import bpe as learning
+from gpts_data.tokenizer import bpe
 from gpts_data.tokenizer.bpe import train_bpe, train_bpe_by_counting, train_bpe_by_tokenizers
 from gpts_data.tokenizer.pretokenizer import PATTERN, spans
 from gpts_data.tokenizer.word_counts import LETTER, NEWLINE, NUMBER, SPACE, WordCounts, char_kinds
@@ -32,7 +32,7 @@ def expected_counts(texts: list[str]) -> dict[bytes, int]:
 
 def counts(words: WordCounts) -> dict[bytes, int]:
     starts = [0, *words.ends.tolist()]
-    data = words.letters.tobytes()
+    data = words.word_bytes.tobytes()
     return {data[a:b]: n for a, b, n in zip(starts, starts[1:], words.counts.tolist(), strict=False)}
 
 
@@ -96,7 +96,7 @@ def test_it_gives_up_where_a_string_comes_about_in_two_ways() -> None:
     assert train_bpe([["hello hello"]], 300, ["hello"]).get_vocab_size() > 257
 
 
-def test_large_samples_take_the_counting_way_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_samples_are_counted_and_give_the_same_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(7)
     batches = [[prose(rng, 40) for _ in range(30)] for _ in range(6)]
     reference = train_bpe_by_tokenizers(batches, 400).to_str()
@@ -106,16 +106,16 @@ def test_large_samples_take_the_counting_way_and_give_the_same(monkeypatch: pyte
         seen.append(1)
         return train_bpe_by_counting(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(learning, "CHECK_CHARACTERS", 5000)
-    monkeypatch.setattr(learning, "train_bpe_by_counting", counted)
+    monkeypatch.setattr(bpe, "CHECK_CHARACTERS", 5000)
+    monkeypatch.setattr(bpe, "train_bpe_by_counting", counted)
     assert train_bpe(batches, 400).to_str() == reference
-    assert len(seen) == 2  # the proof, and all
+    assert len(seen) == 2  # the check, and all texts
     assert train_bpe(iter(batches), 400).to_str() == reference
 
 
-def test_other_merges_in_the_proof_leave_it_to_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_merges_in_the_check_leave_training_to_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(7)
     batches = [[prose(rng, 40) for _ in range(30)] for _ in range(6)]
-    monkeypatch.setattr(learning, "CHECK_CHARACTERS", 5000)
-    monkeypatch.setattr(learning, "train_bpe_by_counting", lambda *_: train_bpe_by_tokenizers([["other"]], 400))
+    monkeypatch.setattr(bpe, "CHECK_CHARACTERS", 5000)
+    monkeypatch.setattr(bpe, "train_bpe_by_counting", lambda *_: train_bpe_by_tokenizers([["other"]], 400))
     assert train_bpe(iter(batches), 400).to_str() == train_bpe_by_tokenizers(batches, 400).to_str()
