@@ -1,1 +1,1 @@
-"""The `gpts-data` command line: translates options into calls and errors into exit codes, nothing more."""
+"""The `gpts-data` command line: options become calls of the other packages, errors become exit codes."""

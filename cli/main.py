@@ -23,7 +23,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class ErrorHandlingGroup(click.Group):
-    """Prints an error as one line and exits with the code of its class; with --debug, raises it."""
+    """Prints an error as one line and exits with the exit code of its class; with --debug, raises it."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

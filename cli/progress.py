@@ -1,4 +1,4 @@
-"""Progress on stderr: bars with rate and ETA on a terminal, a plain line every ten seconds elsewhere."""
+"""Progress of a command on stderr: bars in a terminal, a plain line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gpts_data.validation.progress_bar import can_draw, draw_bars, ignore_progre
 if TYPE_CHECKING:
     from rich.console import Console
 
-LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}  # of what the package logs: quiet, as it is, verbose
+LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}  # by verbosity: -q, neither, -v
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A function to call with every step; draws until the block ends."""
+    """The callback that shows the progress of a command, for the length of a `with` block."""
     from rich.console import Console
 
     context = click.get_current_context(silent=True)
@@ -38,7 +38,7 @@ def progress() -> Iterator[Progress]:
 
 @contextmanager
 def _log_lines(console: Console, level: int) -> Iterator[None]:
-    """What the package logs, such as what it waits for, as lines above the bars."""
+    """Print what the package logs, such as what it is waiting for, as lines above the bars."""
     handler = logging.Handler()
     handler.emit = lambda record: console.print(record.getMessage(), style="yellow", markup=False, highlight=False)  # type: ignore[method-assign]
     log = logging.getLogger("gpts_data")

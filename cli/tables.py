@@ -102,7 +102,7 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
 
 
 def show_scores(name: str, result: dict[str, Any]) -> None:
-    """Print the accuracy of a model, of published models and of guessing, in percent.
+    """Print the accuracy of a model, of published models and of random guessing, in percent.
 
     `result` holds the fields of `validation.evaluate.Evaluation`.
     """
