@@ -56,7 +56,9 @@ def test_good_data_are_learnt(mix: Mix, tmp_path: Path) -> None:
 
 def test_the_published_recipe_wants_a_large_mix(mix: Mix, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["smoke-train", str(mix.path), "--recipe-schedule", "--out", str(tmp_path / "run")])
-    assert done.exit_code == 2 and "an update of the published recipe wants 4,096" in " ".join(done.output.split())
+    assert done.exit_code == 2 and "expected at least 4,096, which one step of the published recipe uses" in " ".join(
+        done.output.split()
+    )
 
 
 def test_too_few_steps_do_not_learn(mix: Mix, tmp_path: Path) -> None:
