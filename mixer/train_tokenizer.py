@@ -85,9 +85,9 @@ def train_alone(
     with locked(plan):
         trained = _run_plan(plan, workers, scheduler, progress)
         result: TrainingReceipt = {"key": key, **trained}
-        write_receipt(folder / RECEIPT, result)
+        written = write_receipt(folder / RECEIPT, result)
         clean_up(plan)
-    return result
+    return written
 
 
 def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progress) -> TrainedTokenizer:

@@ -164,7 +164,7 @@ def test_a_second_manifest_is_refused(mix: Mix, store: dict[str, str], recipe_fi
         if stage == "shards":
             create(folder / NAME, b"of another writer")
 
-    with pytest.raises(LockedError, match="another build was faster"):
+    with pytest.raises(LockedError, match="another build finished first"):
         build(load_recipe(recipe_file), recipe_file.parent, folder, progress=other_finishes)
 
 
