@@ -1,7 +1,7 @@
-"""croissant.json: the mix described for machines (MLCommons Croissant 1.0), readable by `mlcroissant`.
+"""croissant.json: a description of the mix for programs (MLCommons Croissant 1.0), readable by `mlcroissant`.
 
-Every shard and table is named with its sha256; the document tables are a record set. Shards are plain ids, which
-Croissant has no reader for: they are files here.
+It lists every file with its sha256. The document tables of each source are a record set. Shards are listed as files
+only, because Croissant cannot describe records in files of plain token ids.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ FORMATS = {
     ".txt": "text/plain",
 }
 COLUMNS = {
-    "id": ("sc:Text", "The document's id in its source."),
-    "url": ("sc:Text", "Where it was found."),
-    "unit": ("sc:Text", "The part of the source it was read from."),
-    "start": ("sc:Integer", "Its first token in the source's stream."),
-    "tokens": ("sc:Integer", "Its tokens, end-of-text included."),
+    "id": ("sc:Text", "Id of the document in its source."),
+    "url": ("sc:Text", "URL of the document, where the source has one."),
+    "unit": ("sc:Text", "Part of the source that the document was read in: file, and range of row groups or bytes."),
+    "start": ("sc:Integer", "Number of the document's first token in the token stream of its source."),
+    "tokens": ("sc:Integer", "Number of the document's tokens, end-of-text included."),
 }
 
 
 def croissant(content: ManifestContent, files: Sequence[FileEntry]) -> dict[str, Any]:
-    """The JSON-LD of a mix; `content` is its manifest so far, `files` all that is described (file, bytes, sha256)."""
+    """The JSON-LD of a mix. `content` is the content of its manifest, `files` the files to list (file, bytes,
+    sha256)."""
     recipe = content["recipe"]
     sources = [source["name"] for source in recipe["source"]]
     return {
@@ -60,8 +61,9 @@ def croissant(content: ManifestContent, files: Sequence[FileEntry]) -> dict[str,
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": recipe["name"],
         "description": (
-            f"{content['tokens']:,} tokens in {content['windows']:,} windows of {recipe['window']} uint16 ids, a mix "
-            f"of {', '.join(sources)}; README.md tells of it, manifest.json of every byte."
+            f"{content['tokens']:,} tokens of pretraining data in {content['windows']:,} windows of {recipe['window']} "
+            f"uint16 token ids, mixed from {', '.join(sources)}. README.md describes the dataset, manifest.json its "
+            "recipe and files."
         ),
         "version": "1.0.0",
         **({"license": names} if (names := licenses(recipe)) else {}),
@@ -103,7 +105,7 @@ def _records(source: str) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": name,
         "name": name,
-        "description": f"The documents of {source}, in the order of its stream.",
+        "description": f"The training documents of {source}, in the order of its token stream.",
         "field": [
             {
                 "@type": "cr:Field",

@@ -1,4 +1,4 @@
-"""README.md of a mix: the dataset card, out of the manifest's facts alone."""
+"""README.md of a mix: the dataset card, written from the manifest alone."""
 
 from __future__ import annotations
 
@@ -13,45 +13,54 @@ import numpy as np
 
 windows = np.memmap("shards/train-00000.bin", dtype="<u2", mode="r").reshape(-1, {window})
 ```"""
+COMMANDS = """\
+## Check, trace, share
+
+- `gpts-data verify .` checks every file of this folder against `manifest.json`.
+- `gpts-data trace . --token N` shows the document that token N of the training order comes from.
+- `hf upload USER/NAME . . --repo-type dataset` uploads the folder to the Hugging Face hub.
+
+`manifest.json` has the recipe, the revisions of the sources, how many documents were dropped and why, and the sha256 of
+every file. `croissant.json` describes the files for programs (MLCommons Croissant).
+"""
 
 
 def card(content: ManifestContent) -> str:
-    """The card's text. `content` is the manifest's content, before it is sealed."""
-    recipe = content["recipe"]
+    """The text of the card. `content` is the content of the manifest before its digests are added."""
+    recipe, tokenizer, n_shards = content["recipe"], content["tokenizer"], len(content["shards"])
     return "\n".join(
         [
             *_metadata(content),
             f"# {recipe['name']}",
             "",
-            f"{content['windows']:,} training windows of {recipe['window']} tokens ({content['tokens']:,} tokens) in "
-            f"{len(content['shards'])} shard(s), packed as little-endian uint16.",
+            f"{content['windows']:,} training windows of {recipe['window']} tokens ({content['tokens']:,} tokens), "
+            "tokenized, packed and shuffled for language model pretraining.",
+            "",
+            f"The windows are in `shards/` ({n_shards} shard{'s' if n_shards > 1 else ''}) as little-endian uint16 "
+            "token ids, in training order: read each shard from its first row to its last.",
+            "",
+            LOAD.format(window=recipe["window"]),
+            "",
+            f"The tokenizer is a byte-level BPE with {tokenizer['vocab_size']:,} entries; "
+            '`transformers.AutoTokenizer.from_pretrained("tokenizer")` loads it. Each document is followed by '
+            f"`<|endoftext|>` (id {tokenizer['eos_id']}). A document longer than a window continues in another window.",
+            "",
+            "## Sources",
             "",
             "| source | weight | windows | share | tokens | documents | revision | licence |",
             "|---|---:|---:|---:|---:|---:|---|---|",
             *(_row(source, content["sources"][source["name"]]) for source in recipe["source"]),
             "",
-            f"Tokenizer: {content['tokenizer']['vocab_size']:,} entries, byte-level BPE, sha256 "
-            f"`{content['tokenizer']['digest']}`; each document ends with `<|endoftext|>` "
-            f"(id {content['tokenizer']['eos_id']}).",
-            '`transformers.AutoTokenizer.from_pretrained("tokenizer")` loads it.',
+            "The texts keep the licences of their sources, also where the table names none. `documents/` lists the id, "
+            "URL and position of every training document; the dataset viewer shows these tables.",
             "",
-            "Windows are in training order: read on from the first row of the first shard.",
-            "",
-            LOAD.format(window=recipe["window"]),
-            "",
-            "`hf upload USER/NAME . . --repo-type dataset` shares it; croissant.json tells programs of it.",
-            "",
-            "The licences of the sources apply to their texts, also where this table names none.",
-            "",
-            "`gpts-data verify .` checks every byte of this folder;",
-            "`gpts-data trace . --token N` tells where a token came from.",
-            "",
+            COMMANDS,
         ]
     )
 
 
 def _metadata(content: ManifestContent) -> list[str]:
-    """The YAML that the hub reads: the document tables are what its viewer shows."""
+    """The YAML metadata that the hub reads. Its dataset viewer shows the document tables."""
     recipe = content["recipe"]
     datasets = [source["dataset"] for source in recipe["source"] if source["dataset"]]
     return [
@@ -73,16 +82,16 @@ def _metadata(content: ManifestContent) -> list[str]:
 
 
 def licenses(recipe: dict[str, Any]) -> list[str]:
-    """Of all sources, each once; none at all unless every source names its own."""
-    each = [source["license"] for source in recipe["source"]]
-    return list(dict.fromkeys(name for names in each for name in names)) if all(each) else []
+    """The licences of all sources without repetitions; none at all if the licence of any source is unknown."""
+    of_sources = [source["license"] for source in recipe["source"]]
+    return list(dict.fromkeys(name for names in of_sources for name in names)) if all(of_sources) else []
 
 
-def _row(source: dict[str, Any], facts: SourceEntry) -> str:
-    where = source["dataset"] or "files"
-    windows = f"{facts['windows']:,}" + (f" ({facts['epochs']:.2f} passes)" if facts["epochs"] > 1 else "")
+def _row(source: dict[str, Any], counts: SourceEntry) -> str:
+    origin = source["dataset"] or "local files"
+    windows = f"{counts['windows']:,}" + (f" ({counts['epochs']:.2f} epochs)" if counts["epochs"] > 1 else "")
     return (
-        f"| {source['name']} ({where}) | {source['weight']:g} | {windows} | {facts['share']:.4%} "
-        f"| {facts['tokens']:,} | {facts['documents']:,} | {facts['revision'] or 'local files'} "
-        f"| {', '.join(source['license']) or 'not named'} |"
+        f"| {source['name']} ({origin}) | {source['weight']:g} | {windows} | {counts['share']:.4%} "
+        f"| {counts['tokens']:,} | {counts['documents']:,} | {counts['revision'] or '-'} "
+        f"| {', '.join(source['license']) or 'unknown'} |"
     )
