@@ -1,8 +1,8 @@
-"""What is wrong with a document, in one word: the reasons under which the waterfall counts what readers cannot pass on.
+"""Faults: why a document cannot be used. The waterfall counts dropped documents under these names.
 
-A faulty document is a row like any other, with its place and its fault, and without text. Damage is what a sound file
-does not hold: it is charged to the source's budget (`max_damaged`, by default nothing). The rest is merely of no use
-here, and dropped as by any filter.
+A faulty document is a row like any other, with its place and its fault but without text. Faults in DAMAGE do not occur
+in an intact file; a source may lose at most `max_damaged` documents to them (by default none). Documents with other
+faults are dropped as by any filter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-MAX_DOCUMENT_BYTES = 8_000_000  # of UTF-8, by default: longer than any book, shorter than what stops a build
+MAX_DOCUMENT_BYTES = 8_000_000  # of UTF-8, by default: longer than any book, short enough for memory
 
 NULL = "null_text"
 NUL = "nul_character"
@@ -31,52 +31,52 @@ DRIFT = "schema_drift"
 DAMAGED_GROUP = "damaged_row_group"
 
 DAMAGE = {
-    NOT_STRING: "the text is no string",
+    NOT_STRING: "the text is not a string",
     NOT_UTF8: "not UTF-8",
     BROKEN_LINE: "not a line with one JSON object",
-    CUT_FRAME: "the file ends inside a compressed frame; what follows is lost, fetch it again",
-    DAMAGED_FRAME: "the compressed frame is damaged; what follows is lost, fetch it again",
-    BOMB: "decompresses to more than a thousand times its size; what follows is left alone",
+    CUT_FRAME: "the file ends inside a compressed frame; the rest is lost, fetch it again",
+    DAMAGED_FRAME: "the compressed frame is damaged; the rest is lost, fetch it again",
+    BOMB: "decompresses to more than a thousand times its size; the rest is not read",
     DRIFT: "no text column, or none of strings",
     DAMAGED_GROUP: "the pages of this row group do not decode",
 }
-"""The faults that count as damage, and what they mean."""
+"""The faults that count as damage, with their descriptions."""
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("text", "id", "url", "place", "fault")])
 
 
 def flag_faults(batch: pa.RecordBatch, max_document_bytes: int) -> pa.RecordBatch:
-    """`batch` of SCHEMA with the faults that show in the text itself: null, too long, a NUL character."""
+    """`batch` with a fault for each text that is null, too long or contains a NUL character. Its schema is SCHEMA."""
     text, fault = batch.column("text"), batch.column("fault")
-    found = pc.if_else(pc.and_(pc.is_null(text), pc.is_null(fault)), NULL, fault)
-    found = pc.if_else(pc.fill_null(pc.greater(pc.binary_length(text), max_document_bytes), False), OVERSIZED, found)
+    faults = pc.if_else(pc.and_(pc.is_null(text), pc.is_null(fault)), NULL, fault)
+    faults = pc.if_else(pc.fill_null(pc.greater(pc.binary_length(text), max_document_bytes), False), OVERSIZED, faults)
     if has_nul(text):
-        found = pc.if_else(pc.fill_null(pc.match_substring(text, "\0"), False), NUL, found)
-    if found.null_count == len(found):
+        faults = pc.if_else(pc.fill_null(pc.match_substring(text, "\0"), False), NUL, faults)
+    if faults.null_count == len(faults):
         return batch
-    text = pc.if_else(pc.is_null(found), text, pa.scalar(None, pa.string()))
-    return batch.set_column(0, "text", text).set_column(4, "fault", found.cast(pa.string()))
+    text = pc.if_else(pc.is_null(faults), text, pa.scalar(None, pa.string()))
+    return batch.set_column(0, "text", text).set_column(4, "fault", faults.cast(pa.string()))
 
 
 def flag_low_scores(
     batch: pa.RecordBatch, scores: Mapping[str, pa.Array], at_least: Mapping[str, float]
 ) -> pa.RecordBatch:
-    """`batch` with the fault `low_<column>` for documents whose score is below the least, or is not there.
+    """`batch` with the fault `low_<column>` for each document whose score is too low or missing.
 
-    scores: numbers by column, one a row; NaN is below everything.
+    scores: one number per row, by column; NaN is too low. at_least: the lowest allowed score, by column.
     """
-    found = batch.column("fault")
+    faults = batch.column("fault")
     for column, least in at_least.items():
         enough = pc.fill_null(pc.greater_equal(scores[column].cast(pa.float64(), safe=False), least), False)
-        found = pc.if_else(pc.and_(pc.is_null(found), pc.invert(enough)), f"low_{column}", found)
-    if found.null_count == batch.column("fault").null_count:
+        faults = pc.if_else(pc.and_(pc.is_null(faults), pc.invert(enough)), f"low_{column}", faults)
+    if faults.null_count == batch.column("fault").null_count:
         return batch
-    text = pc.if_else(pc.is_null(found), batch.column("text"), pa.scalar(None, pa.string()))
-    return batch.set_column(0, "text", text).set_column(4, "fault", found.cast(pa.string()))
+    text = pc.if_else(pc.is_null(faults), batch.column("text"), pa.scalar(None, pa.string()))
+    return batch.set_column(0, "text", text).set_column(4, "fault", faults.cast(pa.string()))
 
 
 def has_nul(text: pa.StringArray) -> bool:
-    """Whether there is a zero byte in any of the strings; a look at all their bytes at once."""
+    """Whether any of the strings contains a zero byte. Scans their joint buffer, without a look at each string."""
     data = text.buffers()[2]
     if data is None or not len(text):
         return False
@@ -85,7 +85,7 @@ def has_nul(text: pa.StringArray) -> bool:
 
 
 def damaged_places(batch: pa.RecordBatch) -> list[str]:
-    """`place: fault` of each damaged document of a batch, in order."""
+    """`place: fault` for each damaged document of a batch, in order."""
     fault = batch.column("fault")
     if fault.null_count == len(fault):
         return []
@@ -94,7 +94,7 @@ def damaged_places(batch: pa.RecordBatch) -> list[str]:
 
 
 def split_faulty(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
-    """The sound rows, and the number of others by fault."""
+    """The rows without a fault, and the number of the others by fault."""
     fault = batch.column("fault")
     if fault.null_count == len(fault):
         return batch, Counter()

@@ -1,7 +1,7 @@
 """JSON lines: plain, .zst or .gz. A unit of a plain file holds the lines that begin inside its byte range.
 
-A line that is no document is a row with a fault (damage.py). Where a compressed file breaks, one row with a fault
-stands for all that follows: nobody can know how much that is.
+A line that is not a document becomes a row with a fault (damage.py). Where a compressed file breaks off, one row with a
+fault stands for everything after it, since its size is unknown.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from gpts_data.pipelines.readers.compression import CHUNK_BYTES, COMPRESSED, Dec
 from gpts_data.pipelines.readers.source import NO_SCORES, Columns
 
 BATCH_ROWS = 1000
-BATCH_BYTES = 16 << 20  # of lines: a thousand of the longest would be 8 GB
-ESCAPE = 6  # bytes of JSON that may stand for one byte of text: \\u0001
+BATCH_BYTES = 16 << 20  # of lines: a thousand of the longest allowed would be 8 GB
+ESCAPE = 6  # most bytes of JSON for one byte of text: \\u0001
 
 Row = tuple[int, str | None, str | None, str | None, str | None]
-"""Where a line begins; then text, id, url, fault."""
+"""Byte offset of the line, text, id, url, fault."""
 
 
 def columns(file: IO[bytes], name: str) -> set[str]:
-    """The keys of the first sound document."""
+    """The keys of the first line that is a JSON object."""
     for offset, line in _lines(chunks(file, name), 0, ESCAPE * damage.MAX_DOCUMENT_BYTES):
         row = _parse(line, offset) if isinstance(line, bytes) and line.strip() else None
         if isinstance(row, dict):
@@ -43,10 +43,10 @@ def read(
     max_document_bytes: int = damage.MAX_DOCUMENT_BYTES,
     at_least: Mapping[str, float] = NO_SCORES,
 ) -> Iterator[pa.RecordBatch]:
-    """Lines that begin in bytes `start..stop` as batches of text, id, url, place, fault (see `sources.read`).
+    """Lines that begin in bytes `start..stop` as batches of text, id, url, place, fault (see `reader.read`).
 
-    Places count bytes of the uncompressed file; a compressed file is read whole. A line that can hold no text of
-    `max_document_bytes` or fewer is passed over without being held.
+    Places are byte offsets in the uncompressed file. A compressed file is read whole. A line too long to hold a text of
+    at most `max_document_bytes` is skipped without being kept in memory.
     """
     rows: list[Row] = []
     held = 0
@@ -68,7 +68,7 @@ def _unit_lines(file: IO[bytes], name: str, start: int, stop: int, limit: int) -
         yield from _lines(chunks(file, name), 0, limit)
         return
     file.seek(max(start - 1, 0))
-    if start:  # the line that reaches into this unit began in the one before, unless it ended just there
+    if start:  # a line that began before `start` belongs to the previous unit; reading from start - 1 finds its end
         start += _skip_line(file, stop - start + 1) - 1
         if start >= stop:
             return
@@ -79,7 +79,7 @@ def _unit_lines(file: IO[bytes], name: str, start: int, stop: int, limit: int) -
 
 
 def _skip_line(file: IO[bytes], most: int) -> int:
-    """The bytes up to and with the next newline, passed over; about `most` when there is none so soon."""
+    """Skip to the end of the line, but not much more than `most` bytes. Returns the number of bytes skipped."""
     n = 0
     while n < most:
         part = file.readline(CHUNK_BYTES)
@@ -90,15 +90,15 @@ def _skip_line(file: IO[bytes], most: int) -> int:
 
 
 def _lines(texts: Iterator[bytes], offset: int, limit: int) -> Iterator[tuple[int, bytes | str]]:
-    """Each line with the byte where it begins; a fault for one longer than `limit`, and where the texts break off."""
-    parts: list[bytes] = []  # of the line that is not complete yet, while they are few enough; `length` counts all
+    """Each line with its byte offset; a fault for a line longer than `limit`, and where `texts` breaks off."""
+    parts: list[bytes] = []  # of the incomplete line, dropped once `length`, its bytes so far, exceeds `limit`
     length = 0
     try:
         for text in texts:
-            *whole, rest = text.split(b"\n")
-            for end in whole:
-                length += len(end)
-                parts.append(end)
+            *line_ends, rest = text.split(b"\n")
+            for line_end in line_ends:
+                length += len(line_end)
+                parts.append(line_end)
                 yield offset, b"".join(parts) if length <= limit else damage.OVERSIZED
                 parts.clear()
                 offset, length = offset + length + 1, 0
@@ -106,8 +106,8 @@ def _lines(texts: Iterator[bytes], offset: int, limit: int) -> Iterator[tuple[in
             parts.append(rest)
             if length > limit:
                 parts.clear()
-    except DecompressionError as broken:
-        yield offset, str(broken)
+    except DecompressionError as error:
+        yield offset, str(error)
         return
     if length:
         yield offset, b"".join(parts) if length <= limit else damage.OVERSIZED
@@ -133,9 +133,9 @@ def _is_enough(score: Any, least: float) -> bool:
 
 
 def _parse(line: bytes, offset: int) -> dict[str, Any] | str:
-    """The JSON object of a line, or its fault."""
+    """The JSON object of a line, or the fault of the line."""
     try:
-        text = line.decode("utf-8" if offset else "utf-8-sig")  # given bytes, json guesses UTF-16 too
+        text = line.decode("utf-8" if offset else "utf-8-sig")  # json.loads would take some bytes for UTF-16
         row = _load(text)
     except UnicodeDecodeError:
         return damage.NOT_UTF8
@@ -145,12 +145,12 @@ def _parse(line: bytes, offset: int) -> dict[str, Any] | str:
 
 
 def _load(text: str) -> Any:
-    """How deep JSON may be nested depends on how deep the caller is; on a stack of its own it does not."""
+    """Parse JSON; if it is nested too deeply for this stack, on a new thread's, whatever the caller's depth."""
     try:
         return json.loads(text)
     except RecursionError:
-        with ThreadPoolExecutor(1) as fresh:
-            return fresh.submit(json.loads, text).result()
+        with ThreadPoolExecutor(1) as new_thread:
+            return new_thread.submit(json.loads, text).result()
 
 
 def _label(row: dict[str, Any], column: str | None) -> str | None:

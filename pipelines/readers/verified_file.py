@@ -1,8 +1,8 @@
-"""Whole files checked against their sha256 before a byte of them is used: `integrity = "sha256"`.
+"""Whole files that are verified against their sha256 before a byte of them is used: `integrity = "sha256"`.
 
-A flipped bit in a streamed parquet page is text like any other: of 40 flips, snappy noticed 2 and zstd 1. The hub
-lists the sha256 of every large file; to compare, the file must be here. Hub files are fetched into a spool of bounded
-size in the output folder, once for all workers; local files are read once more.
+A flipped bit in a streamed parquet page mostly goes unnoticed: of 40 flips, snappy detected 2 and zstd 1. The hub lists
+the sha256 of every large file, but only a whole file can be compared with it. Hub files are therefore downloaded into a
+folder of bounded size in the output folder, once for all workers; local files are read once more.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from gpts_data.pipelines.readers.source import SourceFile
 
 log = logging.getLogger("gpts_data")
-SPOOL_BYTES = 20 << 30  # files of 2 GB, as FineWeb-Edu has them: those in use by eight workers, and the next
-FETCHES = 3  # a flip on the way heals by itself, a file that is another one does not
+SPOOL_BYTES = 20 << 30  # ten of FineWeb-Edu's files of 2 GB: one for each of eight workers, and the next two
+FETCHES = 3  # fetching again helps against network damage, not against a file that differs from the listing
 
 
 def open_checked(file: SourceFile, fetch_options: FetchOptions) -> IO[bytes]:
-    """A local stream of the file's content, whose sha256 is the listed one.
+    """Open a local copy of the file whose sha256 is the listed one.
 
     Raises `SourceUnavailableError` when what the hub serves is not what it lists, `DataError` when a local file has
     changed since the plan.
     """
     if file.location.startswith("hf://"):
-        return _spooled(file, replace(fetch_options, cache_ranges=False))
+        return _downloaded(file, replace(fetch_options, cache_ranges=False))
     stat = os.stat(file.location) if os.path.exists(file.location) else None
     found = _digest(file.location, stat.st_size, stat.st_mtime_ns) if stat else "no file"
     if found != file.sha256:
@@ -51,20 +51,20 @@ def open_checked(file: SourceFile, fetch_options: FetchOptions) -> IO[bytes]:
 
 @lru_cache(maxsize=4096)
 def _digest(path: str, size: int, changed: int) -> str:
-    """Once per process and state of the file, not once per unit."""
+    """The sha256 of a file, computed once per process and state of the file instead of once per unit."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _spooled(file: SourceFile, fetch_options: FetchOptions) -> IO[bytes]:
+def _downloaded(file: SourceFile, fetch_options: FetchOptions) -> IO[bytes]:
     if fetch_options.folder is None or file.sha256 is None:
-        raise ValueError(f"{file.name}: a spool folder and a sha256 are needed")
+        raise ValueError(f"{file.name}: verified downloads need a folder and a sha256")
     path = fetch_options.folder / "files" / file.sha256
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):  # of the workers of a machine one fetches, the others wait for it
+        with FileLock(path.with_suffix(".lock")):  # one worker of the machine downloads, the others wait
             while True:
-                with suppress(FileNotFoundError):  # not fetched yet, or gone again: another worker made room
+                with suppress(FileNotFoundError):  # not downloaded yet, or removed by another worker to make room
                     os.utime(path)
                     return open(path, "rb")
                 with FileLock(path.parent.with_suffix(".lock")):
@@ -82,13 +82,13 @@ def _fetch(file: SourceFile, path: Path, fetch_options: FetchOptions) -> None:
         part.unlink()
         log.warning("%s: fetched with sha256 %s, expected %s; fetching it again", file.name, found, file.sha256)
     raise SourceUnavailableError(
-        f"{name_of(file.location)}: {FETCHES} times fetched, the sha256 was never the one the hub lists, "
-        f"{file.sha256}; check the proxy or mirror, then run the same command again"
+        f"{name_of(file.location)}: fetched {FETCHES} times, found sha256 {found}, expected {file.sha256} as the hub "
+        "lists; check the proxy or mirror, then run the same command again"
     )
 
 
 def _append(file: SourceFile, part: Path, fetch_options: FetchOptions) -> str:
-    """Fetch what is missing of a file; what a killed build left of it counts. Returns the sha256 of the whole."""
+    """Fetch the missing end of a file that a killed build may have left partly fetched. Returns the sha256 of all."""
     digest = hashlib.sha256()
     with (
         open(part, "a+b") as out,
@@ -109,7 +109,7 @@ def _append(file: SourceFile, part: Path, fetch_options: FetchOptions) -> str:
 
 
 def _make_room(folder: Path, size: int) -> None:
-    """Remove the files used longest ago until `size` more fit; whoever has one open keeps it until done."""
+    """Remove the least recently used files until `size` more bytes fit. Readers can finish files that are open."""
     files = sorted((path for path in folder.iterdir() if not path.suffix), key=lambda path: path.stat().st_mtime)
     total = sum(path.stat().st_size for path in files)
     for path in files:
