@@ -5,9 +5,9 @@
         ...
         checkpoint["data"] = loader.state_dict()      # and after a restart: loader.load_state_dict(checkpoint["data"])
 
-Each step takes the next batch_size * ranks windows of the training order, of which rank r gets those at r, r + ranks,
-... So the ranks together see the same windows in a step as a single rank with a batch ranks times as large, and
-therefore the mixture.
+Each step takes the next batch_size * ranks windows of the training order. Of these, rank r gets the windows at r,
+r + ranks, r + 2 * ranks, and so on. So all ranks together see the same windows as one rank with a batch `ranks` times
+as large, and the mixture does not depend on the number of ranks.
 """
 
 from __future__ import annotations
