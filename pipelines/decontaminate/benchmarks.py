@@ -1,7 +1,7 @@
-"""Benchmarks: the texts that must not be in training, out of the files that evaluation reads.
+"""Benchmarks: the texts that must not be in training, read from the files that evaluations use.
 
-Listed as sources are, local or from the hub at a pinned commit. Their files are small, so each is read whole, checked
-against its sha256 where one is known, and its rows are plain Python.
+Their files are listed as those of sources are, local or on the hub at a pinned commit. They are small, so each is read
+whole into Python objects, and verified if its sha256 is known.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Item:
-    """`place` is `<file>:<row>`."""
+    """A row of a benchmark and its texts to look for. `place` is `<file>:<row>`."""
 
     place: str
     texts: list[str]
 
 
 def check_benchmark(benchmark: Benchmark) -> None:
-    """Raise `RecipeError` for a table that cannot be meant."""
+    """Raise `RecipeError` for a table whose keys contradict each other or are missing."""
     what = f"benchmark {benchmark.name!r}"
     if not (benchmark.files or benchmark.dataset):
         raise RecipeError(f"{what}: expected files = or dataset =, found neither")
@@ -82,7 +82,7 @@ def list_benchmark(
 
 
 def read_items(benchmark: Benchmark, listing: Listing, fetch_options: FetchOptions) -> Iterator[Item]:
-    """All items in order.
+    """All items of a benchmark in order.
 
     Raises `RecipeError` for a column that is not there or holds no text, `DataError` for a damaged file,
     `SourceUnavailableError` when the hub does not give it.
@@ -126,13 +126,13 @@ def _rows(file: SourceFile, content: bytes) -> Iterator[dict[str, Any]]:
 def _lines(file: SourceFile, content: bytes) -> list[bytes]:
     try:
         text = b"".join(chunks(io.BytesIO(content), file.name))
-    except DecompressionError as broken:
-        raise DataError(f"{file.name}: cannot be decompressed ({broken}); get the file again") from broken
+    except DecompressionError as error:
+        raise DataError(f"{file.name}: cannot be decompressed ({error}); get the file again") from error
     return [line for line in text.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
 
 
 def _texts(benchmark: Benchmark, row: dict[str, Any], column: str, place: str) -> Iterator[str]:
-    """The texts of one column, or of `a + b`."""
+    """The texts of one column, or of the joined columns `a + b`."""
     parts = []
     for name in (part.strip() for part in column.split("+")):
         try:
@@ -149,7 +149,7 @@ def _texts(benchmark: Benchmark, row: dict[str, Any], column: str, place: str) -
 
 
 def _value(row: Any, name: str) -> Any:
-    """What a dotted name leads to, through lists too; a column's own name may hold dots. Raises KeyError."""
+    """The value under a dotted name, in each entry of lists; a column's own name may contain dots. Raises KeyError."""
     if isinstance(row, list):
         return [_value(entry, name) for entry in row]
     if not isinstance(row, dict):
@@ -163,7 +163,7 @@ def _value(row: Any, name: str) -> Any:
 
 
 def _strings(value: Any) -> list[str]:
-    """Raises TypeError with the name of the type that is neither a string nor a list."""
+    """The strings in nested lists. Raises TypeError with the name of a type that is neither a string nor a list."""
     if value is None:
         return []
     if isinstance(value, str):
