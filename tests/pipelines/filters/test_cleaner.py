@@ -277,3 +277,17 @@ def test_thresholds_as_toml_has_them(name: str, values: dict[str, Any]) -> None:
     clean = CleanConfig((name,), {name: values})
     check_clean(clean)
     assert run(clean, list(TEXTS)) == run(CleanConfig((name,), {name: values}, engine="datatrove"), list(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("clean", "what"),
+    [
+        (CleanConfig(filters=("gopher_quality",), engine="datatrove"), 'engine = "datatrove"'),
+        (CleanConfig(filters=("fineweb_quality", "c4")), "the filter c4"),
+    ],
+)
+def test_datatroves_own_filters_without_spacy(clean: CleanConfig, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpts_data.pipelines.filters.cleaner.find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match=f"clean: {what} needs spaCy, .* pip install 'gpts-data\\[datatrove\\]'"):
+        check_clean(clean)
+    check_clean(CleanConfig(filters=("gopher_repetition", "gopher_quality", "fineweb_quality")))
