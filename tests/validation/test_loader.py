@@ -6,6 +6,7 @@ import itertools
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mix, np.ndarray]:
     return write_mix(tmp_path_factory.mktemp("mix"), SIZES)
 
 
-def taken(batches: Iterable[torch.Tensor], count: int) -> np.ndarray:
+def taken(batches: Iterable[Any], count: int) -> np.ndarray:
     found = list(itertools.islice(batches, count))
     assert all(batch.dtype == torch.int64 for batch in found)
     return torch.stack(found).numpy()

@@ -62,7 +62,7 @@ def rewrite_manifest(mix: Mix) -> None:
     manifest = read_manifest(mix.path)
     for entry in (*manifest["shards"], *manifest["files"]):
         path = mix.path / entry["file"]
-        entry.update(bytes=path.stat().st_size, sha256=file_digest(path))
+        entry["bytes"], entry["sha256"] = path.stat().st_size, file_digest(path)
     for entry in manifest["shards"]:
         entry["highest_id"] = int(map_windows(mix.path / entry["file"], mix.window).max())
     left_out = ("format", "format_version", "root_digest", "environment", "checksum")
