@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import sys
 import zlib
 from collections.abc import Iterator
 from typing import IO, cast
 
 from gpts_data.pipelines.readers import damage
+from gpts_data.pipelines.readers.kinds import compression_of
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-COMPRESSED = (".zst", ".gz")
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK_BYTES = 1 << 20
 INPUT_BYTES = 8 << 10  # read at once; fixed, so that every Python recovers the same text before damage
@@ -44,18 +46,19 @@ class _CountingReader:
 
 
 def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """Yield the text of `file` in pieces of at most `CHUNK_BYTES`, decompressed if `name` ends in .zst or .gz.
+    """Yield the text of `file` in pieces of at most `CHUNK_BYTES`, decompressed as the ending of `name` says.
 
     Raises `DecompressionError` where the file is cut, damaged or decompresses to far more than text would.
     """
-    if not name.endswith(COMPRESSED):
+    compression = compression_of(name)
+    if compression is None:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
         return
     source = _CountingReader(file)
     size = 0
     try:
-        with _open(cast(IO[bytes], source), name) as text:
+        with _open(cast(IO[bytes], source), compression) as text:
             while chunk := text.read1(CHUNK_BYTES):
                 size += len(chunk)
                 if size > max(BOMB_BYTES, BOMB_RATIO * source.consumed):
@@ -63,14 +66,20 @@ def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
                 yield chunk
     except EOFError as error:
         raise DecompressionError(damage.CUT_FRAME) from error
-    except (zstd.ZstdError, zlib.error, gzip.BadGzipFile) as error:
+    except (zstd.ZstdError, zlib.error, lzma.LZMAError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk; those of gzip and bz2 for damaged content have no number
         is_cut = str(error).endswith(repr(GZIP_MAGIC[:1]) + ")")  # gzip takes half a magic number for a wrong one
         raise DecompressionError(damage.CUT_FRAME if is_cut else damage.DAMAGED_FRAME) from error
     if not source.consumed:  # text without lines is a frame too; gzip takes an empty file for one
         raise DecompressionError(damage.CUT_FRAME)
 
 
-def _open(file: IO[bytes], name: str) -> gzip.GzipFile | zstd.ZstdFile:
-    if name.endswith(".gz"):
+def _open(file: IO[bytes], compression: str) -> gzip.GzipFile | zstd.ZstdFile | bz2.BZ2File | lzma.LZMAFile:
+    if compression == "gzip":
         return gzip.GzipFile(fileobj=file, mode="rb")
+    if compression == "bzip2":
+        return bz2.BZ2File(file)
+    if compression == "xz":
+        return lzma.LZMAFile(file)
     return zstd.ZstdFile(file, options=LONGEST_WINDOW)

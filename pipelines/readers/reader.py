@@ -22,8 +22,8 @@ from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailable
 from gpts_data.pipelines.hub.range_fetcher import range_fetcher
 from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile, Span
 from gpts_data.pipelines.readers import jsonl, parquet
-from gpts_data.pipelines.readers.compression import COMPRESSED
 from gpts_data.pipelines.readers.damage import DAMAGE, damaged_places
+from gpts_data.pipelines.readers.kinds import compression_of
 from gpts_data.pipelines.readers.source import FileSet, Listing, Source, SourceFile, Unit
 from gpts_data.pipelines.readers.verified_file import open_checked
 from gpts_data.pipelines.storage.atomic_files import file_digest
@@ -100,7 +100,7 @@ def split_units(
     source: Source, file: SourceFile, unit_bytes: int, fetch_options: FetchOptions = FetchOptions()
 ) -> list[Unit]:
     """The units of one file, in order. Of a parquet file only the footer is read, of others nothing."""
-    if file.name.endswith(COMPRESSED):
+    if compression_of(file.name):
         return [Unit(file, 0, file.size, int(file.size * COMPRESSED_TEXT_RATIO))]
     if _reader(file) is jsonl:
         starts = range(0, file.size, unit_bytes)
@@ -211,6 +211,6 @@ def _reader(file: SourceFile) -> ModuleType:
     """The module that reads this kind of file: `parquet` or `jsonl`."""
     if file.name.endswith(".parquet"):
         return parquet
-    if file.name.endswith((*COMPRESSED, ".jsonl", ".json", ".ndjson")):
+    if file.name.endswith((".zst", ".gz", ".jsonl", ".json", ".ndjson")):
         return jsonl
     raise RecipeError(f"{file.name}: cannot read this kind of file; expected .parquet, .jsonl, .jsonl.zst or .jsonl.gz")
