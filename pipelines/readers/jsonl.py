@@ -14,7 +14,8 @@ from typing import IO, Any
 import pyarrow as pa
 
 from gpts_data.pipelines.readers import damage
-from gpts_data.pipelines.readers.compression import CHUNK_BYTES, COMPRESSED, DecompressionError, chunks
+from gpts_data.pipelines.readers.compression import CHUNK_BYTES, DecompressionError, chunks
+from gpts_data.pipelines.readers.kinds import compression_of
 from gpts_data.pipelines.readers.source import NO_SCORES, Columns
 
 BATCH_ROWS = 1000
@@ -64,7 +65,7 @@ def read(
 
 
 def _unit_lines(file: IO[bytes], name: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, bytes | str]]:
-    if name.endswith(COMPRESSED):
+    if compression_of(name):
         yield from _lines(chunks(file, name), 0, limit)
         return
     file.seek(max(start - 1, 0))
