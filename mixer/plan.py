@@ -21,7 +21,7 @@ from gpts_data.pipelines.dedup.signatures import VERSION
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.hub.retry import RetryPolicy
-from gpts_data.pipelines.readers.compression import COMPRESSED
+from gpts_data.pipelines.readers.kinds import compression_of
 from gpts_data.pipelines.readers.reader import check_columns, list_files, split_units
 from gpts_data.pipelines.readers.source import Listing, Unit
 from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
@@ -241,7 +241,7 @@ def difference(before: Any, now: Any, where: str = "") -> str:
 def refuse_short_sources(plan: Plan) -> None:
     """Raise `ShortSourceError` before any work when local files are too small: a token is at least one byte."""
     for source, listing, windows in zip(plan.recipe.source, plan.listings, plan.recipe.windows, strict=True):
-        if source.dataset or any(file.name.endswith(COMPRESSED) for file in listing.files):
+        if source.dataset or any(compression_of(file.name) for file in listing.files):
             continue  # the size of the text in a compressed file is known only after it was read
         needed = windows * plan.recipe.window
         text_bytes = sum(
