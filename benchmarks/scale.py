@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from gpts_data.cli.options import open_recipe
 from gpts_data.mixer.plan import Plan
-from gpts_data.mixer.recipe import parse_quantity
+from gpts_data.mixer.quantities import parse_quantity
 from gpts_data.mixer.stages.assemble import assemble, shard_tasks
 from gpts_data.mixer.stages.cut import cut, cut_tasks
 from gpts_data.mixer.stages.dedup import DedupedUnit

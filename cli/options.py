@@ -30,7 +30,7 @@ class Quantity(IntParam):
     name = "quantity"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from gpts_data.mixer.recipe import parse_bytes
+        from gpts_data.mixer.quantities import parse_bytes
 
         try:
             return parse_bytes(value)

@@ -1,8 +1,9 @@
 """The recipe: a TOML file, read into frozen dataclasses and checked before any work.
 
-Most tables are defined beside the code that uses them: `[tokenizer]` is tokenizer.train.Training, `[[source]]` extends
-pipelines.readers.source.Source, `[clean]` is pipelines.filters.cleaner.CleanConfig, `[dedup]` is
-pipelines.dedup.signatures.Dedup, `[decontaminate]` is pipelines.decontaminate.index.Decontaminate.
+Most tables are defined beside the code that uses them: `[draw]` is pipelines.readers.draw_order.Draw, `[tokenizer]` is
+tokenizer.train.Training, `[[source]]` extends pipelines.readers.source.Source, `[clean]` is
+pipelines.filters.cleaner.CleanConfig, `[dedup]` is pipelines.dedup.signatures.Dedup, `[decontaminate]` is
+pipelines.decontaminate.index.Decontaminate.
 """
 
 from __future__ import annotations
@@ -18,18 +19,17 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dat
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from gpts_data.mixer.quantities import parse_bytes, parse_quantity
 from gpts_data.mixer.schedule.budget import budget
 from gpts_data.pipelines.decontaminate.index import Decontaminate, check_decontaminate
 from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean
+from gpts_data.pipelines.readers.draw_order import ORDERS, Draw
 from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.train import Training
 
-_MULTIPLES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
-_BYTE_MULTIPLES = {**_MULTIPLES, **{f"{unit}B": n for unit, n in _MULTIPLES.items() if unit not in ("", "B")}}
-_BYTE_MULTIPLES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # the pre-tokenizer splits it, so no merge makes it
@@ -75,6 +75,8 @@ class Recipe:
     """Windows in a shard file. The default makes 134 MB with windows of 512 tokens."""
     keep_dropped: int = 0
     """Dropped documents to keep as examples in `dropped/`, per source and reason."""
+    draw: Draw = Draw()
+    """Which part of a source is used when the source is larger than its budget."""
     tokenizer: Training = Training()
     """How the tokenizer is trained when none is given."""
     clean: CleanConfig = field(default_factory=CleanConfig)
@@ -186,27 +188,6 @@ def _check_source(source: RecipeSource) -> None:
         raise RecipeError(
             f"source {source.name!r}: config and revision belong to a hub dataset, found them with files ="
         )
-
-
-def parse_quantity(text: str | int | float, multiples: Mapping[str, int] = _MULTIPLES) -> int:
-    """Parse `25B`, `2.5M`, `300k` or `12_000` as a whole number above 0. Raises ValueError."""
-    if isinstance(text, (int, float)) and not isinstance(text, bool):
-        number, unit = str(text), ""
-    else:
-        match = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-z]*)", str(text).strip())
-        if not match or match[2].upper() not in multiples:
-            raise ValueError(text)
-        number, unit = match[1].replace("_", ""), match[2].upper()
-    exact = "." not in number and "e" not in number  # a float would lose digits above 2**53
-    quantity = int(number) * multiples[unit] if exact else round(float(number) * multiples[unit])
-    if quantity <= 0:
-        raise ValueError(text)
-    return quantity
-
-
-def parse_bytes(text: str | int | float) -> int:
-    """Parse a number of bytes: `64MB`, `1GiB`, or as `parse_quantity`. Raises ValueError."""
-    return parse_quantity(text, _BYTE_MULTIPLES)
 
 
 _QUANTITIES = {"tokens": parse_quantity, "sample": parse_bytes, "unit": parse_bytes, "max_document_bytes": parse_bytes}

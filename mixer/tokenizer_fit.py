@@ -44,7 +44,7 @@ def report_fit(
         for source in recipe.source
     ]
     with tempfile.TemporaryDirectory() as work:
-        pieces = plan_sample(sources, training, recipe.unit, Path(work), fetch_options)
+        pieces = plan_sample(sources, training, recipe.unit, Path(work), fetch_options, recipe.draw)
         texts = sample_texts(pieces, InProcess(), progress)
     progress("vocabularies", "", 0, 1)
     measured = report(tokenizer, texts, dict(zip(recipe.names, recipe.weights, strict=True)), compare_with)

@@ -43,7 +43,8 @@ def train_tokenizer(plan: Plan, engine: Engine, folder: AnyPath, progress: Progr
     sources = [
         (source, listing, recipe.cleaning(source)) for source, listing in zip(recipe.source, plan.listings, strict=True)
     ]
-    pieces = plan_sample(sources, recipe.tokenizer, recipe.unit, plan.work / "sample", plan.fetch_options)
+    sample_folder = plan.work / "sample"
+    pieces = plan_sample(sources, recipe.tokenizer, recipe.unit, sample_folder, plan.fetch_options, recipe.draw)
     trained = train(pieces, recipe.tokenizer, recipe.window, engine, folder, progress)
     return {
         "digest": trained.artifact.digest,

@@ -1,16 +1,18 @@
 """Train a byte-level BPE tokenizer on a weighted sample of filtered text.
 
-    sources ── up to 16 evenly spaced units each ── filter, up to the source's share of the sample ── train BPE
+    sources ── the first units in draw order ── filter, up to the source's share of the sample ── train BPE
 
-Each unit gives one piece of the sample, which depends only on its task. The pieces are read in the order of the tasks,
+The draw order (pipelines.readers.draw_order) is spread over the whole source; a build reads the same units first. Each
+unit gives one piece of the sample, which depends only on its task. The pieces are read in the order of the tasks,
 so the tokenizer does not depend on the number of workers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import TypedDict, TypeVar
 
 import numpy as np
@@ -22,6 +24,8 @@ from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.readers.damage import split_faulty
+from gpts_data.pipelines.readers.draw_order import Draw, draw_units
+from gpts_data.pipelines.readers.kinds import compression_of
 from gpts_data.pipelines.readers.reader import read, split_units
 from gpts_data.pipelines.readers.source import Listing, Source, Unit
 from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, size_and_sha256
@@ -35,7 +39,8 @@ Item = TypeVar("Item")
 SAMPLE_SCHEMA = pa.schema([("text", pa.string())])
 DOCUMENTS_PER_BATCH = 64  # filtered at a time, since a piece may need only a few documents of a batch of 1,000
 MAX_DOCUMENT = 1 << 16  # bytes; a book of megabytes would fill a piece, and its names would become entries
-MAX_UNITS = 16  # per source: enough to sample all parts of it, and few enough footers to read
+MIN_UNITS = 16  # per source: enough to sample all parts of it, and few enough footers to read
+FILTERED_OUT = 2  # bytes of text in the units of a sample for each byte that is needed after the filters
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,9 @@ def plan_sample(
     unit_bytes: int,
     folder: AnyPath,
     fetch_options: FetchOptions = FetchOptions(),
+    draw: Draw = Draw(),
 ) -> list[SampleTask]:
-    """The tasks that draw the sample. A source's share of its bytes is the source's weight.
+    """The tasks that draw the sample. A source's share of its bytes is the source's weight, if it has so much text.
 
     Fetched bytes are cached, since the build reads the same units again.
     """
@@ -108,22 +114,51 @@ def plan_sample(
     total = sum(Fraction(str(source.weight)) for source, _, _ in sources)
     pieces = []
     for source, listing, clean in sources:
-        units = [
-            unit
-            for file in evenly_spaced(listing.files)
-            for unit in evenly_spaced(split_units(source, file, unit_bytes, fetch_options))
-        ]
-        units = evenly_spaced(units)
-        quota = int(training.sample * Fraction(str(source.weight)) / total / max(len(units), 1))
-        for number, unit in enumerate(units):
+        share = int(training.sample * Fraction(str(source.weight)) / total)
+        split = partial(split_units, source, unit_bytes=unit_bytes, fetch_options=fetch_options)
+        if draw.order == "file":  # the first units would all be from the first file
+            units = evenly_spaced([u for file in evenly_spaced(listing.files) for u in evenly_spaced(split(file))])
+            quotas = [share // max(len(units), 1)] * len(units)
+        else:
+            units = _first_units(draw_units(listing.files, split, draw, source.name), share)
+            quotas = equal_parts([_text_limit(unit, share) for unit in units], share)
+        for number, (unit, quota) in enumerate(zip(units, quotas, strict=True)):
             path = folder / f"{source.name}-{number:02d}.arrow"
-            pieces.append(SampleTask(source, unit, clean, quota, path, fetch_options))
+            pieces.append(SampleTask(source, unit, clean, min(quota, _text_limit(unit, share)), path, fetch_options))
     return pieces
 
 
+def _first_units(units: Iterable[Unit], share: int) -> list[Unit]:
+    """The first units: at least MIN_UNITS, and as many as are needed for `share` bytes of filtered text."""
+    first: list[Unit] = []
+    text_bytes = 0
+    for unit in units:
+        first.append(unit)
+        text_bytes += unit.text_bytes
+        if len(first) >= MIN_UNITS and text_bytes >= FILTERED_OUT * share:
+            break
+    return first
+
+
+def _text_limit(unit: Unit, share: int) -> int:
+    """The most bytes that a unit can give to a sample of `share` bytes. The size of compressed text is not known."""
+    return share if compression_of(unit.file.name) else min(unit.text_bytes, share)
+
+
+def equal_parts(limits: Sequence[int], total: int) -> list[int]:
+    """Divide `total` into equal parts. A part with a lower limit is that limit; the other parts are then larger."""
+    part = left = total
+    for n_done, limit in enumerate(sorted(limits)):
+        part = left // (len(limits) - n_done)
+        if limit >= part:
+            break
+        left -= limit
+    return [min(limit, part) for limit in limits]
+
+
 def evenly_spaced(items: Sequence[Item]) -> list[Item]:
-    """At most MAX_UNITS of the items, evenly spaced, in order."""
-    count = min(len(items), MAX_UNITS)
+    """At most MIN_UNITS of the items, evenly spaced, in order."""
+    count = min(len(items), MIN_UNITS)
     return [items[len(items) * i // count] for i in range(count)]
 
 

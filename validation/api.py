@@ -26,7 +26,8 @@ from gpts_data.mixer.format.mix import open_mix as open_folder
 from gpts_data.mixer.format.trace import Origin
 from gpts_data.mixer.format.trace import trace as trace_token
 from gpts_data.mixer.planning.estimate import Estimate, SourceEstimate, estimate
-from gpts_data.mixer.recipe import Recipe, check, parse_quantity
+from gpts_data.mixer.quantities import parse_quantity
+from gpts_data.mixer.recipe import Recipe, check
 from gpts_data.mixer.recipe import load_recipe as read_recipe
 from gpts_data.pipelines.errors import RecipeError, UsageError
 from gpts_data.pipelines.execute import open_engine

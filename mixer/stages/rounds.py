@@ -7,13 +7,14 @@ The rounds depend on the recipe and the texts, never on the workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, surviving_tokens
 from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, UnitReceipt, prepare
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
 from gpts_data.pipelines.execute import Engine
+from gpts_data.pipelines.readers.draw_order import draw_units
 from gpts_data.pipelines.readers.reader import check_damage_budget, split_units
 from gpts_data.pipelines.readers.source import SourceFile, Unit
 from gpts_data.pipelines.storage.paths import AnyPath
@@ -40,7 +41,8 @@ class SourceUnits:
         self.reused = 0  # units that an earlier build had prepared
         config, index = plan.recipe.decontaminate, plan.index
         self._benchmarks = Benchmarks(index, config.ngram) if config and index else None
-        self._units = self._all_units(plan.listings[number].files)
+        self._files_without_units: set[str] = set()
+        self._units = draw_units(plan.listings[number].files, self._split, plan.recipe.draw, self.source.name)
 
     def take(self, missing: int, rate: float) -> list[Prepare]:
         """Tasks for the next units, which should give `missing` training tokens at `rate` tokens per byte of text.
@@ -83,9 +85,16 @@ class SourceUnits:
         """`place: fault` of the first damaged documents of each unit so far, in canonical order."""
         return [place for receipt in self.receipts for place in receipt["damaged"]]
 
-    def _all_units(self, files: Sequence[SourceFile]) -> Iterator[Unit]:
-        for file in files:
-            yield from split_units(self.source, file, self.plan.recipe.unit, self.plan.fetch_options)
+    @property
+    def files_read(self) -> int:
+        """Number of files that were read from, and of files that were opened and found empty."""
+        return len({task.unit.file.name for task in self.tasks} | self._files_without_units)
+
+    def _split(self, file: SourceFile) -> list[Unit]:
+        units = split_units(self.source, file, self.plan.recipe.unit, self.plan.fetch_options)
+        if not units:
+            self._files_without_units.add(file.name)
+        return units
 
     def _task(self, unit: Unit) -> Prepare:
         key = self.plan.unit_key(self.source, unit, self.tokenizer)
@@ -145,13 +154,24 @@ def _prepare(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]], engine: Engine, 
     for source, task in tasks.values():
         source.reused += read_receipt(task.receipt, task.key, UnitReceipt) is not None
     receipts = {}  # results come in any order; two sources may read the same unit, so the key alone is not enough
-    for receipt in engine.map(prepare, [task for _, task in tasks.values()]):
+    for receipt in engine.map(prepare, _by_file(tasks)):
         receipts[receipt["source"], receipt["key"]] = receipt
         report(receipt["source"], receipt)
     for source, task in tasks.values():
         source.receipts.append(receipts[task.source.name, task.key])
         n_damaged = sum(receipt["n_damaged"] for receipt in source.receipts)
         check_damage_budget(source.source, source.damaged(), n_damaged)
+
+def _by_file(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]]) -> list[Prepare]:
+    """The tasks of a round, those of a file together: with `integrity = "sha256"` a hub file is then downloaded once.
+
+    The files are in the order of their first task.
+    """
+    files: dict[str, list[Prepare]] = {}
+    for source, task in tasks.values():
+        files.setdefault(f"{source.source.name}/{task.unit.file.name}", []).append(task)
+    return [task for of_file in files.values() for task in of_file]
+
 
 
 def _dedup(plan: Plan, tokenizer: Artifact, sources: Sequence[SourceUnits], engine: Engine) -> list[list[DedupedUnit]]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gpts_data.mixer.recipe import load_recipe, parse_bytes, parse_quantity
+from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.validation.api import PRESETS
@@ -27,6 +25,11 @@ BAD = {
     "missing key": ("tokens = '1M'\n" + SOURCE, "name is missing"),
     "bad quantity": (HEAD.replace("1M", "1Q") + SOURCE, r"tokens = '1Q', expected a quantity such as 25B"),
     "zero tokens": (HEAD.replace("1M", "0") + SOURCE, "expected a quantity"),
+    "unknown draw order": (
+        HEAD + "[draw]\norder = 'random'\n" + SOURCE,
+        "draw.order = 'random', expected 'spread' or 'file'",
+    ),
+    "unknown key of the draw": (HEAD + "[draw]\nsed = 1\n" + SOURCE, r"draw\.sed; did you mean seed\?"),
     "wrong type": (HEAD + SOURCE.replace("'a'", "3"), r"source\[0\]\.name = 3, expected str"),
     "bool is no number": (HEAD + "seed = true\n" + SOURCE, "seed = True, expected int"),
     "no source": (HEAD, "source is missing"),
@@ -98,19 +101,6 @@ def test_minhash_can_be_switched_off(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(HEAD + "[dedup]\nminhash = false\n" + SOURCE)
     assert load_recipe(path).dedup.minhash is None
-
-
-@given(st.integers(1, 10**6), st.sampled_from(["", "k", "K", "M", "B", "T"]))
-def test_quantities(number: int, unit: str) -> None:
-    factor = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}[unit.upper()]
-    assert parse_quantity(f"{number}{unit}") == parse_quantity(f"{number:_} {unit}") == number * factor
-
-
-def test_bytes() -> None:
-    assert [parse_bytes(text) for text in ("64MB", "1GiB", "2.5k", 7)] == [64_000_000, 2**30, 2500, 7]
-    for bad in ("-1", "MB", "1e3x", "", "0"):
-        with pytest.raises(ValueError):
-            parse_bytes(bad)
 
 
 @pytest.mark.parametrize("value", ["3", '{ int_score = "3" }', "{ int_score = true }", "[3]"])

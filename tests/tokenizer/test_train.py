@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,15 +23,17 @@ from tokenizers import Tokenizer, pre_tokenizers
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import InProcess
 from gpts_data.pipelines.filters.cleaner import CleanConfig, Cleaner
-from gpts_data.pipelines.readers.reader import list_files, read
-from gpts_data.pipelines.readers.source import Listing, Source, SourceFile
+from gpts_data.pipelines.readers.draw_order import Draw, draw_units
+from gpts_data.pipelines.readers.reader import list_files, read, split_units
+from gpts_data.pipelines.readers.source import Listing, Source, SourceFile, Unit
 from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.train import (
     MAX_DOCUMENT,
-    MAX_UNITS,
+    MIN_UNITS,
     SampleTask,
     Training,
     draw_sample,
+    equal_parts,
     evenly_spaced,
     plan_sample,
     train,
@@ -140,8 +142,8 @@ def test_the_weights_decide_the_bytes_of_each_source(sources: Sources, tmp_path:
         assert sum(map(len, texts[:-1])) < piece.quota <= sum(map(len, texts))
         longest = max(longest, *map(len, texts))
     for (source, _, _), weight in zip(sources, (Fraction(5, 7), Fraction(2, 7)), strict=True):
-        assert 0 <= weight * SMALL.sample - quotas[source.name] < MAX_UNITS
-        assert 0 <= drawn[source.name] - quotas[source.name] < MAX_UNITS * longest
+        assert 0 <= weight * SMALL.sample - quotas[source.name] < MIN_UNITS
+        assert 0 <= drawn[source.name] - quotas[source.name] < MIN_UNITS * longest
 
 
 def test_a_piece_is_the_first_texts_of_its_unit(sources: Sources, tmp_path: Path) -> None:
@@ -205,16 +207,50 @@ def test_a_drawn_piece_is_not_drawn_again_but_another_is(sources: Sources, tmp_p
 @given(st.integers(0, 200))
 def test_spread_takes_all_of_a_few_and_some_of_every_part_of_many(n: int) -> None:
     found = evenly_spaced(range(n))
-    assert len(found) == min(n, MAX_UNITS)
+    assert len(found) == min(n, MIN_UNITS)
     gaps = [after - before for before, after in pairwise([*found, n])]
     assert not found or (found[0] == 0 and min(gaps) >= 1 and max(gaps) - min(gaps) <= 1)
 
 
-def test_a_source_of_many_files_is_sampled_from_16_places() -> None:
-    files = tuple(SourceFile(f"{n:03d}.jsonl", f"/nowhere/{n}.jsonl", 10**6, None) for n in range(100))
-    pieces = plan_sample(
-        [(Source("web", 1), Listing(files), CleanConfig())], Training(400, 10**6), 10**5, Path("sample")
-    )
-    assert len({piece.unit.file.name for piece in pieces}) == MAX_UNITS
-    assert {piece.quota for piece in pieces} == {10**6 // MAX_UNITS}
-    assert len({piece.path for piece in pieces}) == MAX_UNITS
+def sample_of_lines(n_files: int, file_bytes: int, sample: int, unit: int, draw: Draw = Draw()) -> list[SampleTask]:
+    files = tuple(SourceFile(f"{n:03d}.jsonl", f"/nowhere/{n}.jsonl", file_bytes, None) for n in range(n_files))
+    source = Source("web", 1), Listing(files), CleanConfig()
+    return plan_sample([source], Training(400, sample), unit, Path("sample"), draw=draw)
+
+
+@pytest.mark.parametrize("order", ["spread", "file"])
+def test_a_source_of_many_files_is_sampled_from_16_places(order: str) -> None:
+    pieces = sample_of_lines(100, 10**6, 8 * 10**5, 10**5, Draw(order))
+    numbers = sorted(int(piece.unit.file.name[:3]) for piece in pieces)
+    assert len(set(numbers)) == len({piece.path for piece in pieces}) == MIN_UNITS
+    assert {number // 25 for number in numbers} == {0, 1, 2, 3}
+    assert {piece.quota for piece in pieces} == {8 * 10**5 // MIN_UNITS}
+
+
+def test_the_sample_is_the_beginning_of_the_draw_order() -> None:
+    """So a build from the hub does not open or fetch other units for the tokenizer than for the mix."""
+    pieces = sample_of_lines(9, 10**6, 10**4, 10**5, Draw(seed=3))
+
+    def split(file: SourceFile) -> list[Unit]:
+        return split_units(Source("web", 1), file, 10**5)
+
+    files = [SourceFile(f"{n:03d}.jsonl", f"/nowhere/{n}.jsonl", 10**6, None) for n in range(9)]
+    assert [piece.unit for piece in pieces] == list(islice(draw_units(files, split, Draw(seed=3), "web"), MIN_UNITS))
+
+
+def test_small_units_give_the_sample_as_much_text_as_large_ones() -> None:
+    pieces = sample_of_lines(10, 10**6, 10**6, 5_000)
+    assert sum(piece.quota for piece in pieces) == 10**6
+    assert sum(piece.unit.text_bytes for piece in pieces) == 2 * 10**6  # filters may drop half of it
+
+
+def test_the_sample_never_wants_more_text_than_there_is() -> None:
+    assert sum(piece.quota for piece in sample_of_lines(3, 10_000, 10**6, 4_000)) == 30_000
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=8), st.integers(0, 300))
+def test_parts_are_equal_but_for_those_at_their_limit(limits: list[int], total: int) -> None:
+    parts = equal_parts(limits, total)
+    assert all(part <= limit for part, limit in zip(parts, limits, strict=True))
+    assert min(total, sum(limits)) - len(limits) < sum(parts) <= total
+    assert len({part for part, limit in zip(parts, limits, strict=True) if part < limit}) <= 1
