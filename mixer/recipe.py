@@ -151,6 +151,8 @@ def check(recipe: Recipe) -> None:
 
 
 def _check_tokenizer(training: Training) -> None:
+    if recipe.draw.order not in ORDERS:
+        raise RecipeError(f"draw.order = {recipe.draw.order!r}, expected {' or '.join(map(repr, ORDERS))}")
     minimum = 257 + len(training.special)
     if not minimum <= training.vocab_size <= 65_536:
         raise RecipeError(
