@@ -34,10 +34,7 @@ BEGIN, END, ROW, POWER = range(4)  # columns of an unknown chunk: its bytes, its
 
 
 class WordArrays(NamedTuple):
-    """The words of a batch of texts.
-
-    Those of text `row` are rows[starts[row] : starts[row] + counts[row]]; one more row closes the sums.
-    """
+    """Words of texts: rows[starts[i] : starts[i] + counts[i]] are those of text i; one more row closes the sums."""
 
     rows: UInt64Array
     """Columns as above: uint64, shape (words + texts or more, 4)."""
@@ -52,22 +49,18 @@ class WordArrays(NamedTuple):
 
 
 class _Tables(NamedTuple):
-    """What the kernels look up and never change."""
+    """What the kernels look up and never change: `char_classes()`, `inverse_powers()` and `rules()`."""
 
     classes: UInt8Array
-    """`char_classes`."""
     powers: UInt64Array
-    """`inverse_powers`."""
     rules: Rules
 
 
 class _Scratch(NamedTuple):
-    """Arrays that are used again for each chunk."""
+    """Arrays used again for each chunk: its characters; where its words begin, and where the last one ends."""
 
     chars: Int64Array
-    """`new_chunk_buffer`."""
     cuts: Int64Array
-    """Where the words of a chunk begin, and where the last one ends."""
 
 
 def split_words(texts: pa.Array) -> WordArrays:
