@@ -159,14 +159,14 @@ def _prepare(folder: Path, every: int, rounds: int) -> Any:
                 prepare(Prepare(source, unit, clean, dedup, made.folder, made.digest, "key", path))
 
         coder = get_encoder(made.folder, made.digest)
-        signer(dedup).sign(get_cleaner(clean).clean(batches[0].slice(0, 2))[0])
+        signer(dedup).sign(get_cleaner(clean).clean(batches[0].slice(0, 2))[0], "corpus")
         seconds = {"whole, first pass": _timed(lambda: whole(0))}
         seconds["whole, again"] = min(_timed(lambda n=n: whole(n + 1)) for n in range(rounds))  # type: ignore[misc]
         kept = [get_cleaner(clean).clean(batch)[0] for batch in batches]
         stages: dict[str, Callable[[], Any]] = {
             "read": lambda: [None for unit in units for _ in read(source, unit)],
             "filter": lambda: [get_cleaner(clean).clean(batch) for batch in batches],
-            "sign": lambda: [signer(dedup).sign(batch) for batch in kept],
+            "sign": lambda: [signer(dedup).sign(batch, "corpus") for batch in kept],
             "encode": lambda: [coder.encode(batch.column("text")) for batch in kept],
         }
         for name, stage in stages.items():

@@ -103,7 +103,7 @@ def speeds(documents: Sequence[str], folder: Path, rounds: int) -> tuple[float, 
     batches = [column.slice(i, 1000) for i in range(0, len(column), 1000)]
     found = get_matcher(folder, WANTED.ngram)
     words = best(
-        lambda: [_count(*string_buffers(batch), normalization_table(True), WANTED.ngram) for batch in batches], rounds
+        lambda: [_count(*string_buffers(batch), normalization_table(), WANTED.ngram) for batch in batches], rounds
     )
     finding = best(lambda: [found.find(batch) for batch in batches], rounds)
     return megabytes / words, megabytes / finding

@@ -22,7 +22,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from gpts_data.mixer.quantities import parse_bytes, parse_quantity
 from gpts_data.mixer.schedule.budget import budget
 from gpts_data.pipelines.decontaminate.index import Decontaminate, check_decontaminate
-from gpts_data.pipelines.dedup.signatures import Dedup
+from gpts_data.pipelines.dedup.signatures import ALL, SOURCE, Dedup
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean
 from gpts_data.pipelines.readers.draw_order import ORDERS, Draw
@@ -139,6 +139,11 @@ def check(recipe: Recipe) -> None:
     minhash = recipe.dedup.minhash
     if minhash and not 0 <= minhash.jaccard <= 1:
         raise RecipeError(f"dedup.minhash.jaccard = {minhash.jaccard}, expected 0 (off) to 1")
+    if recipe.dedup.id not in (None, SOURCE, ALL):
+        raise RecipeError(
+            f'dedup.id = {recipe.dedup.id!r}, expected "source" (ids are compared within each source), "all" (across '
+            "all sources, whose ids come from one pool) or false"
+        )
     if recipe.keep_dropped < 0:
         raise RecipeError(f"keep_dropped = {recipe.keep_dropped}, expected 0 or more")
     for key, minimum in (("window", 2), ("unit", 1), ("shard_windows", 1)):

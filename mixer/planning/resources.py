@@ -73,20 +73,30 @@ class Resources:
     """Open files in the process that has the most."""
 
 
-def estimate_resources(recipe: Recipe, workers: int = 1, text_tokens: int | None = None) -> Resources:
+def estimate_resources(
+    recipe: Recipe,
+    workers: int = 1,
+    text_tokens: int | None = None,
+    sample_bytes: int | None = None,
+    documents: int | None = None,
+) -> Resources:
     """What building `recipe` with `workers` processes on one machine needs.
 
-    `text_tokens` is the number of tokens without repetitions, where sources are repeated; by default, all of the mix.
+    text_tokens: tokens without repetitions, where sources are repeated; by default, all of the mix. sample_bytes: text
+    that the tokenizer is trained on, 0 if one is given; by default, what the recipe says. documents: those that the
+    filters keep; by default, so many as if they were short.
     """
-    documents = -(-_text_tokens(recipe, text_tokens) // TOKENS_PER_DOCUMENT)
+    sample_bytes = recipe.tokenizer.sample if sample_bytes is None else sample_bytes
+    if documents is None:
+        documents = -(-_text_tokens(recipe, text_tokens) // TOKENS_PER_DOCUMENT)
     index = documents * INDEX_DOCUMENT_BYTES if _keys(recipe) else 0
     reader = READER_BYTES if any(source.dataset for source in recipe.source) else 0
     process = PROCESS_BYTES + reader + _largest_step(recipe)
     cluster = CLUSTER_BYTES if workers > 1 else 0
     return Resources(
         documents=documents,
-        disk_bytes=disk_bytes(recipe, text_tokens),
-        memory_bytes=workers * process + cluster + recipe.tokenizer.sample + index,
+        disk_bytes=sum(disk_by_stage(recipe, text_tokens, sample_bytes).values()),
+        memory_bytes=workers * process + cluster + sample_bytes + index,
         index_bytes=index,
         process_bytes=process,
         open_files=open_files(workers),
@@ -98,8 +108,12 @@ def disk_bytes(recipe: Recipe, text_tokens: int | None = None) -> int:
     return sum(disk_by_stage(recipe, text_tokens).values())
 
 
-def disk_by_stage(recipe: Recipe, text_tokens: int | None = None) -> dict[str, int]:
-    """Bytes on disk at the peak, by kind: the tokenizer's sample, cached hub files, unit files, cut files, the mix."""
+def disk_by_stage(recipe: Recipe, text_tokens: int | None = None, sample_bytes: int | None = None) -> dict[str, int]:
+    """Bytes on disk at the peak, by kind: the tokenizer's sample, cached hub files, unit files, cut files, the mix.
+
+    The arguments are those of `estimate_resources`.
+    """
+    sample_bytes = recipe.tokenizer.sample if sample_bytes is None else sample_bytes
     windows = sum(recipe.windows)
     tokens = windows * recipe.window
     unique_tokens = _text_tokens(recipe, text_tokens)
@@ -109,8 +123,8 @@ def disk_by_stage(recipe: Recipe, text_tokens: int | None = None) -> dict[str, i
     shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
     mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out + documents * INDEX_DOCUMENT_BYTES
     return {
-        "sample": recipe.tokenizer.sample,
-        "hub files": int(_cached_hub_files(recipe)),
+        "sample": sample_bytes,
+        "hub files": int(_cached_hub_files(recipe, sample_bytes)),
         "units": int(_unit_files(recipe, unique_tokens)),
         "cut": int(cut),
         "mix": int(mix),
@@ -121,11 +135,11 @@ def _text_tokens(recipe: Recipe, text_tokens: int | None) -> int:
     return sum(recipe.windows) * recipe.window if text_tokens is None else text_tokens
 
 
-def _cached_hub_files(recipe: Recipe) -> int:
+def _cached_hub_files(recipe: Recipe, sample_bytes: int) -> int:
     """The parts that the tokenizer's sample was drawn from, compressed and uncleaned, and whole verified downloads."""
     hub = [source for source in recipe.source if source.dataset]
     spool = SPOOL_BYTES if any(source.integrity == "sha256" for source in hub) else 0
-    return (recipe.tokenizer.sample if hub else 0) + spool
+    return (sample_bytes if hub else 0) + spool
 
 
 def open_files(workers: int) -> int:
@@ -162,8 +176,9 @@ def _documents(recipe: Recipe, windows: int) -> int:
 
 def _keys(recipe: Recipe) -> int:
     """The most keys that a document can have."""
-    names = 2 if recipe.dedup.url and any(source.id or source.url for source in recipe.source) else 0
-    return recipe.dedup.exact + names + (recipe.dedup.minhash.buckets if recipe.dedup.minhash else 0)
+    ids = recipe.dedup.id is not None and any(source.id for source in recipe.source)
+    urls = recipe.dedup.url and any(source.url for source in recipe.source)
+    return recipe.dedup.exact + ids + urls + (recipe.dedup.minhash.buckets if recipe.dedup.minhash else 0)
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

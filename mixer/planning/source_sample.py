@@ -212,7 +212,7 @@ def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, fetch_op
         piece.runs += _runs(valid.column("text"), cleaned.column("text"), pc.is_null(reasons))
         if cleaned.num_rows:
             piece.texts.append(cleaned.column("text"))
-            piece.keys.append(signer(recipe.dedup).sign(cleaned))
+            piece.keys.append(signer(recipe.dedup).sign(cleaned, source.name))
         piece.cleaning += time.process_time() - began
     return piece
 

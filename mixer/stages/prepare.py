@@ -145,7 +145,7 @@ def prepare(task: Prepare) -> UnitReceipt:
             for batch in read(task.source, task.unit, task.fetch_options):
                 cleaned = unit.clean(batch)
                 if cleaned.num_rows:
-                    run.add(signer(task.dedup).sign(cleaned))
+                    run.add(signer(task.dedup).sign(cleaned, task.source.name))
                     writer.write_batch(unit.encode(cleaned))
         digest = size_and_sha256(file)
     if task.keep_dropped:

@@ -78,7 +78,7 @@ def ngrams_of(text: str, n: int) -> NDArray[np.uint64]:
     """The hashes of a text's distinct word n-grams, as MinHash uses them, sorted: uint64."""
     data, offsets = string_buffers(pa.array([text]))
     words = np.empty(int(offsets[1]) // 2 + 1, dtype=np.uint64)
-    count = hash_words(data, offsets[0], offsets[1], normalization_table(), words)
+    count = hash_words(data, offsets[0], offsets[1], normalization_table(split_unspaced=True), words)
     return np.unique(words[: hash_ngrams(words, count, n)])
 
 

@@ -34,7 +34,7 @@ from gpts_data.pipelines.storage.atomic_files import atomic_write
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
-VERSION = 1  # of the n-grams; units prepared with another version are prepared again
+VERSION = 2  # of the n-grams; units prepared with another version are prepared again
 _MAX_WORDS = 255  # of an n-gram: the index stores its length in one byte
 _NGRAMS, _TEXTS, RECEIPT = "ngrams.arrow", "texts.arrow", "receipt.json"
 

@@ -1,9 +1,10 @@
 """Find which n-grams of a fixed table a text contains: word n-grams as 64-bit hashes, at the speed of hashing words.
 
-Words are those of near-duplicate detection (shingles.py), except that digits are kept. A text of the table with fewer
-than `n` words is one n-gram of its own length, so n-grams of several lengths are searched for. All have MIN_WORDS
-words or more (`n` if that is less). The first that many words of an n-gram are its anchor: a rolling hash over so many
-words and a filter of one bit rule out, at nearly every word of a document, that any n-gram begins there.
+Words are those of near-duplicate detection (shingles.py), except that scripts without spaces are not split into
+characters: 13 characters of Thai are three words. A text of the table with fewer than `n` words is one n-gram of its
+own length, so n-grams of several lengths are searched for. All have MIN_WORDS words or more (`n` if that is less). The
+first that many words of an n-gram are its anchor: a rolling hash over so many words and a filter of one bit rule out,
+at nearly every word of a document, that any n-gram begins there.
 
 Two unequal n-grams have equal hashes with probability 2^-64: 7e-3 such pairs are expected for 2e10 words of documents,
 1e6 n-grams and six lengths.
@@ -66,7 +67,7 @@ def build_ngrams(texts: pa.Array, n: int) -> Ngrams:
     A text of fewer than `n` words is one n-gram; one of fewer than MIN_WORDS and `n` words has none.
     """
     buffers = string_buffers(texts)
-    count = int(_count(*buffers, normalization_table(True), n))
+    count = int(_count(*buffers, normalization_table(), n))
     ngrams = Ngrams(
         np.empty(count, np.uint64),
         np.empty(count, np.uint64),
@@ -74,7 +75,7 @@ def build_ngrams(texts: pa.Array, n: int) -> Ngrams:
         np.empty(count, np.uint32),
         np.empty(count, np.uint8),
     )
-    _build(*buffers, normalization_table(True), n, ngrams)
+    _build(*buffers, normalization_table(), n, ngrams)
     hashes, first = np.unique(ngrams.hashes, return_index=True)  # the first of those with equal hashes
     return Ngrams(hashes, ngrams.anchors[first], ngrams.texts[first], ngrams.starts[first], ngrams.lengths[first])
 
@@ -97,7 +98,7 @@ class NgramMatcher:
         """
         data, offsets = string_buffers(texts)
         ends = np.zeros(len(offsets), np.int32)
-        matches = _find(data, offsets, normalization_table(True), self._table, ends)
+        matches = _find(data, offsets, normalization_table(), self._table, ends)
         return pa.ListArray.from_arrays(pa.array(ends), pa.array(matches))
 
 
@@ -226,7 +227,7 @@ def text_of(text: str, start: int, length: int) -> str:
 
 def _word_spans(text: str) -> list[tuple[int, int]]:
     """Start and end of each word: `hash_words` in plain Python."""
-    table = normalization_table(True)
+    table = normalization_table()
     spans: list[tuple[int, int]] = []
     begin = -1
     for i, code_point in enumerate(map(ord, text + " ")):

@@ -97,7 +97,7 @@ def hash_bands(
 ) -> None:
     """Write one key per bucket into `keys`: uint64, shape (texts, buckets), zeros.
 
-    texts: see `string_buffers`. letters: `normalization_table()`. functions: `coefficients(buckets *
+    texts: see `string_buffers`. letters: a `normalization_table`. functions: `coefficients(buckets *
     hashes_per_bucket)`. ngrams: words per n-gram; a text of fewer words keeps its zeros. seed: of the first bucket.
     """
     _hash_bands(*texts, letters, functions, ngrams, hashes_per_bucket, seed, keys)

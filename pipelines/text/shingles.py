@@ -1,7 +1,7 @@
 """64-bit hashes of words and of their n-grams (shingles), computed from UTF-8 bytes.
 
-Words are separated by the separators of normalization.py. A run of digits counts as one 0, as in datatrove; a period or
-comma between two digits belongs to the number, so 1,234,567.8 is one word.
+Words are separated by the separators of normalization.py. In scripts without spaces between words each character is a
+word, if the table says so (ALONE).
 
 The hash of an n-gram is a polynomial in its words' hashes, so it depends on their order, and moving on by one word
 takes two multiplications for any n.
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.kernel import UInt8Array, UInt64Array, kernel
 from gpts_data.pipelines.text.char_classes import decode
 from gpts_data.pipelines.text.hashing import U0, U1, mix64
-from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, ZERO
+from gpts_data.pipelines.text.normalization import ALONE, NOTHING, SEPARATOR, UNSPACED_PLANES
 
 _NO_WORD = np.uint64(0xCBF29CE484222325)  # FNV-1a's offset basis and prime, here over code points instead of bytes
 _PRIME = np.uint64(0x100000001B3)
+_HAN = 0x4E00  # a Chinese character: a table in which it is ALONE splits those beyond the table, too
+_FIRST_UNSPACED, _LAST_UNSPACED = UNSPACED_PLANES[0], UNSPACED_PLANES[-1]
 _A, _Z, _CASE, _END = np.uint8(ord("a")), np.uint8(ord("z")), np.uint8(0x20), np.uint8(0)
 BASE = np.uint64(0x2D358DCCAA6C78A7)  # 3 modulo 4: exchanging two words changes the hash unless they agree in 63 bits
 
@@ -29,8 +31,7 @@ def hash_words(data: UInt8Array, i: int, stop: int, letters: NDArray[np.uint32],
 
     `letters` is `normalization_table`; `words` needs (stop - i + 1) // 2 elements or more.
     """
-    n = 0
-    word, number = _NO_WORD, False
+    n, word = 0, _NO_WORD
     while i < stop:
         first = data[i]
         lower = first | _CASE
@@ -39,7 +40,6 @@ def hash_words(data: UInt8Array, i: int, stop: int, letters: NDArray[np.uint32],
                 word = (word ^ np.uint64(lower)) * _PRIME
                 i += 1
                 lower = data[i] | _CASE if i < stop else _END
-            number = False
             continue
         if first < 0x80:
             letter = letters[first]
@@ -47,17 +47,20 @@ def hash_words(data: UInt8Array, i: int, stop: int, letters: NDArray[np.uint32],
         else:
             code_point, width = decode(data, i, stop)
             letter = letters[code_point] if code_point < len(letters) else np.uint32(code_point)
+            if _FIRST_UNSPACED <= code_point <= _LAST_UNSPACED:
+                letter |= letters[_HAN] & ALONE
             i += width
-        if letter == SEPARATOR:
-            if number and (first == 0x2E or first == 0x2C) and i < stop and 0x30 <= data[i] <= 0x39:
-                continue
-            if word != _NO_WORD:
-                words[n] = mix64(word)
-                n += 1
-            word, number = _NO_WORD, False
-        elif letter != NOTHING and not (number and letter == ZERO):
+        if letter == NOTHING:
+            continue
+        if word != _NO_WORD and (letter == SEPARATOR or letter >= ALONE):
+            words[n] = mix64(word)
+            n += 1
+            word = _NO_WORD
+        if letter >= ALONE:
+            words[n] = mix64((_NO_WORD ^ np.uint64(letter ^ ALONE)) * _PRIME)
+            n += 1
+        elif letter != SEPARATOR:
             word = (word ^ np.uint64(letter)) * _PRIME
-            number = letter == ZERO
     if word != _NO_WORD:
         words[n] = mix64(word)
         n += 1

@@ -21,6 +21,10 @@ BAD = {
         r"source\[0\]\.wieght; did you mean weight\?",
     ),
     "unknown table": (HEAD + "[cleaning]\nfilters = []\n" + SOURCE, r"unknown key cleaning; did you mean clean\?"),
+    "ids of no kind": (
+        HEAD + '[dedup]\nid = "files"\n' + SOURCE,
+        r"dedup\.id = 'files', expected \"source\".*\"all\".*false",
+    ),
     "unknown key in a table": (HEAD + "[dedup]\nminhsh = false\n" + SOURCE, r"dedup\.minhsh; did you mean minhash\?"),
     "missing key": ("tokens = '1M'\n" + SOURCE, "name is missing"),
     "bad quantity": (HEAD.replace("1M", "1Q") + SOURCE, r"tokens = '1Q', expected a quantity such as 25B"),
@@ -80,7 +84,7 @@ def test_presets_load() -> None:
         "HuggingFaceTB/smollm-corpus",
         "epfml/FineWeb-HQ",
     ]
-    assert recipe.dedup == Dedup(exact=True, url=True, minhash=MinHash(5, 14, 8))
+    assert recipe.dedup == Dedup(exact=True, id="all", url=True, minhash=MinHash(5, 14, 8, jaccard=0.5))
     assert load_recipe(PRESETS / "sample.toml").names == recipe.names
 
 

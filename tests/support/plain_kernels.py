@@ -8,7 +8,7 @@ import unicodedata
 ALL = (1 << 64) - 1
 TAIL = 0xA0761D6478BD642F
 SEPARATORS = re.compile(r"[\W_]+")
-NUMBERS = re.compile(r"\d+(?:[.,][0-9]+)*")
+UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u4e00-\u9fff\U00020000-\U0003ffff]")
 
 
 def mix64(x: int) -> int:
@@ -30,14 +30,16 @@ def hash_string(value: str, seed: int) -> int:
     return max(mix64((state + TAIL & ALL) ^ last), 1) if raw else 0
 
 
-def words(text: str) -> list[str]:
+def words(text: str, split_unspaced: bool = True) -> list[str]:
     """Split a text of letters, digits, accents, ASCII punctuation and whitespace as `hash_words` does."""
     bare = "".join(
         c
         for c in unicodedata.normalize("NFD", text.lower().replace("\u03c2", "\u03c3"))
         if unicodedata.category(c) not in ("Mn", "Cf")
     )
-    return SEPARATORS.sub(" ", re.sub(r"\d+", "0", NUMBERS.sub("0", bare))).split()
+    digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in bare)
+    apart = UNSPACED.sub(lambda match: f" {match[0]} ", digits) if split_unspaced else digits
+    return SEPARATORS.sub(" ", apart).split()
 
 
 def hash_word(word: str) -> int:

@@ -38,7 +38,7 @@ def test_disk_covers_a_build_and_not_much_more(tmp_path: Path, monkeypatch: pyte
 
 
 def test_without_dedup_there_is_next_to_no_index(recipe_file: Path) -> None:
-    recipe = replace(load_recipe(recipe_file), dedup=Dedup(exact=False, url=False, minhash=None))
+    recipe = replace(load_recipe(recipe_file), dedup=Dedup(exact=False, id=None, url=False, minhash=None))
     assert estimate_resources(recipe).index_bytes == estimate_resources(replace(recipe, tokens=10**12)).index_bytes == 0
 
 

@@ -24,7 +24,7 @@ def bands(texts: list[str], ngrams: int = 5, buckets: int = 14, hashes: int = 8,
     keys = np.zeros((len(texts), buckets), np.uint64)
     functions = coefficients(buckets * hashes)
     hash_bands(
-        string_buffers(pa.array(texts, pa.string())), normalization_table(), functions, ngrams, hashes, seed, keys
+        string_buffers(pa.array(texts, pa.string())), normalization_table(True), functions, ngrams, hashes, seed, keys
     )
     return keys
 
@@ -111,7 +111,7 @@ def test_other_texts_meet_in_no_band() -> None:
 
 
 def test_a_text_of_fewer_words_than_n_has_no_bands() -> None:
-    keys = bands(["", "four words are short", "five words are not short", "one two. 3,000 - - four"])
+    keys = bands(["", "four words are short", "five words are not short", "one two. 3000 - - four"])
     assert keys.any(axis=1).tolist() == [False, False, True, False]
     assert keys[2].all()
 
