@@ -151,13 +151,13 @@ def check(recipe: Recipe) -> None:
             raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {minimum}")
     if not 0 <= recipe.validation.fraction < 1:
         raise RecipeError(f"validation.fraction = {recipe.validation.fraction}, expected at least 0 and below 1")
+    if recipe.draw.order not in ORDERS:
+        raise RecipeError(f"draw.order = {recipe.draw.order!r}, expected {' or '.join(map(repr, ORDERS))}")
     _check_tokenizer(recipe.tokenizer)
     recipe.windows  # noqa: B018 - raises when a source gets no window
 
 
 def _check_tokenizer(training: Training) -> None:
-    if recipe.draw.order not in ORDERS:
-        raise RecipeError(f"draw.order = {recipe.draw.order!r}, expected {' or '.join(map(repr, ORDERS))}")
     minimum = 257 + len(training.special)
     if not minimum <= training.vocab_size <= 65_536:
         raise RecipeError(
