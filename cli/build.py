@@ -126,6 +126,7 @@ def build_mix(
 
     Example: gpts-data build-mix --recipe sample --tokens 1M --out mix
     """
+    from gpts_data.cli.tables import show_unread_files
     from gpts_data.mixer.build import build
 
     resolved, recipe_folder = open_recipe(recipe, tokens)
@@ -137,6 +138,8 @@ def build_mix(
         print_json({**_summary(out, built), "built": built.created, "units": built.units, "reused": built.reused})
         return
     _print_built(out, built)
+    if built.created:
+        show_unread_files(_summary(out, built), built.manifest)
     if options["keep_units"] and built.created:
         _print_reused(out, built, options["tokenizer"])
     click.echo(f"Next: gpts-data verify {out}")

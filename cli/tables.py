@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gpts_data.pipelines.readers.kinds import compression_of
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from gpts_data.mixer.format.manifest import Manifest
     from gpts_data.validation.doctor.check import Check
 
 COLUMNS = 79  # width of wrapped text
+BYTES_PER_TOKEN = 3.4  # of text, with a vocabulary of 4,096 entries
+UNITS_PER_FILE = 3  # 2.2 units for each of several equal files are enough to draw from all of them (draw_order.py)
 
 
 def show_mix(summary: dict[str, Any]) -> None:
@@ -39,6 +44,10 @@ def show_mix(summary: dict[str, Any]) -> None:
     for name, source in summary["sources"].items():
         if source["epochs"] > 1:
             console.print(f" {name}: repeated for {source['epochs']:.2f} epochs", highlight=False)
+        if source["files_read"] < source["files_total"]:
+            console.print(
+                f" {name}: text from {source['files_read']:,} of {source['files_total']:,} files", highlight=False
+            )
     print_table(_waterfall(summary["waterfall"]))
     if any("over_budget" in fall["dropped"] for fall in summary["waterfall"].values()):
         console.print(" over_budget: exceeds the token budget", highlight=False)
@@ -47,6 +56,43 @@ def show_mix(summary: dict[str, Any]) -> None:
     if "decontamination" in summary:
         _show_decontamination(console, summary["decontamination"], tuple(summary["sources"]))
     console.print(f" root digest {summary['root_digest']}", highlight=False)
+
+
+def show_unread_files(summary: dict[str, Any], manifest: Manifest) -> None:
+    """Print what to change when units are so large that the budget ended before every file of a source was drawn from.
+
+    `summary` is what `validation.inspect.inspect` returns for the mix of `manifest`.
+    """
+    import click
+
+    recipe = manifest["recipe"]
+    if recipe["draw"]["order"] == "file":
+        return  # as the recipe asks
+    sources, units = [], []
+    for name, source in summary["sources"].items():
+        read, total = source["files_read"], source["files_total"]
+        can_be_split = not all(compression_of(file["name"]) for file in manifest["sources"][name]["files"])
+        unit = source["tokens"] * BYTES_PER_TOKEN / total / UNITS_PER_FILE
+        if read < total and can_be_split and unit < recipe["unit"]:
+            sources.append(f"{name} ({read:,} of {total:,} files)")
+            units.append(unit)
+    if sources:
+        click.echo(
+            f"Not every file was drawn from: {', '.join(sources)}. The text is spread over each source, but units are "
+            "too large for so few tokens. To draw from every file, build into a new folder with smaller units: "
+            f'unit = "{_round_bytes(min(units))}" in the recipe (now {_round_bytes(recipe["unit"])}). A unit has at '
+            "least one row group of a parquet file, or one line."
+        )
+
+
+def _round_bytes(n_bytes: float) -> str:
+    """A number of bytes with one or two digits, rounded down, as recipes write it; at least 10kB."""
+    n_bytes = max(n_bytes, 10_000)
+    for size, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if n_bytes >= size:
+            number = int(n_bytes / size)
+            return f"{number if number < 100 else number // 10 * 10}{name}"
+    return f"{int(n_bytes)}"
 
 
 def show_training(result: dict[str, Any]) -> None:

@@ -20,11 +20,13 @@ from gpts_data.pipelines.decontaminate.benchmarks import Benchmark
 from gpts_data.pipelines.decontaminate.index import Decontaminate
 from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
 from gpts_data.pipelines.filters.cleaner import CleanConfig
+from gpts_data.pipelines.readers.draw_order import Draw
 from gpts_data.tokenizer.train import Training
 from gpts_data.validation import api
 
 TABLES: dict[str, Any] = {
     "(top)": Recipe,
+    "[draw]": Draw,
     "[[source]]": RecipeSource,
     "[tokenizer]": Training,
     "[clean], [source.clean]": CleanConfig,

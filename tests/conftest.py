@@ -32,6 +32,7 @@ SLOW = (  # `make test-quick` leaves these out: they wait for stalled hubs, star
     "cli/test_train.py",
     "mixer/test_cluster.py",
     "mixer/test_crashes.py",
+    "mixer/test_draw.py",
     "mixer/test_encoders.py",
     "mixer/test_memory.py",
     "mixer/test_network.py",

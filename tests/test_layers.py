@@ -26,7 +26,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         readers
         decontaminate""",
     "mixer": """
-        schedule
+        schedule quantities
         recipe format
         plan tokenizer_fit export
         workspace stages

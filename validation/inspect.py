@@ -10,7 +10,18 @@ from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
 
-_SOURCE_KEYS = ("windows", "tokens", "documents", "share", "epochs", "validation", "leftover_tokens", "revision")
+_SOURCE_KEYS = (
+    "windows",
+    "tokens",
+    "documents",
+    "share",
+    "epochs",
+    "files_read",
+    "files_total",
+    "validation",
+    "leftover_tokens",
+    "revision",
+)
 
 
 @dataclass(frozen=True)

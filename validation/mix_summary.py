@@ -21,6 +21,10 @@ class SourceSummary:
     """Documents of the training windows."""
     epochs: float
     """How often its windows are in the training order."""
+    files_read: int
+    """Files that text was read from."""
+    files_total: int
+    """Files of the source, without empty ones."""
     leftover_tokens: int
     """Tokens at the end of its stream that fill no window."""
     revision: str | None

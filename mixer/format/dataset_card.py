@@ -51,12 +51,27 @@ def card(content: ManifestContent) -> str:
             "|---|---:|---:|---:|---:|---:|---|---|",
             *(_row(source, content["sources"][source["name"]]) for source in recipe["source"]),
             "",
+            _files(content),
+            "",
             "The texts keep the licences of their sources, also where the table names none. `documents/` lists the id, "
             "URL and position of every training document; the dataset viewer shows these tables.",
             "",
             COMMANDS,
         ]
     )
+
+
+def _files(content: ManifestContent) -> str:
+    """How many files of each source the text is from."""
+    counts = (
+        f"{name}: {source['files_read']:,} of {source['files_total']:,}" for name, source in content["sources"].items()
+    )
+    how = (
+        "was drawn from all over each source"
+        if content["recipe"]["draw"]["order"] == "spread"
+        else "is from the first files"
+    )
+    return f"The text {how}. Files read: {', '.join(counts)}."
 
 
 def _metadata(content: ManifestContent) -> list[str]:

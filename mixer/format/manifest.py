@@ -63,6 +63,10 @@ class SourceEntry(ListingEntry):
     pass_windows: int
     """Distinct training windows: those of one epoch."""
     leftover_tokens: int
+    files_read: int
+    """Files that units were read from; a file that turned out to have no rows counts as read."""
+    files_total: int
+    """Files listed, without those of zero bytes."""
     """Tokens of the last document after the last window; they are not in the mix."""
     validation: ValidationEntry
     damaged: list[str]

@@ -120,6 +120,8 @@ def waterfall(receipts: Sequence[UnitReceipt], deduped: Sequence[DedupedUnit]) -
     }
 
 
+        "files_read": source.files_read,
+        "files_total": sum(file.size > 0 for file in plan.listings[i].files),
 def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUnit], tasks: MixTasks) -> SourceEntry:
     recipe = plan.recipe
     windows, tokens = recipe.windows[i], deduped[-1].stop

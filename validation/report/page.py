@@ -61,7 +61,8 @@ class SourceView:
     """Tokens of each document."""
     bytes_per_token: float
     revision: str | None
-    files: int
+    files_read: int
+    files_total: int
     licences: list[str]
 
     def dropped_share(self, reason: str) -> float:
@@ -146,7 +147,8 @@ def _source_view(report: Report, summary: dict[str, Any], number: int) -> Source
         lengths=report.document_lengths[number],
         bytes_per_token=report.bytes_per_token[number],
         revision=entry["revision"],
-        files=len(entry["files"]),
+        files_read=counts["files_read"],
+        files_total=counts["files_total"],
         licences=list(licences[name]),
     )
 
