@@ -30,6 +30,7 @@ from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.train import Training
 
+MAX_KEEP_DROPPED = 10  # dropped documents per reason that every prepared unit has as examples
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # the pre-tokenizer splits it, so no merge makes it
@@ -74,7 +75,7 @@ class Recipe:
     shard_windows: int = 131_072
     """Windows in a shard file. The default makes 134 MB with windows of 512 tokens."""
     keep_dropped: int = 0
-    """Dropped documents to keep as examples in `dropped/`, per source and reason."""
+    """Dropped documents to keep as examples in `dropped/`, per source and reason: at most 10."""
     draw: Draw = Draw()
     """Which part of a source is used when the source is larger than its budget."""
     tokenizer: Training = Training()
@@ -144,8 +145,8 @@ def check(recipe: Recipe) -> None:
             f'dedup.id = {recipe.dedup.id!r}, expected "source" (ids are compared within each source), "all" (across '
             "all sources, whose ids come from one pool) or false"
         )
-    if recipe.keep_dropped < 0:
-        raise RecipeError(f"keep_dropped = {recipe.keep_dropped}, expected 0 or more")
+    if not 0 <= recipe.keep_dropped <= MAX_KEEP_DROPPED:
+        raise RecipeError(f"keep_dropped = {recipe.keep_dropped}, expected 0 to {MAX_KEEP_DROPPED}")
     for key, minimum in (("window", 2), ("unit", 1), ("shard_windows", 1)):
         if getattr(recipe, key) < minimum:
             raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {minimum}")

@@ -5,7 +5,6 @@ A binary search in the index of each document table finds a document among 20 mi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from gpts_data.mixer.format.document_index import find_rows
 from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.format.outcomes import find_dropped
 from gpts_data.mixer.format.training_order import positions_of
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
@@ -54,38 +54,38 @@ class DocumentLocation:
     """Number of its tokens, end-of-text included."""
     held_out: bool
     """Whether it is in the validation set. It is then in no training window."""
+    leftover_tokens: int
+    """Number of its last tokens that lie after the last window of its source, and so in no window."""
     windows: tuple[WindowSpan, ...]
     """The training windows that hold its tokens, in stream order."""
 
 
 def find_documents(mix: Mix, document_id: str) -> list[DocumentLocation]:
-    """Every document of the mix with this id, ordered by source, then by place in the source's stream.
+    """Every document of the mix with this id, by source, training documents first, in canonical order.
 
-    Raises `UsageError` when the mix has none; the message gives the reason for a dropped document, where it is known.
+    Raises `UsageError` when the mix has none; the message gives the reason why the document was dropped.
     """
-    documents = [
+    documents = locate(mix, document_id)
+    if not documents:
+        raise UsageError(f"no document {document_id!r} in {mix.path}: {_why_dropped(mix, document_id)}")
+    return documents
+
+
+def locate(mix: Mix, document_id: str) -> list[DocumentLocation]:
+    """As `find_documents`; an empty list when the mix has no document with this id."""
+    return [
         _location(mix, name, row, held_out)
         for name in mix.sources
         for held_out in (False, True)
         for path in _tables(mix, name, held_out)
         for row in _rows(path, document_id)
     ]
-    if not documents:
-        raise UsageError(
-            f"no document {document_id!r} in {mix.path}: {_why_dropped(mix, document_id)}; "
-            "`gpts-data trace --token N` shows how ids look"
-        )
-    return documents
 
 
 def _why_dropped(mix: Mix, document_id: str) -> str:
-    """The reason, if the document is one of the samples in dropped/."""
-    for source in mix.sources:
-        path = mix.path / "dropped" / f"{source}.jsonl"
-        for row in map(json.loads, path.read_bytes().splitlines()) if path.exists() else ():
-            if row["id"] == document_id:
-                return f"{source} has it, and it was dropped: {row['reason']} (dropped/{source}.jsonl)"
-    return "it was dropped, not read, or has another id"
+    for document in find_dropped(mix, document_id):
+        return f"{document.source} has it, and it was dropped: {document.outcome.reason}"
+    return "it was not read, or has another id; `gpts-data trace --token N` shows how ids look"
 
 
 def _tables(mix: Mix, source: str, held_out: bool) -> list[AnyPath]:
@@ -104,8 +104,10 @@ def _rows(table: AnyPath, document_id: str) -> Iterator[dict[str, Any]]:
 
 
 def _location(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> DocumentLocation:
-    number = mix.sources.index(source)
-    spans = () if held_out else tuple(_spans(mix, number, row["start"], row["start"] + row["tokens"]))
+    number, stop = mix.sources.index(source), row["start"] + row["tokens"]
+    counts = mix.manifest["sources"][source]
+    n_windows = counts["validation"]["windows"] if held_out else counts["pass_windows"]
+    spans = () if held_out else tuple(_spans(mix, number, row["start"], stop))
     return DocumentLocation(
         source=source,
         document_id=row["id"],
@@ -114,6 +116,7 @@ def _location(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> Doc
         revision=mix.manifest["sources"][source]["revision"],
         tokens=row["tokens"],
         held_out=held_out,
+        leftover_tokens=min(max(stop - n_windows * mix.window, 0), row["tokens"]),
         windows=spans,
     )
 

@@ -14,20 +14,21 @@ from gpts_data.pipelines.storage.atomic_files import write_bytes
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.text.hashing import hash_strings
 
-CHARACTERS = 4000  # of a text that are kept
+MEASURED = 20_000  # characters of a text that PREPARE keeps; a longer text is not measured
+CHARACTERS = 4000  # of a text that are shown
 
 
 class DroppedSamples:
-    """At most `most` documents per reason. Memory: up to twice as many texts of CHARACTERS characters per reason."""
+    """At most `most` documents per reason. Memory: up to twice as many texts of MEASURED characters per reason."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._rows: dict[str, list[tuple[int, dict[str, Any]]]] = {}
 
     @staticmethod
-    def cut(text: str) -> str:
-        """The first CHARACTERS characters of a text."""
-        return text if len(text) <= CHARACTERS else text[:CHARACTERS] + " [...]"
+    def cut(text: str, characters: int = CHARACTERS) -> str:
+        """The first characters of a text."""
+        return text if len(text) <= characters else text[:characters] + " [...]"
 
     def add(self, draw: int, row: dict[str, Any]) -> None:
         """Add a document. draw: hash of its id; row: JSON values, with its `reason`."""
@@ -76,5 +77,5 @@ def _document(row: pa.RecordBatch, unit: str) -> dict[str, Any]:
         "id": values["place"] if values["id"] is None else values["id"],
         "url": values["url"],
         "unit": unit,
-        "text": DroppedSamples.cut(values["text"]),
+        "text": DroppedSamples.cut(values["text"], MEASURED),
     }

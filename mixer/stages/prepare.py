@@ -9,12 +9,12 @@ batch of documents, so that it can be written and memory-mapped batch by batch. 
     tokens    uint32, number of token ids
     ids       list of uint16, token ids, end-of-text included; the text itself is not stored
 
-A second file holds the keys that dedup compares (dedup_index.py).
+A second file holds the keys that dedup compares (dedup_index.py), a third the dropped documents (dropped_ids.py), a
+fourth samples of them (dropped_samples.py).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -24,7 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.outcomes import ID_SEED
+from gpts_data.mixer.recipe import MAX_KEEP_DROPPED
 from gpts_data.mixer.stages.dedup_index import run_writer
+from gpts_data.mixer.stages.dropped_ids import DroppedIds
 from gpts_data.mixer.stages.dropped_samples import DroppedSamples
 from gpts_data.pipelines.decontaminate.index import get_matcher
 from gpts_data.pipelines.dedup.signatures import Dedup, signer
@@ -51,7 +54,6 @@ UNIT = pa.schema(
     ]
 )
 MAX_NAMED = 20  # damaged documents listed in the receipt of a unit, and per source in the manifest
-DRAW_SEED = 0x5EED  # seed of `draw`: fixed, so that every recipe seed holds out the same documents
 
 Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]
 """The columns tokens, draw and matches of all documents of a unit."""
@@ -112,7 +114,6 @@ class Prepare:
     fetch_options: FetchOptions = FetchOptions()
     encoder: EncoderName = "fast"
     benchmarks: Benchmarks | None = None
-    keep_dropped: int = 0
 
     @property
     def receipt(self) -> AnyPath:
@@ -120,8 +121,13 @@ class Prepare:
 
     @property
     def samples(self) -> AnyPath:
-        """File of sampled dropped documents, if `keep_dropped` is above 0."""
+        """File of samples of the dropped documents."""
         return self.path.with_suffix(".dropped.jsonl")
+
+    @property
+    def dropped(self) -> AnyPath:
+        """File of the hashed ids and reasons of all dropped documents."""
+        return self.path.with_suffix(".dropped.npy")
 
     @property
     def run(self) -> AnyPath:
@@ -148,8 +154,8 @@ def prepare(task: Prepare) -> UnitReceipt:
                     run.add(signer(task.dedup).sign(cleaned, task.source.name))
                     writer.write_batch(unit.encode(cleaned))
         digest = size_and_sha256(file)
-    if task.keep_dropped:
-        unit.samples.save(task.samples)
+    unit.samples.save(task.samples)
+    unit.dropped_ids.save(task.dropped)
     return write_receipt(task.receipt, unit.receipt(run.n_keys, digest))
 
 
@@ -162,18 +168,19 @@ class _UnitWork:
         self._parity = ParityCheck(self._encoder, f"source {task.source.name!r}, unit {task.unit.name}")
         self._read = self._kept = self._tokens = 0
         self._damaged: list[str] = []
-        self._dropped: Counter[str] = Counter()
-        self.samples = DroppedSamples(task.keep_dropped)
+        self.dropped_ids = DroppedIds()
+        self.samples = DroppedSamples(MAX_KEEP_DROPPED)  # whatever keep_dropped is: other mixes can reuse the unit
 
     def clean(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The documents of a batch that are neither damaged nor dropped by a filter."""
         self._damaged += damaged_places(batch)
-        sound, faults = split_faulty(batch)
+        sound, _ = split_faulty(batch)
         cleaned, reasons = get_cleaner(self._task.clean).clean(sound)
-        self.samples.add_batch(sound, reasons, self._task.unit.name, DRAW_SEED)
+        self.samples.add_batch(sound, reasons, self._task.unit.name, ID_SEED)
+        self.dropped_ids.add(batch, batch.column("fault"))
+        self.dropped_ids.add(sound, reasons)
         self._read += batch.num_rows
         self._kept += cleaned.num_rows
-        self._dropped += faults + Counter(reasons.drop_null().to_pylist())
         return cleaned
 
     def encode(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -189,12 +196,13 @@ class _UnitWork:
             "unit": self._task.unit.name,
             "read": self._read,
             "kept": self._kept,
-            "dropped": dict(self._dropped),
+            "dropped": dict(self.dropped_ids.counts),
             "damaged": self._damaged[:MAX_NAMED],
             "n_damaged": len(self._damaged),
             "tokens": self._tokens,
             "keys": n_keys,
-            **digest,
+            "bytes": digest["bytes"],
+            "sha256": digest["sha256"],
             "encoder": self._encoder.name,
             "proven": {"documents": self._parity.documents, "bytes": self._parity.text_bytes},
         }
@@ -209,7 +217,7 @@ def _encode(batch: pa.RecordBatch, task: Prepare, encoder: Encoder, parity: Pari
         [
             names,
             batch.column("url"),
-            pa.array(hash_strings(names, DRAW_SEED)),
+            pa.array(hash_strings(names, ID_SEED)),
             _matches(batch, task.benchmarks),
             pa.array(lengths),
             pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, surviving_tokens
 from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, UnitReceipt, prepare
+from gpts_data.mixer.stages.waterfall import describe, waterfall
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
+from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.readers.draw_order import draw_units
 from gpts_data.pipelines.readers.reader import check_damage_budget, split_units
@@ -78,8 +80,12 @@ class SourceUnits:
         """All units prepared so far, in canonical order."""
         return [
             PreparedUnit(task.path, task.unit.name, task.run, receipt["keys"])
-            for task, receipt in zip(self.tasks, self.receipts, strict=True)
+            for task, receipt in self.tasks_and_receipts()
         ]
+
+    def tasks_and_receipts(self) -> list[tuple[Prepare, UnitReceipt]]:
+        """All units prepared so far with their receipts, in canonical order."""
+        return list(zip(self.tasks, self.receipts, strict=True))
 
     def damaged(self) -> list[str]:
         """`place: fault` of the first damaged documents of each unit so far, in canonical order."""
@@ -110,7 +116,6 @@ class SourceUnits:
             fetch_options=self.plan.fetch_options,
             encoder=self.plan.encoder,
             benchmarks=self._benchmarks,
-            keep_dropped=self.plan.recipe.keep_dropped,
         )
 
 
@@ -145,7 +150,9 @@ def _next_tasks(
         taken = source.take(source.needed - tokens, source.rate(tokens))
         if not taken and not source.is_enough(tokens):
             found = f"{tokens:,} after cleaning and dedup of all its files"
-            raise too_short(source.source, source.needed, found, source.epochs(tokens))
+            error = too_short(source.source, source.needed, found, source.epochs(tokens))
+            documents = describe(waterfall(source.receipts, units))
+            raise ShortSourceError(f"{error}\nWhat became of its documents:\n{documents}")
         tasks.update({task.path: (source, task) for task in taken})
     return tasks
 
@@ -162,6 +169,7 @@ def _prepare(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]], engine: Engine, 
         n_damaged = sum(receipt["n_damaged"] for receipt in source.receipts)
         check_damage_budget(source.source, source.damaged(), n_damaged)
 
+
 def _by_file(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]]) -> list[Prepare]:
     """The tasks of a round, those of a file together: with `integrity = "sha256"` a hub file is then downloaded once.
 
@@ -171,7 +179,6 @@ def _by_file(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]]) -> list[Prepare]
     for source, task in tasks.values():
         files.setdefault(f"{source.source.name}/{task.unit.file.name}", []).append(task)
     return [task for of_file in files.values() for task in of_file]
-
 
 
 def _dedup(plan: Plan, tokenizer: Artifact, sources: Sequence[SourceUnits], engine: Engine) -> list[list[DedupedUnit]]:

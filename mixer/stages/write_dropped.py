@@ -1,24 +1,29 @@
 """Write examples of dropped documents, per source and reason; duplicates beside the document that they repeat.
 
 The documents with the smallest hashes of their ids are taken, so the choice does not depend on the workers. PREPARE has
-kept those that filters dropped; duplicates and contaminated documents are decoded from the token ids in their units.
+kept those that filters dropped; duplicates and contaminated documents are decoded from the token ids in their units. A
+row says what decided: the filter's value and threshold with the lines, or the benchmark and the words.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, DedupedUnit
-from gpts_data.mixer.stages.dropped_samples import DroppedSamples, load_samples
+from gpts_data.mixer.stages.dropped_samples import MEASURED, DroppedSamples, load_samples
 from gpts_data.mixer.stages.prepare import Prepare, document_columns
 from gpts_data.mixer.stages.unit_texts import Texts
+from gpts_data.pipelines.decontaminate.index import NgramOrigin, origins
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE
 from gpts_data.pipelines.dedup.signatures import REASONS
+from gpts_data.pipelines.filters.cleaner import CleanConfig
+from gpts_data.pipelines.filters.measure import measure
 from gpts_data.pipelines.storage.atomic_files import write_bytes
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer.artifact import Artifact
@@ -33,9 +38,9 @@ def write_dropped(
     """Write `dropped/<source>.jsonl` for each source if the recipe has `keep_dropped`; returns the paths."""
     if not plan.recipe.keep_dropped:
         return []
-    readers = _Readers(plan.recipe.names, deduped, get_encoder(tokenizer.folder, tokenizer.digest))
+    readers = _Readers(plan, deduped, get_encoder(tokenizer.folder, tokenizer.digest))
     paths = []
-    for name, units, prepared in zip(plan.recipe.names, deduped, tasks, strict=True):
+    for source, units, prepared in zip(plan.recipe.source, deduped, tasks, strict=True):
         samples = DroppedSamples(plan.recipe.keep_dropped)
         for task in prepared:
             for draw, row in load_samples(task.samples):
@@ -43,8 +48,9 @@ def write_dropped(
         for unit in units:
             for draw, row in _dedup_samples(unit, samples.most):
                 samples.add(draw, row)
-        rows = [_with_texts(row, readers) for _, row in samples.rows()]
-        paths.append(plan.folder / "dropped" / f"{name}.jsonl")
+        clean = plan.recipe.cleaning(source)
+        rows = [_with_texts(row, readers, clean) for _, row in samples.rows()]
+        paths.append(plan.folder / "dropped" / f"{source.name}.jsonl")
         write_bytes(paths[-1], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     return paths
 
@@ -54,31 +60,48 @@ def _dedup_samples(unit: DedupedUnit, most: int) -> Iterator[tuple[int, dict[str
     if not (unit.codes >= EXCLUDED).any():
         return
     _, draws, _ = document_columns(unit.path)
-    duplicate_of = np.zeros(len(unit.codes), dtype=np.int64)
-    duplicate_of[unit.codes >= FIRST_DUPLICATE] = unit.duplicate_of
+    cause = np.zeros(len(unit.codes), dtype=np.int64)
+    cause[unit.codes >= FIRST_DUPLICATE] = unit.duplicate_of
+    cause[unit.codes == EXCLUDED] = unit.matched_ngrams
     for code, reason in REASON_OF_CODE.items():
         rows = np.flatnonzero(unit.codes == code)
         for row in rows[np.argsort(draws[rows], kind="stable")[:most]].tolist():
-            kept = int(duplicate_of[row]) if code >= FIRST_DUPLICATE else None
-            yield int(draws[row]), {"reason": reason, "ordinal": unit.first + row, "kept": kept}
+            key = "kept" if code >= FIRST_DUPLICATE else "ngram"
+            yield int(draws[row]), {"reason": reason, "ordinal": unit.first + row, key: int(cause[row])}
 
 
-def _with_texts(row: dict[str, Any], readers: _Readers) -> dict[str, Any]:
-    """A row with its texts; PREPARE has stored them already, dedup has only ordinals."""
+def _with_texts(row: dict[str, Any], readers: _Readers, clean: CleanConfig) -> dict[str, Any]:
+    """A row with its texts and what decided. PREPARE has stored the text already, dedup has only ordinals."""
     if "ordinal" not in row:
-        return row
+        return {**row, "text": DroppedSamples.cut(row["text"]), **_measured(row, clean)}
     document = {"reason": row["reason"], **readers.read(row["ordinal"])}
-    return document if row["kept"] is None else {**document, "kept": readers.read_with_source(row["kept"])}
+    if "kept" in row:
+        return {**document, "kept": readers.read_with_source(row["kept"])}
+    return {**document, **asdict(readers.origin(row["ngram"]))}
+
+
+def _measured(row: dict[str, Any], clean: CleanConfig) -> dict[str, Any]:
+    """What the filter measured in the text of a row, unless PREPARE kept only its beginning."""
+    text = row["text"]
+    measurement = measure(text, clean, row["reason"]) if len(text) <= MEASURED else None
+    return {"detail": str(measurement), **asdict(measurement)} if measurement else {}
 
 
 class _Readers:
-    """Reads documents from their units, with the names of their sources and units."""
+    """Reads documents from their units, with the names of their sources and units, and the origins of n-grams."""
 
-    def __init__(self, names: Sequence[str], deduped: Sequence[Sequence[DedupedUnit]], encoder: Encoder) -> None:
-        self._units = [(name, unit) for name, units in zip(names, deduped, strict=True) for unit in units]
+    def __init__(self, plan: Plan, deduped: Sequence[Sequence[DedupedUnit]], encoder: Encoder) -> None:
+        self._units = [(name, unit) for name, units in zip(plan.recipe.names, deduped, strict=True) for unit in units]
+        self._plan = plan
         self._texts = Texts(encoder)
         for _, unit in self._units:
             self._texts.add(unit.path, unit.first)
+
+    def origin(self, ngram: int) -> NgramOrigin:
+        """Where an n-gram of the benchmarks comes from."""
+        assert self._plan.recipe.decontaminate is not None and self._plan.index is not None
+        (origin,) = origins(self._plan.recipe.decontaminate, self._plan.index, [ngram])
+        return origin
 
     def read_with_source(self, ordinal: int) -> dict[str, Any]:
         return {"source": self._units[self._texts.unit(ordinal)][0], **self.read(ordinal)}
