@@ -51,6 +51,7 @@ def show_mix(summary: dict[str, Any]) -> None:
     print_table(_waterfall(summary["waterfall"]))
     if any("over_budget" in fall["dropped"] for fall in summary["waterfall"].values()):
         console.print(" over_budget: exceeds the token budget", highlight=False)
+    show_large_losses({name: (fall["read"], fall["dropped"]) for name, fall in summary["waterfall"].items()})
     if any(count for row in summary["overlap"].values() for count in row.values()):
         print_table(_overlap(summary["overlap"]))
     if "decontamination" in summary:
@@ -93,6 +94,20 @@ def _round_bytes(n_bytes: float) -> str:
             number = int(n_bytes / size)
             return f"{number if number < 100 else number // 10 * 10}{name}"
     return f"{int(n_bytes)}"
+
+
+def show_large_losses(sources: dict[str, tuple[int, dict[str, int]]]) -> None:
+    """Name the sources that lose much of their text to one reason.
+
+    sources: for each source the documents read, and those dropped by reason.
+    """
+    import click
+
+    from gpts_data.mixer.stages.large_losses import describe_loss, large_losses
+
+    for name, (read, dropped) in sources.items():
+        for reason, share in large_losses(read, dropped):
+            click.echo(f" {describe_loss(name, reason, share)}")
 
 
 def show_training(result: dict[str, Any]) -> None:
