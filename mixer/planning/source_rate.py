@@ -1,95 +1,174 @@
 """What a byte of a source's text yields and costs: documents, training tokens, seconds. Measured on its sample.
 
-The interval of the tokens is a bootstrap over the pieces of the sample.
+The interval of the tokens is a bootstrap over the pieces of the sample, and over the repeats that were found in it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gpts_data.mixer.planning.repeats import Repeats, Sightings, find_repeats
+from gpts_data.mixer.planning.sample_texts import similarity_test
 from gpts_data.mixer.planning.source_sample import SourceSample
-from gpts_data.mixer.recipe import Recipe
-from gpts_data.pipelines.readers.source import Unit
+from gpts_data.pipelines.readers.source import SourceFile
 from gpts_data.tokenizer.encode import Encoder
 
 RESAMPLES = 1000  # of the bootstrap
 INTERVAL = (2.5, 97.5)  # percentiles
+TOKENIZER_ERROR = 0.01  # of the length of tokens, where the sample trained the tokenizer
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Shares of documents that are dropped, by reason."""
+
+    filtered: dict[str, float]
+    """Damaged documents and those that the filters drop, of the documents read."""
+    duplicates: dict[str, float]
+    """Duplicates, of the documents that the filters keep."""
+
+
+@dataclass(frozen=True)
+class FileRates:
+    """What a stated byte of a file's units holds."""
+
+    tokens: float
+    """Training tokens before deduplication."""
+    documents: float
+    """Documents before cleaning."""
+    kept: float
+    """Documents that the filters keep."""
 
 
 class SourceRate:
     """The rates of one source, from its sample."""
 
-    duplicates: float
-    """Share of the kept documents that are duplicates."""
-    kept: float
-    """Share of the documents that the filters keep."""
-    kept_bytes: float
-    """Share of the bytes that the filters keep."""
-    available: float
-    """Training tokens of the whole source."""
-    interval: tuple[float, float]
-    """95% interval of `available`."""
-    seconds: float
-    """Processor time for a byte of text."""
-
-    def __init__(self, recipe: Recipe, sample: SourceSample, encoder: Encoder) -> None:
-        self._sample = sample
-        self._strata = [(n_bytes, sample.bootstrap_rows(pieces)) for n_bytes, pieces in sample.strata]
-        texts = [text for piece in sample.pieces for text in piece.texts] or [pa.array([], pa.string())]
+    def __init__(self, sample: SourceSample, encoder: Encoder, *, given: bool) -> None:
+        """`given`: the encoder is that of the build, not one that was trained on the sample."""
+        self.sample, self._given = sample, given
+        self.repeated_elsewhere: dict[str, float] = {}
+        """Share of the documents that repeat one of an earlier source in the mix, by reason; set when that is known."""
+        texts = [text for piece in sample.pieces for text in piece.texts]
         began = time.process_time()
-        _, tokens = encoder.encode(pa.concat_arrays(texts))
+        _, tokens = encoder.encode(pa.concat_arrays(texts or [pa.array([], pa.string())]))
         seconds = time.process_time() - began
-        kept_bytes = max(sum(piece.kept_bytes for piece in sample.pieces), 1)
-        is_duplicate = sample.duplicates(recipe)
-        self.duplicates = float(is_duplicate.mean()) if len(is_duplicate) else 0.0
-        self.kept = len(tokens) / max(sum(piece.read for piece in sample.pieces), 1)
-        self.kept_bytes = kept_bytes / max(sample.sample_bytes, 1)
-        unique_tokens = int(tokens[~is_duplicate].sum())
-        self._tokens_per_kept_byte = unique_tokens / kept_bytes * (1 - recipe.validation.fraction)
-        self.available = self._available(lambda rows: rows)
-        self._tokens = np.split(tokens.astype(np.float64), np.cumsum([piece.kept for piece in sample.pieces])[:-1])
-        self.interval = self._bootstrap()
+        self._tokens = tokens.astype(np.float64)
+        self._rates: dict[str, FileRates] = {}
+        self.texts = pa.chunked_array(texts, pa.string())
+        similar = similarity_test(sample.recipe, texts)
+        self.keys = [np.concatenate(piece.keys) for piece in sample.pieces if piece.keys]
+        self.sightings: Sightings = find_repeats(self.keys, sample.recipe.dedup.n_keys, similar)
+        self.repeats: Repeats = self.sightings.fit(sample.sampled)
         self.seconds = self._cleaning_seconds() + seconds / max(sample.sample_bytes, 1)
 
-    def tokens_per_byte(self, pieces: Sequence[int]) -> float:
-        """Training tokens for each byte in a unit's stated size, judged by these pieces."""
-        return self._sample.bytes_scale * self._sample.kept_share(pieces) * self._tokens_per_kept_byte
+    @cached_property
+    def kept(self) -> float:
+        """Share of the documents that the filters keep."""
+        return len(self._tokens) / max(self._read, 1)
 
-    def documents(self, units: Sequence[Unit], needed: int) -> int:
-        """How many documents hold `needed` training tokens, taken in the order of the units."""
-        tokens = documents = 0.0
-        for unit in units:
-            pieces = self._sample.pieces_near(unit)
-            sampled_bytes = sum(self._sample.pieces[i].text_bytes for i in pieces)
-            scale = self._sample.bytes_scale * unit.text_bytes / max(sampled_bytes, 1) * (1 - self.duplicates)
-            ends = tokens + np.cumsum(np.concatenate([self._tokens[i] for i in pieces])) * scale
-            documents += int(np.searchsorted(ends, needed)) * scale
-            tokens = float(ends[-1]) if len(ends) else tokens
-            if tokens >= needed:
-                break
-        return round(documents)
+    @cached_property
+    def kept_bytes(self) -> float:
+        """Share of the bytes of text that the filters keep."""
+        return self._kept_bytes / max(self.sample.sample_bytes, 1)
 
-    def _available(self, draw: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> float:
-        """Training tokens of the whole source, by the rows that `draw` takes of each stratum's."""
+    @property
+    def text_bytes(self) -> float:
+        """Bytes of text of the whole source that the filters keep."""
+        return self.sample.text_bytes * self.kept_bytes
+
+    @property
+    def available(self) -> float:
+        """Training tokens of the whole source."""
+        return self._kept_tokens(lambda rows: rows) * self._lasting(self.repeats.share())
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of `available`. Repeats too rare to be in the sample twice are not in it."""
+        rng = np.random.default_rng(0)
+        middle = self._kept_tokens(lambda rows: rows)
+        resamples = [self._kept_tokens(lambda rows: rng.choice(rows, len(rows))) for _ in range(RESAMPLES)]
+        low, high = np.percentile(resamples, INTERVAL).tolist()
+        unseen = sqrt(1 - self.sample.sampled)  # what is in the sample is certain: finite population correction
+        error = 0 if self._given else TOKENIZER_ERROR
+        few, many = self.duplicate_interval(seen_only=True)
+        low = (middle - (middle - low) * unseen) * (1 - error) * self._lasting(many)
+        return low, (middle + (high - middle) * unseen) * (1 + error) * self._lasting(few)
+
+    def duplicate_interval(self, *, seen_only: bool = False) -> tuple[float, float]:
+        """95% interval of the share of duplicates within the source; `seen_only` leaves out what cannot be seen."""
+        return self.sightings.interval(self.sample.sampled, unseen=not seen_only)
+
+    def lasting(self, part: float) -> float:
+        """Share of the kept documents that deduplication leaves when `part` of the source is read."""
+        return self._lasting(self.repeats.share(part))
+
+    def drops(self, part: float) -> Drops:
+        """What is dropped when `part` of the source is read."""
+        filters: Counter[str] = Counter()
+        for piece in self.sample.pieces:
+            filters += piece.dropped
+        within = self.repeats.share(part)
+        seen = max(sum(self.sightings.reasons.values()), 1)
+        shares = Counter({reason: within * count / seen for reason, count in self.sightings.reasons.items() if count})
+        shares.update({reason: (1 - within) * share for reason, share in self.repeated_elsewhere.items()})
+        return Drops({reason: count / max(self._read, 1) for reason, count in filters.items()}, dict(shares))
+
+    def of_file(self, file: SourceFile) -> FileRates:
+        """The rates of a file, from its own pieces if they are a fair sample of it, else from all."""
+        chosen = self.sample.pieces_near(file)
+        key = file.name if len(chosen) < len(self.sample.pieces) else ""
+        if key not in self._rates:
+            pieces = [self.sample.pieces[i] for i in chosen]
+            scale = self.sample.bytes_scale / max(sum(piece.text_bytes for piece in pieces), 1)
+            tokens = sum(piece.kept_bytes for piece in pieces) * self._tokens_per_kept_byte
+            documents, kept = sum(piece.read for piece in pieces), sum(piece.kept for piece in pieces)
+            self._rates[key] = FileRates(tokens * scale, documents * scale, kept * scale)
+        return self._rates[key]
+
+    @cached_property
+    def _read(self) -> int:
+        return sum(piece.read for piece in self.sample.pieces)
+
+    @cached_property
+    def _kept_bytes(self) -> int:
+        return sum(piece.kept_bytes for piece in self.sample.pieces)
+
+    @property
+    def _training_share(self) -> float:
+        return 1 - self.sample.recipe.validation.fraction
+
+    def _lasting(self, duplicates: float) -> float:
+        """Share of the kept tokens that deduplication leaves."""
+        return (1 - duplicates) * (1 - sum(self.repeated_elsewhere.values()))
+
+    @cached_property
+    def _tokens_per_kept_byte(self) -> float:
+        return float(self._tokens.sum()) / max(self._kept_bytes, 1) * self._training_share
+
+    @cached_property
+    def _strata(self) -> list[tuple[float, NDArray[np.int64]]]:
+        return [(stratum.text_bytes, self.sample.bootstrap_rows(stratum.pieces)) for stratum in self.sample.strata]
+
+    def _kept_tokens(self, draw: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> float:
+        """Training tokens before deduplication, by the rows that `draw` takes of each stratum's."""
         kept_bytes = 0.0
         for n_bytes, rows in self._strata:
             read, kept = draw(rows).sum(axis=0).tolist()
             kept_bytes += n_bytes * kept / max(read, 1)
-        return kept_bytes * self._sample.bytes_scale * self._tokens_per_kept_byte
-
-    def _bootstrap(self) -> tuple[float, float]:
-        rng = np.random.default_rng(0)
-        resamples = [self._available(lambda rows: rng.choice(rows, len(rows))) for _ in range(RESAMPLES)]
-        low, high = np.percentile(resamples, INTERVAL)
-        return float(low), float(high)
+        return kept_bytes * self.sample.bytes_scale * self._tokens_per_kept_byte
 
     def _cleaning_seconds(self) -> float:
         """For a byte of text. The first piece is left out, because this process loads modules and tables in it."""
-        pieces = self._sample.pieces[1:] or self._sample.pieces
+        pieces = self.sample.pieces[1:] or self.sample.pieces
         cleaning = sum(piece.cleaning for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
-        return cleaning + sum(piece.reading for piece in pieces) / max(sum(piece.passed_bytes for piece in pieces), 1)
+        parts = self.sample.parts[1:] or self.sample.parts
+        return cleaning + sum(part.reading for part in parts) / max(sum(part.passed_bytes for part in parts), 1)

@@ -1,142 +1,112 @@
-"""SAMPLE: measure a source on its file footers and on a small sample that is cleaned, signed and encoded.
+"""SAMPLE: measure a source on a small sample that is cleaned, signed and encoded.
 
-The sample has about SAMPLE bytes of text: every n-th document of up to NEAR_PIECES row groups or runs of lines. These
-are evenly spaced over the text that a build would read, because the beginning and the end of a file can differ from its
-middle. Of local files REST_PIECES more are taken from the text that a build of this size would not read.
+The sample has about SAMPLE bytes of text in pieces of PIECE_BYTES, each a run of consecutive documents. The pieces come
+from all over the source, in the order in which a build would draw units; a hub file is opened only when a piece of it
+is drawn. A piece of a file of lines has the documents that begin in a range of bytes, however long they are: so every
+document has the same chance. With `[draw] order = "file"` a build reads the first files only; they are sampled apart
+from the others.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import chain, islice
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gpts_data.mixer.planning.file_sizes import FileSizes
+from gpts_data.mixer.planning.piece import PIECE_BYTES, Part, Piece, draw_parts, read_part
 from gpts_data.mixer.recipe import Recipe, RecipeSource
-from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, decide
-from gpts_data.pipelines.dedup.signatures import signer
-from gpts_data.pipelines.filters.cleaner import get_cleaner
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.progress import Progress
-from gpts_data.pipelines.readers.damage import split_faulty
-from gpts_data.pipelines.readers.reader import read, split_units
-from gpts_data.pipelines.readers.source import Listing, Unit
+from gpts_data.pipelines.readers.draw_order import draw_units
+from gpts_data.pipelines.readers.reader import split_units
+from gpts_data.pipelines.readers.source import Listing, SourceFile, Unit
 
-NEAR_PIECES = 32
-REST_PIECES = 16
-RUN = 50  # documents in a run; runs are resampled for the interval where there are few pieces
-FEW_PIECES = 8  # with fewer, runs of documents are resampled instead of pieces
 SAMPLE = 16_000_000  # bytes of text from a source: one second of work
-PIECE_BYTES = 500_000  # at least one row group of FineWeb; about 100 MB to download for a hub source
-UNLIMITED = 1 << 62  # a token budget that no source fills
+PIECES = SAMPLE // PIECE_BYTES
+MOST_PARTS = 1000  # of a local source of small files or small row groups
+MOST_HUB_PARTS = 40  # each takes at least two requests: footer and row group
+FEW_DOCUMENTS = 100  # with fewer, because they are long, the sample is enlarged
+LONG_SAMPLE = 4 * SAMPLE  # but not beyond this
+WHOLE = 1.5 * SAMPLE  # a source with less text is read whole
+MOST_FILES, MOST_HUB_FILES = 256, 40  # whose footers are read; the others are estimated from their sizes
+FEW_PIECES = 8  # with fewer, runs of documents are resampled instead of pieces
 
 
-@dataclass
-class Piece:
-    """A piece of the sample, and what was measured on it."""
+@dataclass(frozen=True)
+class Stratum:
+    """Files that are sampled together, and their pieces."""
 
-    part: Unit
-    """The row groups or lines that it was taken from."""
-    read: int = 0
-    """Documents in the sample, before cleaning."""
-    texts: list[pa.Array] = field(default_factory=list)
-    """Texts that the filters kept, batch by batch."""
-    keys: list[NDArray[np.uint64]] = field(default_factory=list)
-    """Deduplication keys of these texts: uint64, shape (documents, keys)."""
-    runs: list[tuple[int, int]] = field(default_factory=list)
-    """For each RUN of documents: bytes of text read, bytes kept."""
-    cleaning: float = 0.0
-    """Processor seconds for cleaning and signing the documents of the sample."""
-    reading: float = 0.0
-    """Processor seconds for reading all documents, skipped ones included."""
-    passed_bytes: int = 0
-    """Bytes of text of all documents, skipped ones included."""
-    whole: bool = False
-    """Whether the part was read to its end."""
-
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of text in the sample."""
-        return sum(read for read, _ in self.runs)
-
-    @property
-    def kept_bytes(self) -> int:
-        """Bytes of text that the filters kept."""
-        return sum(kept for _, kept in self.runs)
-
-    @property
-    def kept(self) -> int:
-        """Documents that the filters kept."""
-        return sum(len(text) for text in self.texts)
+    text_bytes: int
+    """Stated bytes of text, as in `Unit.text_bytes`."""
+    pieces: range
+    """Indices of the pieces of the sample that represent them."""
 
 
 @dataclass(frozen=True)
 class SourceSample:
     """The sample of a source, and how much text the source has."""
 
+    recipe: Recipe
     source: RecipeSource
-    units: tuple[Unit, ...]
-    """The units of the files whose footers were read, in the order that a build takes them."""
-    rest_bytes: int
-    """Bytes of text in the other files, estimated from their sizes."""
-    pieces: tuple[Piece, ...]
-    """The pieces of the sample."""
-    near_pieces: int
-    """The first `near_pieces` pieces are from the text that a build would read, the others from the rest."""
-    near_bytes: int
-    """Bytes of the text that a build would read."""
+    listing: Listing
+    sizes: FileSizes
+    strata: tuple[Stratum, ...]
+    """One, or the files that a build in file order would read and the others."""
+    parts: tuple[Part, ...]
+    """What was read of each row group or run of lines that was drawn."""
 
-    @property
-    def strata(self) -> list[tuple[int, range]]:
-        """Bytes of text and the pieces that represent them, for the text that a build would read and for the rest."""
-        if self.near_pieces == len(self.pieces):
-            return [(self.text_bytes, range(self.near_pieces))]
-        return [
-            (self.near_bytes, range(self.near_pieces)),
-            (self.text_bytes - self.near_bytes, range(self.near_pieces, len(self.pieces))),
-        ]
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        """The pieces of the sample."""
+        return [piece for part in self.parts for piece in part.pieces]
 
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of text of the whole source."""
-        return sum(unit.text_bytes for unit in self.units) + self.rest_bytes
-
-    @property
+    @cached_property
     def bytes_scale(self) -> float:
-        """Actual bytes of text for each byte of a unit's `text_bytes`, from the pieces that were read to their end.
+        """Bytes of text that can be used for each byte of a unit's stated `text_bytes`.
 
-        It is 1 for parquet, whose footers have the size of the text column. The `text_bytes` of a unit of lines counts
-        all fields, and is a guess where the file is compressed.
+        Those count other fields of a line and documents that are damaged or have too low a score, and are a guess where
+        a file is compressed. It is measured on the parts whose stated bytes are known for what was read of them.
         """
-        lines = [piece for piece in self.pieces if not piece.part.file.name.endswith(".parquet")]
-        whole = [piece for piece in lines if piece.whole and piece.passed_bytes]
-        return sum(p.passed_bytes for p in whole) / sum(p.part.text_bytes for p in whole) if whole else 1.0
+        parts = [part for part in self.parts if part.stated_bytes is not None]
+        stated_bytes = sum(part.stated_bytes or 0 for part in parts)
+        return sum(part.passed_bytes for part in parts) / stated_bytes if stated_bytes else 1.0
 
-    @property
+    @cached_property
+    def text_bytes(self) -> float:
+        """Bytes of text of the whole source that can be used."""
+        return sum(stratum.text_bytes for stratum in self.strata) * self.bytes_scale
+
+    @cached_property
     def sample_bytes(self) -> int:
         """Bytes of text in the sample."""
         return sum(piece.text_bytes for piece in self.pieces)
 
-    def pieces_near(self, unit: Unit) -> list[int]:
-        """Indices of the pieces inside a unit; if there are none, of those in its file; else of all."""
-        in_file = [i for i, piece in enumerate(self.pieces) if piece.part.file.name == unit.file.name]
-        in_unit = [i for i in in_file if unit.start <= self.pieces[i].part.start < unit.stop]
-        return in_unit or in_file or list(range(len(self.pieces)))
+    @property
+    def sampled(self) -> float:
+        """The share of the source that is in the sample."""
+        return min(self.sample_bytes / self.text_bytes, 1.0) if self.text_bytes else 1.0
 
-    def documents_per_byte(self, chosen: Sequence[int]) -> float:
-        """Documents for each byte of a unit's `text_bytes`, in the chosen pieces."""
-        pieces = [self.pieces[i] for i in chosen]
-        text_bytes = sum(piece.text_bytes for piece in pieces)
-        return self.bytes_scale * sum(piece.read for piece in pieces) / max(text_bytes, 1)
+    def draw(self) -> Iterator[Unit]:
+        """All units of the source, in the order in which a build reads them."""
+        return draw_units(self.listing.files, self.sizes.split, self.recipe.draw, self.source.name)
 
-    def kept_share(self, chosen: Sequence[int]) -> float:
-        """Share of the bytes of text that the filters keep, in the chosen pieces."""
-        pieces = [self.pieces[i] for i in chosen]
-        return sum(piece.kept_bytes for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
+    def pieces_near(self, file: SourceFile) -> list[int]:
+        """Indices of the pieces that tell most about a file: its own, if they are a fair sample, else all."""
+        near = self._pieces_by_file.get(file.name, [])
+        enough = sum(self.pieces[i].text_bytes for i in near) >= PIECE_BYTES
+        return near if enough else list(range(len(self.pieces)))
+
+    @cached_property
+    def _pieces_by_file(self) -> dict[str, list[int]]:
+        by_file: dict[str, list[int]] = {}
+        for i, piece in enumerate(self.pieces):
+            by_file.setdefault(piece.file, []).append(i)
+        return by_file
 
     def bootstrap_rows(self, pieces: range) -> NDArray[np.int64]:
         """What the bootstrap resamples: bytes read and bytes kept of each piece, or of each run of documents.
@@ -150,93 +120,73 @@ class SourceSample:
             rows = [np.array(run) for runs in runs_of_pieces for run in runs]
         return np.array(rows or [(1, 0)], dtype=np.int64)
 
-    def duplicates(self, recipe: Recipe) -> NDArray[np.bool_]:
-        """Which documents that the filters kept are duplicates of an earlier one in the sample: bool, (documents,)."""
-        keys = [key for piece in self.pieces for key in piece.keys]
-        if not keys or not recipe.dedup.n_keys:
-            return np.zeros(sum(map(len, keys)), dtype=np.bool_)
-        all_keys = np.concatenate(keys)
-        tokens = np.ones(len(all_keys), dtype=np.uint32)
-        held_out = np.zeros(len(all_keys), dtype=np.bool_)
-        return np.asarray(decide(all_keys, tokens, held_out, UNLIMITED).codes >= FIRST_DUPLICATE, dtype=np.bool_)
-
 
 def sample_source(
     recipe: Recipe, source: RecipeSource, listing: Listing, enough: int, fetch_options: FetchOptions, progress: Progress
 ) -> SourceSample:
-    """Read the footers of a source until they list `enough` bytes of text (for local files, all), then the sample."""
-    units: list[Unit] = []
-    parts: list[Unit] = []
-    listed_bytes = file_bytes = 0
-    for file in listing.files:
-        if source.dataset and listed_bytes >= enough:
+    """Sample a source. `enough`: bytes of text of which a build in file order reads no more."""
+    split = partial(split_units, source, unit_bytes=recipe.unit, fetch_options=fetch_options)
+    sizes = FileSizes(split, MOST_HUB_FILES if source.dataset else MOST_FILES)
+    groups = [listing.files] if recipe.draw.order == "spread" else _near_and_rest(listing.files, sizes, enough)
+    _split_some(recipe, source, listing, sizes)
+    parts: list[Part] = []
+    pieces = [0]
+    for number, files in enumerate(groups):
+        if number == 0 or not source.dataset:
+            parts += _sample_files(recipe, source, files, sizes, fetch_options, progress)
+            pieces.append(sum(len(part.pieces) for part in parts))
+    stated = [sizes.text_bytes(files) for files in groups]
+    if len(pieces) - 1 < len(groups):  # the rest of a hub source is taken to be like its beginning
+        stated = [sum(stated)]
+    ranges = [range(start, stop) for start, stop in zip(pieces, pieces[1:], strict=False)]
+    strata = tuple(Stratum(n_bytes, indices) for n_bytes, indices in zip(stated, ranges, strict=True))
+    return SourceSample(recipe, source, listing, sizes, strata, tuple(parts))
+
+
+def _split_some(recipe: Recipe, source: RecipeSource, listing: Listing, sizes: FileSizes) -> None:
+    """Split files from all over a local source, so that all sizes are seen; of a hub source the first in draw order."""
+    if source.dataset:
+        for _ in islice(draw_units(listing.files, sizes.split, recipe.draw, source.name), MOST_HUB_FILES):
+            pass
+    else:
+        for file in listing.files[:: -(-len(listing.files) // MOST_FILES) or 1]:
+            sizes.split(file)
+
+
+def _near_and_rest(files: Sequence[SourceFile], sizes: FileSizes, enough: int) -> list[Sequence[SourceFile]]:
+    """The first files, which have `enough` bytes of text, and the others if there are any."""
+    total = 0
+    for number, file in enumerate(files[:-1], 1):
+        total += sum(unit.text_bytes for unit in sizes.split(file))
+        if total >= enough:
+            return [files[:number], files[number:]]
+    return [files]
+
+
+def _sample_files(
+    recipe: Recipe,
+    source: RecipeSource,
+    files: Sequence[SourceFile],
+    sizes: FileSizes,
+    fetch_options: FetchOptions,
+    progress: Progress,
+) -> list[Part]:
+    """The sample of some files of a source."""
+    most = MOST_HUB_PARTS if source.dataset else MOST_PARTS
+    drawn = draw_parts(source, files, replace(recipe.draw, order="spread"), fetch_options)
+    first = list(islice(drawn, PIECES))
+    slices = -(-PIECES // max(len(first), 1))  # from each, if they are the whole source
+    whole = sizes.text_bytes(files) <= WHOLE
+    parts: list[Part] = []
+    text_bytes = documents = 0
+    for number, unit in enumerate(chain(first, drawn)):
+        wanted = LONG_SAMPLE if whole or documents < FEW_DOCUMENTS else SAMPLE
+        if number >= most or text_bytes >= wanted:
             break
-        file_units = split_units(source, file, recipe.unit, fetch_options)
-        units += file_units
-        parts += split_units(source, file, min(recipe.unit, PIECE_BYTES), fetch_options)
-        listed_bytes += sum(unit.text_bytes for unit in file_units)
-        file_bytes += file.size
-    unlisted_file_bytes = sum(file.size for file in listing.files) - file_bytes
-    n_near = int(np.searchsorted(np.cumsum([part.text_bytes for part in parts]), enough)) + 1
-    near = evenly_spaced(parts[:n_near], NEAR_PIECES)
-    chosen = [*near, *([] if source.dataset else evenly_spaced(parts[n_near:], REST_PIECES))]
-    step = -(-sum(part.text_bytes for part in chosen) // SAMPLE) or 1
-    pieces: list[Piece] = []
-    for part in chosen:
-        progress("sample", source.name, len(pieces), len(chosen))
-        pieces.append(_piece(recipe, source, part, step, fetch_options))
-    progress("sample", source.name, len(pieces), len(chosen))
-    return SourceSample(
-        source=source,
-        units=tuple(units),
-        rest_bytes=int(unlisted_file_bytes * listed_bytes / max(file_bytes, 1)),
-        pieces=tuple(pieces),
-        near_pieces=len(near),
-        near_bytes=sum(part.text_bytes for part in parts[:n_near]),
-    )
-
-
-def evenly_spaced(units: Sequence[Unit], most: int) -> list[Unit]:
-    """At most `most` of the units, the middle one of as many equal runs."""
-    count = min(len(units), most)
-    return [units[(2 * i + 1) * len(units) // (2 * count)] for i in range(count)]
-
-
-def _piece(recipe: Recipe, source: RecipeSource, unit: Unit, step: int, fetch_options: FetchOptions) -> Piece:
-    piece = Piece(unit)
-    for batch in _every_nth(source, piece, step, fetch_options):
-        began = time.process_time()
-        valid, _ = split_faulty(batch)
-        piece.read += batch.num_rows
-        cleaned, reasons = get_cleaner(recipe.cleaning(source)).clean(valid)
-        piece.runs += _runs(valid.column("text"), cleaned.column("text"), pc.is_null(reasons))
-        if cleaned.num_rows:
-            piece.texts.append(cleaned.column("text"))
-            piece.keys.append(signer(recipe.dedup).sign(cleaned, source.name))
-        piece.cleaning += time.process_time() - began
-    return piece
-
-
-def _runs(texts: pa.Array, kept: pa.Array, is_kept: pa.Array) -> list[tuple[int, int]]:
-    """For each RUN of texts its bytes, and the bytes that are kept: a filter may remove lines from a text."""
-    if not len(texts):
-        return []
-    sizes = np.zeros((len(texts), 2), np.int64)
-    sizes[:, 0] = pc.binary_length(texts).to_numpy()
-    sizes[is_kept.to_numpy(zero_copy_only=False), 1] = pc.binary_length(kept).to_numpy()
-    return [(read, kept_bytes) for read, kept_bytes in np.add.reduceat(sizes, np.arange(0, len(sizes), RUN)).tolist()]
-
-
-def _every_nth(source: RecipeSource, piece: Piece, step: int, fetch_options: FetchOptions) -> Iterator[pa.RecordBatch]:
-    """Every `step`-th document. Stops after SAMPLE bytes of text, because a part that cannot be split may be large."""
-    passed, began = 0, time.process_time()
-    for batch in read(source, piece.part, fetch_options):
-        piece.reading += time.process_time() - began
-        rows = np.arange(-passed % step, batch.num_rows, step)
-        passed += batch.num_rows
-        piece.passed_bytes += int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
-        yield batch.take(pa.array(rows))
-        if piece.passed_bytes > SAMPLE:
-            return
-        began = time.process_time()
-    piece.whole = True
+        if number < PIECES:
+            progress("sample", source.name, number, PIECES)
+        parts.append(read_part(recipe, source, unit, number, 0 if whole else slices, fetch_options))
+        text_bytes += sum(piece.text_bytes for piece in parts[-1].pieces)
+        documents += sum(piece.read for piece in parts[-1].pieces)
+    progress("sample", source.name, PIECES, PIECES)
+    return parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -60,10 +61,17 @@ def _open(path: AnyPath) -> tuple[pa.ipc.RecordBatchFileReader, NDArray[np.int64
 CACHED = 256  # documents whose n-grams are cached: the first page of a template is compared many times
 
 
+class TextByOrdinal(Protocol):
+    """`Texts`, or any other collection of texts."""
+
+    def text(self, ordinal: int) -> str:
+        """The text of a document."""
+
+
 class SimilarTexts:
     """A `greedy.SimilarityTest`: the Jaccard similarity of two documents' word n-grams is at least `jaccard`."""
 
-    def __init__(self, texts: Texts, ngrams: int, jaccard: float) -> None:
+    def __init__(self, texts: TextByOrdinal, ngrams: int, jaccard: float) -> None:
         self._texts, self._n, self._threshold = texts, ngrams, jaccard
         self._ngrams = lru_cache(maxsize=CACHED)(self._read)
 

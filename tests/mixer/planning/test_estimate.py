@@ -16,10 +16,9 @@ import zstandard
 
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.planning.estimate import estimate
-from gpts_data.mixer.planning.source_sample import RUN, _runs, evenly_spaced
+from gpts_data.mixer.planning.piece import RUN, runs
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import ShortSourceError
-from gpts_data.pipelines.readers.source import SourceFile, Unit
 from tests.support.datasets import rows, write
 from tests.support.hub import Hub
 from tests.support.prose import documents as prose
@@ -128,14 +127,6 @@ def test_of_a_hub_source_the_columns_in_use_are_counted(tmp_path: Path) -> None:
     assert one["download_bytes"] == pytest.approx(whole * min(share, 1), rel=0.5)
 
 
-def test_parts_are_evenly_spread() -> None:
-    file = SourceFile("a", "a", 1, None)
-    units = [Unit(file, i, i + 1, 1) for i in range(1000)]
-    chosen = [unit.start for unit in evenly_spaced(units, 32)]
-    assert len(chosen) == 32 and chosen[0] == 15 and chosen[-1] == 984
-    assert evenly_spaced(units[:5], 32) == units[:5] and evenly_spaced([], 32) == []
-
-
 def test_files_that_a_small_build_would_not_reach_are_looked_at_too(tmp_path: Path) -> None:
     """The first file is dropped whole, the second kept: what there is does not depend on how much is asked for."""
     texts = prose("beyond", 200_000)
@@ -153,8 +144,8 @@ def test_files_that_a_small_build_would_not_reach_are_looked_at_too(tmp_path: Pa
 def test_what_a_filter_takes_out_of_a_text_is_not_kept() -> None:
     texts, kept = pa.array(["a line.\nanother", "dropped", *["kept"] * RUN]), pa.array(["a line.", *["kept"] * RUN])
     is_kept = pa.array([True, False, *[True] * RUN])
-    assert _runs(texts, kept, is_kept) == [(15 + 7 + 4 * (RUN - 2), 7 + 4 * (RUN - 2)), (8, 8)]
-    assert _runs(pa.array([], pa.string()), pa.array([], pa.string()), pa.array([], pa.bool_())) == []
+    assert runs(texts, kept, is_kept) == [(15 + 7 + 4 * (RUN - 2), 7 + 4 * (RUN - 2)), (8, 8)]
+    assert runs(pa.array([], pa.string()), pa.array([], pa.string()), pa.array([], pa.bool_())) == []
 
 
 def test_other_fields_of_a_line_are_no_text(tmp_path: Path) -> None:

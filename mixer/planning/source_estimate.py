@@ -1,0 +1,157 @@
+"""What a build would read and use of one source."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from gpts_data.mixer.plan import too_short
+from gpts_data.mixer.planning.source_rate import SourceRate
+from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON
+from gpts_data.mixer.stages.rounds import FIRST_RATE, MARGIN
+from gpts_data.pipelines.errors import ShortSourceError
+from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.readers.reader import fetch_cost
+from gpts_data.pipelines.readers.source import Unit
+
+COUNTED_UNITS = 4  # units whose download is counted exactly
+
+
+@dataclass(frozen=True)
+class SourceEstimate:
+    """The estimate for one source."""
+
+    windows: int
+    """Windows that the mix takes of the source."""
+    tokens: int
+    """Tokens in these windows."""
+    documents_estimate: int
+    """Documents in these windows."""
+    available_tokens: int
+    """Tokens that cleaning and deduplication leave of all its files."""
+    available_interval: tuple[int, int]
+    """95% interval of `available_tokens`. Duplicates too rare to be in the sample are not in it."""
+    epochs: float
+    """How often the source is repeated; below 1, the part of it that is used."""
+    files_read: int
+    """Files that the build reads from."""
+    files_total: int
+    """Files of the source."""
+    units: int
+    """Units that the build reads."""
+    read_bytes: int
+    """Bytes of text in these units."""
+    read_documents: int
+    """Documents in these units."""
+    dropped: dict[str, int]
+    """Documents of these that are dropped, by reason, `over_budget` included. Contamination is not estimated."""
+    kept_share: float
+    """Share of the documents read that the filters keep, duplicates among them."""
+    duplicate_share: float
+    """Share of the kept documents that are duplicates, of their own source or of an earlier one."""
+    duplicate_interval: tuple[float, float]
+    """95% interval of the share of duplicates within the whole source; (0, 1) when the sample cannot tell."""
+    sampled_share: float
+    """Share of the source that was read for this estimate."""
+    download_bytes: int
+    """Bytes to download from the hub; only the columns in use are."""
+    requests: int
+    """Requests to the hub."""
+
+
+def estimate_source(rate: SourceRate, windows: int, fetch_options: FetchOptions) -> SourceEstimate:
+    """The estimate for a source of which the mix takes so many windows."""
+    tokens = windows * rate.sample.recipe.window
+    units = _units_read(rate, tokens)
+    flow = _Flow(rate, units, tokens)
+    source = rate.sample.source
+    counted = [unit for unit in units if rate.sample.sizes.is_known(unit)][:COUNTED_UNITS]
+    costs = [fetch_cost(source, unit, fetch_options) for unit in counted]
+    scale = sum(unit.text_bytes for unit in units) / max(sum(unit.text_bytes for unit in counted), 1)
+    low, high = rate.interval
+    return SourceEstimate(
+        windows=windows,
+        tokens=tokens,
+        documents_estimate=round(flow.mixed),
+        available_tokens=int(rate.available),
+        available_interval=(int(low), int(high)),
+        epochs=tokens / max(int(rate.available), 1),
+        files_read=len({unit.file.name for unit in units}),
+        files_total=len(rate.sample.listing.files),
+        units=len(units),
+        read_bytes=round(sum(unit.text_bytes for unit in units) * rate.sample.bytes_scale),
+        read_documents=round(flow.read),
+        dropped=flow.dropped(),
+        kept_share=flow.kept / max(flow.read, 1),
+        duplicate_share=1 - rate.lasting(flow.part),
+        duplicate_interval=rate.duplicate_interval(),
+        sampled_share=rate.sample.sampled,
+        download_bytes=round(sum(n_bytes for n_bytes, _ in costs) * scale),
+        requests=round(sum(n_requests for _, n_requests in costs) * scale),
+    )
+
+
+def short_source(rate: SourceRate, windows: int) -> ShortSourceError | None:
+    """The error for a source that cannot fill its share even at the upper end of its interval."""
+    recipe, source, (low, high) = rate.sample.recipe, rate.sample.source, rate.interval
+    if int(high) // recipe.window * source.max_epochs >= windows:  # an epoch has whole windows only
+        return None
+    found = f"an estimated {rate.available:,.0f} ({low:,.0f} to {high:,.0f}) after cleaning and deduplication"
+    tokens = windows * recipe.window
+    return too_short(source, tokens, f"{found} of all its files", -(-tokens // max(int(rate.available), 1)))
+
+
+class _Flow:
+    """Documents of a source on their way through the build."""
+
+    read: float
+    """In the units that the build reads."""
+    kept: float
+    """Of these, kept by the filters."""
+    used: float
+    """Share of the kept ones that come before the budget is filled."""
+    part: float
+    """Share of the source that these are."""
+    mixed: float
+    """Documents in the mix, without held-out ones."""
+
+    def __init__(self, rate: SourceRate, units: list[Unit], tokens: int) -> None:
+        self._rate = rate
+        sample = rate.sample
+        stated = [(unit.text_bytes, rate.of_file(unit.file)) for unit in units]
+        self.read = sum(n_bytes * file.documents for n_bytes, file in stated)
+        self.kept = sum(n_bytes * file.kept for n_bytes, file in stated)
+        whole = sum(stratum.text_bytes for stratum in sample.strata)
+        of_source = min(sum(n_bytes for n_bytes, _ in stated) / max(whole, 1), 1.0)
+        kept_tokens = sum(n_bytes * file.tokens for n_bytes, file in stated)
+        self.used = min(tokens / max(kept_tokens * rate.lasting(of_source), 1), 1.0)
+        self.part = of_source * self.used
+        self.mixed = self.kept * self.used * rate.lasting(self.part) * (1 - sample.recipe.validation.fraction)
+
+    def dropped(self) -> dict[str, int]:
+        """Dropped documents by reason."""
+        drops = self._rate.drops(self.part)
+        filtered = (self.read - self.kept) / max(sum(drops.filtered.values()), 1e-9)
+        counts = Counter({reason: round(share * filtered) for reason, share in drops.filtered.items()})
+        judged = self.kept * self.used
+        counts.update({reason: round(share * judged) for reason, share in drops.duplicates.items()})
+        counts[OVER_BUDGET_REASON] = round(self.kept - judged)
+        return {reason: count for reason, count in sorted(counts.items()) if count}
+
+
+def _units_read(rate: SourceRate, needed: int) -> list[Unit]:
+    """The units that the rounds of a build would read (`SourceUnits.take`), if each yields what its pieces suggest."""
+    part = min(needed / max(rate.available, 1), 1.0)
+    lasting = rate.lasting(part)
+    drawn = rate.sample.draw()
+    units: list[Unit] = []
+    tokens, text_bytes, tokens_per_byte, n_before = 0.0, 0, FIRST_RATE, -1
+    while tokens < needed and len(units) > n_before:
+        n_before, expected, missing = len(units), 0.0, (needed - tokens) * MARGIN
+        while expected < missing and (unit := next(drawn, None)):
+            units.append(unit)
+            expected += unit.text_bytes * tokens_per_byte
+            tokens += unit.text_bytes * rate.of_file(unit.file).tokens * lasting
+            text_bytes += unit.text_bytes
+        tokens_per_byte = max(tokens / max(text_bytes, 1), 1e-3)
+    return units
