@@ -71,7 +71,8 @@ class Recipe:
     seed: int = 20260
     """Seed of the shuffle of each source's windows."""
     unit: int = 64_000_000
-    """Bytes of text in a unit: what one task reads, and at most repeats after a kill. A compressed file is one unit."""
+    """Bytes of text in a unit: what is drawn at once, what one task reads, and at most repeats after a kill. A compressed
+    file is one unit."""
     shard_windows: int = 131_072
     """Windows in a shard file. The default makes 134 MB with windows of 512 tokens."""
     keep_dropped: int = 0

@@ -1,7 +1,8 @@
 """PREPARE and DEDUP in rounds, until every source has its share of the tokens after dedup.
 
 How many tokens survive cleaning and dedup is known only afterwards. So each round prepares, for every source that is
-not filled yet, as many units as should fill it at the rate its units gave so far, and then dedups everything prepared.
+not filled yet, as many of the next units in draw order (pipelines/readers/draw_order.py) as should fill it at the rate
+its units gave so far, and then dedups everything prepared.
 The rounds depend on the recipe and the texts, never on the workers.
 """
 

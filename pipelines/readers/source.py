@@ -91,7 +91,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """A source's files in canonical order, and their commit if they come from the hub."""
+    """A source's files, by glob and then by name, and their commit if they come from the hub."""
 
     files: tuple[SourceFile, ...]
     revision: str | None = None
