@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,10 @@ OVERSIZED = "oversized_document"
 
 NOT_STRING = "text_not_string"
 NOT_UTF8 = "invalid_utf8"
+INVALID_ID = "invalid_id"
+INVALID_URL = "invalid_url"
 BROKEN_LINE = "broken_line"
+BROKEN_ROW = "broken_row"
 CUT_FRAME = "cut_frame"
 DAMAGED_FRAME = "damaged_frame"
 BOMB = "decompression_bomb"
@@ -33,7 +37,10 @@ DAMAGED_GROUP = "damaged_row_group"
 DAMAGE = {
     NOT_STRING: "the text is not a string",
     NOT_UTF8: "not UTF-8",
+    INVALID_ID: "the id is not UTF-8",
+    INVALID_URL: "the URL is not UTF-8",
     BROKEN_LINE: "not a line with one JSON object",
+    BROKEN_ROW: "not as many fields as the header, or a quote in the wrong place or never closed",
     CUT_FRAME: "the file ends inside a compressed frame; the rest is lost, fetch it again",
     DAMAGED_FRAME: "the compressed frame is damaged; the rest is lost, fetch it again",
     BOMB: "decompresses to more than a thousand times its size; the rest is not read",
@@ -61,18 +68,39 @@ def flag_faults(batch: pa.RecordBatch, max_document_bytes: int) -> pa.RecordBatc
 def flag_low_scores(
     batch: pa.RecordBatch, scores: Mapping[str, pa.Array], at_least: Mapping[str, float]
 ) -> pa.RecordBatch:
-    """`batch` with the fault `low_<column>` for each document whose score is too low or missing.
+    """`batch` with the fault of `score_fault` for each document whose score is too low, missing or not a number.
 
-    scores: one number per row, by column; NaN is too low. at_least: the lowest allowed score, by column.
+    scores: one number or string per row, by column. at_least: the lowest allowed score, by column.
     """
     faults = batch.column("fault")
     for column, least in at_least.items():
-        enough = pc.fill_null(pc.greater_equal(scores[column].cast(pa.float64(), safe=False), least), False)
-        faults = pc.if_else(pc.and_(pc.is_null(faults), pc.invert(enough)), f"low_{column}", faults)
+        if pa.types.is_string(scores[column].type):
+            found = pa.array([score_fault(column, score, least) for score in scores[column].to_pylist()], pa.string())
+        else:
+            enough = pc.fill_null(pc.greater_equal(scores[column], least), False)  # NaN is not
+            found = pc.if_else(enough, pa.scalar(None, pa.string()), f"low_{column}")
+        faults = pc.coalesce(faults, found)
     if faults.null_count == batch.column("fault").null_count:
         return batch
     text = pc.if_else(pc.is_null(faults), batch.column("text"), pa.scalar(None, pa.string()))
     return batch.set_column(0, "text", text).set_column(4, "fault", faults.cast(pa.string()))
+
+
+def score_fault(column: str, score: Any, least: float) -> str | None:
+    """`low_<column>` for a score that is too low or missing, `<column>_not_a_number` for one that is not a number.
+
+    score: a number, or a string of one. NaN and blank strings are missing.
+    """
+    if isinstance(score, str) and score.strip():
+        try:
+            score = float(score)
+        except ValueError:
+            return f"{column}_not_a_number"
+    if score is None or isinstance(score, str):
+        return f"low_{column}"
+    if not isinstance(score, int | float):
+        return f"{column}_not_a_number"
+    return None if score >= least else f"low_{column}"
 
 
 def has_nul(text: pa.StringArray) -> bool:

@@ -7,32 +7,48 @@ fault stands for everything after it, since its size is unknown.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 import pyarrow as pa
 
 from gpts_data.pipelines.readers import damage
+from gpts_data.pipelines.readers.columns import BATCH_BYTES, BATCH_ROWS, json_label, json_names, json_value
 from gpts_data.pipelines.readers.compression import CHUNK_BYTES, DecompressionError, chunks
 from gpts_data.pipelines.readers.kinds import compression_of
 from gpts_data.pipelines.readers.source import NO_SCORES, Columns
 
-BATCH_ROWS = 1000
-BATCH_BYTES = 16 << 20  # of lines: a thousand of the longest allowed would be 8 GB
+HEAD_BYTES = 16 << 20  # of a file, in which a column must occur; some 0.2 s to parse
 ESCAPE = 6  # most bytes of JSON for one byte of text: \\u0001
 
 Row = tuple[int, str | None, str | None, str | None, str | None]
 """Byte offset of the line, text, id, url, fault."""
 
+Lines = Iterator[tuple[int, bytes | str]]
+"""Each line with its byte offset, or its fault."""
 
-def columns(file: IO[bytes], name: str) -> set[str]:
-    """The keys of the first line that is a JSON object."""
-    for offset, line in _lines(chunks(file, name), 0, ESCAPE * damage.MAX_DOCUMENT_BYTES):
+
+def columns(file: IO[bytes], name: str, wanted: Sequence[str] = ()) -> set[str]:
+    """The keys of the first JSON objects, and those of the objects in them as `a.b`.
+
+    Lines are read until all columns `wanted` were found, but at most HEAD_BYTES: writers such as Spark leave out nulls.
+    """
+    return first_keys(_lines(chunks(file, name), 0, ESCAPE * damage.MAX_DOCUMENT_BYTES), wanted)
+
+
+def first_keys(lines: Lines, wanted: Sequence[str]) -> set[str]:
+    """The columns of the first JSON objects among `lines`, as `columns` returns them."""
+    found: set[str] = set()
+    n_bytes = 0
+    for offset, line in lines:
         row = _parse(line, offset) if isinstance(line, bytes) and line.strip() else None
         if isinstance(row, dict):
-            return set(row)
-    return set()
+            found |= json_names(row, wanted)
+        n_bytes += len(line)
+        if found and (found.issuperset(wanted) or n_bytes >= HEAD_BYTES):
+            break
+    return found
 
 
 def read(
@@ -49,22 +65,30 @@ def read(
     Places are byte offsets in the uncompressed file. A compressed file is read whole. A line too long to hold a text of
     at most `max_document_bytes` is skipped without being kept in memory.
     """
+    lines = _unit_lines(file, name, start, stop, ESCAPE * max_document_bytes + CHUNK_BYTES)
+    yield from documents(lines, name, names, max_document_bytes, at_least)
+
+
+def documents(
+    lines: Lines, name: str, names: Columns, max_document_bytes: int, at_least: Mapping[str, float]
+) -> Iterator[pa.RecordBatch]:
+    """The JSON objects among `lines` of the file `name` as batches of text, id, url, place, fault."""
     rows: list[Row] = []
-    held = 0
-    for offset, line in _unit_lines(file, name, start, stop, ESCAPE * max_document_bytes + CHUNK_BYTES):
+    n_bytes = 0
+    for offset, line in lines:
         if isinstance(line, str):
             rows.append((offset, None, None, None, line))
         elif line.strip():
             rows.append(_row(line, offset, names, at_least))
-        held += len(line)
-        if len(rows) == BATCH_ROWS or held >= BATCH_BYTES:
+        n_bytes += len(line)
+        if len(rows) == BATCH_ROWS or n_bytes >= BATCH_BYTES:
             yield damage.flag_faults(_documents(rows, name), max_document_bytes)
-            rows, held = [], 0
+            rows, n_bytes = [], 0
     if rows:
         yield damage.flag_faults(_documents(rows, name), max_document_bytes)
 
 
-def _unit_lines(file: IO[bytes], name: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, bytes | str]]:
+def _unit_lines(file: IO[bytes], name: str, start: int, stop: int, limit: int) -> Lines:
     if compression_of(name):
         yield from _lines(chunks(file, name), 0, limit)
         return
@@ -90,7 +114,7 @@ def _skip_line(file: IO[bytes], most: int) -> int:
     return n
 
 
-def _lines(texts: Iterator[bytes], offset: int, limit: int) -> Iterator[tuple[int, bytes | str]]:
+def _lines(texts: Iterator[bytes], offset: int, limit: int) -> Lines:
     """Each line with its byte offset; a fault for a line longer than `limit`, and where `texts` breaks off."""
     parts: list[bytes] = []  # of the incomplete line, dropped once `length`, its bytes so far, exceeds `limit`
     length = 0
@@ -119,18 +143,16 @@ def _row(line: bytes, offset: int, names: Columns, at_least: Mapping[str, float]
     if isinstance(row, str):
         return offset, None, None, None, row
     text, id_, url = names
-    labels = _label(row, id_), _label(row, url)
-    if text not in row:
-        return offset, None, *labels, damage.DRIFT
-    value = row[text]
+    id_label = json_label(json_value(row, id_)) if id_ else None
+    url_label = json_label(json_value(row, url)) if url else None
+    value = json_value(row, text)
     if value is not None and not isinstance(value, str):
-        return offset, None, *labels, damage.NOT_STRING
-    low = next((column for column, least in at_least.items() if not _is_enough(row.get(column), least)), None)
-    return (offset, None, *labels, f"low_{low}") if low and value else (offset, value, *labels, None)
-
-
-def _is_enough(score: Any, least: float) -> bool:
-    return isinstance(score, int | float) and score >= least
+        return offset, None, id_label, url_label, damage.NOT_STRING
+    if value:
+        scores = (damage.score_fault(column, json_value(row, column), least) for column, least in at_least.items())
+        if fault := next(filter(None, scores), None):
+            return offset, None, id_label, url_label, fault
+    return offset, value, id_label, url_label, None
 
 
 def _parse(line: bytes, offset: int) -> dict[str, Any] | str:
@@ -154,16 +176,11 @@ def _load(text: str) -> Any:
             return new_thread.submit(json.loads, text).result()
 
 
-def _label(row: dict[str, Any], column: str | None) -> str | None:
-    value = row.get(column) if column else None
-    return None if value is None else str(value)
-
-
 def _documents(rows: list[Row], name: str) -> pa.RecordBatch:
     try:
         return _batch(rows, name)
     except UnicodeEncodeError:  # half a surrogate pair, from a JSON escape
-        return _batch([row if _is_unicode(row) else (row[0], None, None, None, damage.NOT_UTF8) for row in rows], name)
+        return _batch([_without_surrogates(row) for row in rows], name)
 
 
 def _batch(rows: list[Row], name: str) -> pa.RecordBatch:
@@ -174,9 +191,21 @@ def _batch(rows: list[Row], name: str) -> pa.RecordBatch:
     )
 
 
-def _is_unicode(row: Row) -> bool:
+def _without_surrogates(row: Row) -> Row:
+    """The row, with a fault and without its text if a value is not valid Unicode."""
+    offset, text, id_, url, fault = row
+    if not _is_unicode(text):
+        fault = damage.NOT_UTF8
+    if not _is_unicode(id_):
+        id_, fault = None, damage.INVALID_ID
+    if not _is_unicode(url):
+        url, fault = None, damage.INVALID_URL
+    return offset, None if fault else text, id_, url, fault
+
+
+def _is_unicode(value: str | None) -> bool:
     try:
-        "".join(value for value in row[1:] if value).encode()
+        (value or "").encode()
     except UnicodeEncodeError:
         return False
     return True

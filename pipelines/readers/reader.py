@@ -22,7 +22,7 @@ from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailable
 from gpts_data.pipelines.hub.range_fetcher import range_fetcher
 from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile, Span
 from gpts_data.pipelines.readers import jsonl, parquet
-from gpts_data.pipelines.readers.damage import DAMAGE, damaged_places
+from gpts_data.pipelines.readers.damage import DAMAGE, DRIFT, INVALID_ID, INVALID_URL, NOT_STRING, damaged_places
 from gpts_data.pipelines.readers.kinds import compression_of
 from gpts_data.pipelines.readers.source import FileSet, Listing, Source, SourceFile, Unit
 from gpts_data.pipelines.readers.verified_file import open_checked
@@ -88,7 +88,7 @@ def check_columns(source: Source, file: SourceFile, fetch_options: FetchOptions 
     """Raise `RecipeError` when `file` lacks a column that the source names."""
     reader = _reader(file)
     with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
-        columns = reader.columns(opened, file.name)
+        columns = reader.columns(opened, file.name, source.columns)
     for column in source.columns:
         if columns and column not in columns:  # without any, no document is sound, and reading it names the damage
             raise RecipeError(
@@ -156,8 +156,10 @@ def check_damage_budget(source: Source, damaged: Sequence[str], n: int | None = 
     if n <= source.max_damaged:
         return
     place, _, fault = damaged[0].rpartition(": ")
+    column = {INVALID_ID: source.id, INVALID_URL: source.url, NOT_STRING: source.text, DRIFT: source.text}.get(fault)
     raise DataError(
-        f"source {source.name!r}: {place}: {DAMAGE[fault]} ({fault}); found {n:,} damaged, max_damaged = "
+        f"source {source.name!r}: {place}: {DAMAGE[fault]} ({fault}){f', column {column!r}' if column else ''}; "
+        f"found {n:,} damaged, max_damaged = "
         f"{source.max_damaged:,}. Repair the file, leave it out of the recipe, or raise this source's max_damaged"
     )
 

@@ -69,7 +69,7 @@ def test_a_name_may_hold_dots() -> None:
 def test_ids_that_are_no_plain_values() -> None:
     """Not among the columns a plan finds; in a file behind the first, refused by name."""
     content = written(pa.table({"text": ["a"], "id": [[1]], "url": [{"u": "v"}]}))
-    assert parquet.columns(io.BytesIO(content), "a") == {"text"}
+    assert parquet.columns(io.BytesIO(content), "a") == {"text", "url.u"}
     with pytest.raises(DataError, match="a.parquet"):
         read(content, 0, 1)
     twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["text", "id", "id"])
@@ -121,7 +121,8 @@ def test_string_columns_of_any_kind(kind: pa.DataType) -> None:
     column = pa.array(texts, pa.string()).cast(kind)
     content = written(pa.table({"text": column, "id": column, "url": column}), row_group_size=2)
     rows = read(content, 0, 3)
-    assert [row["text"] for row in rows] == [row["id"] for row in rows] == [row["url"] for row in rows] == texts
+    assert [row["text"] for row in rows] == texts
+    assert [row["id"] for row in rows] == [row["url"] for row in rows] == [text or None for text in texts]
 
 
 def test_an_id_may_be_a_number_and_null() -> None:
@@ -181,7 +182,11 @@ def test_text_that_is_no_utf8_is_a_fault_of_its_row() -> None:
     rows = read(written(pa.table({"text": column})), 0, 1, ("text", None, None))
     assert [(row["text"], row["fault"]) for row in rows] == [("ab", None), (None, "invalid_utf8"), ("cd", None)]
     rows = read(written(pa.table({"text": ["a", "b", "c"], "id": column})), 0, 1, ("text", "id", None))
-    assert [(row["text"], row["id"]) for row in rows] == [("a", "ab"), (None, None), ("c", "cd")]
+    assert [(row["text"], row["id"], row["fault"]) for row in rows] == [
+        ("a", "ab", None),
+        (None, None, "invalid_id"),
+        ("c", "cd", None),
+    ]
 
 
 @pytest.mark.parametrize("other", [{"text": [[1.0], [2.0]]}, {"text": [1, 2]}, {"body": ["a", "b"]}], ids=str)

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -167,7 +168,8 @@ def scored(folder: Path) -> list[SourceFile]:
     texts = [f"text {i}" for i in range(len(SCORES))]
     pq.write_table(pa.table({"text": texts, "score": pa.array(SCORES, pa.float64())}), folder / "a.parquet")
     rows = [json.dumps({"text": text, "score": score}) for text, score in zip(texts, SCORES, strict=True)]
-    (folder / "b.jsonl").write_text("\n".join([*rows, '{"text": "no score"}', '{"text": "t", "score": "9"}', ""]))
+    rows += ['{"text": "no score"}', '{"text": "nine", "score": "9"}', '{"text": "t", "score": "?"}']
+    (folder / "b.jsonl").write_text("\n".join(rows))
     return list(list_files(Source("web", 1, ("*.parquet", "*.jsonl")), folder).files)
 
 
@@ -177,12 +179,12 @@ def test_documents_below_the_least_score_are_dropped_under_the_columns_name(tmp_
     low = "low_score"
     for file, wanted in (
         (parquet, [None, low, low, None, low, low]),
-        (lines, [None, low, low, None, low, low, low, low]),
+        (lines, [None, low, low, None, low, low, low, None, "score_not_a_number"]),
     ):
         found = [batch for unit in split_units(source, file, 1 << 20) for batch in read(source, unit)]
         assert [fault for batch in found for fault in batch.column("fault").to_pylist()] == wanted
         kept = [text for batch in found for text in batch.column("text").to_pylist() if text]
-        assert kept == ["text 0", "text 3"]
+        assert kept == (["text 0", "text 3"] if file is parquet else ["text 0", "text 3", "nine"])
 
 
 def test_scores_are_read_from_their_columns_only_and_must_be_numbers(tmp_path: Path) -> None:
@@ -190,6 +192,8 @@ def test_scores_are_read_from_their_columns_only_and_must_be_numbers(tmp_path: P
     with pytest.raises(RecipeError, match="no column 'int_score' in a.parquet; found score, text"):
         check_columns(Source("web", 1, ("*",), at_least={"int_score": 3}), parquet)
     assert Source("web", 1, ("*",), at_least={"score": 3}).columns == ("text", "score")
-    source = Source("web", 1, ("*",), text="text", at_least={"text": 3})
-    with pytest.raises(DataError, match="at_least: column 'text' holds string, expected numbers"):
-        list(read(source, split_units(source, parquet, 1 << 20)[0]))
+    pq.write_table(pa.table({"text": ["a"], "day": [date(2026, 1, 1)]}), tmp_path / "days.parquet")
+    source = Source("web", 1, ("days.parquet",), at_least={"day": 3})
+    (days,) = list_files(source, tmp_path).files
+    with pytest.raises(DataError, match="at_least: column 'day' holds date32.*, expected numbers"):
+        list(read(source, split_units(source, days, 1 << 20)[0]))
