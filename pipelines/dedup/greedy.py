@@ -131,14 +131,16 @@ class DedupState:
         return Verdicts(result.codes, result.duplicate_of[is_duplicate], int(state[TAKEN]))
 
 
-def decide(keys: UInt64Array, tokens: UInt32Array, held_out: BoolArray, budget: int) -> Verdicts:
+def decide(
+    keys: UInt64Array, tokens: UInt32Array, held_out: BoolArray, budget: int, similar: SimilarityTest | None = None
+) -> Verdicts:
     """Judge all documents of one source that fits in memory.
 
     keys: uint64, shape (documents, key columns), 0 where there is none. The others are those of `DedupState.decide`.
     """
     shared = find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64))
     excluded = np.zeros(len(keys), dtype=np.bool_)
-    return DedupState(shared.n_groups, keys.shape[1]).decide(shared, tokens, held_out, excluded, budget)
+    return DedupState(shared.n_groups, keys.shape[1]).decide(shared, tokens, held_out, excluded, budget, similar)
 
 
 @kernel
