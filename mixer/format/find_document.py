@@ -50,6 +50,8 @@ class DocumentLocation:
     """Part of the source that it was read in: `<file>:<start>-<stop>`, row groups or bytes."""
     revision: str | None
     """Commit of the hub dataset; None for local files."""
+    start: int
+    """Its first token in the stream of the source's training documents, or of its held-out documents."""
     tokens: int
     """Number of its tokens, end-of-text included."""
     held_out: bool
@@ -114,6 +116,7 @@ def _location(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> Doc
         url=row["url"],
         unit=row["unit"],
         revision=mix.manifest["sources"][source]["revision"],
+        start=row["start"],
         tokens=row["tokens"],
         held_out=held_out,
         leftover_tokens=min(max(stop - n_windows * mix.window, 0), row["tokens"]),

@@ -14,6 +14,7 @@ of the mix that it repeats. A unit without duplicates has no such file.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,19 @@ def outcome_files(mix: Mix, source: str) -> list[Mapping[str, Any]]:
     folder = f"outcomes/{source}/"
     entries = [entry for entry in mix.manifest["files"] if entry["file"].startswith(folder) and "unit" in entry]
     return sorted(entries, key=lambda entry: (len(entry["file"]), entry["file"]))
+
+
+def count_outcomes(mix: Mix, source: str) -> Counter[str]:
+    """The number of documents of a source by outcome: `kept`, or the reason why they were dropped."""
+    names = mix_outcomes(mix, source)
+    counts = np.zeros(len(names), np.int64)
+    for entry in outcome_files(mix, source):
+        numbers = outcome_numbers(load_npy(mix.path / entry["file"]))
+        counts += np.bincount(numbers, minlength=len(names))
+    by_reason: Counter[str] = Counter()
+    for name, count in zip(names, counts.tolist(), strict=True):
+        by_reason[name.reason] += count
+    return +by_reason
 
 
 def find_dropped(mix: Mix, document_id: str) -> Iterator[DroppedDocument]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gpts_data.mixer.format.stored_text import similarity
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, DedupedUnit
 from gpts_data.mixer.stages.dropped_samples import MEASURED, DroppedSamples, load_samples
@@ -76,7 +77,8 @@ def _with_texts(row: dict[str, Any], readers: _Readers, clean: CleanConfig) -> d
         return {**row, "text": DroppedSamples.cut(row["text"]), **_measured(row, clean)}
     document = {"reason": row["reason"], **readers.read(row["ordinal"])}
     if "kept" in row:
-        return {**document, "kept": readers.read_with_source(row["kept"])}
+        similarity = readers.similarity(row["ordinal"], row["kept"]) if row["reason"] == REASONS[-1] else {}
+        return {**document, "kept": readers.read_with_source(row["kept"]), **similarity}
     return {**document, **asdict(readers.origin(row["ngram"]))}
 
 
@@ -102,6 +104,13 @@ class _Readers:
         assert self._plan.recipe.decontaminate is not None and self._plan.index is not None
         (origin,) = origins(self._plan.recipe.decontaminate, self._plan.index, [ngram])
         return origin
+
+    def similarity(self, ordinal: int, kept: int) -> dict[str, Any]:
+        """How similar two near-duplicates are, as `_measured` says it."""
+        minhash = self._plan.recipe.dedup.minhash
+        assert minhash is not None
+        measurement = similarity(asdict(minhash), self._texts.text(ordinal), self._texts.text(kept))
+        return {"detail": str(measurement), **asdict(measurement)}
 
     def read_with_source(self, ordinal: int) -> dict[str, Any]:
         return {"source": self._units[self._texts.unit(ordinal)][0], **self.read(ordinal)}

@@ -33,17 +33,23 @@ class Measurement:
     value: float | None
     """The value in this document; None where only the threshold is known."""
     threshold: float
-    """The limit of the recipe, which the value exceeds or falls short of."""
+    """The limit of the recipe, which the value breaks."""
     key: str
     """The recipe's key of the threshold, below `[clean]` or the source."""
     is_minimum: bool = False
     """Whether values below the threshold are dropped, not those above it."""
     lines: tuple[str, ...] = ()
     """The first lines, paragraphs or n-grams that decided."""
+    is_match: bool = False
+    """Whether values from the threshold on are dropped: a similarity, not a limit of quality."""
 
     def __str__(self) -> str:
-        limit = f"{'at least' if self.is_minimum else 'at most'} {_number(self.threshold)} ({self.key})"
-        return f"{self.what}: {'' if self.value is None else _number(self.value) + ', '}expected {limit}"
+        bound = "below" if self.is_match else "at least" if self.is_minimum else "at most"
+        limit = f"{bound} {_number(self.threshold)} ({self.key})"
+        if self.value is None:
+            return f"{self.what}: expected {limit}"
+        value = _number(self.value)  # rounded, unless it then looks like the threshold
+        return f"{self.what}: {self.value if value == _number(self.threshold) else value}, expected {limit}"
 
 
 def measure(text: str, clean: CleanConfig, reason: str) -> Measurement | None:
@@ -134,8 +140,9 @@ def _quality(text: str, reason: str, limits: dict[str, Any]) -> Measurement | No
         return Measurement(what, len(chosen) / len(lines), limits[key], key, lines=tuple(chosen))
     if reason == "gopher_below_alpha_threshold":
         share = sum(any(character.isalpha() for character in word) for word in words) / len(words)
-        key = "max_non_alpha_words_ratio"
-        return Measurement("share of words with a letter", share, limits[key], key, True)
+        key, others = "max_non_alpha_words_ratio", [line for line in text.splitlines() if line.strip()]
+        others = [line for line in others if not any(character.isalpha() for character in line)]
+        return Measurement("share of words with a letter", share, limits[key], key, True, tuple(others))
     return _stop_words(words, limits) if reason == "gopher_enough_stop_words" else None
 
 

@@ -1,0 +1,31 @@
+"""Texts of the documents of a mix, decoded from its windows, and how similar a dropped document is to a kept one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.format.trace import stream
+from gpts_data.mixer.stages.unit_texts import jaccard, ngrams_of
+from gpts_data.pipelines.filters.measure import Measurement
+from gpts_data.tokenizer.encode import Encoder
+
+
+def stored_text(mix: Mix, source: str, held_out: bool, start: int, n_tokens: int) -> tuple[str, bool]:
+    """The text of a document as far as the mix has it, and whether it has all of it.
+
+    start, n_tokens: the document's tokens in the stream of the source's training or held-out documents.
+    """
+    if held_out:
+        ids = mix.validation(source).reshape(-1)[start : start + n_tokens]
+    else:
+        number = mix.sources.index(source)
+        end = mix.epoch_order(number).windows * mix.window
+        ids = stream(mix, number, start, min(start + n_tokens, end)) if start < end else mix.shard(0)[:0].reshape(-1)
+    return Encoder(mix.tokenizer).decode(ids[ids != mix.eos_id]), len(ids) == n_tokens
+
+
+def similarity(minhash: dict[str, Any], text: str, other: str) -> Measurement:
+    """The Jaccard similarity of the n-grams of two near-duplicates; `minhash` is the recipe's table."""
+    value = jaccard(ngrams_of(text, minhash["ngrams"]), ngrams_of(other, minhash["ngrams"]))
+    return Measurement("Jaccard similarity", value, minhash["jaccard"], "dedup.minhash.jaccard", is_match=True)
