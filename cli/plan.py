@@ -70,7 +70,7 @@ def print_estimate(recipe: Recipe, estimate: Estimate) -> None:
     """Print a table of the sources, then what the build reads and what the machine must have."""
     from rich.console import Console
 
-    from gpts_data.cli.tables import print_table
+    from gpts_data.cli.tables import print_table, show_large_losses
 
     print_table(_source_table(recipe, estimate))
     console = Console()
@@ -80,6 +80,7 @@ def print_estimate(recipe: Recipe, estimate: Estimate) -> None:
     for name, source in estimate.sources.items():
         if source.epochs > max_epochs[name]:
             console.print(f" {name}: may turn out too small; its share needs about all of its text, or more")
+    show_large_losses({name: (source.read_documents, source.dropped) for name, source in estimate.sources.items()})
 
 
 def _source_table(recipe: Recipe, estimate: Estimate) -> Any:

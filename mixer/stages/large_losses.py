@@ -26,4 +26,4 @@ def large_losses(read: int, dropped: Mapping[str, int]) -> Iterator[tuple[str, f
 
 def describe_loss(source: str, reason: str, share: float) -> str:
     """One sentence on a large loss."""
-    return f"{source}: {share:.0%} of its documents were dropped as {reason}; docs/cleaning.md names the key to change"
+    return f"{source}: {reason} drops {share:.0%} of its documents; docs/cleaning.md names the key to change"
