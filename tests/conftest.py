@@ -68,6 +68,9 @@ seed = {seed}
 unit = "{unit}"
 shard_windows = {shard_windows}
 
+[draw]
+order = "{order}"
+
 [tokenizer]
 vocab_size = 400
 sample = "40kB"
@@ -136,13 +139,24 @@ WriteRecipe = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def write_recipe(home: Path) -> WriteRecipe:
-    """Writes a recipe beside the corpus; keywords override RECIPE's fields, `edit` is (old, new) text replacements."""
+    """Writes a recipe beside the corpus; keywords override RECIPE's fields, `edit` is (old, new) text replacements.
+
+    Files are read in order by default, so that a small mix has the first documents, among which are the copies.
+    """
     count = 0
 
     def write(edit: tuple[tuple[str, str], ...] = (), **fields: object) -> Path:
         nonlocal count
         count += 1
-        values = {"tokens": "20k", "window": 64, "seed": 1, "unit": "8kB", "shard_windows": 100, **fields}
+        values = {
+            "tokens": "20k",
+            "window": 64,
+            "seed": 1,
+            "unit": "8kB",
+            "shard_windows": 100,
+            "order": "file",
+            **fields,
+        }
         text = RECIPE.format(**values)
         for old, new in edit:
             assert old in text

@@ -58,7 +58,7 @@ def years(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_recipe(years: Path, name: str, tokens: int, unit: str = "500", more: str = "") -> Path:
+def write_years(years: Path, name: str, tokens: int, unit: str = "500", more: str = "") -> Path:
     text = RECIPE.format(tokens=tokens, unit=unit, source='files = "*.parquet"')
     (years / f"{name}.toml").write_text(text + more)
     return years / f"{name}.toml"
@@ -67,7 +67,7 @@ def write_recipe(years: Path, name: str, tokens: int, unit: str = "500", more: s
 @pytest.fixture(scope="module")
 def all_tokens(years: Path, mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> int:
     """Tokens of the whole source, from those of a small part."""
-    recipe = load_recipe(write_recipe(years, "part", 3200))
+    recipe = load_recipe(write_years(years, "part", 3200))
     entry = build(recipe, years, tmp_path_factory.mktemp("part") / "mix", tokenizer=mix.tokenizer).manifest
     return 3200 * GROUPS * GROUP * len(YEARS) // entry["sources"]["web"]["documents"]
 
@@ -78,7 +78,7 @@ def mixes(years: Path, all_tokens: int, mix: Mix, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("mixes")
     built = []
     for share in SHARES:
-        recipe = load_recipe(write_recipe(years, f"{share}", int(share * all_tokens)))
+        recipe = load_recipe(write_years(years, f"{share}", int(share * all_tokens)))
         out = folder / f"{share}"
         manifest = build(recipe, years, out, tokenizer=mix.tokenizer, keep_units=folder / "units").manifest
         built.append(Mix(out, manifest))
@@ -113,7 +113,7 @@ def test_a_larger_budget_extends_a_smaller_one(mixes: list[Mix]) -> None:
 def test_a_units_text_is_not_read_again_for_another_draw(years: Path, mix: Mix, tmp_path: Path) -> None:
     """The unit does not depend on the draw: only units that the first draw did not read are prepared."""
     kept = tmp_path / "units"
-    seeds = [load_recipe(write_recipe(years, f"seed{n}", 30_000, "4kB", f"[draw]\nseed = {n}")) for n in (1, 2)]
+    seeds = [load_recipe(write_years(years, f"seed{n}", 30_000, "4kB", f"[draw]\nseed = {n}")) for n in (1, 2)]
     first, other = (
         build(recipe, years, tmp_path / f"mix{n}", tokenizer=mix.tokenizer, keep_units=kept)
         for n, recipe in enumerate(seeds)
@@ -127,7 +127,7 @@ def test_a_units_text_is_not_read_again_for_another_draw(years: Path, mix: Mix, 
 
 
 def test_file_order_reads_the_first_files(years: Path, all_tokens: int, mix: Mix, tmp_path: Path) -> None:
-    path = write_recipe(years, "file", all_tokens // 10, more='[draw]\norder = "file"')
+    path = write_years(years, "file", all_tokens // 10, more='[draw]\norder = "file"')
     manifest = build(load_recipe(path), years, tmp_path / "mix", tokenizer=mix.tokenizer).manifest
     units = list(dict.fromkeys(unit for _, unit in documents(Mix(tmp_path / "mix", manifest))))
     source = load_recipe(path).source[0]
@@ -142,7 +142,7 @@ def test_units_too_large_for_the_budget_are_named_with_what_to_do(
     years: Path, all_tokens: int, mix: Mix, tmp_path: Path
 ) -> None:
     """A unit that is a whole file of 50 kB, not of 1 MB as the recipe allows: the mix reaches three of them."""
-    path = write_recipe(years, "large", all_tokens // 5, "1MB")
+    path = write_years(years, "large", all_tokens // 5, "1MB")
 
     def told(out: str) -> str:
         command = ["build-mix", "--recipe", str(path), "--out", str(tmp_path / out), "--tokenizer", str(mix.tokenizer)]
@@ -195,3 +195,13 @@ def needed(folder: Path, recipe_file: Path, manifest: Manifest) -> int:
             break
     assert n_read == manifest["waterfall"]["web"]["read"]
     return n_bytes
+
+
+def test_workers_do_not_change_the_draw(mix: Mix, write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """Three sources in three formats, spread; the tokenizer is trained on a sample that is spread too."""
+    path = write_recipe(order="spread")
+    digests = [
+        build(load_recipe(path), path.parent, tmp_path / f"mix{n}", workers=workers).manifest["root_digest"]
+        for n, workers in enumerate((1, 2))
+    ]
+    assert digests[0] == digests[1] != mix.manifest["root_digest"]

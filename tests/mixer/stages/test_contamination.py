@@ -83,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(folder: Path, name: str = "recipe.toml", tables: str = TABLES, **fields: object) -> Path:
-    values = {"tokens": "20k", "window": 64, "seed": 1, "unit": "8kB", "shard_windows": 100, **fields}
+    values = {"tokens": "20k", "window": 64, "seed": 1, "unit": "8kB", "shard_windows": 100, "order": "file"} | fields
     path = folder / name
     path.write_text(RECIPE.format(**values) + tables)
     return path
