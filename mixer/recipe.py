@@ -25,6 +25,7 @@ from gpts_data.pipelines.decontaminate.index import Decontaminate, check_deconta
 from gpts_data.pipelines.dedup.signatures import ALL, SOURCE, Dedup
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean
+from gpts_data.pipelines.readers.addresses import split_hub_addresses
 from gpts_data.pipelines.readers.draw_order import ORDERS, Draw
 from gpts_data.pipelines.readers.source import Source
 from gpts_data.tokenizer.artifact import END_OF_TEXT
@@ -71,8 +72,8 @@ class Recipe:
     seed: int = 20260
     """Seed of the shuffle of each source's windows."""
     unit: int = 64_000_000
-    """Bytes of text in a unit: what is drawn at once, what one task reads, and at most repeats after a kill. A compressed
-    file is one unit."""
+    """Bytes of text in a unit: what is drawn at once, what one task reads, and at most repeats after a kill. Compressed
+    files, .csv, .tsv, .txt and JSON arrays cannot be divided: each is one unit."""
     shard_windows: int = 131_072
     """Windows in a shard file. The default makes 134 MB with windows of 512 tokens."""
     keep_dropped: int = 0
@@ -119,10 +120,18 @@ def load_recipe(path: Path, tokens: int | None = None) -> Recipe:
         raise RecipeError(f"{path}: {problem}; expected a TOML file or the name of a preset") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
-    recipe: Recipe = parse(Recipe, content, "")
+    recipe: Recipe = _split_addresses(parse(Recipe, content, ""))
     recipe = replace(recipe, tokens=tokens) if tokens is not None else recipe
     check(recipe)
     return recipe
+
+
+def _split_addresses(recipe: Recipe) -> Recipe:
+    """The recipe with a dataset in place of each `files = "hf://..."`."""
+    decontaminate = recipe.decontaminate
+    if decontaminate:
+        decontaminate = replace(decontaminate, benchmark=tuple(map(split_hub_addresses, decontaminate.benchmark)))
+    return replace(recipe, source=tuple(map(split_hub_addresses, recipe.source)), decontaminate=decontaminate)
 
 
 def check(recipe: Recipe) -> None:
@@ -177,11 +186,8 @@ def _check_tokenizer(training: Training) -> None:
 def _check_source(source: RecipeSource) -> None:
     if not _NAME.fullmatch(source.name):
         raise RecipeError(f"source name {source.name!r}: expected letters, digits, '.', '_' or '-'; it names files")
-    if bool(source.files) == bool(source.dataset):
-        raise RecipeError(
-            f"source {source.name!r}: expected either files = or dataset =, found "
-            + ("both" if source.files else "neither")
-        )
+    if not (source.files or source.dataset):
+        raise RecipeError(f"source {source.name!r}: expected files = or dataset =, found neither")
     for name in source.license:
         if not _LICENSE.fullmatch(name):
             raise RecipeError(f"source {source.name!r}: license {name!r}, expected a name as the hub spells it: odc-by")
@@ -193,10 +199,12 @@ def _check_source(source: RecipeSource) -> None:
         raise RecipeError(f"source {source.name!r}: max_damaged = {source.max_damaged}, expected 0 or more")
     if source.max_epochs < 1:
         raise RecipeError(f"source {source.name!r}: max_epochs = {source.max_epochs}, expected 1 or more")
-    if source.files and (source.config or source.revision):
+    if source.files and source.config:
         raise RecipeError(
-            f"source {source.name!r}: config and revision belong to a hub dataset, found them with files ="
+            f"source {source.name!r}: config chooses files of a dataset, and so does files =; expected one of them"
         )
+    if source.revision and not source.dataset:
+        raise RecipeError(f"source {source.name!r}: revision belongs to a hub dataset, found it with files =")
 
 
 _QUANTITIES = {"tokens": parse_quantity, "sample": parse_bytes, "unit": parse_bytes, "max_document_bytes": parse_bytes}

@@ -19,7 +19,6 @@ else:
     from backports import zstd
 
 GZIP_MAGIC = b"\x1f\x8b"
-COMPRESSED = (".zst", ".gz")
 CHUNK_BYTES = 1 << 20
 INPUT_BYTES = 8 << 10  # read at once; fixed, so that every Python recovers the same text before damage
 LONGEST_WINDOW: dict[int, int] = {

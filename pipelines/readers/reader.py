@@ -1,13 +1,12 @@
 """The entrance to source files: list them, split them into units, and read a unit as Arrow batches of documents.
 
-A unit is a fixed run of row groups (parquet) or of lines (jsonl) with about `unit_bytes` bytes of text; a compressed
-line file cannot be split and is one unit. Units depend on the files and the recipe, never on the workers. Local files
-and hub datasets give the same units: only listing and opening differ.
+A unit is a fixed run of row groups (parquet), record batches (Arrow) or lines (jsonl) with about `unit_bytes` bytes of
+text. Files of other kinds, and compressed ones, cannot be split: each is one unit. Units depend on the files and the
+recipe, never on the workers. Local files and hub datasets give the same units: only listing and opening differ.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,13 +20,25 @@ import pyarrow as pa
 from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError
 from gpts_data.pipelines.hub.range_fetcher import range_fetcher
 from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile, Span
-from gpts_data.pipelines.readers import jsonl, parquet
+from gpts_data.pipelines.readers import arrow_ipc, csv_rows, json_array, jsonl, kinds, parquet, text_file
 from gpts_data.pipelines.readers.damage import DAMAGE, DRIFT, INVALID_ID, INVALID_URL, NOT_STRING, damaged_places
-from gpts_data.pipelines.readers.kinds import compression_of
+from gpts_data.pipelines.readers.kinds import READABLE, compression_of, format_of
+from gpts_data.pipelines.readers.local_files import local_files
 from gpts_data.pipelines.readers.source import FileSet, Listing, Source, SourceFile, Unit
+from gpts_data.pipelines.readers.store_files import is_address, list_store_files, open_store_file
 from gpts_data.pipelines.readers.verified_file import open_checked
 from gpts_data.pipelines.storage.atomic_files import file_digest
 
+_READERS = {
+    kinds.PARQUET: parquet,
+    kinds.ARROW: arrow_ipc,
+    kinds.JSONL: jsonl,
+    kinds.JSON: json_array,
+    kinds.CSV: csv_rows,
+    kinds.TSV: csv_rows,
+    kinds.TXT: text_file,
+}
+HUB = "hf://"
 COMPRESSED_TEXT_RATIO = 3.5  # bytes of text per byte of .zst or .gz: 2.6 to 4.9 on English; only sizes the rounds
 
 
@@ -38,13 +49,10 @@ def list_files(source: Source, folder: Path, fetch_options: FetchOptions = Fetch
     `SourceUnavailableError` when the hub cannot be reached.
     """
     listing = list_file_set(source, folder, fetch_options)
-    if source.dataset is not None and source.integrity == "sha256":
-        for file in listing.files:
-            if file.sha256 is None:
-                raise RecipeError(
-                    f"source {source.name!r}: the hub lists no sha256 of {file.name}, a small file; "
-                    'use integrity = "stream"'
-                )
+    for file in listing.files:
+        if file.sha256 is None and source.integrity == "sha256":
+            why = "the hub lists no sha256 of {}, a small file" if source.dataset else "a store has no sha256 of {}"
+            raise RecipeError(f'source {source.name!r}: {why.format(file.name)}; use integrity = "stream"')
     return listing
 
 
@@ -53,7 +61,11 @@ def list_file_set(file_set: FileSet, folder: Path, fetch_options: FetchOptions =
     if file_set.dataset is not None:
         dataset = file_set.dataset, file_set.config, file_set.split, file_set.revision
         commit, hub_files = range_fetcher().list_files(*dataset, fetch_options.retry_policy, file_set.files)
+        for file in hub_files:
+            _reader(file.path)
         return Listing(tuple(SourceFile(file.path, file.url, file.size, file.sha256) for file in hub_files), commit)
+    if any(is_address(pattern) for pattern in file_set.files):
+        return list_store_files(file_set)
     paths = local_files(file_set, folder)
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
@@ -65,28 +77,9 @@ def list_file_set(file_set: FileSet, folder: Path, fetch_options: FetchOptions =
     )
 
 
-def local_files(file_set: FileSet, folder: Path) -> list[str]:
-    """The paths that `files =` matches, each once, in canonical order. Raises `RecipeError` for a glob without any."""
-    matches = (path for pattern in file_set.files for path in _match(file_set, pattern, folder.resolve()))
-    return list(dict.fromkeys(matches))
-
-
-def _match(file_set: FileSet, pattern: str, folder: Path) -> list[str]:
-    """The files of one glob. Links are not resolved: a hub cache's links lead to files without a suffix."""
-    matches = [os.path.normpath(folder / match) for match in glob.glob(pattern, root_dir=folder, recursive=True)]
-    paths = sorted(path for path in matches if os.path.isfile(path))
-    if not paths:
-        what = "only folders" if matches else "nothing"
-        raise RecipeError(
-            f"{file_set.kind} {file_set.name!r}: files = {pattern!r} matches {what} under {folder}; "
-            "expected a glob of files, such as text/*.parquet, relative to the recipe's folder"
-        )
-    return paths
-
-
 def check_columns(source: Source, file: SourceFile, fetch_options: FetchOptions = FetchOptions()) -> None:
     """Raise `RecipeError` when `file` lacks a column that the source names."""
-    reader = _reader(file)
+    reader = _reader(file.name)
     with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
         columns = reader.columns(opened, file.name, source.columns)
     for column in source.columns:
@@ -99,22 +92,34 @@ def check_columns(source: Source, file: SourceFile, fetch_options: FetchOptions 
 def split_units(
     source: Source, file: SourceFile, unit_bytes: int, fetch_options: FetchOptions = FetchOptions()
 ) -> list[Unit]:
-    """The units of one file, in order. Of a parquet file only the footer is read, of others nothing."""
+    """The units of one file, in order.
+
+    Of a parquet file only the footer is read, of a local Arrow file the lengths of texts, of `.json` the beginning, of
+    others nothing.
+    """
     if compression_of(file.name):
         return [Unit(file, 0, file.size, int(file.size * COMPRESSED_TEXT_RATIO))]
-    if _reader(file) is jsonl:
+    reader = _reader(file.name)
+    if reader is json_array and file.size:
+        with open_file(file, replace(fetch_options, cache_ranges=True), (0, 1)) as opened:
+            reader = json_array if json_array.is_array(opened, file.name) else jsonl
+    if reader is jsonl:
         starts = range(0, file.size, unit_bytes)
         return [Unit(file, s, min(s + unit_bytes, file.size), min(unit_bytes, file.size - s)) for s in starts]
-    with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
-        runs = parquet.row_group_runs(opened, file.name, source.text, unit_bytes)
-    return [Unit(file, start, stop, text_bytes) for start, stop, text_bytes in runs]
+    if reader is parquet or (reader is arrow_ipc and not is_address(file.location)):
+        with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
+            runs = (parquet.row_group_runs if reader is parquet else arrow_ipc.batch_runs)(
+                opened, file.name, source.text, unit_bytes
+            )
+        return [Unit(file, start, stop, text_bytes) for start, stop, text_bytes in runs]
+    return [Unit(file, 0, file.size, file.size)] if file.size else []
 
 
 def fetch_cost(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOptions()) -> tuple[int, int]:
     """The number of bytes, and of ranges, that reading a unit requests from the hub; zeros for a local source."""
     if source.dataset is None:
         return 0, 0
-    if _reader(unit.file) is not parquet:
+    if _reader(unit.file.name) is not parquet:
         return unit.stop - unit.start, -(-(unit.stop - unit.start) // BLOCK)
     with open_file(unit.file, replace(fetch_options, cache_ranges=True)) as opened:
         return parquet.fetch_cost(opened, unit.file.name, source.columns, unit.start, unit.stop)
@@ -136,7 +141,7 @@ def read(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOptions(
     try:
         with _open_unit(source, unit, fetch_options) as opened:
             file = unit.file.name, unit.start, unit.stop
-            for batch in _reader(unit.file).read(opened, *file, names, *rules):
+            for batch in _reader(unit.file.name).read(opened, *file, names, *rules):
                 damaged += damaged_places(batch)
                 check_damage_budget(source, damaged)
                 yield batch
@@ -179,7 +184,7 @@ def _open_unit(source: Source, unit: Unit, fetch_options: FetchOptions) -> IO[by
 def _check_unit(source: Source, unit: Unit, checked: IO[bytes], fetch_options: FetchOptions) -> None:
     """Raise `SourceUnavailableError` when the unit's row groups are not those of the verified file's footer: the footer
     that the plan streamed was damaged."""
-    if _reader(unit.file) is not parquet:
+    if _reader(unit.file.name) is not parquet:
         return
     text_bytes = parquet.text_bytes(checked, unit.file.name, source.text, unit.start, unit.stop)
     if text_bytes != unit.text_bytes:
@@ -188,18 +193,20 @@ def _check_unit(source: Source, unit: Unit, checked: IO[bytes], fetch_options: F
 
 
 def open_file(file: SourceFile, fetch_options: FetchOptions = FetchOptions(), lines: Span | None = None) -> IO[bytes]:
-    """A seekable binary stream of a local or hub file.
+    """A seekable binary stream of a file that is local, on the hub or in a store.
 
     lines: the bytes whose lines will be read, so that those of a hub file are fetched ahead; the reader of parquet
     files asks for its own ranges. Raises `DataError` when a local file has changed its size.
     """
-    if file.location.startswith("hf://"):
+    if file.location.startswith(HUB):
         remote = RemoteFile(file.location, file.size, fetch_options)
-        if _reader(file) is parquet:
+        if _reader(file.name) is parquet:
             return cast(IO[bytes], remote)
         if lines is not None:
             remote.prefetch_blocks(*lines)
         return BufferedReader(remote, BLOCK)
+    if is_address(file.location):
+        return open_store_file(file)
     size = os.path.getsize(file.location) if os.path.exists(file.location) else None
     if size != file.size:
         raise DataError(
@@ -209,10 +216,9 @@ def open_file(file: SourceFile, fetch_options: FetchOptions = FetchOptions(), li
     return open(file.location, "rb")
 
 
-def _reader(file: SourceFile) -> ModuleType:
-    """The module that reads this kind of file: `parquet` or `jsonl`."""
-    if file.name.endswith(".parquet"):
-        return parquet
-    if file.name.endswith((".zst", ".gz", ".jsonl", ".json", ".ndjson")):
-        return jsonl
-    raise RecipeError(f"{file.name}: cannot read this kind of file; expected .parquet, .jsonl, .jsonl.zst or .jsonl.gz")
+def _reader(name: str) -> ModuleType:
+    """The module that reads files of this name."""
+    reader = _READERS.get(format_of(name) or "")
+    if reader is None:
+        raise RecipeError(f"{name}: cannot read this kind of file; {READABLE}")
+    return reader

@@ -37,7 +37,7 @@ class FileSet(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """A `[[source]]` table: local `files`, or a hub `dataset`.
+    """A `[[source]]` table: `files`, or a hub `dataset`.
 
     The order of sources matters: of duplicates, the document of the earlier source is kept.
     """
@@ -49,7 +49,8 @@ class Source:
     weight: float
     """Share of the tokens relative to the other sources' weights: 55, 30, 15 and 0.55, 0.3, 0.15 mean the same."""
     files: tuple[str, ...] = ()
-    """Globs of .parquet, .jsonl, .jsonl.zst or .jsonl.gz files, relative to the recipe's folder."""
+    """Files, folders or globs relative to the recipe's folder, or addresses as `s3://bucket/web/*.parquet`. They are
+    parquet, Arrow, .jsonl, .json, .csv, .tsv or .txt. With a dataset, paths inside it, instead of config and split."""
     dataset: str | None = None
     """A dataset on the Hugging Face hub, `owner/name`."""
     config: str | None = None
@@ -99,7 +100,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Unit:
-    """Row groups `start..stop` of a parquet file, or the lines that begin at bytes `start..stop` of a line file."""
+    """Row groups `start..stop` of a parquet file, record batches of an Arrow file, or what begins at these bytes."""
 
     file: SourceFile
     start: int

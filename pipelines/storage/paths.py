@@ -135,16 +135,16 @@ def unreachable(path: StorePath) -> str | None:
 
 def open_arrow(path: AnyPath) -> pa.NativeFile:
     """Open a file for pyarrow: memory-mapped on disk, range by range in a store. The caller closes it."""
-    return pa.PythonFile(_StoreFile(path), mode="r") if is_store(path) else pa.memory_map(str(path))
+    return pa.PythonFile(StoreFile(path), mode="r") if is_store(path) else pa.memory_map(str(path))
 
 
-class _StoreFile(io.RawIOBase):
+class StoreFile(io.RawIOBase):
     """A seekable file in a store that requests only the bytes that are read; it neither reads ahead nor caches."""
 
     def __init__(self, path: StorePath) -> None:
         self._path, self._position = path, 0
         with store_errors(path):
-            self._size = path.stat().st_size
+            self.size = path.stat().st_size
 
     def readable(self) -> bool:
         return True
@@ -156,11 +156,11 @@ class _StoreFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        stop = self._size if size is None or size < 0 else min(self._position + size, self._size)
+        stop = self.size if size is None or size < 0 else min(self._position + size, self.size)
         content = read_range(self._path, self._position, stop) if stop > self._position else b""
         self._position += len(content)
         return content

@@ -40,9 +40,13 @@ BAD = {
     "empty sources": (HEAD + "source = []\n", r"no \[\[source\]\]"),
     "same name twice": (HEAD + SOURCE + SOURCE, "names must differ"),
     "a name that is a path": (HEAD + SOURCE.replace("'a'", "'../a'"), "names files"),
-    "files and dataset": (HEAD + SOURCE + "dataset = 'o/d'\n", "found both"),
+    "files and config": (HEAD + SOURCE + "dataset = 'o/d'\nconfig = 'c'\n", "config chooses files of a dataset"),
+    "an address that is none": (
+        HEAD + SOURCE.replace("files = ", "files = 'hf://o/d'#"),
+        "expected hf://datasets/owner/name/path",
+    ),
     "neither files nor dataset": (HEAD + "[[source]]\nname = 'a'\nweight = 1\n", "found neither"),
-    "revision of files": (HEAD + SOURCE + "revision = 'main'\n", "belong to a hub dataset"),
+    "revision of files": (HEAD + SOURCE + "revision = 'main'\n", "belongs to a hub dataset"),
     "weight zero": (HEAD + SOURCE.replace("weight = 1", "weight = 0"), "weight = 0, expected a number above 0"),
     "unknown filter": (HEAD + "[clean]\nfilters = ['gopher']\n" + SOURCE, "no filter is called 'gopher'"),
     "unknown threshold": (

@@ -10,8 +10,9 @@ from gpts_data.mixer.recipe import Recipe
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.hub import reachability
 from gpts_data.pipelines.hub.reachability import DatasetStatus, HubStatus
-from gpts_data.pipelines.readers.reader import local_files
+from gpts_data.pipelines.readers.local_files import local_files
 from gpts_data.pipelines.readers.source import Source
+from gpts_data.pipelines.readers.store_files import is_address
 from gpts_data.validation.doctor.check import Check, check
 
 HUB = "hub "  # prefix of the names of all checks of the hub
@@ -32,7 +33,7 @@ _OFFLINE_ADVICE = "unset HF_HUB_OFFLINE, then run doctor again"
 def check_files(recipe: Recipe, folder: Path) -> Iterator[Check]:
     """Yield one check per source with local files. `folder` is the recipe's, to which paths are relative."""
     for source in recipe.source:
-        if source.files:
+        if source.files and not source.dataset and not any(map(is_address, source.files)):
             yield _check_files(source, folder)
 
 
@@ -40,9 +41,9 @@ def _check_files(source: Source, folder: Path) -> Check:
     name, wanted = f"files {source.name}", "all readable"
     try:
         paths = local_files(source, folder)
-    except RecipeError:
-        found = f"nothing matches {', '.join(source.files)}"
-        return Check(name, False, found, wanted, f"check files = in the recipe; globs are relative to {folder}")
+    except RecipeError as error:
+        found, _, advice = str(error).removeprefix(f"source {source.name!r}: ").partition("; ")
+        return Check(name, False, found, wanted, f"check files = in the recipe: {advice}")
     unreadable = [path for path in paths if not os.access(path, os.R_OK)]
     found = f"{len(paths):,} file{'s' * (len(paths) > 1)}"
     if unreadable:

@@ -69,10 +69,9 @@ def test_files_come_in_the_order_of_the_globs_and_once(home: Path) -> None:
     assert found == ["b.parquet", "a.jsonl"]
 
 
-def test_a_folder_that_matches_is_no_file(home: Path) -> None:
-    assert names(home, "data/*") == ["a.jsonl", "b.parquet"]
-    with pytest.raises(RecipeError, match="matches only folders"):
-        listed(home, "data/dee*")
+def test_a_folder_that_matches_stands_for_its_files(home: Path) -> None:
+    assert names(home, "data/*") == ["a.jsonl", "b.parquet", "deep/c.jsonl.zst", "deep/d.json.gz"]
+    assert names(home, "data/dee*") == ["c.jsonl.zst", "d.json.gz"]
 
 
 @pytest.mark.parametrize("place", ["elsewhere", "a [very] odd*place?", "deep/er/and/deeper"])
@@ -142,10 +141,12 @@ def test_a_file_that_changed_its_size_or_went_is_refused(home: Path, file: str) 
 
 
 def test_an_unknown_kind_of_file_is_refused(home: Path) -> None:
-    (home / "data" / "a.csv").write_text("text\n")
-    (file,) = listed(home, "data/a.csv").files
+    (home / "data" / "a.docx").write_text("text\n")
+    with pytest.raises(RecipeError, match=r"cannot read a\.docx; expected \.parquet or \.pq"):
+        listed(home, "data/a.docx")
+    file = SourceFile("a.docx", str(home / "data" / "a.docx"), 5, None)
     for refuse in (lambda: check_columns(Source("web", 1), file), lambda: split_units(Source("web", 1), file, 100)):
-        with pytest.raises(RecipeError, match=r"a\.csv.*expected \.parquet, \.jsonl"):
+        with pytest.raises(RecipeError, match=r"a\.docx.*expected \.parquet or \.pq"):
             refuse()
 
 
