@@ -18,7 +18,7 @@ class SourceSummary:
     windows: int
     tokens: int
     documents: int
-    """Documents of the training windows."""
+    """Documents kept for training."""
     epochs: float
     """How often its windows are in the training order."""
     files_read: int

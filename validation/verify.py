@@ -1,22 +1,26 @@
 """VERIFY: check that a mix folder is exactly what its manifest says. Needs nothing but the folder.
 
 The manifest has the sha256 of every other file, and a checksum of itself. So any flipped bit and any missing, extra,
-swapped or truncated file is found. Then the contents are checked against each other: the training order against the
-weights and the seed, the ids against the vocabulary, the document tables against the streams, and the document counts.
+swapped or truncated file is found. Then the contents are checked against each other: the digests of the values that the
+root digest covers, the training order against the weights and the seed, the ids against the vocabulary, the document
+tables against the streams, and the document counts.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from gpts_data.mixer.format.content_digest import content_digest
 from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.manifest import NAME, FileEntry
 from gpts_data.mixer.format.mix import Mix, open_mix
+from gpts_data.mixer.format.outcomes import count_outcomes
 from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.mixer.schedule.budget import share, whole_weights
 from gpts_data.mixer.schedule.source_order import find_source_order
@@ -60,7 +64,7 @@ def verify(
     if not quick:
         problems += _digests(folder, entries, progress, engine)
     if not quick and not problems:
-        problems = [*_counts(mix), *_order(mix), *_documents(mix)]
+        problems = [*_contents(folder, entries, engine), *_counts(mix), *_outcomes(mix), *_order(mix), *_documents(mix)]
     return problems
 
 
@@ -111,6 +115,20 @@ def _digest(task: FileDigest) -> FileDigest:
     return replace(task, sha256=file_digest(task.path)) if has_size else task
 
 
+def _contents(folder: AnyPath, entries: Sequence[FileEntry], engine: Engine) -> Iterator[Problem]:
+    """Check the digests of the values of tables and arrays, which the root digest covers in place of the bytes."""
+    expected = {entry["file"]: entry.get("content") for entry in entries}
+    tasks = [FileDigest(absolute(folder / entry["file"]), entry["file"], entry["bytes"]) for entry in entries]
+    found = {file.name: file.sha256 for file in engine.map(_content, [task for task in tasks if expected[task.name]])}
+    for name, digest in sorted(found.items()):
+        if digest != expected[name]:
+            yield Problem(name, f"digest of its values {digest[:16]}..., expected {str(expected[name])[:16]}...")
+
+
+def _content(task: FileDigest) -> FileDigest:
+    return replace(task, sha256=content_digest(task.path) or "")
+
+
 def _counts(mix: Mix) -> Iterator[Problem]:
     """Check the windows of each source against its weight, and that its document counts add up."""
     recipe, sources = mix.manifest["recipe"], mix.manifest["sources"]
@@ -126,12 +144,30 @@ def _counts(mix: Mix) -> Iterator[Problem]:
                 NAME,
                 f"{name}: {read:,} documents read, but {kept:,} kept and {dropped:,} dropped make {kept + dropped:,}",
             )
+        training, held_out = sources[name]["documents"], sources[name]["validation"]["documents"]
+        if kept != training + held_out:
+            yield Problem(
+                NAME, f"{name}: {kept:,} documents kept, but {training:,} for training and {held_out:,} for validation"
+            )
         contaminated = waterfall["dropped"].get(CONTAMINATED_REASON, 0)
         by_benchmark = sum(benchmark["contaminated"][name] for benchmark in benchmarks.values())
         if contaminated != by_benchmark:
             yield Problem(
                 NAME, f"{name}: {contaminated:,} documents dropped as contaminated, but {by_benchmark:,} by benchmark"
             )
+
+
+def _outcomes(mix: Mix) -> Iterator[Problem]:
+    """Check that the outcomes of the documents of each source are those that the waterfall counts."""
+    for name in mix.sources:
+        waterfall = mix.manifest["waterfall"][name]
+        expected = Counter({"kept": waterfall["kept"], **waterfall["dropped"]})
+        counts = count_outcomes(mix, name)
+        for outcome in sorted(counts.keys() | expected.keys()):
+            if counts[outcome] != expected[outcome]:
+                yield Problem(
+                    f"outcomes/{name}", f"{counts[outcome]:,} documents {outcome}, expected {expected[outcome]:,}"
+                )
 
 
 def _order(mix: Mix) -> Iterator[Problem]:
@@ -161,18 +197,29 @@ def _order(mix: Mix) -> Iterator[Problem]:
 
 
 def _documents(mix: Mix) -> Iterator[Problem]:
-    """Check that the document tables of each source cover its stream from the first token on, without gaps."""
+    """Check that the document tables of each source list all of its documents, and that these make up its streams."""
     for name in mix.sources:
-        end = 0
-        for file in document_tables(mix.manifest["files"], name):
-            with open_arrow(mix.path / file["file"]) as content:
-                table = pq.read_table(content, columns=["start", "tokens"])
-            starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
-            ends = end + np.cumsum(tokens, dtype=np.uint64)
-            if (starts != np.concatenate([[end], ends[:-1]])).any():
-                yield Problem(file["file"], f"its documents do not follow one another from token {end:,} of the source")
-            end = int(ends[-1])
-        counts = mix.manifest["sources"][name]
-        expected = counts["pass_windows"] * mix.window + counts["leftover_tokens"]
-        if end != expected:
-            yield Problem(f"documents/{name}", f"its documents have {end:,} tokens, expected {expected:,}")
+        files, counts = mix.manifest["files"], mix.manifest["sources"][name]
+        validation = counts["validation"]
+        n_tokens = counts["pass_windows"] * mix.window + counts["leftover_tokens"]
+        yield from _stream(mix, f"documents/{name}", document_tables(files, name), counts["documents"], n_tokens)
+        held_out = [file for file in files if file["file"] == f"validation/{name}.parquet"]
+        n_tokens = validation["windows"] * mix.window + validation["leftover_tokens"]
+        yield from _stream(mix, f"validation/{name}.parquet", held_out, validation["documents"], n_tokens)
+
+
+def _stream(mix: Mix, name: str, files: Sequence[FileEntry], n_documents: int, n_tokens: int) -> Iterator[Problem]:
+    """Check that the documents of these tables follow one another without gaps, and how many they are."""
+    end = documents = 0
+    for file in files:
+        with open_arrow(mix.path / file["file"]) as content:
+            table = pq.read_table(content, columns=["start", "tokens"])
+        starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
+        ends = end + np.cumsum(tokens, dtype=np.uint64)
+        if (starts != np.concatenate([[end], ends[:-1]])).any():
+            yield Problem(file["file"], f"its documents do not follow one another from token {end:,} of the source")
+        end, documents = int(ends[-1]), documents + len(tokens)
+    if (documents, end) != (n_documents, n_tokens):
+        yield Problem(
+            name, f"{documents:,} documents with {end:,} tokens, expected {n_documents:,} with {n_tokens:,} tokens"
+        )

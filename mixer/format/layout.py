@@ -26,13 +26,19 @@ validation/SOURCE.ids.npy
     NumPy's .npy header, then a uint64 for each row, sorted: the upper 32 bits are the upper half of a hash of the id,
     the lower 32 bits the row's number in the table
 
+outcomes/SOURCE/00000.npy, ...           what became of every document of a unit that was read (outcomes.py)
+    NumPy's .npy header, then a uint64 for each document, sorted: the upper 48 bits are a hash of its id, the lower 16
+    bits the number of its outcome
+
+outcomes/SOURCE/00000.kept.npy, ...      the document that each duplicate among these repeats (outcomes.KEPT)
 dropped/SOURCE.jsonl                     samples of dropped documents, where the recipe has `keep_dropped`: JSON lines
 tokenizer/                               loads with transformers.AutoTokenizer.from_pretrained
 README.md, croissant.json                dataset card (dataset_card.py); the same for programs (croissant.py)
 manifest.json                            size and sha256 of every file above (manifest.py); written last
 
 The stream of a source is the tokens of its training documents one after another, each followed by one end-of-text
-token. Window k holds tokens k * W to (k + 1) * W of it; a document longer than a window continues in window k + 1.
+token. Window k holds tokens k * W to (k + 1) * W of it; a document longer than a window continues in window k + 1. The
+tokens after the last window are in no file. Their documents are in the document tables all the same.
 """
 
 from __future__ import annotations
@@ -63,9 +69,9 @@ Entry = TypeVar("Entry", bound=Mapping[str, Any])
 
 def document_tables(files: Iterable[Entry], source: str) -> list[Entry]:
     """The document tables of a source, in stream order: those of `files`, the manifest's entries, that are such."""
-    return [
-        file for file in files if file["file"].startswith(f"documents/{source}/") and file["file"].endswith(".parquet")
-    ]
+    folder = f"documents/{source}/"
+    tables = [file for file in files if file["file"].startswith(folder) and file["file"].endswith(".parquet")]
+    return sorted(tables, key=lambda table: (len(table["file"]), table["file"]))  # 100000.parquet follows 99999.parquet
 
 
 def map_windows(path: AnyPath, window: int) -> NDArray[np.uint16]:

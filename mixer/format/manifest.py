@@ -1,8 +1,10 @@
 """manifest.json: what a mix contains. It is written last, so a folder that has one holds a finished mix.
 
-`root_digest` covers everything that determines the mix, and the sha256 of every file: two mixes with the same root
-digest have the same bytes. `environment` (library versions, encoders, machine) is not part of it. `checksum` covers the
-whole manifest, `environment` included.
+`root_digest` covers the contents: two mixes with the same root digest have the same recipe, counts, windows, documents
+and tokenizer. It does not cover how a library encodes them: of a file with a digest of its values (`content`, see
+content_digest.py) it covers that digest, not the size and sha256. Nor does it cover the two files that only describe
+the mix (DESCRIPTIONS) and `environment` (library versions, encoders, machine). `checksum` covers the whole manifest,
+and so the sha256 of every file.
 """
 
 from __future__ import annotations
@@ -19,9 +21,13 @@ from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, w
 from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, store_errors
 
 FORMAT = "gpts-data mix"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: the root digest covers `content`, and document tables list all documents. 1: it covered the sha256 of files."""
 NAME = "manifest.json"
+DESCRIPTIONS = ("README.md", "croissant.json")
+"""Files that are written from the manifest alone."""
 _NOT_IN_ROOT_DIGEST = ("root_digest", "environment", "checksum")
+_OF_ENCODING = ("bytes", "sha256")
 
 
 class ListedFile(TypedDict):
@@ -57,17 +63,19 @@ class SourceEntry(ListingEntry):
     share: float
     """Fraction of all training windows."""
     documents: int
+    files_read: int
+    """Files that units were read from; a file that turned out to have no rows counts as read."""
+    files_total: int
+    """Files listed, without those of zero bytes."""
     integrity: str
     epochs: float
     """Training windows divided by `pass_windows`; above 1 only if `max_epochs` allows it."""
     pass_windows: int
     """Distinct training windows: those of one epoch."""
     leftover_tokens: int
-    files_read: int
-    """Files that units were read from; a file that turned out to have no rows counts as read."""
-    files_total: int
-    """Files listed, without those of zero bytes."""
-    """Tokens of the last document after the last window; they are not in the mix."""
+    """Tokens after the last window; they are not in the mix."""
+    leftover_documents: int
+    """Documents that begin after the last window: no window has a token of them. `documents` counts them too."""
     validation: ValidationEntry
     damaged: list[str]
     """`place: fault` of the first damaged documents."""
@@ -127,8 +135,12 @@ class FileEntry(TypedDict):
     file: str
     bytes: int
     sha256: str
+    content: NotRequired[str]
+    """Digest of the values in a parquet or .npy file, whose bytes depend on the library (content_digest.py)."""
     start: NotRequired[int]
     documents: NotRequired[int]
+    unit: NotRequired[str]
+    """Of a table of outcomes, the unit whose documents it has."""
 
 
 class ShardEntry(FileEntry):
@@ -219,14 +231,23 @@ def _parse(path: AnyPath, content: bytes) -> Manifest:
         raise VerificationError(f"{path}: not the manifest of a mix (format {manifest.get('format')!r})")
     if manifest["format_version"] != FORMAT_VERSION:
         raise VerificationError(
-            f"{path}: format version {manifest['format_version']!r}, this gpts-data reads {FORMAT_VERSION}"
+            f"{path}: format version {manifest['format_version']!r}, this gpts-data reads {FORMAT_VERSION}; read the "
+            "mix with the version of gpts-data that built it, or build it again with this one in a new folder"
         )
     return cast(Manifest, manifest)
 
 
 def root_digest(manifest: Mapping[str, Any]) -> str:
-    """Digest of the contents of a mix: of the manifest without its digests and environment."""
-    return json_digest({key: value for key, value in manifest.items() if key not in _NOT_IN_ROOT_DIGEST})
+    """Digest of the contents of a mix: of the manifest without its digests, environment and what only encodes them."""
+    covered = {key: value for key, value in manifest.items() if key not in _NOT_IN_ROOT_DIGEST}
+    for key in covered.keys() & {"shards", "files"}:
+        covered[key] = [_content(entry) for entry in covered[key] if entry["file"] not in DESCRIPTIONS]
+    return json_digest(covered)
+
+
+def _content(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the root digest covers of a file's entry."""
+    return {key: value for key, value in entry.items() if "content" not in entry or key not in _OF_ENCODING}
 
 
 def checksum(manifest: Mapping[str, Any]) -> str:

@@ -14,10 +14,10 @@ from typing import IO, NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.content_digest import table_digest
 from gpts_data.mixer.format.document_index import SUFFIX, index_ids
 from gpts_data.mixer.format.layout import DOCUMENTS
 from gpts_data.mixer.plan import Plan
@@ -44,12 +44,16 @@ class DocumentTable(TypedDict):
     """File of the hashes of the document ids."""
     bytes: NotRequired[int]
     sha256: NotRequired[str]
+    content: NotRequired[str]
+    """Digest of its values: content_digest.table_digest."""
 
 
 class CutReceipt(DocumentTable):
     """Receipt of one cut unit."""
 
     key: str
+    leftover_documents: int
+    """Documents that begin after the source's last window, so that no window has a token of them."""
 
 
 class HoldOutReceipt(TypedDict):
@@ -136,8 +140,13 @@ def cut(task: Cut) -> CutReceipt:
     with atomic_write(task.path) as file:
         write_rows(file, tokens.reshape(-1, task.window), windows[by_slot] - first)
     write_npy(task.path.with_suffix(".npy"), index)
-    table = _documents([unit], TRAIN, task.order.windows * task.window)
-    result: CutReceipt = {"key": task.key, **_write_documents(task.documents, table)}
+    table = _documents([unit], TRAIN)
+    is_leftover = table.column("start").to_numpy() >= task.order.windows * task.window
+    result: CutReceipt = {
+        "key": task.key,
+        "leftover_documents": int(is_leftover.sum()),
+        **_write_documents(task.documents, table),
+    }
     return write_receipt(task.receipt, result)
 
 
@@ -156,7 +165,7 @@ def hold_out(task: HoldOut) -> HoldOutReceipt:
         "windows": n_windows,
         "tokens": len(tokens),
         **digest,
-        "documents": _write_documents(task.documents, _documents(task.parts, HELD_OUT, None)),
+        "documents": _write_documents(task.documents, _documents(task.parts, HELD_OUT)),
     }
     return write_receipt(task.receipt, result)
 
@@ -194,8 +203,8 @@ def _take(parts: Sequence[DedupedUnit], skip: int, count: int) -> NDArray[np.uin
     return taken
 
 
-def _documents(parts: Sequence[DedupedUnit], code: int, stop: int | None) -> pa.Table:
-    """The document table (layout.DOCUMENTS) of the documents with verdict `code` that start before token `stop`."""
+def _documents(parts: Sequence[DedupedUnit], code: int) -> pa.Table:
+    """The document table (layout.DOCUMENTS) of all documents with verdict `code`."""
     start = parts[0].start if code == TRAIN and parts else 0
     tables = []
     for part in parts:
@@ -209,10 +218,7 @@ def _documents(parts: Sequence[DedupedUnit], code: int, stop: int | None) -> pa.
             start += int(lengths.sum())
             unit = pa.array([part.name] * len(chosen), pa.string())
             tables.append(table.append_column("unit", unit).append_column("start", pa.array(starts, pa.uint64())))
-    documents = pa.concat_tables([DOCUMENTS.empty_table(), *(table.select(DOCUMENTS.names) for table in tables)])
-    if stop is None:
-        return documents
-    return documents.filter(pc.less(documents.column("start"), pa.scalar(stop, pa.uint64())))
+    return pa.concat_tables([DOCUMENTS.empty_table(), *(table.select(DOCUMENTS.names) for table in tables)])
 
 
 def _write_documents(path: AnyPath, table: pa.Table) -> DocumentTable:
@@ -228,4 +234,5 @@ def _write_documents(path: AnyPath, table: pa.Table) -> DocumentTable:
         "start": table.column("start")[0].as_py(),
         "index": index,
         **digest,
+        "content": table_digest(table),
     }

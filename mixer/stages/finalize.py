@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from gpts_data.mixer.format.content_digest import content_digest
 from gpts_data.mixer.format.croissant import NAME as CROISSANT
 from gpts_data.mixer.format.croissant import croissant
 from gpts_data.mixer.format.dataset_card import card
@@ -17,7 +17,6 @@ from gpts_data.mixer.format.manifest import (
     ManifestContent,
     ShardEntry,
     SourceEntry,
-    WaterfallEntry,
     write_manifest,
 )
 from gpts_data.mixer.plan import Plan, listing_entry
@@ -26,10 +25,11 @@ from gpts_data.mixer.stages.assemble import Shard, ShardReceipt
 from gpts_data.mixer.stages.contamination import contamination
 from gpts_data.mixer.stages.cut import Cut, CutReceipt, DocumentTable, HoldOut, HoldOutReceipt
 from gpts_data.mixer.stages.dedup import DedupedUnit, overlap
-from gpts_data.mixer.stages.prepare import MAX_NAMED, UnitReceipt
+from gpts_data.mixer.stages.prepare import MAX_NAMED
 from gpts_data.mixer.stages.rounds import SourceUnits
+from gpts_data.mixer.stages.waterfall import waterfall
 from gpts_data.mixer.stages.write_dropped import write_dropped
-from gpts_data.pipelines.dedup.greedy import HELD_OUT
+from gpts_data.mixer.stages.write_outcomes import write_outcomes
 from gpts_data.pipelines.storage.atomic_files import FileDigest, file_digest, write_bytes, write_json
 from gpts_data.pipelines.storage.paths import AnyPath, list_folder
 from gpts_data.pipelines.storage.receipts import require_receipt
@@ -65,9 +65,12 @@ def finalize(
     content = _content(plan, tokenizer, sources, deduped, tasks)
     write_bytes(plan.folder / CARD, card(content).encode())
     dropped = write_dropped(plan, tokenizer, [source.tasks for source in sources], deduped)
-    described = [*content["shards"], *_files(plan, tokenizer, tasks, dropped)]
+    prepared = [source.tasks_and_receipts() for source in sources]
+    outcomes = write_outcomes(plan, prepared, deduped, content["waterfall"])
+    described = [*content["shards"], *outcomes, *_files(plan, tokenizer, tasks, dropped)]
     write_json(plan.folder / CROISSANT, croissant(content, described))
-    content["files"] = _files(plan, tokenizer, tasks, [*dropped, plan.folder / CROISSANT])
+    files = [*outcomes, *_files(plan, tokenizer, tasks, [*dropped, plan.folder / CROISSANT])]
+    content["files"] = sorted(files, key=lambda entry: entry["file"])
     encoders = {receipt["encoder"] for source in sources for receipt in source.receipts}
     return write_manifest(plan.folder, content, sorted(encoders))
 
@@ -105,23 +108,6 @@ def _content(
     return content
 
 
-def waterfall(receipts: Sequence[UnitReceipt], deduped: Sequence[DedupedUnit]) -> WaterfallEntry:
-    """Count what became of each document that was read: kept, or dropped for one reason."""
-    dropped: Counter[str] = Counter()
-    for receipt in receipts:
-        dropped += Counter(receipt["dropped"])
-    for unit in deduped:
-        dropped += unit.dropped()
-    return {
-        "read": sum(receipt["read"] for receipt in receipts),
-        "kept": sum(len(unit.codes) - unit.dropped().total() for unit in deduped),
-        "validation": sum(unit.count(HELD_OUT) for unit in deduped),
-        "dropped": dict(sorted(dropped.items())),
-    }
-
-
-        "files_read": source.files_read,
-        "files_total": sum(file.size > 0 for file in plan.listings[i].files),
 def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUnit], tasks: MixTasks) -> SourceEntry:
     recipe = plan.recipe
     windows, tokens = recipe.windows[i], deduped[-1].stop
@@ -134,10 +120,13 @@ def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUn
         "tokens": windows * recipe.window,
         "share": windows / sum(recipe.windows),
         "documents": sum(receipt["documents"] for receipt in cuts),
+        "files_read": source.files_read,
+        "files_total": sum(file.size > 0 for file in plan.listings[i].files),
         "integrity": recipe.source[i].integrity,
         "epochs": windows / pass_windows,
         "pass_windows": pass_windows,
         "leftover_tokens": tokens - pass_windows * recipe.window,
+        "leftover_documents": sum(receipt["leftover_documents"] for receipt in cuts),
         "validation": {
             "windows": held_out["windows"],
             "tokens": held_out["windows"] * recipe.window,
@@ -161,7 +150,7 @@ def _shard(plan: Plan, task: Shard) -> ShardEntry:
 
 
 def _files(plan: Plan, tokenizer: Artifact, tasks: MixTasks, others: Sequence[AnyPath]) -> list[FileEntry]:
-    """Size and sha256 of every file of the mix except shards and manifest, by name. `others`: files no task wrote."""
+    """Size and sha256 of the files of the mix, except shards, outcomes and manifest. `others`: files no task wrote."""
     entries = [_file(plan, path) for path in (plan.folder / CARD, *list_folder(tokenizer.folder), *others)]
     for shard in tasks.shards:
         sidecar = require_receipt(shard.receipt, shard.key, ShardReceipt)["sidecar"]
@@ -172,24 +161,27 @@ def _files(plan: Plan, tokenizer: Artifact, tasks: MixTasks, others: Sequence[An
         receipt = require_receipt(task.receipt, task.key, HoldOutReceipt)
         entries.append(_entry(plan, task.path, receipt))
         entries += _table(plan, task.documents, receipt["documents"])
-    return sorted(entries, key=lambda entry: entry["file"])
+    return entries
 
 
 def _table(plan: Plan, path: AnyPath, table: DocumentTable) -> Iterator[FileEntry]:
     """The entries of a document table and of its index; none for a table without documents, which has no file."""
     if table["documents"] == 0:
         return
-    digest: FileDigest = {"bytes": table["bytes"], "sha256": table["sha256"]}
+    digest: FileDigest = {"bytes": table["bytes"], "sha256": table["sha256"], "content": table["content"]}
     yield {**_entry(plan, path, digest), "start": table["start"], "documents": table["documents"]}
     yield _entry(plan, path.with_suffix(SUFFIX), table["index"])
 
 
 def _file(plan: Plan, path: AnyPath) -> FileEntry:
-    return _entry(plan, path, {"bytes": path.stat().st_size, "sha256": file_digest(path)})
+    digest: FileDigest = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+    content = content_digest(path)
+    return _entry(plan, path, {**digest, "content": content} if content else digest)
 
 
 def _entry(plan: Plan, path: AnyPath, digest: FileDigest) -> FileEntry:
-    return {"file": _name(plan, path), "bytes": digest["bytes"], "sha256": digest["sha256"]}
+    entry: FileEntry = {"file": _name(plan, path), "bytes": digest["bytes"], "sha256": digest["sha256"]}
+    return {**entry, "content": digest["content"]} if "content" in digest else entry
 
 
 def _name(plan: Plan, path: AnyPath) -> str:

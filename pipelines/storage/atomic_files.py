@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO, Any, TypedDict, cast
+from typing import IO, Any, NotRequired, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class FileDigest(TypedDict):
 
     bytes: int
     sha256: str
+    content: NotRequired[str]
+    """Digest of the values in the file, where another version of a library writes other bytes for the same values."""
 
 
 @contextmanager
@@ -144,11 +146,17 @@ def file_digest(path: AnyPath) -> str:
 
 
 def write_npy(path: AnyPath, array: NDArray[Any]) -> FileDigest:
-    """Write an .npy file and return its size and sha256, as `size_and_sha256` does."""
+    """Write an .npy file and return its size, its sha256 and the digest of its values (`array_digest`)."""
     # np.save into the file itself writes through C's buffers and ignores an error of the last flush (numpy 2.4): a full
     # disk would leave a short file without an error
     content = BytesIO()
     np.save(content, array, allow_pickle=False)
     with atomic_write(path) as file:
         file.write(content.getbuffer())
-        return size_and_sha256(file)
+        return {**size_and_sha256(file), "content": array_digest(array)}
+
+
+def array_digest(array: NDArray[Any]) -> str:
+    """sha256, in hex, of the values of an array: little-endian, in C order, as after the header of an .npy file."""
+    values = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return hashlib.sha256(values.tobytes()).hexdigest()

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gpts_data.mixer.build import build
+from gpts_data.mixer.format.find_document import find_documents
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import trace
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import RecipeError, ShortSourceError
 from gpts_data.validation.verify import verify
-from tests.conftest import WriteRecipe
+from tests.conftest import WriteRecipe, prose
 
+SHORT = """
+name = "short"
+tokens = "20k"
+[[source]]
+name = "notes"
+weight = 1
+files = "short.jsonl"
+id = "id"
+max_epochs = 20
+[clean]
+filters = []
+[dedup]
+minhash = false
+[validation]
+fraction = 0.0
+"""
 MORE = (('name = "notes"\nweight = 15', 'name = "notes"\nweight = 200\nmax_epochs = 4'),)
 
 
@@ -70,6 +89,35 @@ def test_it_verifies_and_any_repetition_is_traced(repeated: Mix) -> None:
 def test_the_same_on_two_workers(recipe: Path, repeated: Mix, tmp_path: Path) -> None:
     built = build(load_recipe(recipe), recipe.parent, tmp_path / "mix", tokenizer=repeated.tokenizer, workers=2)
     assert built.manifest["root_digest"] == repeated.manifest["root_digest"]
+
+
+@pytest.fixture(scope="module")
+def short_documents(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Mix:
+    """A source of 100 short documents that is repeated, so that some of the last ones lie behind its last window."""
+    folder = tmp_path_factory.mktemp("short")
+    rng = random.Random(2)
+    rows = [{"id": f"s{i}", "text": prose(rng, 20)} for i in range(100)]
+    (folder / "short.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "recipe.toml").write_text(SHORT)
+    build(load_recipe(folder / "recipe.toml"), folder, folder / "mix", tokenizer=mix.tokenizer)
+    return open_mix(folder / "mix")
+
+
+def test_documents_behind_the_last_window_are_listed_and_counted(short_documents: Mix) -> None:
+    facts, fall = (short_documents.manifest[key]["notes"] for key in ("sources", "waterfall"))  # type: ignore[literal-required]
+    assert facts["epochs"] > 2 and facts["leftover_documents"] > 1
+    assert fall == {"read": 100, "kept": 100, "validation": 0, "dropped": {}} and facts["documents"] == 100
+    assert verify(short_documents.path) == []
+
+
+def test_every_document_of_a_repeated_source_is_found(short_documents: Mix) -> None:
+    facts = short_documents.manifest["sources"]["notes"]
+    found = [find_documents(short_documents, f"s{i}") for i in range(100)]
+    assert {len(locations) for locations in found} == {1}
+    assert sum(location.leftover_tokens for (location,) in found) == facts["leftover_tokens"]
+    assert sum(not location.windows for (location,) in found) == facts["leftover_documents"]
+    (last,) = found[99]
+    assert last.leftover_tokens == last.tokens and not last.held_out
 
 
 def test_more_passes_than_allowed_are_refused_with_the_number(write_recipe: WriteRecipe, tmp_path: Path) -> None:

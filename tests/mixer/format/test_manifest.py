@@ -6,11 +6,20 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from gpts_data.mixer.format.manifest import read_manifest, write_manifest
+from gpts_data.mixer.format.content_digest import content_digest
+from gpts_data.mixer.format.croissant import NAME as CROISSANT
+from gpts_data.mixer.format.layout import DOCUMENTS
+from gpts_data.mixer.format.manifest import DESCRIPTIONS, read_manifest, write_manifest
 from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.stages.finalize import CARD
 from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.pipelines.storage.atomic_files import file_digest
+from gpts_data.validation.verify import Problem, verify
 
 
 def test_every_bit_of_it(tmp_path: Path) -> None:
@@ -49,6 +58,69 @@ def test_no_manifest(tmp_path: Path) -> None:
 def test_other_versions_are_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, {})
     path = tmp_path / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b'"format_version": 1', b'"format_version": 2'))
-    with pytest.raises(VerificationError, match="format version 2, this gpts-data reads 1"):
+    path.write_bytes(path.read_bytes().replace(b'"format_version": 2', b'"format_version": 1'))
+    with pytest.raises(
+        VerificationError, match="format version 1, this gpts-data reads 2; read the mix with the version"
+    ):
         read_manifest(tmp_path)
+
+
+def rewritten(folder: Path) -> str:
+    """The root digest of a manifest that is made from the files of a mix."""
+    manifest = read_manifest(folder)
+    for entry in (*manifest["shards"], *manifest["files"]):
+        path = folder / entry["file"]
+        entry["bytes"], entry["sha256"] = path.stat().st_size, file_digest(path)
+        if content := content_digest(path):
+            entry["content"] = content
+    content = {k: v for k, v in manifest.items() if k not in ("root_digest", "environment", "checksum")}
+    return write_manifest(folder, content)["root_digest"]  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def copy(mix: Mix, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(mix.path, tmp_path / "mix"))
+
+
+def test_another_encoding_has_the_same_root_digest_and_verifies(mix: Mix, copy: Path) -> None:
+    for table in [*copy.glob("documents/*/*.parquet"), *copy.glob("validation/*.parquet")]:
+        before = table.read_bytes()
+        pq.write_table(pq.read_table(table), table, compression="snappy", row_group_size=3, use_dictionary=False)
+        assert table.read_bytes() != before
+    for array in copy.rglob("*.npy"):
+        values = np.load(array)
+        with array.open("wb") as file:
+            np.lib.format.write_array(file, values, version=(2, 0))
+    for name in DESCRIPTIONS:
+        (copy / name).write_text("other words")
+    assert rewritten(copy) == mix.manifest["root_digest"]
+    assert verify(copy) == []
+    assert len(verify_with(copy, mix)) > 10
+
+
+def verify_with(copy: Path, mix: Mix) -> list[Problem]:
+    """What verify finds when the files of `copy` lie beside the manifest of `mix`."""
+    shutil.copy(mix.path / "manifest.json", copy)
+    return verify(copy)
+
+
+@pytest.mark.parametrize("name", ["documents/web/00000.parquet", "validation/web.parquet"])
+def test_another_value_has_another_root_digest(mix: Mix, copy: Path, name: str) -> None:
+    rows = pq.read_table(copy / name).to_pylist()
+    rows[0]["url"] = "https://example.org/other"
+    pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS), copy / name)
+    assert rewritten(copy) != mix.manifest["root_digest"]
+
+
+@pytest.mark.parametrize(
+    "name", ["shards/train-00000.bin", "shards/train-00000.windows.npy", "tokenizer/tokenizer.json"]
+)
+def test_other_bytes_have_another_root_digest(mix: Mix, copy: Path, name: str) -> None:
+    content = bytearray((copy / name).read_bytes())
+    content[-1] ^= 1
+    (copy / name).write_bytes(content)
+    assert rewritten(copy) != mix.manifest["root_digest"]
+
+
+def test_what_only_describes_the_mix_is_named(mix: Mix) -> None:
+    assert DESCRIPTIONS == (CARD, CROISSANT) and all((mix.path / name).is_file() for name in DESCRIPTIONS)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from gpts_data.cli.main import cli
 from gpts_data.mixer.build import build
+from gpts_data.mixer.format.content_digest import content_digest
 from gpts_data.mixer.format.layout import map_windows
 from gpts_data.mixer.format.manifest import read_manifest, write_manifest
 from gpts_data.mixer.format.mix import Mix, open_mix
@@ -63,6 +64,8 @@ def rewrite_manifest(mix: Mix) -> None:
     for entry in (*manifest["shards"], *manifest["files"]):
         path = mix.path / entry["file"]
         entry["bytes"], entry["sha256"] = path.stat().st_size, file_digest(path)
+        if "content" in entry:
+            entry["content"] = content_digest(path) or ""
     for entry in manifest["shards"]:
         entry["highest_id"] = int(map_windows(mix.path / entry["file"], mix.window).max())
     left_out = ("format", "format_version", "root_digest", "environment", "checksum")
