@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from gpts_data.mixer.planning.estimate import Estimate
     from gpts_data.mixer.recipe import Recipe
 
+UNSEEN = 0.1  # share of documents; more possible duplicates that the sample cannot show are worth a line
+
 
 @click.command()
 @recipe_option
@@ -43,7 +46,7 @@ def plan(
 ) -> None:
     """Estimate the tokens, disk, memory and time of a build.
 
-    Reads the file footers and a small sample of each source, runs the filters on the sample, and writes nothing.
+    Runs the filters and deduplication on a sample from all over each source, and writes nothing.
     Exits with 3 when a source is too small for its share of the mix, and says which settings would work.
 
     Example: gpts-data plan --recipe sample --tokens 1M --workers 2
@@ -73,6 +76,7 @@ def print_estimate(recipe: Recipe, estimate: Estimate) -> None:
     from gpts_data.cli.tables import print_table, show_large_losses
 
     print_table(_source_table(recipe, estimate))
+    print_table(_dropped_table(estimate))
     console = Console()
     for label, value in _resource_lines(estimate):
         console.print(f" {label:<10} {value}", highlight=False, soft_wrap=True)
@@ -80,6 +84,10 @@ def print_estimate(recipe: Recipe, estimate: Estimate) -> None:
     for name, source in estimate.sources.items():
         if source.epochs > max_epochs[name]:
             console.print(f" {name}: may turn out too small; its share needs about all of its text, or more")
+        possible = source.duplicate_interval[1]
+        if possible - source.duplicate_share > UNSEEN:
+            text = f" {name}: with {source.sampled_share:.2g} of it sampled, up to {possible:.0%} duplicates far apart "
+            console.print(text + "would not be seen", highlight=False, soft_wrap=True)
     show_large_losses({name: (source.read_documents, source.dropped) for name, source in estimate.sources.items()})
 
 
@@ -87,7 +95,7 @@ def _source_table(recipe: Recipe, estimate: Estimate) -> Any:
     from gpts_data.cli.tables import new_table
     from gpts_data.validation.doctor.check import size
 
-    columns = ("source", "tokens", "available", "95% interval", "used", "download")
+    columns = ("source", "tokens", "available", "95% interval", "used", "files read", "download")
     table = new_table(f"{recipe.name}: {estimate.windows:,} windows", columns)
     for name, source in estimate.sources.items():
         low, high = source.available_interval
@@ -97,8 +105,25 @@ def _source_table(recipe: Recipe, estimate: Estimate) -> Any:
             _format_count(source.available_tokens),
             f"{_format_count(low)}, {_format_count(high)}",
             f"{source.epochs:.0%}",
+            f"{source.files_read:,} of {source.files_total:,}",
             size(source.download_bytes),
         )
+    return table
+
+
+def _dropped_table(estimate: Estimate) -> Any:
+    """Documents that the build reads, by what becomes of them: a column for each source, the largest reason first."""
+    from gpts_data.cli.tables import new_table
+
+    sources = estimate.sources.values()
+    table = new_table("documents, estimated", ("", *estimate.sources))
+    table.add_row("read", *(f"{source.read_documents:,}" for source in sources))
+    reasons = Counter[str]()
+    for source in sources:
+        reasons.update(source.dropped)
+    for reason, _ in reasons.most_common():
+        table.add_row(f"- {reason}", *(f"{source.dropped.get(reason, 0):,}" for source in sources), style="dim")
+    table.add_row("= in the mix", *(f"{source.documents_estimate:,}" for source in sources))
     return table
 
 
@@ -108,18 +133,12 @@ def _resource_lines(estimate: Estimate) -> Iterator[tuple[str, str]]:
 
     sources = estimate.sources.items()
     yield "to read", ", ".join(f"{name} {size(source.read_bytes)}" for name, source in sources)
-    yield "in the mix", ", ".join(f"{name} {source.documents_estimate:,} documents" for name, source in sources)
-    yield "dropped", ", ".join(f"{name} {_format_dropped(s.kept_share, s.duplicate_share)}" for name, s in sources)
     yield "requests", f"{sum(source.requests for source in estimate.sources.values()):,} to the hub"
     stages = ", ".join(f"{stage} {size(n_bytes)}" for stage, n_bytes in estimate.disk.items() if n_bytes)
     yield "disk", f"{size(estimate.disk_bytes)} at the peak: {stages}"
     yield "memory", f"{size(estimate.memory_bytes)}, of which {size(estimate.dedup_bytes)} for deduplication"
     elapsed = f"{_format_duration(estimate.seconds)} with {estimate.workers} worker(s)"
     yield "CPU time", f"{_format_duration(estimate.cpu_seconds)} in total; {elapsed}"
-
-
-def _format_dropped(kept: float, duplicates: float) -> str:
-    return f"{1 - kept * (1 - duplicates):.0%}"
 
 
 def _format_count(tokens: int) -> str:
