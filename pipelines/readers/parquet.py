@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gpts_data.pipelines.errors import DataError
-from gpts_data.pipelines.hub.remote_file import Prefetcher, Span, prefetcher
+from gpts_data.pipelines.hub.remote_file import Prefetcher, RemoteFile, Span, prefetcher
 from gpts_data.pipelines.readers import damage
 from gpts_data.pipelines.readers.columns import (
     BATCH_BYTES,
@@ -25,6 +25,11 @@ from gpts_data.pipelines.readers.columns import (
 )
 from gpts_data.pipelines.readers.parquet_footer import Footer
 from gpts_data.pipelines.readers.source import NO_SCORES, Columns
+
+BUFFER_BYTES = (
+    1 << 20
+)  # read at once from a local file; without a buffer Arrow reads the column of a row group at once,
+# as it should from a remote file, whose ranges were fetched in these pieces
 
 
 def columns(file: IO[bytes], name: str, wanted: Sequence[str] = ()) -> set[str]:
@@ -113,7 +118,13 @@ def _decoded_groups(
     with _as_data_error(name):
         size = file.seek(0, os.SEEK_END)
         spans = {group: _clipped(footer.spans(group, columns), size) for group in groups}
-        reader = pq.ParquetFile(file, metadata=footer.metadata, pre_buffer=False, page_checksum_verification=True)
+        reader = pq.ParquetFile(
+            file,
+            metadata=footer.metadata,
+            pre_buffer=False,
+            buffer_size=0 if isinstance(file, RemoteFile) else BUFFER_BYTES,
+            page_checksum_verification=True,
+        )
     remote = prefetcher(file)
     remote.prefetch(span for group_spans in spans.values() for span in group_spans)
     for group, group_spans in spans.items():

@@ -83,6 +83,19 @@ def test_batches_of_a_long_row_group() -> None:
     assert batches[2].column("place")[499].as_py() == "a.parquet:0:2499"
 
 
+@pytest.mark.parametrize("use_dictionary", [False, True])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+def test_batches_of_long_documents(kind: pa.DataType, use_dictionary: bool) -> None:
+    texts = [f"{i} " * 1_000_000 for i in range(20)] + ["short"] * 5
+    content = written(pa.table({"text": pa.array(texts).cast(kind)}), use_dictionary=use_dictionary)
+    batches = list(parquet.read(io.BytesIO(content), "a.parquet", 0, 1, ("text", None, None)))
+    assert [text for batch in batches for text in batch.column("text").to_pylist()] == texts
+    assert [place for batch in batches for place in batch.column("place").to_pylist()] == [
+        f"a.parquet:0:{i}" for i in range(25)
+    ]
+    assert max(sum(map(len, batch.column("text").to_pylist())) for batch in batches) <= 16 << 20
+
+
 def test_no_rows() -> None:
     content = written(table(0))
     assert all(
@@ -109,6 +122,18 @@ def test_only_the_named_columns_are_read() -> None:
     assert [(row["text"], row["id"], row["url"]) for row in rows] == [("a b c", None, None)] * 100
     assert len(content.getvalue()) > 2_000_000
     assert content.taken < 200_000
+
+
+def test_of_a_struct_only_the_named_field_is_read() -> None:
+    rows = pa.table({"meta": [{"text": "a b c", "embedding": [float(i)] * 3000} for i in range(100)]})
+    content = Recorded(written(rows, row_group_size=50, use_dictionary=False, compression="none"))
+    batches = parquet.read(content, "a", 0, 2, ("meta.text", None, None))
+    assert [text for batch in batches for text in batch.column("text").to_pylist()] == ["a b c"] * 100
+    assert len(content.getvalue()) > 2_000_000
+    assert content.taken < 200_000
+    n_bytes, n_ranges = parquet.fetch_cost(content, "a", ["meta.text"], 0, 2)
+    assert n_bytes < 10_000
+    assert n_ranges == 2
 
 
 @pytest.mark.parametrize(
