@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpts_data.validation.api import (
         Built,
         DocumentLocation,
+        DocumentOutcome,
         Estimate,
         Exported,
         Mix,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         SourceEstimate,
         SourceSummary,
         build_mix,
+        explain_document,
         export,
         inspect,
         load_recipe,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Built",
     "DocumentLocation",
+    "DocumentOutcome",
     "Estimate",
     "Exported",
     "Mix",
@@ -55,6 +58,7 @@ __all__ = [
     "SourceSummary",
     "__version__",
     "build_mix",
+    "explain_document",
     "export",
     "inspect",
     "load_recipe",

@@ -137,8 +137,14 @@ def write_report(mix: Mix, html: Path, run: Path | None) -> None:
 @click.option("--window", type=int, metavar="N", help="First token of window N of the training order.")
 @click.option("--shard", type=int, metavar="S", help="With --row: first token of row R in shard S.")
 @click.option("--row", type=int, metavar="R", help="With --shard: the row.")
+@click.option("--document", metavar="ID", help="Instead of a token: where this document went, or why it was dropped.")
 @click.option(
-    "--document", metavar="ID", help="Instead of a token: find the windows that hold the document with this id."
+    "--sources",
+    default=".",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="With --document: the recipe's folder. A dropped document is read again there and measured.",
 )
 @json_option
 def trace(
@@ -148,11 +154,13 @@ def trace(
     shard: int | None,
     row: int | None,
     document: str | None,
+    sources: Path,
     as_json: bool,
 ) -> None:
     """Trace a token to its document, or find a document.
 
-    Prints the source, id, URL, revision and text of the document that a token of the training order came from.
+    Prints the source, id, URL, revision and text of the document that a token of the training order came from. With
+    --document it prints the windows that hold the document, or the reason why it was dropped.
 
     Example: gpts-data trace mix --token 1000
     """
@@ -164,7 +172,7 @@ def trace(
         raise UsageError("trace: expected --token N, or --window N, or --shard S and --row R, or --document ID")
     mix = open_mix(folder)
     if document is not None:
-        _print_locations(mix, document, as_json)
+        _print_outcomes(mix, document, sources, as_json)
         return
     if shard is not None and row is not None:
         token = token_number(mix, shard, row)
@@ -180,27 +188,33 @@ def _print_origin(mix: Mix, token: int, as_json: bool) -> None:
     if as_json:
         print_json({"token": token, **origin})
         return
-    _print_fields(origin, without="text")
+    _print_fields(origin, without=("text",))
     click.echo(f"\n{origin['text']}")
 
 
-def _print_locations(mix: Mix, document: str, as_json: bool) -> None:
-    from gpts_data.mixer.format.find_document import find_documents
+def _print_outcomes(mix: Mix, document: str, sources: Path, as_json: bool) -> None:
+    from gpts_data.validation.explain.document import explain_document
 
-    locations = find_documents(mix, document)
+    outcomes = explain_document(mix, document, sources)
     if as_json:
-        print_json({"documents": [asdict(location) for location in locations]})
+        documents = [{"document_token_offset": 0, **asdict(outcome)} for outcome in outcomes]
+        print_json({**documents[0], "documents": documents})
         return
-    for location in locations:
-        _print_fields(asdict(location), without="windows")
-        for span in location.windows:
+    for outcome in outcomes:
+        fields = {key: value for key, value in asdict(outcome).items() if value not in (None, ()) and key != "location"}
+        _print_fields(fields, without=("text", "lines", "kept"))
+        for line in outcome.lines:
+            click.echo(f"    {line}")
+        for key, value in asdict(outcome.kept).items() if outcome.kept else ():
+            click.echo(f"{'kept ' + key:>22}  {value}")
+        for span in outcome.location.windows if outcome.location else ():
             positions = ", ".join(f"{position:,}" for position in span.positions)
             click.echo(f"  tokens {span.start} to {span.stop - 1} of window {positions} of the training order")
 
 
-def _print_fields(fields: dict[str, Any], without: str) -> None:
+def _print_fields(fields: dict[str, Any], without: tuple[str, ...]) -> None:
     for key, value in fields.items():
-        if key != without:
+        if key not in without:
             click.echo(f"{key:>22}  {value}")
 
 

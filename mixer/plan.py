@@ -135,7 +135,6 @@ class Plan:
                 source.at_least,
                 asdict(self.recipe.cleaning(source)),
                 asdict(self.recipe.dedup),
-                self.recipe.keep_dropped,
                 self.index_key() if self.index else None,
                 tokenizer.digest,
                 unit.name,

@@ -33,7 +33,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         planning train_tokenizer
         build""",
     "validation": """
-        verify inspect published_scores model doctor loader progress_bar mix_summary
+        verify inspect explain published_scores model doctor loader progress_bar mix_summary
         training evaluate api
         report""",
 }

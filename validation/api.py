@@ -25,7 +25,8 @@ from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.mix import open_mix as open_folder
 from gpts_data.mixer.format.trace import Origin
 from gpts_data.mixer.format.trace import trace as trace_token
-from gpts_data.mixer.planning.estimate import Estimate, SourceEstimate, estimate
+from gpts_data.mixer.planning.estimate import Estimate, estimate
+from gpts_data.mixer.planning.source_estimate import SourceEstimate
 from gpts_data.mixer.quantities import parse_quantity
 from gpts_data.mixer.recipe import Recipe, check
 from gpts_data.mixer.recipe import load_recipe as read_recipe
@@ -33,6 +34,8 @@ from gpts_data.pipelines.errors import RecipeError, UsageError
 from gpts_data.pipelines.execute import open_engine
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.paths import as_path
+from gpts_data.validation.explain.document import DocumentOutcome
+from gpts_data.validation.explain.document import explain_document as explain
 from gpts_data.validation.inspect import inspect as describe
 from gpts_data.validation.mix_summary import MixSummary, SourceSummary
 from gpts_data.validation.progress_bar import show_progress
@@ -42,6 +45,7 @@ from gpts_data.validation.verify import verify as find_problems
 __all__ = [
     "Built",
     "DocumentLocation",
+    "DocumentOutcome",
     "Estimate",
     "Exported",
     "Mix",
@@ -52,6 +56,7 @@ __all__ = [
     "SourceEstimate",
     "SourceSummary",
     "build_mix",
+    "explain_document",
     "export",
     "inspect",
     "load_recipe",
@@ -213,6 +218,19 @@ def locate_document(mix: str | Path | Mix, document_id: str) -> list[DocumentLoc
     Raises `UsageError` when the mix does not have it, saying why where that is known.
     """
     return find_documents(open_mix(mix), document_id)
+
+
+def explain_document(mix: str | Path | Mix, document_id: str, sources: str | Path = ".") -> list[DocumentOutcome]:
+    """Find out what became of a document: where it is in the mix, or why it was dropped.
+
+    Args:
+        mix: Folder of the mix, or an open `Mix`.
+        document_id: The id that the source gives it.
+        sources: Folder of the recipe, where a dropped document is read again to measure it.
+
+    Raises `UsageError` when no document with this id was read.
+    """
+    return explain(open_mix(mix), document_id, Path(sources))
 
 
 def export(mix: str | Path | Mix, format: str, out: str | Path, *, progress: Progress | bool | None = None) -> Exported:

@@ -1,13 +1,9 @@
-"""Texts of the documents of a mix, decoded from its windows, and how similar a dropped document is to a kept one."""
+"""Texts of the documents of a mix, decoded from its windows."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.trace import stream
-from gpts_data.mixer.stages.unit_texts import jaccard, ngrams_of
-from gpts_data.pipelines.filters.measure import Measurement
 from gpts_data.tokenizer.encode import Encoder
 
 
@@ -23,9 +19,3 @@ def stored_text(mix: Mix, source: str, held_out: bool, start: int, n_tokens: int
         end = mix.epoch_order(number).windows * mix.window
         ids = stream(mix, number, start, min(start + n_tokens, end)) if start < end else mix.shard(0)[:0].reshape(-1)
     return Encoder(mix.tokenizer).decode(ids[ids != mix.eos_id]), len(ids) == n_tokens
-
-
-def similarity(minhash: dict[str, Any], text: str, other: str) -> Measurement:
-    """The Jaccard similarity of the n-grams of two near-duplicates; `minhash` is the recipe's table."""
-    value = jaccard(ngrams_of(text, minhash["ngrams"]), ngrams_of(other, minhash["ngrams"]))
-    return Measurement("Jaccard similarity", value, minhash["jaccard"], "dedup.minhash.jaccard", is_match=True)

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from gpts_data.cli.main import cli
 from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.format.outcomes import find_dropped
 from tests.conftest import WriteRecipe
 
 
@@ -181,3 +182,16 @@ def test_a_folder_named_like_a_preset_is_not_the_recipe(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert run("plan", "--recipe", "sample", "--tokens", "300k").exit_code == 0
     assert run("plan", "--recipe", ".").exit_code == 2
+
+
+def test_trace_says_what_became_of_a_document(mix: Mix, home: Path) -> None:
+    origin = object_of(run("trace", mix.path, "--token", 700, "--json"))
+    result = object_of(run("trace", mix.path, "--document", origin["document_id"], "--json"))
+    keys = {"source", "document_id", "url", "unit", "document_token_offset", "text", "outcome", "detail"}
+    assert keys <= result.keys() and result["documents"][0].items() <= result.items()
+    assert (result["outcome"], result["text"]) == ("kept", origin["text"])
+    assert "of the training order" in run("trace", mix.path, "--document", origin["document_id"]).stdout
+    dropped = next(f"web-{i}" for i in range(240) if list(find_dropped(mix, f"web-{i}")))
+    shown = run("trace", mix.path, "--document", dropped, "--sources", home)
+    assert shown.exit_code == 0 and "outcome  " in shown.stdout and "detail  " in shown.stdout
+    assert run("trace", mix.path, "--document", "nobody").exit_code == 2

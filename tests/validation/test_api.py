@@ -12,6 +12,7 @@ from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import RecipeError, UsageError
 from gpts_data.validation.api import (
     build_mix,
+    explain_document,
     export,
     find_recipe,
     inspect,
@@ -77,6 +78,7 @@ def test_trace_there_and_back(mix: Mix) -> None:
     origin = trace(mix.path, 70)
     assert trace(mix, "70") == origin
     (location,) = locate_document(mix, origin.document_id)
+    assert [outcome.location for outcome in explain_document(mix, origin.document_id)] == [location]
     assert 70 // mix.window in {position for span in location.windows for position in span.positions}
     with pytest.raises(UsageError, match="the mix has tokens 0 to"):
         trace(mix, mix.tokens)

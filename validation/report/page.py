@@ -186,8 +186,11 @@ def _samples(report: Report, sources: list[SourceView]) -> list[dict[str, Any]]:
 
 
 def _sample_view(sample: dict[str, Any]) -> dict[str, Any]:
-    """One dropped document; a duplicate also has the kept document, and the words in which the two differ."""
+    """One dropped document with what decided. A duplicate also has the kept document, and the words that differ."""
     view = {"id": sample["id"], "url": sample["url"], "text": _shortened(sample["text"]), "kept": None}
+    view["detail"], view["lines"] = sample.get("detail"), sample.get("lines", [])
+    if benchmark := sample.get("benchmark"):
+        view["detail"], view["lines"] = f"{benchmark}, {sample['item']}", [sample["ngram"]]
     if kept := sample.get("kept"):
         view["words"], kept_words = compare_words(view["text"], _shortened(kept["text"]))
         view["kept"] = {"source": kept["source"], "id": kept["id"], "words": kept_words}

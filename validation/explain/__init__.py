@@ -1,0 +1,1 @@
+"""What became of a document: kept, or dropped for which reason."""
