@@ -39,7 +39,7 @@ def table_digest(table: pa.Table) -> str:
     digest = hashlib.sha256(np.array(table.num_rows, "<u8").tobytes())
     for column in table.columns:
         for values in _integers(column) if pa.types.is_integer(column.type) else _strings(column):
-            digest.update(values)
+            digest.update(values.data)
     return digest.hexdigest()
 
 

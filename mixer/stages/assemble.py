@@ -14,7 +14,13 @@ from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.schedule.budget import whole_weights
 from gpts_data.mixer.schedule.source_order import SourceOrder, find_source_order
 from gpts_data.mixer.stages.cut import Cut
-from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest, size_and_sha256, write_npy
+from gpts_data.pipelines.storage.atomic_files import (
+    ContentDigest,
+    atomic_write,
+    json_digest,
+    size_and_sha256,
+    write_npy,
+)
 from gpts_data.pipelines.storage.paths import AnyPath, load_npy, read_all
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
@@ -26,7 +32,7 @@ class ShardReceipt(TypedDict):
     windows: int
     bytes: int
     sha256: str
-    sidecar: FileDigest
+    sidecar: ContentDigest
     sources: list[int]
     """Windows per source, in recipe order."""
     highest_id: int

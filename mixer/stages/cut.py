@@ -25,7 +25,13 @@ from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
-from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest, size_and_sha256, write_npy
+from gpts_data.pipelines.storage.atomic_files import (
+    ContentDigest,
+    atomic_write,
+    json_digest,
+    size_and_sha256,
+    write_npy,
+)
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
@@ -40,7 +46,7 @@ class DocumentTable(TypedDict):
     """Number of documents in the table."""
     start: NotRequired[int]
     """First token of the first document in the source's stream."""
-    index: NotRequired[FileDigest]
+    index: NotRequired[ContentDigest]
     """File of the hashes of the document ids."""
     bytes: NotRequired[int]
     sha256: NotRequired[str]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from gpts_data.mixer.format.content_digest import content_digest
 from gpts_data.mixer.format.croissant import NAME as CROISSANT
 from gpts_data.mixer.format.croissant import croissant
 from gpts_data.mixer.format.dataset_card import card
@@ -30,7 +29,7 @@ from gpts_data.mixer.stages.rounds import SourceUnits
 from gpts_data.mixer.stages.waterfall import waterfall
 from gpts_data.mixer.stages.write_dropped import write_dropped
 from gpts_data.mixer.stages.write_outcomes import write_outcomes
-from gpts_data.pipelines.storage.atomic_files import FileDigest, file_digest, write_bytes, write_json
+from gpts_data.pipelines.storage.atomic_files import ContentDigest, FileDigest, file_digest, write_bytes, write_json
 from gpts_data.pipelines.storage.paths import AnyPath, list_folder
 from gpts_data.pipelines.storage.receipts import require_receipt
 from gpts_data.tokenizer.artifact import Artifact
@@ -154,7 +153,7 @@ def _files(plan: Plan, tokenizer: Artifact, tasks: MixTasks, others: Sequence[An
     entries = [_file(plan, path) for path in (plan.folder / CARD, *list_folder(tokenizer.folder), *others)]
     for shard in tasks.shards:
         sidecar = require_receipt(shard.receipt, shard.key, ShardReceipt)["sidecar"]
-        entries.append(_entry(plan, shard.sidecar, sidecar))
+        entries.append(_content_entry(plan, shard.sidecar, sidecar))
     for cut in tasks.all_cuts:
         entries += _table(plan, cut.documents, require_receipt(cut.receipt, cut.key, CutReceipt))
     for task in tasks.held_out:
@@ -168,20 +167,21 @@ def _table(plan: Plan, path: AnyPath, table: DocumentTable) -> Iterator[FileEntr
     """The entries of a document table and of its index; none for a table without documents, which has no file."""
     if table["documents"] == 0:
         return
-    digest: FileDigest = {"bytes": table["bytes"], "sha256": table["sha256"], "content": table["content"]}
-    yield {**_entry(plan, path, digest), "start": table["start"], "documents": table["documents"]}
-    yield _entry(plan, path.with_suffix(SUFFIX), table["index"])
+    digest: ContentDigest = {"bytes": table["bytes"], "sha256": table["sha256"], "content": table["content"]}
+    yield {**_content_entry(plan, path, digest), "start": table["start"], "documents": table["documents"]}
+    yield _content_entry(plan, path.with_suffix(SUFFIX), table["index"])
 
 
 def _file(plan: Plan, path: AnyPath) -> FileEntry:
-    digest: FileDigest = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-    content = content_digest(path)
-    return _entry(plan, path, {**digest, "content": content} if content else digest)
+    return _entry(plan, path, {"bytes": path.stat().st_size, "sha256": file_digest(path)})
 
 
 def _entry(plan: Plan, path: AnyPath, digest: FileDigest) -> FileEntry:
-    entry: FileEntry = {"file": _name(plan, path), "bytes": digest["bytes"], "sha256": digest["sha256"]}
-    return {**entry, "content": digest["content"]} if "content" in digest else entry
+    return {"file": _name(plan, path), "bytes": digest["bytes"], "sha256": digest["sha256"]}
+
+
+def _content_entry(plan: Plan, path: AnyPath, digest: ContentDigest) -> FileEntry:
+    return {**_entry(plan, path, digest), "content": digest["content"]}
 
 
 def _name(plan: Plan, path: AnyPath) -> str:

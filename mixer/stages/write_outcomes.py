@@ -25,7 +25,7 @@ from gpts_data.mixer.stages.prepare import Prepare, UnitReceipt, document_column
 from gpts_data.pipelines.decontaminate.index import benchmark_numbers
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, HELD_OUT, OVER_BUDGET, TRAIN
 from gpts_data.pipelines.dedup.signatures import REASONS
-from gpts_data.pipelines.storage.atomic_files import FileDigest, write_npy
+from gpts_data.pipelines.storage.atomic_files import ContentDigest, write_npy
 from gpts_data.pipelines.storage.paths import AnyPath, read_all
 
 PreparedUnits = Sequence[tuple[Prepare, UnitReceipt]]
@@ -104,7 +104,7 @@ def _numbers_of_codes(
     return outcomes
 
 
-def _entry(mix: AnyPath, path: AnyPath, digest: FileDigest) -> FileEntry:
+def _entry(mix: AnyPath, path: AnyPath, digest: ContentDigest) -> FileEntry:
     entry: FileEntry = {
         "file": path.relative_to(str(mix)).as_posix(),
         "bytes": digest["bytes"],

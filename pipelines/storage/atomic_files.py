@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO, Any, NotRequired, TypedDict, cast
+from typing import IO, Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,13 @@ class FileDigest(TypedDict):
 
     bytes: int
     sha256: str
-    content: NotRequired[str]
-    """Digest of the values in the file, where another version of a library writes other bytes for the same values."""
+
+
+class ContentDigest(FileDigest):
+    """The same of a file for whose values another version of a library may write other bytes."""
+
+    content: str
+    """Digest of the values."""
 
 
 @contextmanager
@@ -145,7 +150,7 @@ def file_digest(path: AnyPath) -> str:
         return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
 
 
-def write_npy(path: AnyPath, array: NDArray[Any]) -> FileDigest:
+def write_npy(path: AnyPath, array: NDArray[Any]) -> ContentDigest:
     """Write an .npy file and return its size, its sha256 and the digest of its values (`array_digest`)."""
     # np.save into the file itself writes through C's buffers and ignores an error of the last flush (numpy 2.4): a full
     # disk would leave a short file without an error

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from gpts_data import open_mix
 
-ENCODED = ("manifest.json", "croissant.json")  # these hold the digests of the parquet files
+ENCODED = ("manifest.json", "croissant.json")  # these hold the sha256 of the parquet files
 
 
 def differences(expected: Path, found: Path) -> list[str]:
@@ -36,8 +36,11 @@ def _same(expected: Path, found: Path) -> bool:
 
 if __name__ == "__main__":
     folders = Path(sys.argv[1]), Path(sys.argv[2])
-    for folder in folders:
-        print(f"{folder}: root digest {open_mix(folder).manifest['root_digest']}")
+    digests = [open_mix(folder).manifest["root_digest"] for folder in folders]
+    for folder, digest in zip(folders, digests, strict=True):
+        print(f"{folder}: root digest {digest}")
     if different := differences(*folders):
         sys.exit(f"these files differ: {', '.join(different)}")
-    print("the contents are the same")
+    if digests[0] != digests[1]:
+        sys.exit("the files have the same contents, but the root digests differ")
+    print("the contents and the root digests are the same")

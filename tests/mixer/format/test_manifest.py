@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_other_bytes_have_another_root_digest(mix: Mix, copy: Path, name: str) -
     content[-1] ^= 1
     (copy / name).write_bytes(content)
     assert rewritten(copy) != mix.manifest["root_digest"]
+
+
+def test_the_root_digest_is_what_the_documentation_says(mix: Mix) -> None:
+    manifest = json.loads((mix.path / "manifest.json").read_text())
+    for key in ("root_digest", "environment", "checksum"):
+        del manifest[key]
+    manifest["files"] = [file for file in manifest["files"] if file["file"] not in ("README.md", "croissant.json")]
+    for entry in manifest["files"]:
+        if entry["file"].endswith((".parquet", ".npy")):
+            del entry["bytes"], entry["sha256"]
+        assert ("content" in entry) == ("sha256" not in entry)
+    content = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert hashlib.sha256(content.encode()).hexdigest() == mix.manifest["root_digest"]
 
 
 def test_what_only_describes_the_mix_is_named(mix: Mix) -> None:
