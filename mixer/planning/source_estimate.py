@@ -108,8 +108,8 @@ class _Flow:
     """In the units that the build reads."""
     kept: float
     """Of these, kept by the filters."""
-    used: float
-    """Share of the kept ones that come before the budget is filled."""
+    judged: float
+    """Of the kept ones, those that come before the budget is filled."""
     part: float
     """Share of the source that these are."""
     mixed: float
@@ -117,25 +117,28 @@ class _Flow:
 
     def __init__(self, rate: SourceRate, units: list[Unit], tokens: int) -> None:
         self._rate = rate
-        sample = rate.sample
-        stated = [(unit.text_bytes, rate.of_file(unit.file)) for unit in units]
-        self.read = sum(n_bytes * file.documents for n_bytes, file in stated)
-        self.kept = sum(n_bytes * file.kept for n_bytes, file in stated)
-        whole = sum(stratum.text_bytes for stratum in sample.strata)
-        of_source = min(sum(n_bytes for n_bytes, _ in stated) / max(whole, 1), 1.0)
-        kept_tokens = sum(n_bytes * file.tokens for n_bytes, file in stated)
-        self.used = min(tokens / max(kept_tokens * rate.lasting(of_source), 1), 1.0)
-        self.part = of_source * self.used
-        self.mixed = self.kept * self.used * rate.lasting(self.part) * (1 - sample.recipe.validation.fraction)
+        whole = sum(stratum.text_bytes for stratum in rate.sample.strata)
+        lasting = rate.lasting(min(sum(unit.text_bytes for unit in units) / max(whole, 1), 1.0))
+        self.read = self.kept = self.judged = used_bytes = 0.0
+        missing = float(tokens)
+        for unit in units:
+            file = rate.of_file(unit.file)
+            used = min(missing / max(unit.text_bytes * file.tokens * lasting, 1e-9), 1.0)
+            missing = max(missing - unit.text_bytes * file.tokens * lasting, 0.0)
+            self.read += unit.text_bytes * file.documents
+            self.kept += unit.text_bytes * file.kept
+            self.judged += unit.text_bytes * file.kept * used
+            used_bytes += unit.text_bytes * used
+        self.part = min(used_bytes / max(whole, 1), 1.0)
+        self.mixed = self.judged * rate.lasting(self.part) * (1 - rate.sample.recipe.validation.fraction)
 
     def dropped(self) -> dict[str, int]:
         """Dropped documents by reason."""
         drops = self._rate.drops(self.part)
         filtered = (self.read - self.kept) / max(sum(drops.filtered.values()), 1e-9)
         counts = Counter({reason: round(share * filtered) for reason, share in drops.filtered.items()})
-        judged = self.kept * self.used
-        counts.update({reason: round(share * judged) for reason, share in drops.duplicates.items()})
-        counts[OVER_BUDGET_REASON] = round(self.kept - judged)
+        counts.update({reason: round(share * self.judged) for reason, share in drops.duplicates.items()})
+        counts[OVER_BUDGET_REASON] = round(self.kept - self.judged)
         return {reason: count for reason, count in sorted(counts.items()) if count}
 
 

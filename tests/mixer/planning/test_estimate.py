@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,7 +20,10 @@ from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.planning.estimate import estimate
 from gpts_data.mixer.planning.piece import RUN, runs
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.pipelines.errors import ShortSourceError
+from gpts_data.pipelines.errors import RecipeError, ShortSourceError
+from gpts_data.pipelines.hub.remote_file import FetchOptions
+from gpts_data.pipelines.readers.reader import read
+from gpts_data.pipelines.readers.source import Source, Unit
 from tests.support.datasets import rows, write
 from tests.support.hub import Hub
 from tests.support.prose import documents as prose
@@ -163,3 +168,108 @@ def test_a_source_shorter_than_a_window_is_short_however_often_it_may_be_repeate
     (tmp_path / "r.toml").write_text(recipe.replace("[clean]", "max_epochs = 1000\n[clean]"))
     with pytest.raises(ShortSourceError, match="too short"):
         estimate(load_recipe(tmp_path / "r.toml"), tmp_path)
+
+
+def test_long_documents_in_lines_count_once_each(tmp_path: Path) -> None:
+    """Most of the ranges of bytes that are sampled have no beginning of a document."""
+    texts = prose("long", 3_000_000)
+    n = len(texts) // 5
+    long = ["\n".join(texts[i * n : (i + 1) * n]) * 8 for i in range(5)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in long))
+    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "a.jsonl"))
+    one = estimate(load_recipe(tmp_path / "r.toml", 100_000), tmp_path).sources["a"]
+    assert one.read_bytes == pytest.approx(sum(map(len, long)), rel=0.05)
+    assert one.read_documents == 5
+
+
+def copies_recipe(folder: Path, size: int, sources: tuple[str, ...] = ("a",)) -> Path:
+    tables = "".join(f'[[source]]\nname = "{name}"\nweight = 1\nfiles = "{name}.jsonl"\n' for name in sources)
+    head = SINGLE.split("[[source]]")[0].replace("5k", str(size))
+    (folder / "r.toml").write_text(f"{head}{tables}[clean]\nfilters = []\n[validation]\nfraction = 0.0\n")
+    return folder / "r.toml"
+
+
+def write_lines(path: Path, texts: list[str]) -> None:
+    path.write_text("".join(json.dumps({"text": text, "id": n}) + "\n" for n, text in enumerate(texts)))
+
+
+def test_copies_far_apart_are_not_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the source is in the sample, so of the copies a tenth."""
+    monkeypatch.setattr("gpts_data.mixer.planning.source_sample.SAMPLE", 1_000_000)
+    monkeypatch.setattr("gpts_data.mixer.planning.source_sample.WHOLE", 0)
+    monkeypatch.setattr("gpts_data.mixer.planning.piece.PIECE_BYTES", 50_000)
+    texts = prose("copies", 2_100_000)
+    copied = texts[: len(texts) * 3 // 7]  # 30% of all
+    mixed = random.Random(0).sample(texts + copied, len(texts) + len(copied))
+    write_lines(tmp_path / "a.jsonl", mixed)
+    one = estimate(load_recipe(copies_recipe(tmp_path, 1000)), tmp_path).sources["a"]
+    assert one.sampled_share < 0.5
+    assert one.duplicate_interval[0] - 0.05 < 0.3 < one.duplicate_interval[1] + 0.05
+    write_lines(tmp_path / "a.jsonl", texts)
+    alone = estimate(load_recipe(tmp_path / "r.toml"), tmp_path).sources["a"]
+    assert one.available_tokens == pytest.approx(alone.available_tokens, rel=0.15)
+
+
+def test_documents_of_an_earlier_source_are_not_available_again(tmp_path: Path) -> None:
+    """Equal row numbers in two sources are no repeats; equal texts are."""
+    texts = prose("between", 200_000)
+    half = len(texts) // 2
+    write_lines(tmp_path / "a.jsonl", texts[:half])
+    write_lines(tmp_path / "b.jsonl", texts[half // 2 :])
+    recipe = load_recipe(copies_recipe(tmp_path, 1000, ("a", "b")))
+    named = replace(recipe, source=tuple(replace(source, id="id") for source in recipe.source))
+    small, large = (estimate(replace(named, tokens=n), tmp_path).sources["b"] for n in (1000, 40_000))
+    assert small.duplicate_share < 0.1 and small.dropped.get("id_duplicate", 0) == 0  # the mix has little of a
+    repeated = (half - half // 2) / (len(texts) - half // 2)
+    assert large.duplicate_share == pytest.approx(repeated * 0.6, abs=0.2)
+    assert large.dropped["exact_duplicate"] > 0
+
+
+def test_many_small_files_are_not_all_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = prose("small", 400_000)
+    for number, text in enumerate(texts):
+        write_lines(tmp_path / f"{number}.jsonl", [text])
+    opened: set[str] = set()
+
+    def counted(source: Source, unit: Unit, options: FetchOptions) -> Iterator[pa.RecordBatch]:
+        opened.add(unit.file.name)
+        return read(source, unit, options)
+
+    monkeypatch.setattr("gpts_data.mixer.planning.source_sample.MOST_PARTS", 50)
+    monkeypatch.setattr("gpts_data.mixer.planning.piece.read", counted)
+    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "*.jsonl"))
+    one = estimate(load_recipe(tmp_path / "r.toml", 5000), tmp_path).sources["a"]
+    assert len(opened) == 50 < len(texts) == one.files_total
+    assert one.available_interval[0] < one.available_tokens < sum(map(len, texts))
+    assert one.read_bytes / one.read_documents == pytest.approx(sum(map(len, texts)) / len(texts), rel=0.3)
+
+
+def test_a_fault_in_a_later_file_is_found_as_by_a_build(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one", "url": "u"}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "two"}\n')
+    (tmp_path / "r.toml").write_text(SINGLE.replace('"a.jsonl.zst"', '"?.jsonl"\nurl = "url"'))
+    with pytest.raises(RecipeError, match=r"no column 'url' in b\.jsonl"):
+        estimate(load_recipe(tmp_path / "r.toml"), tmp_path)
+
+
+def test_the_tokenizer_is_not_trained_on_more_text_than_there_is(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file)
+    huge = replace(recipe, tokenizer=replace(recipe.tokenizer, sample=10**12))
+    found = estimate(huge, recipe_file.parent)
+    assert found.disk["sample"] < 10**6 and found.memory_bytes < 10**9
+    assert found.cpu_seconds < 1000
+
+
+def test_reasons_add_up(mix: Mix, recipe_file: Path) -> None:
+    found = estimate(load_recipe(recipe_file), recipe_file.parent, tokenizer=mix.tokenizer)
+    for name, one in found.sources.items():
+        fall = mix.manifest["waterfall"][name]
+        kept = one.read_documents - sum(one.dropped.values())
+        assert kept == pytest.approx(fall["kept"], rel=0.2, abs=5)
+        for reason in one.dropped.keys() | fall["dropped"].keys():
+            outcome = fall["dropped"].get(reason, 0)
+            assert one.dropped.get(reason, 0) == pytest.approx(outcome, rel=0.3, abs=10), (name, reason)
+        assert (one.files_read, one.files_total) == (
+            mix.manifest["sources"][name]["files_read"],
+            len(mix.manifest["sources"][name]["files"]),
+        )
