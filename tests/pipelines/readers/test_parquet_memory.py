@@ -61,7 +61,7 @@ def test_a_longer_row_group_takes_no_more(tmp_path: Path, kind: pa.DataType) -> 
 def test_a_row_group_in_one_page(tmp_path: Path) -> None:
     """A page can only be decompressed whole: here it holds 100 MB, since writers fill it with up to 1,024 values."""
     taken = peak_bytes(tmp_path / "page", long_texts(50, 2_000_000), pa.string())
-    assert taken < 350_000_000, f"{taken:,} bytes"
+    assert taken < 450_000_000, f"{taken:,} bytes"
 
 
 def test_a_document_of_200_megabytes(tmp_path: Path) -> None:
