@@ -60,11 +60,11 @@ class Source:
     revision: str | None = None
     """A commit, branch or tag of the dataset. Without it the build uses the commit `main` has when the build begins."""
     text: str = "text"
-    """The column of the text; `a.b` is field b of column a."""
+    """The column of the text; here and in all columns, `a.b` is field b of column a."""
     id: str | None = None
-    """The column of the document's id. Without it documents are identified by file and row."""
+    """The column of the document's id. Without one, or where it is null, NaN or blank, file and row identify it."""
     url: str | None = None
-    """The column of the document's URL."""
+    """The column of the document's URL; NaN and blank ones are none."""
     integrity: str = "stream"
     """For a dataset: `stream` fetches only the needed columns; `sha256` fetches whole files and verifies them first."""
     max_document_bytes: int = MAX_DOCUMENT_BYTES
@@ -72,7 +72,8 @@ class Source:
     max_damaged: int = 0
     """How many damaged documents the whole build may lose before it is refused (`pipelines.readers.damage.DAMAGE`)."""
     at_least: Mapping[str, float] = field(default_factory=dict)
-    """The lowest value a document must have in each of the source's score columns: `{ int_score = 3 }`."""
+    """The lowest value a document must have in each of the source's score columns, numbers or strings of numbers:
+    `{ int_score = 3 }`."""
 
     @property
     def columns(self) -> tuple[str, ...]:
