@@ -118,7 +118,8 @@ def _with_resources(
     cpu_seconds += _training_seconds(recipe, rates, sample_bytes)
     text_tokens = sum(min(source.tokens, source.available_tokens) for source in sources)
     documents = round(sum(source.read_documents * source.kept_share for source in sources))
-    resources = estimate_resources(recipe, workers, text_tokens, sample_bytes, documents)
+    longest = max(source.read_bytes // max(source.read_documents, 1) for source in sources)
+    resources = estimate_resources(recipe, workers, text_tokens, sample_bytes, documents, longest)
     disk = disk_by_stage(recipe, text_tokens, sample_bytes)
     return Estimate(
         windows=sum(recipe.windows),

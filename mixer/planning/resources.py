@@ -6,9 +6,11 @@ Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` with 300k 
   each, 17 for each document;
 - a document's row in its table has 36 to 64 bytes, compressed with zstd, and its row in the index 8;
 - the process that reads from the hub peaks at 61 MB, prefetched bytes included;
-- a build in a single process peaks at 425 MB, or 532 MB with 120 MB of text in one source and shards of 49 MB; a dask
-  worker at 385 to 484 MB (numba, Arrow, datatrove); the process that runs the cluster at 275 MB; training a tokenizer
-  takes 1.1 bytes for each byte of its sample (23 to 124 MB);
+- memory is the resident memory of all processes together (`python -m benchmarks.plan`): a build in a single process
+  peaks at 438 MB with the sample, at 525 MB with 12M tokens of three sources in units of 8 MB, at 573 and 584 MB with
+  documents of 2 and 7.5 MB; with two workers at 1,204 and 1,322 MB, of which the process that runs the cluster has 377
+  and 411. The first build after an installation compiles the kernels, which takes 270 MB more, once;
+- training a tokenizer takes 1.1 bytes for each byte of its sample (23 to 124 MB);
 - deduplication (`python -m benchmarks.index`, a tenth of the documents repeated): searching a range of keys takes 208
   MB; the walk takes 36 bytes for each of 10 million documents, mostly pages of mapped files, and 29 on disk;
 - open files: 13 in a single process, with 1 shard and with 59; in the process that runs the cluster 46 with 2 workers
@@ -31,6 +33,7 @@ from gpts_data.mixer.stages.cut import SLOTS, Cut
 from gpts_data.mixer.stages.dedup_index import RANGE_KEYS
 from gpts_data.mixer.stages.rounds import FIRST_RATE, MARGIN
 from gpts_data.pipelines.errors import StorageError
+from gpts_data.pipelines.readers.columns import BATCH_BYTES, BATCH_ROWS
 from gpts_data.pipelines.readers.verified_file import SPOOL_BYTES
 from gpts_data.pipelines.storage.disk import free_bytes, used_bytes
 from gpts_data.pipelines.storage.paths import is_store
@@ -44,7 +47,9 @@ INDEX_DOCUMENT_BYTES = 36  # in memory, and at most as much on disk
 TABLE_DOCUMENT_BYTES = 70
 OVERREAD = MARGIN / BYTES_PER_TOKEN / FIRST_RATE  # 1.24: what the first round reads if nothing is dropped
 
-PROCESS_BYTES = 500_000_000
+PROCESS_BYTES = 470_000_000
+BATCH_COPIES = 6  # of the text of a batch: as read, decoded, in Arrow, as words, as ids
+DOCUMENT_BYTES = 5_000  # of text in a document, where no sample says so
 READER_BYTES = 80_000_000
 CLUSTER_BYTES = 300_000_000  # of the process that runs the local cluster
 SEARCH_KEY_BYTES = 52  # for each key of a range
@@ -79,19 +84,22 @@ def estimate_resources(
     text_tokens: int | None = None,
     sample_bytes: int | None = None,
     documents: int | None = None,
+    document_bytes: int = DOCUMENT_BYTES,
 ) -> Resources:
     """What building `recipe` with `workers` processes on one machine needs.
 
     text_tokens: tokens without repetitions, where sources are repeated; by default, all of the mix. sample_bytes: text
     that the tokenizer is trained on, 0 if one is given; by default, what the recipe says. documents: those that the
-    filters keep; by default, so many as if they were short.
+    filters keep; by default, so many as if they were short. document_bytes: mean length of the documents of the source
+    that has the longest.
     """
     sample_bytes = recipe.tokenizer.sample if sample_bytes is None else sample_bytes
     if documents is None:
         documents = -(-_text_tokens(recipe, text_tokens) // TOKENS_PER_DOCUMENT)
     index = documents * INDEX_DOCUMENT_BYTES if _keys(recipe) else 0
     reader = READER_BYTES if any(source.dataset for source in recipe.source) else 0
-    process = PROCESS_BYTES + reader + _largest_step(recipe)
+    batch = min(BATCH_ROWS * document_bytes, BATCH_BYTES + document_bytes, max(recipe.unit, document_bytes))
+    process = PROCESS_BYTES + reader + _largest_step(recipe) + BATCH_COPIES * batch
     cluster = CLUSTER_BYTES if workers > 1 else 0
     return Resources(
         documents=documents,
