@@ -148,7 +148,7 @@ def listing_entry(listing: Listing) -> ListingEntry:
     """A listing as plain values, for plan.json and the manifest."""
     return {
         "revision": listing.revision,
-        "files": [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in listing.files],
+        "files": [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in listing.single_files],
     }
 
 
@@ -184,8 +184,9 @@ def make_plan(
             f"use a new --out, or delete {folder} to give that build up"
         )
     for source, listing in zip(recipe.source, listings, strict=True):
-        nonempty = [file for file in listing.files if file.size]  # an empty file of lines has no columns: no error
-        for file in nonempty if source.files else nonempty[:1]:
+        # An empty file of lines has no columns, which is no error.
+        nonempty = [file for file in listing.single_files if file.size]
+        for file in nonempty[:1] if source.dataset else nonempty:
             check_columns(source, file, fetch_options)
     return plan
 

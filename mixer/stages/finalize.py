@@ -120,7 +120,7 @@ def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUn
         "share": windows / sum(recipe.windows),
         "documents": sum(receipt["documents"] for receipt in cuts),
         "files_read": source.files_read,
-        "files_total": sum(file.size > 0 for file in plan.listings[i].files),
+        "files_total": sum(file.size > 0 for file in plan.listings[i].single_files),
         "integrity": recipe.source[i].integrity,
         "epochs": windows / pass_windows,
         "pass_windows": pass_windows,

@@ -95,7 +95,8 @@ class SourceUnits:
     @property
     def files_read(self) -> int:
         """Number of files that were read from, and of files that were opened and found empty."""
-        return len({task.unit.file.name for task in self.tasks} | self._files_without_units)
+        names = {file.name for task in self.tasks for file in task.unit.file.single_files}
+        return len(names | self._files_without_units)
 
     def _split(self, file: SourceFile) -> list[Unit]:
         units = split_units(self.source, file, self.plan.recipe.unit, self.plan.fetch_options)

@@ -24,6 +24,7 @@ from gpts_data.pipelines.readers import arrow_ipc, csv_rows, json_array, jsonl, 
 from gpts_data.pipelines.readers.damage import DAMAGE, DRIFT, INVALID_ID, INVALID_URL, NOT_STRING, damaged_places
 from gpts_data.pipelines.readers.kinds import READABLE, compression_of, format_of
 from gpts_data.pipelines.readers.local_files import local_files
+from gpts_data.pipelines.readers.small_files import join_small_files
 from gpts_data.pipelines.readers.source import FileSet, Listing, Source, SourceFile, Unit
 from gpts_data.pipelines.readers.store_files import is_address, list_store_files, open_store_file
 from gpts_data.pipelines.readers.verified_file import open_checked
@@ -53,7 +54,7 @@ def list_files(source: Source, folder: Path, fetch_options: FetchOptions = Fetch
         if file.sha256 is None and source.integrity == "sha256":
             why = "the hub lists no sha256 of {}, a small file" if source.dataset else "a store has no sha256 of {}"
             raise RecipeError(f'source {source.name!r}: {why.format(file.name)}; use integrity = "stream"')
-    return listing
+    return replace(listing, files=join_small_files(listing.files))
 
 
 def list_file_set(file_set: FileSet, folder: Path, fetch_options: FetchOptions = FetchOptions()) -> Listing:
@@ -97,6 +98,9 @@ def split_units(
     Of a parquet file only the footer is read, of a local Arrow file the lengths of texts, of `.json` the beginning, of
     others nothing.
     """
+    if file.members:
+        units = [unit for member in file.members for unit in split_units(source, member, member.size, fetch_options)]
+        return [Unit(file, 0, file.size, sum(unit.text_bytes for unit in units))]
     if compression_of(file.name):
         return [Unit(file, 0, file.size, int(file.size * COMPRESSED_TEXT_RATIO))]
     reader = _reader(file.name)
@@ -139,12 +143,13 @@ def read(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOptions(
     rules = source.max_document_bytes, source.at_least
     damaged: list[str] = []
     try:
-        with _open_unit(source, unit, fetch_options) as opened:
-            file = unit.file.name, unit.start, unit.stop
-            for batch in _reader(unit.file.name).read(opened, *file, names, *rules):
-                damaged += damaged_places(batch)
-                check_damage_budget(source, damaged)
-                yield batch
+        for part in _parts(unit):
+            with _open_unit(source, part, fetch_options) as opened:
+                file = part.file.name, part.start, part.stop
+                for batch in _reader(part.file.name).read(opened, *file, names, *rules):
+                    damaged += damaged_places(batch)
+                    check_damage_budget(source, damaged)
+                    yield batch
     except OSError as error:  # the source's disk failed; a writer that calls this would blame its own disk
         raise SourceUnavailableError(
             f"cannot read {unit.file.location}: {error.strerror or error}; fix that, then run the same command again"
@@ -167,6 +172,11 @@ def check_damage_budget(source: Source, damaged: Sequence[str], n: int | None = 
         f"found {n:,} damaged, max_damaged = "
         f"{source.max_damaged:,}. Repair the file, leave it out of the recipe, or raise this source's max_damaged"
     )
+
+
+def _parts(unit: Unit) -> list[Unit]:
+    """The unit itself, or one for each of the files that it joins."""
+    return [Unit(member, 0, member.size, member.size) for member in unit.file.members] or [unit]
 
 
 def _open_unit(source: Source, unit: Unit, fetch_options: FetchOptions) -> IO[bytes]:

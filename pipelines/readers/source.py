@@ -89,6 +89,13 @@ class SourceFile:
     location: str
     size: int
     sha256: str | None
+    members: tuple[SourceFile, ...] = ()
+    """The files that are read as one (small_files.py), in order; empty for a single file."""
+
+    @property
+    def single_files(self) -> tuple[SourceFile, ...]:
+        """The members, or the file itself."""
+        return self.members or (self,)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,11 @@ class Listing:
 
     files: tuple[SourceFile, ...]
     revision: str | None = None
+
+    @property
+    def single_files(self) -> tuple[SourceFile, ...]:
+        """The files, with the members of joined ones apart."""
+        return tuple(single for file in self.files for single in file.single_files)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from gpts_data.cli.main import cli
 from gpts_data.mixer.format.mix import Mix
+from gpts_data.pipelines.readers.small_files import MANY
 
 N = 30
 RECIPE = """
@@ -133,3 +134,28 @@ def test_plan_and_build_name_the_same_fault(
     for found, output in (run(tmp_path, files, "plan"), run(tmp_path, files, "build-mix", *options)):
         assert (found, message in output) == (code, True), output
     assert not os.path.exists(tmp_path / "mix/manifest.json")
+
+
+def test_many_small_files_are_one_unit_and_stay_traceable(mix: Mix, tmp_path: Path) -> None:
+    n = 2 * MANY
+    (tmp_path / "t").mkdir()
+    for i, text in enumerate(texts("t", n)):
+        (tmp_path / f"t/{i:03d}.txt").write_text("" if i == 1 else "Short." if i == 7 else text)
+    (tmp_path / "recipe.toml").write_text(
+        RECIPE.format(files="t", tokens=4096) + "[source.clean]\nmin_characters = 20\n"
+    )
+    out = tmp_path / "mix"
+    arguments = ("--recipe", tmp_path / "recipe.toml", "--out", out, "--tokenizer", mix.path / "tokenizer")
+    assert CliRunner().invoke(cli, ["build-mix", *map(str, arguments)]).exit_code == 0
+    source = json.loads((out / "manifest.json").read_bytes())["sources"]["s"]
+    assert [file["name"] for file in source["files"]] == [f"{i:03d}.txt" for i in range(n)]
+    assert source["files_read"] >= n - 2 and source["files_total"] == n - 1
+    planned = CliRunner().invoke(cli, ["plan", "--recipe", str(tmp_path / "recipe.toml"), "--json"])
+    assert planned.exit_code == 0, planned.output
+    assert CliRunner().invoke(cli, ["verify", str(out)]).exit_code == 0
+    for document, found in (
+        ("050.txt:0", "002.txt..198..199.txt:0-"),
+        ("007.txt:0", "characters: 6, expected at least 20"),
+    ):
+        traced = CliRunner().invoke(cli, ["trace", str(out), "--document", document, "--sources", str(tmp_path)])
+        assert traced.exit_code == 0 and found in traced.output, traced.output

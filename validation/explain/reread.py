@@ -19,6 +19,7 @@ from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers.local_files import local_files
 from gpts_data.pipelines.readers.reader import list_files, read, split_units
 from gpts_data.pipelines.readers.source import SourceFile, Unit
+from gpts_data.pipelines.readers.store_files import is_address
 from gpts_data.pipelines.storage.atomic_files import file_digest
 
 PATIENCE = RetryPolicy.lasting(20.0)  # seconds; trace can do without the source
@@ -81,12 +82,16 @@ def _unit(mix: Mix, source: RecipeSource, name: str, folder: Path, options: Fetc
         for unit in split_units(source, file, mix.manifest["recipe"]["unit"], options):
             if unit.name == name:
                 return unit
+    known = {(file["name"], file["size"], file["sha256"]) for file in listed}
+    for file in list_files(source, folder, options).files:  # many small files are read as one
+        if name.startswith(f"{file.name}:") and known.issuperset((f.name, f.size, f.sha256) for f in file.members):
+            return split_units(source, file, mix.manifest["recipe"]["unit"], options)[0]
     raise SourceUnavailableError(f"the files of {source.name} have no unit {name}")
 
 
 def _file(source: RecipeSource, listed: Mapping[str, Any], folder: Path, options: FetchOptions) -> SourceFile:
     """The file of a source on this machine or on the hub. Raises a `GptsDataError` when it is not there or changed."""
-    if source.dataset:
+    if source.dataset or any(is_address(pattern) for pattern in source.files):
         files = list_files(source, folder, options).files
         matches = [file for file in files if file.name == listed["name"] and file.size == listed["size"]]
     else:

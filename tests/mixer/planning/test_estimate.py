@@ -235,6 +235,7 @@ def test_many_small_files_are_not_all_opened(tmp_path: Path, monkeypatch: pytest
         opened.add(unit.file.name)
         return read(source, unit, options)
 
+    monkeypatch.setattr("gpts_data.pipelines.readers.small_files.MANY", len(texts) + 1)  # they are not joined
     monkeypatch.setattr("gpts_data.mixer.planning.source_sample.MOST_PARTS", 50)
     monkeypatch.setattr("gpts_data.mixer.planning.piece.read", counted)
     (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "*.jsonl"))
