@@ -105,7 +105,7 @@ def test_a_benchmark_may_name_paths_inside_the_dataset(hub: Hub) -> None:
 def test_paths_that_are_not_in_the_dataset(hub: Hub) -> None:
     benchmark = Benchmark("b", ("text",), ("data/three/*",), "acme/web")
     with pytest.raises(
-        RecipeError, match=r"'acme/web': files = 'data/three/\*' matches none of its 4: README.md, data"
+        RecipeError, match=r"'acme/web': files = 'data/three/\*' matches none of its 4 files: README.md, data"
     ):
         list_benchmark(benchmark, Path(), FetchOptions(retry_policy=FAST))
 
