@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from gpts_data.cli.main import cli
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.find_document import find_documents
 from gpts_data.mixer.format.mix import Mix, open_mix
@@ -118,6 +120,12 @@ def test_every_document_of_a_repeated_source_is_found(short_documents: Mix) -> N
     assert sum(not location.windows for (location,) in found) == facts["leftover_documents"]
     (last,) = found[99]
     assert last.leftover_tokens == last.tokens and not last.held_out
+
+
+def test_the_command_says_that_a_document_is_behind_the_last_window(short_documents: Mix) -> None:
+    done = CliRunner().invoke(cli, ["trace", str(short_documents.path), "--document", "s99"])
+    assert done.exit_code == 0
+    assert "kept" in done.output and "after the last whole window of its source" in done.output
 
 
 def test_more_passes_than_allowed_are_refused_with_the_number(write_recipe: WriteRecipe, tmp_path: Path) -> None:
