@@ -64,7 +64,10 @@ def test_verify_exits_6_and_names_the_file(mix: Mix, tmp_path: Path) -> None:
     (tmp_path / "mix/shards/train-00001.bin").unlink()
     result = run("verify", tmp_path / "mix", "--json")
     assert result.exit_code == 6
-    assert object_of(result) == {"ok": False, "problems": [{"file": "shards/train-00001.bin", "problem": "missing"}]}
+    assert object_of(result) == {
+        "ok": False,
+        "problems": [{"file": "shards/train-00001.bin", "problem": "missing, expected 12,800 bytes"}],
+    }
     assert "shards/train-00001.bin: missing" in run("verify", tmp_path / "mix").stdout
 
 
