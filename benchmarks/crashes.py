@@ -67,7 +67,7 @@ def write_recipe(folder: Path) -> Path:
     """The tests' corpus and recipe."""
     write_corpus(folder / "corpus")
     path = folder / "recipe.toml"
-    path.write_text(RECIPE.format(tokens="20k", window=64, seed=1, unit="8kB", shard_windows=100))
+    path.write_text(RECIPE.format(tokens="20k", window=64, seed=1, unit="8kB", shard_windows=100, order="file"))
     return path
 
 
