@@ -39,6 +39,7 @@ SLOW = (  # `make test-quick` leaves these out: they wait for stalled hubs, star
     "mixer/test_store.py",
     "pipelines/hub/",
     "pipelines/readers/test_listing.py",
+    "pipelines/readers/test_parquet_memory.py",
     "pipelines/test_execute.py",
     "test_docs.py",
     "test_pages.py",
