@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote
 
-from gpts_data.pipelines.decontaminate.benchmarks import Benchmark
 from gpts_data.pipelines.errors import RecipeError
-from gpts_data.pipelines.readers.source import Source
+from gpts_data.pipelines.readers.source import FileSet
 
-Table = TypeVar("Table", bound=Source | Benchmark)
+Table = TypeVar("Table", bound=FileSet)
 
 HUB = "hf://"
 _ADDRESS = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.*))?")
@@ -36,4 +35,5 @@ def split_hub_addresses(table: Table) -> Table:
     if revision and table.revision:
         raise RecipeError(f"{what}: files = names a revision, and so does revision =; expected one of them")
     files = tuple(path for _, _, path in parts if path)
-    return replace(table, dataset=dataset, revision=unquote(revision) if revision else table.revision, files=files)
+    revision = unquote(revision) if revision else table.revision
+    return cast(Table, replace(cast(Any, table), dataset=dataset, revision=revision, files=files))
