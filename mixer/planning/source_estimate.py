@@ -120,6 +120,7 @@ class _Flow:
         whole = sum(stratum.text_bytes for stratum in rate.sample.strata)
         lasting = rate.lasting(min(sum(unit.text_bytes for unit in units) / max(whole, 1), 1.0))
         self.read = self.kept = self.judged = used_bytes = 0.0
+        self._filtered = Counter[str]()
         missing = float(tokens)
         for unit in units:
             file = rate.of_file(unit.file)
@@ -129,17 +130,16 @@ class _Flow:
             self.kept += unit.text_bytes * file.kept
             self.judged += unit.text_bytes * file.kept * used
             used_bytes += unit.text_bytes * used
+            self._filtered.update({reason: unit.text_bytes * share for reason, share in file.dropped.items()})
         self.part = min(used_bytes / max(whole, 1), 1.0)
         self.mixed = self.judged * rate.lasting(self.part) * (1 - rate.sample.recipe.validation.fraction)
 
     def dropped(self) -> dict[str, int]:
         """Dropped documents by reason."""
-        drops = self._rate.drops(self.part)
-        filtered = (self.read - self.kept) / max(sum(drops.filtered.values()), 1e-9)
-        counts = Counter({reason: round(share * filtered) for reason, share in drops.filtered.items()})
-        counts.update({reason: round(share * self.judged) for reason, share in drops.duplicates.items()})
-        counts[OVER_BUDGET_REASON] = round(self.kept - self.judged)
-        return {reason: count for reason, count in sorted(counts.items()) if count}
+        counts: dict[str, float] = {**self._filtered, OVER_BUDGET_REASON: self.kept - self.judged}
+        for reason, share in self._rate.duplicates(self.part).items():
+            counts[reason] = counts.get(reason, 0.0) + share * self.judged
+        return {reason: round(count) for reason, count in sorted(counts.items()) if round(count)}
 
 
 def _units_read(rate: SourceRate, needed: int) -> list[Unit]:

@@ -28,16 +28,6 @@ TOKENIZER_ERROR = 0.01  # of the length of tokens, where the sample trained the 
 
 
 @dataclass(frozen=True)
-class Drops:
-    """Shares of documents that are dropped, by reason."""
-
-    filtered: dict[str, float]
-    """Damaged documents and those that the filters drop, of the documents read."""
-    duplicates: dict[str, float]
-    """Duplicates, of the documents that the filters keep."""
-
-
-@dataclass(frozen=True)
 class FileRates:
     """What a stated byte of a file's units holds."""
 
@@ -47,6 +37,8 @@ class FileRates:
     """Documents before cleaning."""
     kept: float
     """Documents that the filters keep."""
+    dropped: dict[str, float]
+    """Damaged documents and those that the filters drop, by reason."""
 
 
 class SourceRate:
@@ -111,16 +103,13 @@ class SourceRate:
         """Share of the kept documents that deduplication leaves when `part` of the source is read."""
         return self._lasting(self.repeats.share(part))
 
-    def drops(self, part: float) -> Drops:
-        """What is dropped when `part` of the source is read."""
-        filters: Counter[str] = Counter()
-        for piece in self.sample.pieces:
-            filters += piece.dropped
+    def duplicates(self, part: float) -> dict[str, float]:
+        """Duplicates by reason, as shares of the kept documents, when `part` of the source is read."""
         within = self.repeats.share(part)
         seen = max(sum(self.sightings.reasons.values()), 1)
         shares = Counter({reason: within * count / seen for reason, count in self.sightings.reasons.items() if count})
         shares.update({reason: (1 - within) * share for reason, share in self.repeated_elsewhere.items()})
-        return Drops({reason: count / max(self._read, 1) for reason, count in filters.items()}, dict(shares))
+        return dict(shares)
 
     def of_file(self, file: SourceFile) -> FileRates:
         """The rates of a file, from its own pieces if they are a fair sample of it, else from all."""
@@ -131,7 +120,9 @@ class SourceRate:
             scale = self.sample.bytes_scale / max(sum(piece.text_bytes for piece in pieces), 1)
             tokens = sum(piece.kept_bytes for piece in pieces) * self._tokens_per_kept_byte
             documents, kept = sum(piece.read for piece in pieces), sum(piece.kept for piece in pieces)
-            self._rates[key] = FileRates(tokens * scale, documents * scale, kept * scale)
+            reasons = sum((piece.dropped for piece in pieces), Counter[str]())
+            dropped = {reason: count * scale for reason, count in reasons.items()}
+            self._rates[key] = FileRates(tokens * scale, documents * scale, kept * scale, dropped)
         return self._rates[key]
 
     @cached_property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from gpts_data.cli.options import open_recipe
 from gpts_data.mixer import build as building
+from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.planning.resources import INDEX_DOCUMENT_BYTES, TOKENS_PER_DOCUMENT, estimate_resources, open_files
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.dedup.signatures import Dedup
@@ -44,3 +47,28 @@ def test_without_dedup_there_is_next_to_no_index(recipe_file: Path) -> None:
 
 def test_open_files_grow_with_workers_only() -> None:
     assert open_files(1) < open_files(2) < open_files(64) < 2048
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from gpts_data.cli.options import open_recipe
+from gpts_data.mixer.build import build
+build(*open_recipe("sample", None), Path(sys.argv[1]), tokenizer=Path(sys.argv[2]))
+print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_is_that_of_a_build(mix: Mix, tmp_path: Path) -> None:
+    """Never below it, and at most 25% above. The mix was built before, so the kernels are compiled."""
+    command = [sys.executable, "-c", BUILD, str(tmp_path / "mix"), str(mix.tokenizer)]
+    peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
+    recipe, _ = open_recipe("sample", None)
+    assert peak < estimate_resources(recipe, sample_bytes=0).memory_bytes < 1.25 * peak
+
+
+def test_long_documents_take_more_memory() -> None:
+    recipe, _ = open_recipe("sample", None)
+    short, long = (estimate_resources(recipe, document_bytes=size).memory_bytes for size in (5000, 7_500_000))
+    assert short + 30_000_000 < long < short + 200_000_000
