@@ -66,23 +66,23 @@ class RandomRecipe:
 
 SOURCES = st.builds(
     RandomSource,
-    lengths=st.lists(st.integers(0, 4) | st.integers(1, 40), min_size=2, max_size=14),
+    lengths=st.lists(st.integers(0, 6) | st.integers(5, 40), min_size=4, max_size=16),
     copies=st.lists(st.integers(1, 11), max_size=2),
     files=st.integers(1, 3),
     suffix=st.sampled_from((".jsonl", ".parquet")),
     has_ids=st.booleans(),
-    weight=st.integers(1, 5),
-    max_epochs=st.sampled_from((1, 2, 3, 6, 20)),
+    weight=st.integers(1, 3),
+    max_epochs=st.sampled_from((1, 2, 5, 20)),
 )
 RECIPES = st.builds(
     RandomRecipe,
     sources=st.lists(SOURCES, min_size=1, max_size=3),
-    budget=st.floats(0.4, 1.3) | st.floats(1.3, 6),
+    budget=st.floats(0.7, 1.5) | st.floats(1.5, 8),
     window=st.sampled_from((2, 3, 7, 16, 31, 64, 100, 128)),
     shard_windows=st.integers(1, 7) | st.sampled_from((20, 131_072)),
     unit=st.sampled_from((150, 600, 64_000_000)),
     seed=st.integers(0, 9),
-    fraction=st.sampled_from((0.0, 0.05, 0.3, 0.9)),
+    fraction=st.sampled_from((0.0, 0.0, 0.05, 0.3, 0.6)),
     order=st.sampled_from(("spread", "file")),
     exact=st.booleans(),
     minhash=st.booleans(),
