@@ -65,7 +65,7 @@ def finalize(
     write_bytes(plan.folder / CARD, card(content).encode())
     dropped = write_dropped(plan, tokenizer, [source.tasks for source in sources], deduped)
     prepared = [source.tasks_and_receipts() for source in sources]
-    outcomes = write_outcomes(plan, prepared, deduped, content["waterfall"])
+    outcomes = write_outcomes(plan, content["build_id"], prepared, deduped, content["waterfall"])
     described = [*content["shards"], *outcomes, *_files(plan, tokenizer, tasks, dropped)]
     write_json(plan.folder / CROISSANT, croissant(content, described))
     files = [*outcomes, *_files(plan, tokenizer, tasks, [*dropped, plan.folder / CROISSANT])]

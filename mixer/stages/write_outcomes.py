@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,17 @@ from gpts_data.mixer.stages.prepare import Prepare, UnitReceipt, document_column
 from gpts_data.pipelines.decontaminate.index import benchmark_numbers
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, HELD_OUT, OVER_BUDGET, TRAIN
 from gpts_data.pipelines.dedup.signatures import REASONS
-from gpts_data.pipelines.storage.atomic_files import ContentDigest, write_npy
+from gpts_data.pipelines.storage.atomic_files import ContentDigest, json_digest, write_npy
 from gpts_data.pipelines.storage.paths import AnyPath, read_all
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+
+
+class OutcomeReceipt(TypedDict):
+    """Receipt of the outcome tables of one unit."""
+
+    key: str
+    files: list[FileEntry]
+
 
 PreparedUnits = Sequence[tuple[Prepare, UnitReceipt]]
 """The units of a source, with their receipts."""
@@ -34,13 +44,14 @@ PreparedUnits = Sequence[tuple[Prepare, UnitReceipt]]
 
 def write_outcomes(
     plan: Plan,
+    build_id: str,
     prepared: Sequence[PreparedUnits],
     deduped: Sequence[Sequence[DedupedUnit]],
     waterfall: dict[str, WaterfallEntry],
 ) -> list[FileEntry]:
-    """Write `outcomes/` and return the manifest's entries of its files. The first two are per source, in recipe order.
+    """Write `outcomes/` and return the manifest's entries of its files. A unit with a receipt is not written again.
 
-    Memory: 4 bytes for each document that PREPARE kept, and one unit.
+    prepared, deduped: per source, in recipe order. Memory: 5 bytes for each document that PREPARE kept, and one unit.
     """
     config = plan.recipe.decontaminate
     owners = benchmark_numbers(plan.index) if plan.index else np.empty(0, np.uint32)
@@ -50,11 +61,28 @@ def write_outcomes(
     for name, tasks, units in zip(plan.recipe.names, prepared, deduped, strict=True):
         names = outcome_names(waterfall[name]["dropped"], benchmarks)
         write = partial(_write_unit, plan.folder, names, owners, kept)
-        folder = plan.folder / "outcomes" / name
-        work = [(folder / f"{n:05d}.npy", *task, unit) for n, (task, unit) in enumerate(zip(tasks, units, strict=True))]
-        for unit_entries in read_all(lambda item: write(*item), work, plan.folder):  # noqa: B023 - read at once
+        folder, receipts = plan.folder / "outcomes" / name, plan.work / "outcomes" / name
+        work = [
+            (
+                receipts / f"{n:05d}.json",
+                json_digest([build_id, name, "outcomes", n]),
+                folder / f"{n:05d}.npy",
+                *task,
+                unit,
+            )
+            for n, (task, unit) in enumerate(zip(tasks, units, strict=True))
+        ]
+        for unit_entries in read_all(lambda item: _once(write, *item), work, plan.folder):  # noqa: B023 - read at once
             entries += unit_entries
     return entries
+
+
+def _once(write: Callable[..., list[FileEntry]], receipt: AnyPath, key: str, *unit: Any) -> list[FileEntry]:
+    """The entries of a unit's tables, which are written unless their receipt is there."""
+    done = read_receipt(receipt, key, OutcomeReceipt)
+    if done is None:
+        done = write_receipt(receipt, OutcomeReceipt(key=key, files=write(*unit)))
+    return done["files"]
 
 
 def _write_unit(
