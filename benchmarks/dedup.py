@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from benchmarks.truth import N_GRAM, Truth, ngrams
-from gpts_data.mixer.stages.unit_texts import jaccard, ngrams_of
+from gpts_data.mixer.stages.similarity import jaccard, ngrams_of
 from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, SimilarityTest, decide
 from gpts_data.pipelines.dedup.minhash import hash_bands
 from gpts_data.pipelines.dedup.signatures import FIRST_BAND, Dedup, signer

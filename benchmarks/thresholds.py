@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.dedup import as_batch
-from gpts_data.mixer.stages.unit_texts import jaccard, ngrams_of
+from gpts_data.mixer.stages.similarity import jaccard, ngrams_of
 from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, decide
 from gpts_data.pipelines.dedup.signatures import FIRST_BAND, Dedup, MinHash, signer
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from gpts_data.mixer.recipe import Recipe
-from gpts_data.mixer.stages.unit_texts import SimilarTexts
+from gpts_data.mixer.stages.similarity import SimilarTexts
 from gpts_data.pipelines.dedup.greedy import SimilarityTest
 
 

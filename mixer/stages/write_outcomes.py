@@ -51,7 +51,8 @@ def write_outcomes(
 ) -> list[FileEntry]:
     """Write `outcomes/` and return the manifest's entries of its files. A unit with a receipt is not written again.
 
-    prepared, deduped: per source, in recipe order. Memory: 5 bytes for each document that PREPARE kept, and one unit.
+    prepared, deduped: per source, in recipe order. Memory: 5 bytes for each document that passed the filters, and one
+    unit.
     """
     config = plan.recipe.decontaminate
     owners = benchmark_numbers(plan.index) if plan.index else np.empty(0, np.uint32)
@@ -123,7 +124,7 @@ def _numbers_of_codes(
     owners: NDArray[np.uint32],
 ) -> NDArray[np.int64]:
     """The outcome numbers of the documents of a unit file: int64, shape (documents,)."""
-    by_code = np.zeros(FIRST_DUPLICATE + len(REASONS), np.int64)  # 0 is kept: TRAIN and HELD_OUT
+    by_code = np.zeros(FIRST_DUPLICATE + len(REASONS), np.int64)  # TRAIN and HELD_OUT stay 0, the outcome 'kept'
     by_code[OVER_BUDGET] = numbers.get((OVER_BUDGET_REASON, None), 0)
     by_code[FIRST_DUPLICATE:] = [numbers.get((reason, None), 0) for reason in REASONS]
     outcomes: NDArray[np.int64] = by_code[unit.codes]

@@ -27,9 +27,9 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bzip2",
 COLUMNAR = (PARQUET, ARROW)  # they compress their own columns, and are read out of order
 
 READABLE = (
-    "expected .parquet or .pq, .arrow or .feather, or .jsonl, .ndjson, .json, .csv, .tsv or .txt, these six also "
+    "expected .parquet or .pq, .arrow or .feather, or .jsonl, .jsonlines, .ndjson, .json, .csv, .tsv or .txt, the last "
+    "seven also as .gz, .zst, .bz2 or .xz"
 )
-READABLE += "as .gz, .zst, .bz2 or .xz"
 """What can be read, for messages."""
 
 

@@ -26,10 +26,9 @@ from gpts_data.pipelines.readers.columns import (
 from gpts_data.pipelines.readers.parquet_footer import Footer
 from gpts_data.pipelines.readers.source import NO_SCORES, Columns
 
-BUFFER_BYTES = (
-    1 << 20
-)  # read at once from a local file; without a buffer Arrow reads the column of a row group at once,
-# as it should from a remote file, whose ranges were fetched in these pieces
+# Bytes read at once from a local file. Without a buffer Arrow reads the column of a whole row group at once, which is
+# right for a remote file, since exactly these ranges were prefetched.
+BUFFER_BYTES = 1 << 20
 
 
 def columns(file: IO[bytes], name: str, wanted: Sequence[str] = ()) -> set[str]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.stages.prepare import Prepare, prepare
-from gpts_data.mixer.stages.unit_texts import SimilarTexts, Texts, jaccard, ngrams_of
+from gpts_data.mixer.stages.similarity import SimilarTexts, jaccard, ngrams_of
+from gpts_data.mixer.stages.unit_texts import Texts
 from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.filters.cleaner import CleanConfig
 from gpts_data.pipelines.readers.reader import list_files, split_units
