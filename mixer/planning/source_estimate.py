@@ -36,7 +36,7 @@ class SourceEstimate:
     files_read: int
     """Files that the build reads from."""
     files_total: int
-    """Files of the source."""
+    """Files of the source, without those of zero bytes."""
     units: int
     """Units that the build reads."""
     read_bytes: int
@@ -77,7 +77,7 @@ def estimate_source(rate: SourceRate, windows: int, fetch_options: FetchOptions)
         available_interval=(int(low), int(high)),
         epochs=tokens / max(int(rate.available), 1),
         files_read=len({file.name for unit in units for file in unit.file.single_files}),
-        files_total=len(rate.sample.listing.single_files),
+        files_total=sum(file.size > 0 for file in rate.sample.listing.single_files),
         units=len(units),
         read_bytes=round(sum(unit.text_bytes for unit in units) * rate.sample.bytes_scale),
         read_documents=round(flow.read),

@@ -20,7 +20,7 @@ def large_losses(read: int, dropped: Mapping[str, int]) -> Iterator[tuple[str, f
     within_budget = read - dropped.get(OVER_BUDGET_REASON, 0)
     for reason, count in dropped.items():
         judged = within_budget if reason in (*REASONS, CONTAMINATED_REASON) else read
-        if reason != OVER_BUDGET_REASON and count > LARGE_LOSS * judged:
+        if reason != OVER_BUDGET_REASON and count > LARGE_LOSS * judged and judged > 0:
             yield reason, count / judged
 
 

@@ -100,7 +100,7 @@ class SourceUnits:
 
     def _split(self, file: SourceFile) -> list[Unit]:
         units = split_units(self.source, file, self.plan.recipe.unit, self.plan.fetch_options)
-        if not units:
+        if not units and file.size:  # one of zero bytes is not counted among the files of the source
             self._files_without_units.add(file.name)
         return units
 

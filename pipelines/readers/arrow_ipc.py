@@ -152,6 +152,8 @@ def _mapped(file: IO[bytes]) -> pa.NativeFile:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except io.UnsupportedOperation:
         return pa.PythonFile(file, mode="r")
+    except ValueError as error:  # an empty file cannot be mapped
+        raise pa.ArrowInvalid(str(error)) from error
     return pa.BufferReader(pa.py_buffer(content))
 
 

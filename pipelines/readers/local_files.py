@@ -52,8 +52,8 @@ def _match(file_set: FileSet, pattern: str, folder: Path) -> list[str]:
         return sorted(_files(os.path.normpath(folder / path), file_set.split, what))
     files: list[str] = []
     for option in expand_braces(path):
-        matches = [os.path.normpath(folder / match) for match in glob.glob(option, root_dir=folder, recursive=True)]
-        matches = [match for match in matches if not is_bookkeeping(os.path.basename(match))]
+        found = [match for match in glob.glob(option, root_dir=folder, recursive=True) if is_data(match, option)]
+        matches = [os.path.normpath(folder / match) for match in found]
         _refuse_unreadable([match for match in matches if not os.path.isdir(match)], what)
         files += sorted({file for match in matches for file in _files(match, file_set.split, what)})
     if not files:
@@ -67,6 +67,14 @@ def _match(file_set: FileSet, pattern: str, folder: Path) -> list[str]:
 def is_bookkeeping(name: str) -> bool:
     """Whether a file or folder of this name holds no data."""
     return any(fnmatchcase(name, pattern) for pattern in BOOKKEEPING)
+
+
+def is_data(match: str, pattern: str) -> bool:
+    """Whether a match of a glob is no bookkeeping and lies in none, unless the pattern names it."""
+    *folders, name = Path(match).parts
+    *named, last = Path(pattern).parts
+    unnamed = [folder for folder in folders if not any(part.strip("*") and fnmatchcase(folder, part) for part in named)]
+    return not any(map(is_bookkeeping, unnamed)) and (name == last or not is_bookkeeping(name))
 
 
 def _files(path: str, split: str, what: str) -> list[str]:

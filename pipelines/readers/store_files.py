@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError, StorageError
 from gpts_data.pipelines.hub.remote_file import BLOCK
 from gpts_data.pipelines.readers.kinds import COLUMNAR, READABLE, format_of
-from gpts_data.pipelines.readers.local_files import expand_braces, is_bookkeeping
+from gpts_data.pipelines.readers.local_files import expand_braces, is_bookkeeping, is_data
 from gpts_data.pipelines.readers.source import FileSet, Listing, SourceFile
 from gpts_data.pipelines.storage.atomic_files import json_digest
 from gpts_data.pipelines.storage.paths import StoreFile, StorePath, as_path, is_store, store_errors
@@ -62,17 +62,17 @@ def open_store_file(file: SourceFile) -> IO[bytes]:
 def _match(pattern: str, what: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """The files of one address, by path: their own address, and what the store says of them."""
     entries: dict[str, Mapping[str, Any]] = {}
-    direct: set[str] = set()
     for option in expand_braces(pattern):
         path = _store_path(option, what)
         with _source_errors(path):
             for name, entry in sorted(path.fs.glob(path.path, detail=True).items()):
+                if not is_data(name, path.path):
+                    continue
                 if entry["type"] == "directory":
                     inner = path.fs.find(name, detail=True)
                     entries |= {key: inner[key] for key in sorted(inner) if _is_data(key.removeprefix(name))}
-                elif _is_data(posixpath.basename(name)):
+                else:
                     entries[name] = entry
-                    direct.add(name)
     if unreadable := [name for name in entries if not format_of(name)]:
         raise RecipeError(f"{what}: cannot read {unreadable[0]}; {READABLE}. Name the others by a glob")
     if not entries:

@@ -136,6 +136,16 @@ def test_plan_and_build_name_the_same_fault(
     assert not os.path.exists(tmp_path / "mix/manifest.json")
 
 
+def test_a_file_of_zero_bytes_is_none_of_the_files_read(mix: Mix, tmp_path: Path) -> None:
+    write = {"a": texts("a", 20), "b": [], "c": texts("c", 20)}
+    for name, lines in write.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in lines))
+    options = ("--out", tmp_path / "mix", "--tokenizer", mix.path / "tokenizer")
+    assert run(tmp_path, "?.jsonl", "build-mix", *options, tokens=1200)[0] == 0
+    source = json.loads((tmp_path / "mix/manifest.json").read_bytes())["sources"]["s"]
+    assert (source["files_read"], source["files_total"]) == (2, 2)
+
+
 def test_many_small_files_are_one_unit_and_stay_traceable(mix: Mix, tmp_path: Path) -> None:
     n = 2 * MANY
     (tmp_path / "t").mkdir()

@@ -15,6 +15,7 @@ from gpts_data.mixer.stages.large_losses import large_losses
         (1000, {"over_budget": 900, "near_duplicate": 52, "too_short": 48}, [("near_duplicate", 0.52)]),
         (1000, {"over_budget": 1000}, []),
         (0, {}, []),
+        (1, {"over_budget": 1, "near_duplicate": 1}, []),  # of an estimate, whose counts are rounded
     ],
 )
 def test_a_loss_is_large_above_a_share_of_the_documents_that_were_judged(

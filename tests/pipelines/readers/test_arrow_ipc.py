@@ -78,6 +78,9 @@ def test_a_cut_or_damaged_file_is_named(tmp_path: Path, stream: bool) -> None:
     for damaged in (content[:1000], content[: len(content) // 2], b"x" * 1000, b"", b"FEA1" + content[4:]):
         with pytest.raises(DataError, match=r"a\.arrow: not readable as an Arrow file"):
             list(arrow_ipc.read(io.BytesIO(damaged), "a.arrow", 0, 10, NAMES))
+        (tmp_path / "a.arrow").write_bytes(damaged)
+        with (tmp_path / "a.arrow").open("rb") as file, pytest.raises(DataError, match=r"a\.arrow: not readable"):
+            arrow_ipc.batch_runs(file, "a.arrow", "text", 100)
 
 
 def test_offsets_outside_the_text_are_damage_and_not_a_crash() -> None:

@@ -35,6 +35,9 @@ def test_bookkeeping_and_hidden_files_are_no_data(tmp_path: Path) -> None:
     touch(tmp_path, "d/part-0.parquet", "d/_SUCCESS", "d/.part-0.parquet.crc", "d/_temporary/0/part-1.parquet")
     touch(tmp_path, "d/part-0.parquet.crc", "d/.cache/x.parquet", "d/_committed_1", "d/_train.parquet")
     assert names(tmp_path, "d") == names(tmp_path, "d/*") == ["d/_train.parquet", "d/part-0.parquet"]
+    assert names(tmp_path, "d/**/*.parquet") == names(tmp_path, "**/*.parquet") == names(tmp_path, "d")
+    assert names(tmp_path, "d/_temporary/*/*.parquet") == ["d/_temporary/0/part-1.parquet"]
+    assert names(tmp_path / "d/.cache", "../.cache/*.parquet") == ["x.parquet"]
 
 
 def test_a_folder_named_as_a_file_is_read(tmp_path: Path) -> None:

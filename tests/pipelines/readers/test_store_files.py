@@ -33,6 +33,7 @@ def store(tmp_path: Path) -> Iterator[Any]:
     store.pipe("/bucket/web/b.parquet", (tmp_path / "b.parquet").read_bytes())
     store.pipe("/bucket/web/deep/c.arrow", (tmp_path / "c.arrow").read_bytes())
     store.pipe("/bucket/web/_SUCCESS", b"")
+    store.pipe("/bucket/web/_temporary/0/c.arrow", b"unfinished")
     yield store
     store.rm("/bucket", recursive=True)
 
@@ -50,6 +51,7 @@ def test_globs_folders_and_braces(store: Any) -> None:
     assert names(f"{BUCKET}/web") == names(f"{BUCKET}/web/*") == everything
     assert names(f"{BUCKET}/web/**/*.arrow", f"{BUCKET}/web/*.jsonl") == ["deep/c.arrow", "a.jsonl"]
     assert names(f"{BUCKET}/web/{{b,a}}.*") == ["b.parquet", "a.jsonl"]
+    assert names(f"{BUCKET}/web/_temporary") == names(f"{BUCKET}/web/_temporary/*/*.arrow") == ["c.arrow"]
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "b.parquet", "deep/c.arrow"])
