@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError
 from gpts_data.pipelines.hub.remote_file import FetchOptions, RemoteFile
 from gpts_data.pipelines.readers.compression import DecompressionError, chunks
+from gpts_data.pipelines.readers.kinds import JSON, JSONL, PARQUET, format_of
 from gpts_data.pipelines.readers.reader import list_file_set, open_file
 from gpts_data.pipelines.readers.source import Listing, SourceFile
 
@@ -37,7 +38,8 @@ class Benchmark:
     """Columns of strings or lists of strings; each string is one text to look for. `a.b` is field b of column a.
     `a + b` joins each text of a with each of b: a question with each of its answers."""
     files: tuple[str, ...] = ()
-    """Globs of files, as in a source. With a dataset they match paths inside it and replace config and split."""
+    """Globs of .parquet, .jsonl or .json files, as in a source. With a dataset they match paths inside it and replace
+    config and split."""
     dataset: str | None = None
     """A dataset on the Hugging Face hub, `owner/name`."""
     config: str | None = None
@@ -107,28 +109,42 @@ def _content(file: SourceFile, fetch_options: FetchOptions) -> bytes:
 
 
 def _rows(file: SourceFile, content: bytes) -> Iterator[dict[str, Any]]:
-    if file.name.endswith(".parquet"):
+    kind = format_of(file.name)
+    if kind not in (PARQUET, JSONL, JSON):
+        raise RecipeError(
+            f"{file.name}: cannot search for its texts; expected a benchmark as .parquet, .jsonl or .json"
+        )
+    if kind == PARQUET:
         try:
             yield from pq.read_table(pa.BufferReader(content)).to_pylist()
         except pa.ArrowException as error:
             raise DataError(f"{file.name}: not readable as parquet: {error}") from error
         return
-    for number, line in enumerate(_lines(file, content)):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{file.name}: row {number:,} is not JSON: {error}; mend the file") from error
+    for number, row in enumerate(_json_values(file, content)):
         if not isinstance(row, dict):
             raise DataError(f"{file.name}: row {number:,} is not a JSON object; mend the file")
         yield row
 
 
-def _lines(file: SourceFile, content: bytes) -> list[bytes]:
+def _json_values(file: SourceFile, content: bytes) -> Iterator[Any]:
+    """The values of a JSON array, or of JSON lines."""
+    text = _text(file, content)
+    is_array = text.startswith(b"[") and format_of(file.name) == JSON
+    for number, part in enumerate([text] if is_array else filter(bytes.strip, text.split(b"\n"))):
+        try:
+            value = json.loads(part)
+        except ValueError as error:
+            where = "the array" if is_array else f"row {number:,}"
+            raise DataError(f"{file.name}: {where} is not JSON: {error}; mend the file") from error
+        yield from value if is_array else [value]
+
+
+def _text(file: SourceFile, content: bytes) -> bytes:
     try:
         text = b"".join(chunks(io.BytesIO(content), file.name))
     except DecompressionError as error:
         raise DataError(f"{file.name}: cannot be decompressed ({error}); get the file again") from error
-    return [line for line in text.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+    return text.removeprefix(b"\xef\xbb\xbf").strip()
 
 
 def _texts(benchmark: Benchmark, row: dict[str, Any], column: str, place: str) -> Iterator[str]:

@@ -211,12 +211,22 @@ CUT = gzip.compress(b'{"a": "b"}\n', mtime=0)[:-9]  # no clock: each process of 
         ("x.jsonl", b"[1]\n", r"row 0 is not a JSON object"),
         ("x.jsonl.gz", CUT, r"x.jsonl.gz: cannot be decompressed \(cut_frame\)"),
         ("x.parquet", b"PAR1 but no more", r"x.parquet: not readable as parquet"),
+        ("x.PQ", b"PAR1 but no more", r"x.PQ: not readable as parquet"),
+        ("x.json", b'[{"a": "b"}', r"x.json: the array is not JSON"),
     ],
 )
 def test_damaged_files_are_refused(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         texts(tmp_path, name, "a")
+
+
+def test_a_json_array_is_read_and_other_kinds_are_named(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf [{"a": "b"},\n {"a": "c"}]\n')
+    (tmp_path / "x.csv").write_text("a\nb\n")
+    assert texts(tmp_path, "x.json", "a") == [["b"], ["c"]]
+    with pytest.raises(RecipeError, match=r"x\.csv: cannot search for its texts; expected a benchmark as \.parquet"):
+        texts(tmp_path, "x.csv", "a")
 
 
 def test_a_glob_without_files(tmp_path: Path) -> None:
