@@ -155,7 +155,7 @@ def _documents(
     """Documents of rows, whose columns are at `indices`; a row that is a fault has no text."""
     arrays = {column: _column(rows, indices.get(column)) for column in (*names, *at_least) if column}
     for column in at_least:
-        arrays[column] = pa.array(_number(row, indices[column]) for row in rows)
+        arrays[column] = pa.array([_score(row, indices[column]) for row in rows], pa.string())
     batch = pa.record_batch(list(arrays.values()), list(arrays))
     found = documents(batch, names, places, max_document_bytes, at_least)
     without_text = None if names[0] in indices else damage.DRIFT
@@ -169,8 +169,6 @@ def _column(rows: list[Row], i: int | None) -> pa.Array:
     return pa.array(fields, pa.binary())
 
 
-def _number(row: Row, i: int) -> float:
-    try:
-        return float("nan") if isinstance(row, str) else float(row[i])
-    except ValueError:
-        return float("nan")
+def _score(row: Row, i: int) -> str | None:
+    """A score as a string, which is compared as one of a JSON line or a parquet file is."""
+    return None if isinstance(row, str) else row[i].encode("latin-1").decode(errors="replace")

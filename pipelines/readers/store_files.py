@@ -65,7 +65,11 @@ def _match(pattern: str, what: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
     for option in expand_braces(pattern):
         path = _store_path(option, what)
         with _source_errors(path):
-            for name, entry in sorted(path.fs.glob(path.path, detail=True).items()):
+            try:
+                matches = sorted(path.fs.glob(path.path, detail=True).items())
+            except ValueError as error:  # a glob of buckets
+                raise RecipeError(f"{what}: {error}; expected the name of one bucket or container") from error
+            for name, entry in matches:
                 if not is_data(name, path.path):
                     continue
                 if entry["type"] == "directory":

@@ -53,6 +53,16 @@ def test_a_text_that_is_too_long_costs_itself() -> None:
     assert [fault for *_, fault in read(b"text,id\nabc,1\nabcd,2\n", max_document_bytes=3)] == [None, damage.OVERSIZED]
 
 
+def test_scores_are_compared_as_those_of_other_formats() -> None:
+    scores = b"3", b" 4.5 ", b"2", b"", b"nan", b"high", b"\xe9"
+    content = b"text,id,score\n" + b"".join(b"a,%d,%s\n" % row for row in enumerate(scores)) + b"a,7\n"
+    low, no_number = "low_score", "score_not_a_number"
+    assert [fault for *_, fault in read(content, at_least={"score": 3})] == [
+        *(None, None, low, low, low, no_number, no_number),
+        damage.BROKEN_ROW,
+    ]
+
+
 def test_a_file_that_breaks_off_says_so() -> None:
     content = gzip.compress(b"text,id\n" + b"".join(b"text %d,%d\n" % (i * i, i) for i in range(5000)))
     rows = read(content[: len(content) // 2], "a.csv.gz")

@@ -38,6 +38,11 @@ def store(tmp_path: Path) -> Iterator[Any]:
     store.rm("/bucket", recursive=True)
 
 
+def raise_for_all_buckets(*_: Any, **__: Any) -> None:
+    """As the client of S3 does."""
+    raise ValueError("Cannot traverse all of S3")
+
+
 def listed(*patterns: str, **keys: Any) -> Listing:
     return list_files(Source("web", 1, patterns, **keys), Path("/nowhere"))
 
@@ -85,12 +90,15 @@ def test_a_file_that_changed_its_size_or_went_is_refused(store: Any) -> None:
         list(read(source, unit))
 
 
-def test_what_cannot_be_read_is_named(store: Any) -> None:
+def test_what_cannot_be_read_is_named(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     store.pipe("/bucket/web/README.md", b"x")
     with pytest.raises(RecipeError, match=r"'web'.*cannot read .*README\.md; expected \.parquet"):
         listed(f"{BUCKET}/web/*")
     with pytest.raises(RecipeError, match="matches nothing"):
         listed(f"{BUCKET}/books/*")
+    with monkeypatch.context() as patch, pytest.raises(RecipeError, match=r"traverse all of S3; expected the name of"):
+        patch.setattr(type(store), "glob", raise_for_all_buckets)
+        listed("memory://*/a.jsonl")
     with pytest.raises(RecipeError, match="addresses in a store only, or local files only"):
         listed(f"{BUCKET}/web/*.jsonl", "a.jsonl")
     with pytest.raises(RecipeError, match='a store has no sha256 of a.jsonl; use integrity = "stream"'):
