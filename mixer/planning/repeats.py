@@ -1,4 +1,4 @@
-"""How many documents of a source repeat others, estimated from a sample of it.
+"""How many documents of a file or source repeat others, estimated from a sample of it.
 
 Two documents are found to be the same only where the sample has both. Of a tenth of a source it has both copies with a
 probability of 1/100, so a source with 30% copies that are far apart seems to have 3%. Therefore the sizes of the
@@ -23,9 +23,6 @@ from gpts_data.pipelines.dedup.signatures import REASONS
 UNLIMITED = 1 << 62  # a token budget that no source fills
 STEPS = 1000  # of expectation maximization
 FEW = 0.1  # first guess for clusters of several copies: they stay few unless the sample shows them
-RESAMPLES = 100  # of the interval
-INTERVAL = (2.5, 97.5)  # percentiles
-RULE_OF_THREE = 3.0  # what was seen 0 times is expected at most so often, with 95% confidence
 
 
 @dataclass(frozen=True)
@@ -49,51 +46,73 @@ class Repeats:
 
 @dataclass(frozen=True)
 class Sightings:
-    """The duplicates that a sample shows."""
+    """The duplicates that some pieces of a sample show."""
 
     near: float
     """Share of the documents that repeat one of their piece."""
     observed: NDArray[np.float64]
-    """observed[j]: clusters of which j pieces of the sample have a document."""
+    """observed[j]: clusters of which j pieces have a document."""
+
+    @property
+    def documents(self) -> float:
+        """Documents in these pieces."""
+        return float(np.arange(len(self.observed)) @ self.observed) / max(1 - self.near, 1e-9)
+
+    def fit(self, sampled: float, rng: np.random.Generator | None = None) -> Repeats:
+        """The clusters in all of the text of which these pieces are the share `sampled`.
+
+        With `rng`, from a resample of the observed clusters, where these are uncertain.
+        """
+        observed = self.observed if rng is None or sampled >= 1 else rng.poisson(self.observed).astype(np.float64)
+        return Repeats(self.near, *_fit(observed, sampled))
+
+
+@dataclass(frozen=True)
+class SampleRepeats:
+    """The duplicates in the sample of a source."""
+
+    groups: dict[str, Sightings]
+    """By file or other group of pieces: documents that repeat one of the same group."""
+    across: Sightings
+    """In how many groups the documents are."""
     reasons: dict[str, int]
-    """Duplicates in the sample by reason."""
+    """Duplicates by reason."""
     representatives: NDArray[np.int64]
     """Ordinals of the documents that repeat no earlier one."""
 
-    def fit(self, sampled: float) -> Repeats:
-        """The clusters of the whole source, of which the sample is the share `sampled`."""
-        return Repeats(self.near, *_fit(self.observed, sampled))
 
-    def interval(self, sampled: float, *, unseen: bool) -> tuple[float, float]:
-        """95% interval of `Repeats.share()`. `unseen`: its upper end includes pairs too rare to be in the sample."""
-        documents = float(np.arange(len(self.observed)) @ self.observed)
-        if sampled >= 1 or not documents:
-            share = self.fit(sampled).share()
-            return share, share
-        rng = np.random.default_rng(0)
-        draws = (Repeats(self.near, *_fit(rng.poisson(self.observed).astype(float), sampled)) for _ in range(RESAMPLES))
-        low, high = np.percentile([draw.share() for draw in draws], INTERVAL)
-        rare = RULE_OF_THREE / sampled / documents if unseen else 0.0  # 3 / sampled^2 of all documents / sampled
-        return float(low), min(max(float(high), rare), 1.0)
+def find_repeats(
+    keys: Sequence[NDArray[np.uint64]], columns: int, groups: Sequence[str], similar: SimilarityTest | None = None
+) -> SampleRepeats:
+    """The duplicates in a sample.
 
-
-def find_repeats(keys: Sequence[NDArray[np.uint64]], columns: int, similar: SimilarityTest | None = None) -> Sightings:
-    """The duplicates in a sample. keys: for each of its pieces uint64, shape (documents, `columns`)."""
+    keys: for each of its pieces uint64, shape (documents, `columns`). groups: for each piece the group it belongs to.
+    """
     all_keys = np.concatenate([np.empty((0, columns), np.uint64), *keys])
     verdicts = judge(all_keys, similar)
     roots = np.arange(len(all_keys))
     is_duplicate = verdicts.codes >= FIRST_DUPLICATE
     roots[is_duplicate] = verdicts.duplicate_of
-    pieces = np.repeat(np.arange(len(keys)), [len(piece) for piece in keys])
-    places = np.unique(roots * max(len(keys), 1) + pieces)
-    pieces_of_cluster = np.unique(places // max(len(keys), 1), return_counts=True)[1]
+    sizes = [len(piece) for piece in keys]
+    names = sorted(set(groups))
+    group_of = np.repeat(np.array([names.index(group) for group in groups], dtype=np.int64), sizes)
+    pieces = np.repeat(np.arange(len(keys)), sizes)
     counts = np.bincount(verdicts.codes[is_duplicate] - FIRST_DUPLICATE, minlength=len(REASONS)).tolist()
-    return Sightings(
-        near=1 - len(places) / max(len(all_keys), 1),
-        observed=np.bincount(pieces_of_cluster, minlength=2).astype(np.float64),
+    sightings = {name: _sightings(roots[group_of == i], pieces[group_of == i]) for i, name in enumerate(names)}
+    return SampleRepeats(
+        groups=sightings,
+        across=Sightings(0.0, _sightings(roots, group_of).observed),
         reasons=dict(zip(REASONS, counts, strict=True)),
         representatives=np.flatnonzero(~is_duplicate),
     )
+
+
+def _sightings(roots: NDArray[np.int64], pieces: NDArray[np.int64]) -> Sightings:
+    """roots, pieces: for each document its cluster and its piece."""
+    places = np.unique(np.stack([roots, pieces]), axis=1)
+    pieces_of_cluster = np.unique(places[0], return_counts=True)[1]
+    near = 1 - places.shape[1] / max(len(roots), 1)
+    return Sightings(near, np.bincount(pieces_of_cluster, minlength=2).astype(np.float64))
 
 
 def judge(keys: NDArray[np.uint64], similar: SimilarityTest | None) -> Verdicts:
@@ -106,7 +125,8 @@ def judge(keys: NDArray[np.uint64], similar: SimilarityTest | None) -> Verdicts:
 
 def _fit(observed: NDArray[np.float64], sampled: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sizes of clusters, and how many the source has of each."""
-    if sampled >= 1:
+    if sampled >= 1 or not observed[2:].any():  # nothing shows that clusters are larger than seen
+        observed = observed if sampled >= 1 else observed / sampled
         return np.arange(len(observed), dtype=np.float64), observed
     sizes = _sizes(len(observed) / sampled)
     seen = np.flatnonzero(observed)

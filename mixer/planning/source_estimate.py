@@ -83,7 +83,7 @@ def estimate_source(rate: SourceRate, windows: int, fetch_options: FetchOptions)
         read_documents=round(flow.read),
         dropped=flow.dropped(),
         kept_share=flow.kept / max(flow.read, 1),
-        duplicate_share=1 - rate.lasting(flow.part),
+        duplicate_share=flow.duplicates / max(flow.judged, 1e-9),
         duplicate_interval=rate.duplicate_interval(),
         sampled_share=rate.sample.sampled,
         download_bytes=round(sum(n_bytes for n_bytes, _ in costs) * scale),
@@ -110,42 +110,63 @@ class _Flow:
     """Of these, kept by the filters."""
     judged: float
     """Of the kept ones, those that come before the budget is filled."""
-    part: float
-    """Share of the source that these are."""
+    duplicates: float
+    """Of these, dropped as duplicates."""
     mixed: float
     """Documents in the mix, without held-out ones."""
 
     def __init__(self, rate: SourceRate, units: list[Unit], tokens: int) -> None:
-        self._rate = rate
-        whole = sum(stratum.text_bytes for stratum in rate.sample.strata)
-        lasting = rate.lasting(min(sum(unit.text_bytes for unit in units) / max(whole, 1), 1.0))
-        self.read = self.kept = self.judged = used_bytes = 0.0
-        self._filtered = Counter[str]()
+        parts = _PartsRead(rate)
+        for unit in units:
+            parts.add(unit)
+        self.read = self.kept = self.judged = 0.0
+        self._dropped, self._repeated = Counter[str](), Counter[str]()
         missing = float(tokens)
         for unit in units:
             file = rate.of_file(unit.file)
-            used = min(missing / max(unit.text_bytes * file.tokens * lasting, 1e-9), 1.0)
-            missing = max(missing - unit.text_bytes * file.tokens * lasting, 0.0)
+            yielded = unit.text_bytes * file.tokens * rate.lasting(unit.file, *parts.of(unit))
+            used = min(missing / max(yielded, 1e-9), 1.0)
+            missing = max(missing - yielded, 0.0)
+            judged = unit.text_bytes * file.kept * used
             self.read += unit.text_bytes * file.documents
             self.kept += unit.text_bytes * file.kept
-            self.judged += unit.text_bytes * file.kept * used
-            used_bytes += unit.text_bytes * used
-            self._filtered.update({reason: unit.text_bytes * share for reason, share in file.dropped.items()})
-        self.part = min(used_bytes / max(whole, 1), 1.0)
-        self.mixed = self.judged * rate.lasting(self.part) * (1 - rate.sample.recipe.validation.fraction)
+            self.judged += judged
+            self._dropped.update({reason: unit.text_bytes * share for reason, share in file.dropped.items()})
+            duplicates = rate.duplicates(unit.file, *parts.of(unit))
+            self._repeated.update({reason: share * judged for reason, share in duplicates.items()})
+        self.duplicates = self._repeated.total()
+        self.mixed = (self.judged - self.duplicates) * (1 - rate.sample.recipe.validation.fraction)
 
     def dropped(self) -> dict[str, int]:
         """Dropped documents by reason."""
-        counts: dict[str, float] = {**self._filtered, OVER_BUDGET_REASON: self.kept - self.judged}
-        for reason, share in self._rate.duplicates(self.part).items():
-            counts[reason] = counts.get(reason, 0.0) + share * self.judged
+        counts = self._dropped + self._repeated + Counter({OVER_BUDGET_REASON: self.kept - self.judged})
         return {reason: round(count) for reason, count in sorted(counts.items()) if round(count)}
+
+
+class _PartsRead:
+    """Which parts of a source and of its files have been read."""
+
+    def __init__(self, rate: SourceRate) -> None:
+        self._sizes = rate.sample.sizes
+        self._whole = max(sum(stratum.text_bytes for stratum in rate.sample.strata), 1)
+        self._by_file = Counter[str]()
+        self._total = 0
+
+    def add(self, unit: Unit) -> None:
+        """Count a unit as read."""
+        self._by_file[unit.file.name] += unit.text_bytes
+        self._total += unit.text_bytes
+
+    def of(self, unit: Unit) -> tuple[float, float]:
+        """The parts of the unit's file and of the source."""
+        file_bytes = max(self._sizes.text_bytes([unit.file]), 1)
+        return min(self._by_file[unit.file.name] / file_bytes, 1.0), min(self._total / self._whole, 1.0)
 
 
 def _units_read(rate: SourceRate, needed: int) -> list[Unit]:
     """The units that the rounds of a build would read (`SourceUnits.take`), if each yields what its pieces suggest."""
     part = min(needed / max(rate.available, 1), 1.0)
-    lasting = rate.lasting(part)
+    parts = _PartsRead(rate)
     drawn = rate.sample.draw()
     units: list[Unit] = []
     tokens, text_bytes, tokens_per_byte, n_before = 0.0, 0, FIRST_RATE, -1
@@ -154,7 +175,9 @@ def _units_read(rate: SourceRate, needed: int) -> list[Unit]:
         while expected < missing and (unit := next(drawn, None)):
             units.append(unit)
             expected += unit.text_bytes * tokens_per_byte
-            tokens += unit.text_bytes * rate.of_file(unit.file).tokens * lasting
+            parts.add(unit)
+            part_of_file, _ = parts.of(unit)
+            tokens += unit.text_bytes * rate.of_file(unit.file).tokens * rate.lasting(unit.file, part_of_file, part)
             text_bytes += unit.text_bytes
         tokens_per_byte = max(tokens / max(text_bytes, 1), 1e-3)
     return units

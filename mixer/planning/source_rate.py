@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.mixer.planning.repeats import Repeats, Sightings, find_repeats
+from gpts_data.mixer.planning.repeats import find_repeats
 from gpts_data.mixer.planning.sample_texts import similarity_test
+from gpts_data.mixer.planning.source_repeats import TOGETHER, SourceRepeats
 from gpts_data.mixer.planning.source_sample import SourceSample
 from gpts_data.pipelines.readers.source import SourceFile
 from gpts_data.tokenizer.encode import Encoder
@@ -58,8 +59,16 @@ class SourceRate:
         self.texts = pa.chunked_array(texts, pa.string())
         similar = similarity_test(sample.recipe, texts)
         self.keys = [np.concatenate(piece.keys) for piece in sample.pieces if piece.keys]
-        self.sightings: Sightings = find_repeats(self.keys, sample.recipe.dedup.n_keys, similar)
-        self.repeats: Repeats = self.sightings.fit(sample.sampled)
+        groups = [
+            piece.file if piece.file in sample.sampled_files else TOGETHER for piece in sample.pieces if piece.keys
+        ]
+        self.sightings = find_repeats(self.keys, sample.recipe.dedup.n_keys, groups, similar)
+        self.repeats = SourceRepeats(
+            self.sightings,
+            sample.sampled,
+            sample.sampled_files,
+            all_files=len(sample.sampled_files) == len(sample.listing.files),
+        )
         self.seconds = self._cleaning_seconds() + seconds / max(sample.sample_bytes, 1)
 
     @cached_property
@@ -97,15 +106,15 @@ class SourceRate:
 
     def duplicate_interval(self, *, seen_only: bool = False) -> tuple[float, float]:
         """95% interval of the share of duplicates within the source; `seen_only` leaves out what cannot be seen."""
-        return self.sightings.interval(self.sample.sampled, unseen=not seen_only)
+        return self.repeats.interval(unseen=not seen_only)
 
-    def lasting(self, part: float) -> float:
-        """Share of the kept documents that deduplication leaves when `part` of the source is read."""
-        return self._lasting(self.repeats.share(part))
+    def lasting(self, file: SourceFile, part_of_file: float, part: float) -> float:
+        """Share of a file's kept documents that deduplication leaves when these parts of file and source are read."""
+        return self._lasting(self.repeats.share_of_file(file.name, part_of_file, part))
 
-    def duplicates(self, part: float) -> dict[str, float]:
-        """Duplicates by reason, as shares of the kept documents, when `part` of the source is read."""
-        within = self.repeats.share(part)
+    def duplicates(self, file: SourceFile, part_of_file: float, part: float) -> dict[str, float]:
+        """Duplicates by reason, as shares of the file's kept documents, when these parts are read."""
+        within = self.repeats.share_of_file(file.name, part_of_file, part)
         seen = max(sum(self.sightings.reasons.values()), 1)
         shares = Counter({reason: within * count / seen for reason, count in self.sightings.reasons.items() if count})
         shares.update({reason: (1 - within) * share for reason, share in self.repeated_elsewhere.items()})

@@ -97,9 +97,20 @@ class SourceSample:
 
     def pieces_near(self, file: SourceFile) -> list[int]:
         """Indices of the pieces that tell most about a file: its own, if they are a fair sample, else all."""
-        near = self._pieces_by_file.get(file.name, [])
-        enough = sum(self.pieces[i].text_bytes for i in near) >= PIECE_BYTES
-        return near if enough else list(range(len(self.pieces)))
+        return self._pieces_by_file[file.name] if file.name in self.sampled_files else list(range(len(self.pieces)))
+
+    @cached_property
+    def sampled_files(self) -> dict[str, float]:
+        """The share of each file that is in the sample, for the files of which that is a fair sample."""
+        n_bytes = {name: sum(self.pieces[i].text_bytes for i in near) for name, near in self._pieces_by_file.items()}
+        fair = [file for file in self.listing.files if n_bytes.get(file.name, 0) >= PIECE_BYTES]
+        if self.sampled >= 1:
+            return {file.name: 1.0 for file in fair}
+        return {file.name: min(n_bytes[file.name] / max(self.file_bytes(file), 1), 1.0) for file in fair}
+
+    def file_bytes(self, file: SourceFile) -> float:
+        """Bytes of text of a file that can be used."""
+        return self.sizes.text_bytes([file]) * self.bytes_scale
 
     @cached_property
     def _pieces_by_file(self) -> dict[str, list[int]]:

@@ -210,6 +210,21 @@ def test_copies_far_apart_are_not_available(tmp_path: Path, monkeypatch: pytest.
     assert one.available_tokens == pytest.approx(alone.available_tokens, rel=0.15)
 
 
+def test_duplicates_are_those_of_the_files_that_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the first file, which alone is read, each document is followed by its copy; the second has no copies."""
+    monkeypatch.setattr("gpts_data.mixer.planning.source_sample.PIECE_BYTES", 50_000)
+    texts = prose("files", 200_000)
+    half = len(texts) // 2
+    write_lines(tmp_path / "a.jsonl", [text for text in texts[:half] for _ in range(2)])
+    write_lines(tmp_path / "b.jsonl", texts[half:])
+    recipe = copies_recipe(tmp_path, 1000)
+    recipe.write_text(recipe.read_text().replace('"a.jsonl"', '"?.jsonl"') + '[draw]\norder = "file"\n')
+    one = estimate(load_recipe(recipe), tmp_path).sources["a"]
+    assert one.files_read == 1
+    assert one.duplicate_share == pytest.approx(0.5, abs=0.05)
+    assert one.dropped["exact_duplicate"] > 0
+
+
 def test_documents_of_an_earlier_source_are_not_available_again(tmp_path: Path) -> None:
     """Equal row numbers in two sources are no repeats; equal texts are."""
     texts = prose("between", 200_000)

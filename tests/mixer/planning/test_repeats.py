@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from gpts_data.mixer.planning.repeats import Sightings, find_repeats
+from gpts_data.mixer.planning.repeats import SampleRepeats, Sightings, find_repeats
+from gpts_data.mixer.planning.source_repeats import TOGETHER, SourceRepeats
 
 COLUMNS = 17
 
@@ -16,7 +18,13 @@ def sightings(clusters: dict[int, int], sampled: float, seed: int = 0) -> Sighti
     seen = np.concatenate([rng.binomial(size, sampled, count) for size, count in clusters.items()])
     observed = np.bincount(seen).astype(float)
     observed[0] = 0
-    return Sightings(0.0, observed, {}, np.arange(0))
+    return Sightings(0.0, observed)
+
+
+def one_file(seen: Sightings, sampled: float) -> SourceRepeats:
+    """The duplicates of a source of one file."""
+    across = Sightings(0.0, np.array([0.0, seen.observed.sum()]))
+    return SourceRepeats(SampleRepeats({"a": seen}, across, {}, np.arange(0)), sampled, {"a": sampled}, all_files=True)
 
 
 @pytest.mark.parametrize("sampled", [0.5, 0.16])
@@ -26,7 +34,7 @@ def test_the_share_of_duplicates_is_that_of_the_whole_source(clusters: dict[int,
     share = 1 - sum(clusters.values()) / documents
     seen = sightings(clusters, sampled)
     shown = 1 - seen.observed.sum() / (np.arange(len(seen.observed)) @ seen.observed)
-    low, high = seen.interval(sampled, unseen=True)
+    low, high = one_file(seen, sampled).interval(unseen=True)
     assert shown < share - 0.01  # the sample alone shows too few
     assert seen.fit(sampled).share() == pytest.approx(share, abs=0.04)
     assert low - 0.02 <= share <= high + 0.02
@@ -40,28 +48,68 @@ def test_a_part_of_the_source_has_fewer_duplicates_than_the_whole() -> None:
 
 def test_the_interval_says_what_a_small_sample_cannot_show() -> None:
     seen = sightings({1: 40_000}, 0.01)
-    assert seen.interval(0.01, unseen=False) == pytest.approx((0, 0), abs=1e-3)
-    low, high = seen.interval(0.01, unseen=True)
+    assert one_file(seen, 0.01).interval(unseen=False) == pytest.approx((0, 0), abs=1e-3)
+    low, high = one_file(seen, 0.01).interval(unseen=True)
     assert low < 1e-3 and high > 0.5
     assert seen.fit(0.01).share() == pytest.approx(0, abs=1e-3)
 
 
 def test_a_sample_of_everything_is_certain() -> None:
     seen = sightings({1: 100, 2: 50}, 1.0)
-    assert seen.fit(1.0).share() == pytest.approx(0.25) and seen.interval(1.0, unseen=True) == pytest.approx(
-        (0.25, 0.25)
-    )
+    assert seen.fit(1.0).share() == pytest.approx(0.25)
+    assert one_file(seen, 1.0).interval(unseen=True) == pytest.approx((0.25, 0.25))
 
 
 def test_copies_side_by_side_are_not_extrapolated() -> None:
     """Each document is followed by its copy; a tenth of the pieces is in the sample."""
     rng = np.random.default_rng(0)
     pieces = [np.repeat(rng.integers(1, 2**63, (50, COLUMNS), dtype=np.uint64), 2, axis=0) for _ in range(20)]
-    seen = find_repeats(pieces, COLUMNS)
-    assert seen.near == 0.5 and seen.reasons["exact_duplicate"] == 1000
-    assert seen.fit(0.1).share() == pytest.approx(0.5)
+    found = find_repeats(pieces, COLUMNS, ["a"] * len(pieces))
+    assert found.groups["a"].near == 0.5 and found.reasons["exact_duplicate"] == 1000
+    assert found.groups["a"].fit(0.1).share() == pytest.approx(0.5)
 
 
 def test_a_source_without_documents_has_no_duplicates() -> None:
-    seen = find_repeats([], COLUMNS)
-    assert seen.fit(0.5).share() == 0 and seen.interval(0.5, unseen=True) == (0, 0)
+    repeats = SourceRepeats(find_repeats([], COLUMNS, []), 0.5, {}, all_files=False)
+    assert repeats.share() == 0 and repeats.interval(unseen=True) == (0, 0)
+
+
+def pieces_of(keys: NDArray[np.uint64], sampled: float, seed: int) -> list[NDArray[np.uint64]]:
+    """A sample of a file in pieces of 50 documents."""
+    rng = np.random.default_rng(seed)
+    pieces = [keys[start : start + 50] for start in range(0, len(keys), 50)]
+    return [pieces[i] for i in np.sort(rng.permutation(len(pieces))[: round(len(pieces) * sampled)])]
+
+
+def test_duplicates_of_one_file_are_estimated_for_that_file() -> None:
+    """Half of the documents of `a` are copies of others of it; of `b`, which is larger and sampled more, none."""
+    rng = np.random.default_rng(0)
+    distinct = rng.integers(1, 2**63, (20_000, COLUMNS), dtype=np.uint64)
+    a = pieces_of(rng.permutation(np.repeat(distinct[:2500], 2, axis=0)), 0.25, 1)
+    b = pieces_of(distinct[5000:], 0.5, 2)
+    groups = ["a"] * len(a) + ["b"] * len(b)
+    sampled = {"a": 0.25, "b": 0.5}
+    repeats = SourceRepeats(find_repeats([*a, *b], COLUMNS, groups), 0.44, sampled, all_files=True)
+    assert repeats.share_of_file("a", 1.0, 0.25) == pytest.approx(0.5, abs=0.05)
+    assert repeats.share_of_file("b", 1.0, 0.75) == 0
+    assert repeats.share() == pytest.approx(0.5 * 5000 / 20_000, abs=0.02)
+    low, high = repeats.interval(unseen=False)
+    assert low < 0.5 * 5000 / 20_000 < high
+
+
+def test_copies_in_other_files_count_too() -> None:
+    rng = np.random.default_rng(0)
+    distinct = rng.integers(1, 2**63, (6000, COLUMNS), dtype=np.uint64)
+    files = [pieces_of(distinct, 0.4, seed) for seed in range(2)]
+    found = find_repeats([*files[0], *files[1]], COLUMNS, ["a"] * len(files[0]) + ["b"] * len(files[1]))
+    repeats = SourceRepeats(found, 0.4, {"a": 0.4, "b": 0.4}, all_files=True)
+    assert repeats.share() == pytest.approx(0.5, abs=0.05)
+    assert repeats.share_of_file("a", 1.0, 0.5) == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_file_that_is_not_in_the_sample_is_like_the_others() -> None:
+    found = SampleRepeats(
+        {TOGETHER: Sightings(0.2, np.array([0, 80.0]))}, Sightings(0.0, np.array([0, 80.0])), {}, np.arange(0)
+    )
+    repeats = SourceRepeats(found, 0.1, {}, all_files=False)
+    assert repeats.share_of_file("unknown", 1.0, 1.0) == pytest.approx(0.2)
