@@ -26,6 +26,7 @@ from gpts_data.validation.explain.reread import LOW, SourceDocument, cleaning, r
 KEPT = "kept"
 OVER_BUDGET = "over_budget"
 NEAR_DUPLICATE = REASONS[-1]
+MOST_REREAD = 10  # documents with one id; a column that is no id would have every unit read again
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,16 @@ class DocumentOutcome:
 def explain_document(mix: Mix, document_id: str, folder: Path = Path()) -> list[DocumentOutcome]:
     """What became of every document with this id, kept ones first.
 
-    folder: where the `files` of the recipe start from. Dropped documents are read there again to measure them.
+    folder: where the `files` of the recipe start from. Dropped documents are read there again to measure them, the
+    first MOST_REREAD of those with this id.
 
     Raises `UsageError` when no document with this id was read.
     """
     kept = [_kept(mix, location) for location in locate(mix, document_id)]
-    dropped = [_dropped(mix, document_id, row, folder) for row in find_dropped(mix, document_id)]
+    dropped = [
+        _dropped(mix, document_id, row, folder if number < MOST_REREAD else None)
+        for number, row in enumerate(find_dropped(mix, document_id))
+    ]
     if not kept and not dropped:
         raise UsageError(_not_found(mix, document_id))
     return [*kept, *dropped]
@@ -122,7 +127,8 @@ def _kept(mix: Mix, location: DocumentLocation) -> DocumentOutcome:
     )
 
 
-def _dropped(mix: Mix, document_id: str, row: DroppedDocument, folder: Path) -> DocumentOutcome:
+def _dropped(mix: Mix, document_id: str, row: DroppedDocument, folder: Path | None) -> DocumentOutcome:
+    """The outcome of a dropped document, with what is measured in it. Without a `folder` it is not read again."""
     reason = row.outcome.reason
     outcome = DocumentOutcome(
         source=row.source,
@@ -139,9 +145,9 @@ def _dropped(mix: Mix, document_id: str, row: DroppedDocument, folder: Path) -> 
         return replace(outcome, detail=f"exceeds the token budget: {row.source} had its {tokens:,} tokens before it")
     document, problem = None, ""
     try:
-        document = reread(mix, row.source, row.unit, document_id, reason, folder)
+        document = reread(mix, row.source, row.unit, document_id, reason, folder) if folder is not None else None
     except (GptsDataError, OSError) as error:
-        problem = why_not(error, folder)
+        problem = why_not(error, folder or Path())
     if document:
         outcome = replace(outcome, text=document.text, url=document.url)
     detail, measurement = _explain(mix, outcome, document)

@@ -16,13 +16,20 @@ import pytest
 
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.mix import Mix, open_mix
-from gpts_data.mixer.format.outcomes import KEPT, count_outcomes, mix_outcomes, outcome_files, outcome_numbers
+from gpts_data.mixer.format.outcomes import (
+    KEPT,
+    count_outcomes,
+    find_dropped,
+    mix_outcomes,
+    outcome_files,
+    outcome_numbers,
+)
 from gpts_data.mixer.recipe import Recipe, load_recipe
 from gpts_data.pipelines.decontaminate.benchmarks import Benchmark
 from gpts_data.pipelines.decontaminate.index import Decontaminate
 from gpts_data.pipelines.errors import ShortSourceError, UsageError
 from gpts_data.pipelines.storage.paths import load_npy
-from gpts_data.validation.explain.document import DocumentOutcome, explain_document
+from gpts_data.validation.explain.document import MOST_REREAD, DocumentOutcome, explain_document
 from gpts_data.validation.verify import verify
 from tests.conftest import prose
 
@@ -182,6 +189,16 @@ def test_without_the_source_the_reason_is_known(outcomes_mix: Mix, tmp_path: Pat
     assert "cannot be read again" in short.detail and "--sources" in short.detail
     low = only(explain_document(outcomes_mix, "w12", tmp_path))
     assert (low.value, low.threshold) == (None, 2)
+
+
+def test_of_many_documents_with_one_id_only_the_first_are_read_again(
+    outcomes_mix: Mix, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (row,) = find_dropped(outcomes_mix, "w10")
+    monkeypatch.setattr("gpts_data.validation.explain.document.find_dropped", lambda *_: [row] * (MOST_REREAD + 2))
+    outcomes = explain_document(outcomes_mix, "w10", folder)
+    assert [outcome.value for outcome in outcomes] == [5] * MOST_REREAD + [None] * 2
+    assert outcomes[-1].detail == "gopher short doc"
 
 
 def test_a_duplicate_names_the_document_that_it_repeats(outcomes_mix: Mix, folder: Path) -> None:
