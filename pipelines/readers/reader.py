@@ -70,6 +70,11 @@ def list_file_set(file_set: FileSet, folder: Path, fetch_options: FetchOptions =
     paths = local_files(file_set, folder)
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
+    for name in names:
+        if name != name.encode(errors="replace").decode():  # the manifest could not list it
+            raise RecipeError(
+                f"{file_set.kind} {file_set.name!r}: the file name {name!r} is not UTF-8; rename the file"
+            )
     return Listing(
         tuple(
             SourceFile(name, path, os.path.getsize(path), file_digest(Path(path)))

@@ -10,6 +10,7 @@ import pytest
 
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.readers.local_files import expand_braces, local_files
+from gpts_data.pipelines.readers.reader import list_files
 from gpts_data.pipelines.readers.source import Source
 
 
@@ -47,6 +48,19 @@ def test_a_folder_named_as_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "d/empty.parquet").mkdir()
     with pytest.raises(RecipeError, match=r"'d/\*\.parquet': the folder .*empty\.parquet holds no files; expected"):
         names(tmp_path, "d/*.parquet")
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/a\xff.jsonl"
+    try:
+        with open(path, "wb") as file:
+            file.write(b"{}")
+    except OSError:
+        pytest.skip("this file system takes only names in UTF-8")
+    with pytest.raises(
+        RecipeError, match=r"source 'web': the file name 'a\\udcff\.jsonl' is not UTF-8; rename the file"
+    ):
+        list_files(Source("web", 1, ("*.jsonl",)), tmp_path)
 
 
 def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
