@@ -138,7 +138,7 @@ def _print_source(source: str, estimate: dict[str, Any], manifest: dict[str, Any
     waterfall, mixed = manifest["waterfall"][source], manifest["sources"][source]
     _row(source, "documents in the mix", estimate["documents_estimate"], mixed["documents"])
     _row(source, "documents read", estimate["read_documents"], waterfall["read"])
-    duplicates = [reason for reason in {*estimate["dropped"], *waterfall["dropped"]} if "duplicate" in reason]
+    duplicates = [reason for reason in {*estimate["dropped"], *waterfall["dropped"]} if reason.endswith("_duplicate")]
     others = [reason for reason in {*estimate["dropped"], *waterfall["dropped"]} if reason not in duplicates]
     for what, reasons in (("duplicates", duplicates), *((reason, [reason]) for reason in sorted(others))):
         counts = [
