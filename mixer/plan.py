@@ -22,7 +22,7 @@ from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers.kinds import compression_of
-from gpts_data.pipelines.readers.reader import check_columns, list_files, split_units
+from gpts_data.pipelines.readers.reader import READERS_VERSION, check_columns, list_files, split_units
 from gpts_data.pipelines.readers.source import Listing, Unit
 from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
 from gpts_data.pipelines.storage.paths import AnyPath, absolute, is_store
@@ -128,6 +128,7 @@ class Plan:
             [
                 FORMAT,
                 VERSION,
+                READERS_VERSION,
                 source.columns,
                 source.id,
                 source.url,
@@ -186,7 +187,7 @@ def make_plan(
     for source, listing in zip(recipe.source, listings, strict=True):
         # An empty file of lines has no columns, which is no error.
         nonempty = [file for file in listing.single_files if file.size]
-        for file in nonempty[:1] if source.dataset else nonempty:
+        for file in nonempty[:1] if source.is_remote else nonempty:
             check_columns(source, file, fetch_options)
     return plan
 
@@ -241,7 +242,7 @@ def difference(before: Any, now: Any, where: str = "") -> str:
 def refuse_short_sources(plan: Plan) -> None:
     """Raise `ShortSourceError` before any work when local files are too small: a token is at least one byte."""
     for source, listing, windows in zip(plan.recipe.source, plan.listings, plan.recipe.windows, strict=True):
-        if source.dataset or any(compression_of(file.name) for file in listing.files):
+        if source.is_remote or any(compression_of(file.name) for file in listing.files):
             continue  # the size of the text in a compressed file is known only after it was read
         needed = windows * plan.recipe.window
         text_bytes = sum(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import IO, NotRequired, TypedDict
 
 import numpy as np
@@ -111,7 +112,8 @@ def cut_tasks(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: s
     tasks = []
     for n, unit in enumerate(units):
         end = -(-unit.stop // recipe.window) * recipe.window  # of its last window, which may end in a later unit
-        parts = (unit, *(later for later in units[n + 1 :] if later.start < end))
+        later = (units[k] for k in range(n + 1, len(units)))
+        parts = (unit, *takewhile(lambda part: part.start < end, later))  # noqa: B023 - taken at once
         path = plan.work / "cut" / name / f"{n:05d}.bin"
         documents = plan.folder / "documents" / name / f"{n:05d}.parquet"
         tasks.append(Cut(parts, recipe.window, order, path, documents, key=json_digest([build_id, name, n])))

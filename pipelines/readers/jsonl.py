@@ -46,7 +46,7 @@ def first_keys(lines: Lines, wanted: Sequence[str]) -> set[str]:
         if isinstance(row, dict):
             found |= json_names(row, wanted)
         n_bytes += len(line)
-        if found and (found.issuperset(wanted) or n_bytes >= HEAD_BYTES):
+        if n_bytes >= HEAD_BYTES or (found and found.issuperset(wanted)):
             break
     return found
 

@@ -30,6 +30,7 @@ from gpts_data.pipelines.readers.store_files import is_address, list_store_files
 from gpts_data.pipelines.readers.verified_file import open_checked
 from gpts_data.pipelines.storage.atomic_files import file_digest
 
+READERS_VERSION = 1  # of the documents that readers make of a file; units prepared with another version are not reused
 _READERS = {
     kinds.PARQUET: parquet,
     kinds.ARROW: arrow_ipc,

@@ -76,6 +76,11 @@ class Source:
     `{ int_score = 3 }`."""
 
     @property
+    def is_remote(self) -> bool:
+        """Whether its files lie on the Hub or in a store, where opening each of them before a build would take long."""
+        return self.dataset is not None or any("://" in pattern for pattern in self.files)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read. No other column is ever fetched."""
         return tuple(dict.fromkeys(c for c in (self.text, self.id, self.url, *self.at_least) if c))

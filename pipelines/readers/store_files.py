@@ -37,6 +37,11 @@ def list_store_files(file_set: FileSet) -> Listing:
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for pattern in file_set.files:
         found |= _match(pattern, f"{file_set.kind} {file_set.name!r}: files = {pattern!r}")
+    if len(protocols := {address.partition("://")[0] for address, _ in found.values()}) > 1:
+        raise RecipeError(
+            f"{file_set.kind} {file_set.name!r}: files = {list(file_set.files)!r} names stores of several kinds "
+            f"({', '.join(sorted(protocols))}); expected one, such as s3://; make a [[source]] of each"
+        )
     root = posixpath.commonpath([posixpath.dirname(path) for path in found])
     files = [
         SourceFile(posixpath.relpath(path, root), address, int(entry["size"]), None)

@@ -17,7 +17,7 @@ PREPARE = """
 import sys
 from pathlib import Path
 from gpts_data.mixer.stages.prepare import Prepare, prepare
-from gpts_data.pipelines.filters.cleaner import Clean
+from gpts_data.pipelines.filters.cleaner import CleanConfig
 from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.readers.reader import list_files, split_units
 from gpts_data.pipelines.readers.source import Source
@@ -27,7 +27,7 @@ folder, tokenizer = Path(sys.argv[1]), load(Path(sys.argv[2]))
 source = Source("web", 1, files=("*.jsonl",))
 (unit,) = split_units(source, list_files(source, folder).files[0], 10**9)
 dedup = Dedup(minhash=None)
-prepare(Prepare(source, unit, Clean(), dedup, tokenizer.folder, tokenizer.digest, "k", folder / "u.arrow"))
+prepare(Prepare(source, unit, CleanConfig(), dedup, tokenizer.folder, tokenizer.digest, "k", folder / "u.arrow"))
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])  # ru_maxrss would count the parent's
 """
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
 from gpts_data.pipelines.filters.measure import MAX_LINES, measure, words_of
 from gpts_data.pipelines.words.datatrove_tokenizer import SteadyWords
+from tests.conftest import EXAMPLES
 from tests.pipelines.filters.test_cleaner import TEXTS
 from tests.pipelines.filters.test_fast_filters import TEXT
 
@@ -38,6 +39,7 @@ def check(text: str, clean: CleanConfig) -> None:
     assert all(part in re.sub(r"\s+", "", text) for part in parts)
 
 
+@settings(max_examples=max(EXAMPLES // 4, 1))  # each runs datatrove's filter beside ours
 @given(text=TEXT, filter_=st.sampled_from(ALL), n=st.integers(0, 60), limit=st.sampled_from([0.02, 0.1, 0.3, 0.6]))
 def test_a_dropped_document_breaks_the_threshold_that_is_named(text: str, filter_: str, n: int, limit: float) -> None:
     quality: dict[str, Any] = {"min_doc_words": n, "max_avg_word_length": 4, "max_symbol_word_ratio": limit}
