@@ -16,7 +16,15 @@ import pyarrow as pa
 
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.readers import damage
-from gpts_data.pipelines.readers.columns import column_names, documents, find, is_score, is_text, plain_type, slices
+from gpts_data.pipelines.readers.columns import (
+    check_schema,
+    column_names,
+    documents,
+    find,
+    is_text,
+    plain_type,
+    slices,
+)
 from gpts_data.pipelines.readers.source import NO_SCORES, Columns
 
 FILE_MAGIC = b"ARROW1"
@@ -57,12 +65,7 @@ def read(
     Raises `DataError` for a file that is damaged, or that lacks a column for id, url or a score.
     """
     schema = _schema(file, name)
-    for column in filter(None, (*names[1:], *at_least)):
-        if plain_type(schema, column) is None:  # without their ids, documents would be deduplicated differently
-            raise DataError(f"{name}: no column {column!r} for id, url or at_least; found {', '.join(schema.names)}")
-    for column in at_least:
-        if not is_score(plain_type(schema, column)):
-            raise DataError(f"{name}: at_least: column {column!r} holds {plain_type(schema, column)}, expected numbers")
+    check_schema(schema, name, names, at_least)
     has_text = is_text(plain_type(schema, names[0]))
     wanted = [column for column in (*names, *at_least) if column]
     for number, batch in _batches(file, name, wanted, start, stop):
