@@ -8,21 +8,20 @@ pipelines.decontaminate.index.Decontaminate.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
-import tomllib
-import types
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-from gpts_data.mixer.quantities import parse_bytes, parse_quantity
-from gpts_data.mixer.schedule.budget import budget
+from gpts_data.mixer.recipe_file import has_control_characters, read_recipe_file, shorten
+from gpts_data.mixer.recipe_parser import parse
+from gpts_data.mixer.schedule.budget import budget, whole_weights
+from gpts_data.mixer.schedule.source_order import MAX_PRODUCT, MAX_WINDOWS
 from gpts_data.pipelines.decontaminate.index import Decontaminate, check_decontaminate
-from gpts_data.pipelines.dedup.signatures import ALL, SOURCE, Dedup
+from gpts_data.pipelines.dedup.signatures import ALL, SOURCE, Dedup, check_minhash
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean
 from gpts_data.pipelines.readers.addresses import split_hub_addresses
@@ -32,6 +31,12 @@ from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.train import Training
 
 MAX_KEEP_DROPPED = 10  # dropped documents per reason that every prepared unit has as examples
+MAX_NAME = 100  # characters of a name; it begins names of files, which may have 255 bytes
+_RANGES = {  # of whole numbers in the recipe: the least and the greatest
+    "window": (2, 1 << 20),  # four times the longest context in use
+    "unit": (1, 10**12),
+    "shard_windows": (1, MAX_WINDOWS),
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # the pre-tokenizer splits it, so no merge makes it
@@ -113,14 +118,7 @@ class Recipe:
 
 def load_recipe(path: Path, tokens: int | None = None) -> Recipe:
     """Read and check a recipe file; `tokens` overrides the number in the file. Raises `RecipeError`."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        problem = "is a folder" if path.is_dir() else "no such recipe"
-        raise RecipeError(f"{path}: {problem}; expected a TOML file or the name of a preset") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not valid TOML: {error}") from error
-    recipe: Recipe = _split_addresses(parse(Recipe, content, ""))
+    recipe: Recipe = _split_addresses(parse(Recipe, read_recipe_file(path), ""))
     recipe = replace(recipe, tokens=tokens) if tokens is not None else recipe
     check(recipe)
     return recipe
@@ -136,20 +134,21 @@ def _split_addresses(recipe: Recipe) -> Recipe:
 
 def check(recipe: Recipe) -> None:
     """Raise `RecipeError` for values of the right type that make no sense."""
+    if not 0 < len(recipe.name) <= MAX_NAME or has_control_characters(recipe.name):
+        raise RecipeError(f"name = {shorten(recipe.name)}, expected 1 to {MAX_NAME} characters in one line")
     if not recipe.source:
         raise RecipeError("recipe: no [[source]] table; expected at least one")
-    if len(set(recipe.names)) < len(recipe.names):
-        raise RecipeError(f"recipe: source names must differ; found {', '.join(recipe.names)}")
     if len(recipe.source) > 256:
         raise RecipeError(f"recipe: {len(recipe.source)} sources, expected at most 256 (one byte in the sidecars)")
+    if repeated := [name for name, n in Counter(recipe.names).items() if n > 1]:
+        raise RecipeError(f"recipe: source names must differ; found {shorten(repeated[0])} twice")
     for source in recipe.source:
         _check_source(source)
         check_clean(recipe.cleaning(source))
     if recipe.decontaminate is not None:
         check_decontaminate(recipe.decontaminate)
-    minhash = recipe.dedup.minhash
-    if minhash and not 0 <= minhash.jaccard <= 1:
-        raise RecipeError(f"dedup.minhash.jaccard = {minhash.jaccard}, expected 0 (off) to 1")
+    if recipe.dedup.minhash:
+        check_minhash(recipe.dedup.minhash)
     if recipe.dedup.id not in (None, SOURCE, ALL):
         raise RecipeError(
             f'dedup.id = {recipe.dedup.id!r}, expected "source" (ids are compared within each source), "all" (across '
@@ -157,15 +156,28 @@ def check(recipe: Recipe) -> None:
         )
     if not 0 <= recipe.keep_dropped <= MAX_KEEP_DROPPED:
         raise RecipeError(f"keep_dropped = {recipe.keep_dropped}, expected 0 to {MAX_KEEP_DROPPED}")
-    for key, minimum in (("window", 2), ("unit", 1), ("shard_windows", 1)):
-        if getattr(recipe, key) < minimum:
-            raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {minimum}")
+    for key, (minimum, maximum) in _RANGES.items():
+        if not minimum <= getattr(recipe, key) <= maximum:
+            raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {minimum} and at most {maximum:,}")
     if not 0 <= recipe.validation.fraction < 1:
         raise RecipeError(f"validation.fraction = {recipe.validation.fraction}, expected at least 0 and below 1")
     if recipe.draw.order not in ORDERS:
         raise RecipeError(f"draw.order = {recipe.draw.order!r}, expected {' or '.join(map(repr, ORDERS))}")
     _check_tokenizer(recipe.tokenizer)
-    recipe.windows  # noqa: B018 - raises when a source gets no window
+    _check_order(recipe)
+
+
+def _check_order(recipe: Recipe) -> None:
+    """Raise `RecipeError` when a source gets no window, or the training order could not be computed in 64 bits."""
+    windows = sum(recipe.windows)
+    if windows > MAX_WINDOWS:
+        raise RecipeError(f"tokens = {recipe.tokens:,} make {windows:,} windows, expected at most {MAX_WINDOWS:,}")
+    if (windows + 1) * sum(whole_weights(recipe.weights)) > MAX_PRODUCT:
+        weights = shorten([source.weight for source in recipe.source])
+        raise RecipeError(
+            f"weights {weights} have too many digits for an exact order of {windows:,} windows; round them to four "
+            "digits"
+        )
 
 
 def _check_tokenizer(training: Training) -> None:
@@ -184,8 +196,11 @@ def _check_tokenizer(training: Training) -> None:
 
 
 def _check_source(source: RecipeSource) -> None:
-    if not _NAME.fullmatch(source.name):
-        raise RecipeError(f"source name {source.name!r}: expected letters, digits, '.', '_' or '-'; it names files")
+    if not _NAME.fullmatch(source.name) or len(source.name) > MAX_NAME:
+        raise RecipeError(
+            f"source name {shorten(source.name)}: expected letters, digits, '.', '_' or '-', at most {MAX_NAME}; it "
+            "names files"
+        )
     if not (source.files or source.dataset):
         raise RecipeError(f"source {source.name!r}: expected files = or dataset =, found neither")
     for name in source.license:
@@ -205,90 +220,6 @@ def _check_source(source: RecipeSource) -> None:
         )
     if source.revision and not source.dataset:
         raise RecipeError(f"source {source.name!r}: revision belongs to a hub dataset, found it with files =")
-
-
-_QUANTITIES = {"tokens": parse_quantity, "sample": parse_bytes, "unit": parse_bytes, "max_document_bytes": parse_bytes}
-
-# The tables are parsed here rather than with msgspec: msgspec 0.22 ignores unknown keys of dataclasses, suggests no
-# spelling, wants a list where one string will do, and turns `weight = 55` into 55.0, which changes every root digest.
-
-
-def parse(kind: Any, table: Mapping[str, Any], where: str) -> Any:
-    """Parse a TOML table at the path `where` (such as `source[0].`) as the dataclass `kind`. Raises `RecipeError`."""
-    if kind is CleanConfig:
-        return _parse_clean(table, where)
-    known = {spec.name: spec for spec in fields(kind)}
-    hints = get_type_hints(kind)
-    for key in table:
-        if key not in known:
-            raise RecipeError(f"recipe: unknown key {where}{key!s}{_suggest(key, known)}")
-    for name, spec in known.items():
-        if name not in table and spec.default is MISSING and spec.default_factory is MISSING:
-            raise RecipeError(f"recipe: {where}{name} is missing")
-    values = {key: _parse_value(hints[key], value, f"{where}{key}", known[key]) for key, value in table.items()}
-    return kind(**values)
-
-
-def _parse_value(hint: Any, value: Any, where: str, spec: Field[Any]) -> Any:
-    """Parse the value of the field `spec`, whose type is `hint`."""
-    if spec.name in _QUANTITIES:
-        try:
-            return _QUANTITIES[spec.name](value)
-        except ValueError as error:
-            raise RecipeError(f"recipe: {where} = {value!r}, expected a quantity such as 25B, 2M or 64MB") from error
-    if get_origin(hint) in (Union, types.UnionType):
-        if value is False and type(None) in get_args(hint):  # TOML has no null: `minhash = false`
-            return None
-        hint = next(option for option in get_args(hint) if option is not type(None))
-    if get_origin(hint) is tuple:
-        return _parse_list(get_args(hint)[0], value, where, spec)
-    if get_origin(hint) is Mapping:
-        return _parse_numbers(value, where)
-    if is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise RecipeError(f"recipe: {where} = {value!r}, expected a table")
-        return parse(hint, value, f"{where}.")
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return value  # stays a whole number: the manifest records what the recipe says
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise RecipeError(f"recipe: {where} = {value!r}, expected {hint.__name__}")
-    return value
-
-
-def _parse_list(hint: Any, value: Any, where: str, spec: Field[Any]) -> tuple[Any, ...]:
-    items = [value] if hint is str and isinstance(value, str) else value
-    if not isinstance(items, list):
-        raise RecipeError(f"recipe: {where} = {value!r}, expected a list")
-    if is_dataclass(hint):
-        return tuple(parse(hint, item, f"{where}[{i}].") for i, item in enumerate(items))
-    return tuple(_parse_value(hint, item, where, spec) for item in items)
-
-
-def _parse_numbers(value: Any, where: str) -> dict[str, float]:
-    if not isinstance(value, Mapping):
-        raise RecipeError(f"recipe: {where} = {value!r}, expected a table such as {{ int_score = 3 }}")
-    for key, number in value.items():
-        if not isinstance(number, int | float) or isinstance(number, bool):
-            raise RecipeError(f"recipe: {where}.{key} = {number!r}, expected a number")
-    return dict(value)
-
-
-def _parse_clean(table: Mapping[str, Any], where: str) -> CleanConfig:
-    """Parse `[clean]`: its own keys, and one table of thresholds per filter, under the filter's name."""
-    own = {f.name for f in fields(CleanConfig)} - {"thresholds"}
-    thresholds = {key: value for key, value in table.items() if key not in own}
-    for key, value in thresholds.items():
-        if not isinstance(value, Mapping):
-            raise RecipeError(f"recipe: unknown key {where}{key}{_suggest(key, own)}")
-    hints = get_type_hints(CleanConfig)
-    specs = {f.name: f for f in fields(CleanConfig)}
-    values = {key: _parse_value(hints[key], table[key], f"{where}{key}", specs[key]) for key in table.keys() & own}
-    return CleanConfig(**values, thresholds={key: dict(value) for key, value in thresholds.items()})
-
-
-def _suggest(key: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(key, known, 1)
-    return f"; did you mean {close[0]}?" if close else f"; expected one of {', '.join(sorted(known))}"
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:

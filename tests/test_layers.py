@@ -26,7 +26,8 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         readers
         decontaminate""",
     "mixer": """
-        schedule quantities
+        schedule quantities recipe_file
+        recipe_parser
         recipe format
         plan tokenizer_fit export
         workspace stages

@@ -29,6 +29,7 @@ from gpts_data.pipelines.errors import GptsDataError, RecipeError
 from gpts_data.pipelines.kernel import kernel
 
 MAX_WINDOWS = 3_000_000_000  # (j + 1) * windows must stay below 2**63
+MAX_PRODUCT = 2**63 - 1  # of (windows + 1) * sum of the weights, for the same reason
 
 
 @dataclass(frozen=True)

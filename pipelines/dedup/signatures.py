@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.dedup.minhash import coefficients, hash_bands
+from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.text.hashing import hash_strings, hash_texts, string_buffers
 from gpts_data.pipelines.text.normalization import normalization_table
 
@@ -26,6 +27,8 @@ VERSION = 4  # of the keys and their files; units prepared with another version 
 TEXT, ID, URL, FIRST_BAND = range(4)
 SOURCE, ALL = "source", "all"
 """Values of `Dedup.id`."""
+MAX_HASHES = 10_000  # RefinedWeb's 20 buckets of 450 hashes are the most in use (Penedo et al. 2023, arXiv 2306.01116)
+MAX_NGRAM = 255  # words
 REASONS = ("exact_duplicate", "id_duplicate", "url_duplicate", "near_duplicate")
 
 
@@ -44,6 +47,22 @@ class MinHash:
     """Number of minimum hashes in a band."""
     jaccard: float = 0.5
     """The lowest exact Jaccard similarity of a candidate pair's n-grams to count as near-duplicates; 0: no check."""
+
+
+def check_minhash(minhash: MinHash) -> None:
+    """Raise `RecipeError` for settings that make no bands, or so many that no machine could hold them."""
+    if not 1 <= minhash.ngrams <= MAX_NGRAM:
+        raise RecipeError(f"dedup.minhash.ngrams = {minhash.ngrams}, expected 1 to {MAX_NGRAM} words")
+    for key in ("buckets", "hashes_per_bucket"):
+        if not 1 <= getattr(minhash, key) <= MAX_HASHES:
+            raise RecipeError(f"dedup.minhash.{key} = {getattr(minhash, key)}, expected 1 to {MAX_HASHES:,}")
+    if minhash.buckets * minhash.hashes_per_bucket > MAX_HASHES:
+        raise RecipeError(
+            f"dedup.minhash: {minhash.buckets:,} buckets of {minhash.hashes_per_bucket:,} hashes, expected at most "
+            f"{MAX_HASHES:,} hashes in all"
+        )
+    if not 0 <= minhash.jaccard <= 1:
+        raise RecipeError(f"dedup.minhash.jaccard = {minhash.jaccard}, expected 0 (off) to 1")
 
 
 @dataclass(frozen=True)
