@@ -130,6 +130,13 @@ def show_training(result: dict[str, Any]) -> None:
     for name, bits in result["validation_bits_per_byte"].items():
         text = "no validation window" if bits is None else f"{bits:.3f} bits per byte on held-out text"
         console.print(f" {name}: {text}", highlight=False)
+    if result["compile_seconds"]:
+        console.print(f" compilation: {result['compile_seconds']:.0f} s, not part of tokens/s", highlight=False)
+    if result["skipped_steps"]:
+        console.print(
+            f" skipped: {result['skipped_steps']:,} steps whose gradient was not finite; log.jsonl marks them",
+            highlight=False,
+        )
 
 
 def show_tokenizer(facts: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpts_data.cli.options import json_option, mix_argument, print_json
+from gpts_data.cli.options import Quantity, json_option, mix_argument, print_json
 from gpts_data.cli.progress import progress
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.progress import Progress
@@ -49,10 +49,10 @@ MAX_NAMED = 3  # damaged files that the error message lists
     help="How the learning rate decays in the last 30% of the steps.",
 )
 @click.option(
-    "--micro-batch",
-    type=click.IntRange(min=1),
+    "--micro-batch-tokens",
+    type=Quantity(),
     metavar="N",
-    help="Largest number of windows per forward pass.  [default: 128 on a GPU, 4 on a CPU]",
+    help="Largest number of tokens per forward pass.  [default: what fits the memory of the GPU; 2,048 on a CPU]",
 )
 @click.option(
     "--validate-every",
@@ -60,6 +60,12 @@ MAX_NAMED = 3  # damaged files that the error message lists
     default=0,
     metavar="N",
     help="Measure bits per byte on the validation set every N steps.  [default: only after the last step]",
+)
+@click.option(
+    "--skip-nonfinite",
+    is_flag=True,
+    help="Go on without the batches whose gradient is NaN or infinite. By default the run stops at the first of them, "
+    "before it changes the weights.",
 )
 @json_option
 def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -> None:
@@ -117,8 +123,9 @@ def train(
     steps: int | None = None,
     recipe_schedule: bool = False,
     decay: Shape = "1-sqrt",
-    micro_batch: int | None = None,
+    micro_batch_tokens: int | None = None,
     validate_every: int = 0,
+    skip_nonfinite: bool = False,
 ) -> dict[str, Any]:
     """Check the data of a mix, train on it and return the result as plain values.
 
@@ -146,5 +153,13 @@ def train(
         published_schedule(mix, steps, decay) if recipe_schedule else LearningRateSchedule(steps or STEPS, BATCH, decay)
     )
     return asdict(
-        run_training(mix, run, schedule, micro_batch=micro_batch, validate_every=validate_every, progress=report_step)
+        run_training(
+            mix,
+            run,
+            schedule,
+            micro_batch_tokens=micro_batch_tokens,
+            validate_every=validate_every,
+            skip_nonfinite=skip_nonfinite,
+            progress=report_step,
+        )
     )

@@ -24,20 +24,20 @@ class TrainingOrder:
         self.mix = mix
         self._shards: dict[int, NDArray[np.uint16]] = {}
 
-    def read(self, start: int, count: int, step: int = 1) -> NDArray[np.int64]:
-        """Windows start, start + step, ...: int64, shape (count, window), a copy.
+    def read(self, start: int, count: int, step: int = 1, dtype: Any = np.int64) -> NDArray[Any]:
+        """Windows start, start + step, ...: of type `dtype`, shape (count, window), a copy.
 
         After the last window the first follows again: position p is window p modulo the number of windows.
         """
-        pieces: list[NDArray[np.int64]] = []
+        pieces: list[NDArray[Any]] = []
         while count > 0:
             number, row = self.mix.locate(start % self.mix.windows)
             shard = self._shard(number)
-            pieces.append(shard[row : row + count * step : step].astype(np.int64))
+            pieces.append(shard[row : row + count * step : step].astype(dtype))
             start, count = start + len(pieces[-1]) * step, count - len(pieces[-1])
         if len(pieces) == 1:  # the usual case; only a batch across the end of a shard is copied twice
             return pieces[0]
-        return np.concatenate([np.empty((0, self.mix.window), np.int64), *pieces])
+        return np.concatenate([np.empty((0, self.mix.window), dtype), *pieces])
 
     def _shard(self, number: int) -> NDArray[np.uint16]:
         """The windows of a shard, opened when it is first needed."""

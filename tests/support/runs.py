@@ -55,7 +55,10 @@ def write_patterned(folder: Path) -> Mix:
 def run(mix: Mix, out: Path, steps: int = 60, batch: int = 8, **options: Any) -> SmokeResult:
     """Train a tiny model on the CPU."""
     return smoke_train(
-        mix, out, LearningRateSchedule(steps, batch), **{"device": "cpu", "micro_batch": 8, "config": TINY, **options}
+        mix,
+        out,
+        LearningRateSchedule(steps, batch),
+        **{"device": "cpu", "micro_batch_tokens": 8 * WINDOW, "config": TINY, **options},
     )
 
 

@@ -2,14 +2,15 @@
 
     checkpoints/step-00000200/model.safetensors       weights
                               optimizer.safetensors   AdamW's two moments and step count of each parameter
-                              place.json              number of windows trained on
+                              place.json              number of windows trained on, state of the loss scale
 
-Only the newest checkpoint counts. The one before it is deleted as soon as the next is complete.
+The newest two are kept. The older one is read when the newest is damaged. Neither holds a value that is not finite.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.errors import DataError, GptsDataError
 from gpts_data.pipelines.storage.atomic_files import (
     TEMPORARY_SUFFIX,
     publish,
@@ -29,48 +30,72 @@ from gpts_data.pipelines.storage.atomic_files import (
 from gpts_data.validation.training.trainer import Trainer
 
 FOLDER = "checkpoints"
+KEPT = 2
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of each parameter
+
+log = logging.getLogger("gpts_data")
 
 
 def save_checkpoint(run: Path, trainer: Trainer) -> Path:
-    """Write the trainer's state, delete the previous checkpoint and return the new folder. Raises `StorageError`."""
+    """Write the trainer's state, delete all checkpoints but the newest two and return the new folder.
+
+    Raises `GptsDataError` when a value is not finite, and then writes and deletes nothing; `StorageError`.
+    """
     folder = run / FOLDER / f"step-{trainer.step:08}"
     temporary = folder.with_name(folder.name + TEMPORARY_SUFFIX)
+    model, optimizer = weights(trainer), _encoded(_optimizer_state(trainer), trainer.step)
     with storage_errors(folder):
         shutil.rmtree(temporary, ignore_errors=True)
-        write_bytes(temporary / "model.safetensors", weights(trainer))
-        write_bytes(temporary / "optimizer.safetensors", save(_optimizer_state(trainer)))
-        write_json(temporary / "place.json", {"windows": trainer.step * trainer.schedule.batch})
+        write_bytes(temporary / "model.safetensors", model)
+        write_bytes(temporary / "optimizer.safetensors", optimizer)
+        place = {"windows": trainer.step * trainer.schedule.batch, "scaler": trainer.scaler.state_dict()}
+        write_json(temporary / "place.json", place)
         sync_folder(temporary)
         shutil.rmtree(folder, ignore_errors=True)  # exists only if an earlier process could not read it
         publish(temporary, folder)
-    for other in folder.parent.iterdir():
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
+    earlier = [path for path in _checkpoints(run) if path < folder]
+    for other in set(folder.parent.iterdir()) - {folder, *earlier[-(KEPT - 1) :]}:
+        shutil.rmtree(other, ignore_errors=True)
     return folder
 
 
 def load_checkpoint(run: Path, trainer: Trainer) -> None:
-    """Restore the trainer from the newest checkpoint; without one, leave it unchanged.
+    """Restore the trainer from the newest checkpoint that can be read; without any, leave it unchanged.
 
-    Raises `DataError` for a checkpoint that is damaged or of another model.
+    Raises `DataError` when all are damaged or of another model.
     """
-    folders = sorted(path for path in (run / FOLDER).glob("step-*") if path.suffix != TEMPORARY_SUFFIX)
-    if not folders:
-        return
-    newest = folders[-1]
-    try:
-        trainer.model.load_state_dict(load((newest / "model.safetensors").read_bytes()))
-        tensors = load((newest / "optimizer.safetensors").read_bytes())
-        for name, parameter in trainer.model.named_parameters():
-            state = {key: tensors[f"{key}.{name}"].to(parameter.device) for key in OPTIMIZER_STATE}
-            trainer.optimizer.state[parameter] = state
-        windows = json.loads((newest / "place.json").read_bytes())["windows"]
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise DataError(
-            f"{newest}: cannot be read as a checkpoint of this model: {error}; delete {run} to start again"
-        ) from error
-    trainer.step = windows // trainer.schedule.batch
+    folders = _checkpoints(run)[::-1]
+    for folder in folders:
+        try:
+            _load(folder, trainer)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            if folder == folders[-1]:
+                raise DataError(
+                    f"{folder}: cannot be read as a checkpoint of this model: {error}; delete {run} to start again"
+                ) from error
+            log.warning("%s cannot be read: %s; continuing from the checkpoint before it", folder, error)
+        else:
+            return
+
+
+def _load(folder: Path, trainer: Trainer) -> None:
+    model, tensors = (load((folder / f"{name}.safetensors").read_bytes()) for name in ("model", "optimizer"))
+    place = json.loads((folder / "place.json").read_bytes())
+    for name, tensor in (*model.items(), *tensors.items()):
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} has values that are not finite")
+    trainer.model.load_state_dict(model)
+    for name, parameter in trainer.model.named_parameters():
+        state = {key: tensors[f"{key}.{name}"].to(parameter.device) for key in OPTIMIZER_STATE}
+        trainer.optimizer.state[parameter] = state
+    if "scaler" in place:  # checkpoints of version 0.1 have none
+        trainer.scaler.load_state_dict(place["scaler"])
+    trainer.step = place["windows"] // trainer.schedule.batch
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    """Return the folders of complete checkpoints, the newest last."""
+    return sorted(path for path in (run / FOLDER).glob("step-*") if path.suffix != TEMPORARY_SUFFIX)
 
 
 def drop_checkpoints(run: Path) -> None:
@@ -79,14 +104,24 @@ def drop_checkpoints(run: Path) -> None:
 
 
 def weights(trainer: Trainer) -> bytes:
-    """Return the float32 weights in the format of safetensors."""
-    tensors = {name: weight.detach().cpu().contiguous() for name, weight in trainer.model.state_dict().items()}
-    return save(tensors, metadata={"format": "pt"})
+    """Return the float32 weights in the format of safetensors. Raises `GptsDataError` when one is not finite."""
+    return _encoded(trainer.model.state_dict(), trainer.step)
+
+
+def _encoded(tensors: dict[str, Tensor], step: int) -> bytes:
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    for name, tensor in on_cpu.items():
+        if not tensor.isfinite().all():
+            raise GptsDataError(
+                f"step {step}: {name} has values that are not finite, so nothing was written; run the same command "
+                "again to continue from the last checkpoint"
+            )
+    return save(on_cpu, metadata={"format": "pt"})
 
 
 def _optimizer_state(trainer: Trainer) -> dict[str, Tensor]:
     return {
-        f"{key}.{name}": trainer.optimizer.state[parameter][key].detach().cpu().contiguous()
+        f"{key}.{name}": trainer.optimizer.state[parameter][key]
         for name, parameter in trainer.model.named_parameters()
         for key in OPTIMIZER_STATE
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ class Line:
     step: int
     """Counted from 1."""
     loss: float
-    """Loss of the step's batch before its update, in nats per token."""
+    """Loss of the step's batch before its update, in nats per token; NaN, and absent from the file, if not finite."""
     lr: float
     """Learning rate of the update."""
     tokens: int
@@ -29,6 +30,8 @@ class Line:
     """Speed of this step, without validation and checkpoints."""
     validation_bits_per_byte: dict[str, float | None] | None = None
     """Bits per byte on held-out documents after the update, by source; None when the step was not validated."""
+    skipped: bool | None = None
+    """True when the gradient was not finite, so that the weights were not updated; otherwise None."""
 
 
 class Log:
@@ -59,7 +62,7 @@ def read_log(path: Path, step: int) -> list[Line]:
     if not step:
         return []
     try:
-        lines = [Line(**json.loads(line)) for line in path.read_bytes().splitlines()[:step]]
+        lines = [Line(**{"loss": math.nan, **json.loads(line)}) for line in path.read_bytes().splitlines()[:step]]
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
             f"{path}: cannot be read as the log of a run: {error}; delete {path.parent} to start again"
@@ -73,4 +76,7 @@ def read_log(path: Path, step: int) -> list[Line]:
 
 
 def _encoded(line: Line) -> bytes:
-    return json.dumps({key: value for key, value in asdict(line).items() if value is not None}).encode() + b"\n"
+    values = {key: value for key, value in asdict(line).items() if value is not None}
+    if not math.isfinite(line.loss):
+        del values["loss"]  # JSON has no NaN
+    return json.dumps(values).encode() + b"\n"

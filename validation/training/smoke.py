@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import torch
 
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
+from gpts_data.pipelines.errors import DataError, ForeignFolderError, GptsDataError, UsageError
 from gpts_data.pipelines.storage.atomic_files import storage_errors, write_bytes, write_json
 from gpts_data.pipelines.storage.paths import is_inside, list_folder
 from gpts_data.tokenizer.byte_lengths import bytes_per_id
@@ -31,15 +30,14 @@ from gpts_data.validation.training.checkpoint import drop_checkpoints, load_chec
 from gpts_data.validation.training.curves import draw_curves
 from gpts_data.validation.training.device import distributed_context, model_flops_utilization
 from gpts_data.validation.training.log import Line, Log
+from gpts_data.validation.training.loop import Duties, Loop
 from gpts_data.validation.training.lr_schedule import LearningRateSchedule
 from gpts_data.validation.training.metrics import bits_per_byte, unigram_entropy
 from gpts_data.validation.training.trainer import Trainer
 
-MICRO_BATCH = {"cuda": 128, "cpu": 4}  # windows; 128 as in the published run, 4 fit the memory of a laptop
 CHECKPOINT_SECONDS = 60.0  # the most that a killed run loses; writing 62 MB for GPT-S-5M takes less than 1 s
 
 Progress = Callable[[Line, int, float | None], object]  # (log line of a step, steps of the run, MFU)
-Validate = Callable[[], dict[str, float | None]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,11 @@ class SmokeResult:
     """Mean over the last tenth of the steps."""
     unigram_entropy: float
     tokens_per_second: float
+    """Steady rate: from the median time of a step, without compilation, validation and checkpoints."""
+    compile_seconds: float
+    """Time that the first step took longer because it compiled the model; 0 on a CPU, where nothing is compiled."""
+    skipped_steps: int
+    """Steps whose gradient was not finite, so that they did not change the weights."""
     mfu: float | None
     """Model FLOP/s as a share of the devices' peak; None when the peak is not known."""
     validation_bits_per_byte: dict[str, float | None]
@@ -76,8 +79,9 @@ def smoke_train(
     *,
     seed: int = 0,
     device: str | None = None,
-    micro_batch: int | None = None,
+    micro_batch_tokens: int | None = None,
     validate_every: int = 0,
+    skip_nonfinite: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     progress: Progress | None = None,
     config: GPTSConfig | None = None,
@@ -89,8 +93,11 @@ def smoke_train(
     GPT-S-5M's; vocabulary and context are always the mix's. `device` is "cuda" or "cpu" (default: cuda if available);
     on a CPU the same seed always gives the same losses.
 
+    A step whose gradient is not finite changes nothing and stops the run, with its checkpoints intact; with
+    `skip_nonfinite`, or in float16, the run goes on with the next batch and the log says so.
+
     Raises `UsageError` for settings or a mix that cannot be trained, `ForeignFolderError` for an unsuitable `out`,
-    `DataError` for damaged shards or a damaged run, `StorageError`.
+    `DataError` for damaged shards or a damaged run, `StorageError`, `GptsDataError` when the training diverges.
     """
     _check_arguments(mix, out, schedule, validate_every)
     sizes = replace(config or GPTSConfig(), vocab_size=mix.vocab_size, context=mix.window)
@@ -99,9 +106,13 @@ def smoke_train(
         finished = context.broadcast_from_rank0(_claim_folder(out, settings) if context.rank == 0 else None)
         if finished is not None:
             return finished
-        micro_batch = micro_batch or MICRO_BATCH.get(context.device.type, 4)
-        trainer = Trainer(_new_model(sizes, seed), mix, schedule, context, micro_batch)
-        result = _train(trainer, out, micro_batch, validate_every, checkpoint_seconds, progress)
+        trainer = Trainer(_new_model(sizes, seed), mix, schedule, context, micro_batch_tokens)
+        load_checkpoint(out, trainer)
+        if context.rank == 0:
+            result = _train(trainer, out, validate_every, skip_nonfinite, checkpoint_seconds, progress)
+        else:
+            Loop(trainer, Duties(), skip_nonfinite).run()
+            result = None
         return context.broadcast_from_rank0(result)
 
 
@@ -175,48 +186,33 @@ def _new_model(config: GPTSConfig, seed: int) -> GPTS:
 def _train(
     trainer: Trainer,
     out: Path,
-    micro_batch: int,
     validate_every: int,
+    skip_nonfinite: bool,
     checkpoint_seconds: float,
     progress: Progress | None,
-) -> SmokeResult | None:
-    """Resume from the checkpoint, if any, and do the remaining steps. Only rank 0 logs, writes and returns a result."""
+) -> SmokeResult:
+    """Do the remaining steps, log them, validate, and write the run."""
     mix = trainer.order.mix
     entropy, id_bytes = unigram_entropy(mix), bytes_per_id(mix.tokenizer, mix.vocab_size, mix.eos_id)
-    load_checkpoint(out, trainer)
-    if trainer.context.rank != 0:
-        while trainer.step < trainer.schedule.steps:
-            trainer.update()
-        return None
+    log = Log(out, trainer.step)
+
+    def append(line: Line) -> None:
+        log.append(line)
+        if progress:
+            progress(line, trainer.schedule.steps, _mfu(trainer, line.tokens_per_second))
 
     def validate() -> dict[str, float | None]:
-        return {name: bits_per_byte(trainer.model, mix, name, id_bytes, micro_batch) for name in mix.sources}
+        return {name: bits_per_byte(trainer.model, mix, name, id_bytes, trainer.pass_windows) for name in mix.sources}
 
-    log = Log(out, trainer.step)
-    _do_steps(trainer, log, validate, validate_every, checkpoint_seconds, progress or (lambda *_: None))
-    result = _result(trainer, log.lines, entropy)
+    def save() -> None:
+        log.sync()
+        save_checkpoint(out, trainer)
+
+    loop = Loop(trainer, Duties(append, validate, save, validate_every, checkpoint_seconds), skip_nonfinite)
+    loop.run()
+    result = _result(trainer, loop, log.lines, entropy)
     _write(out, trainer, log.lines, result)
     return result
-
-
-def _do_steps(
-    trainer: Trainer, log: Log, validate: Validate, validate_every: int, checkpoint_seconds: float, progress: Progress
-) -> None:
-    """Do the remaining steps, log each of them, validate every `validate_every` steps and after the last one."""
-    schedule, last_checkpoint = trainer.schedule, time.monotonic()
-    batch_tokens = schedule.batch * trainer.order.mix.window
-    while trainer.step < schedule.steps:
-        start = time.monotonic()
-        loss, rate = trainer.update()
-        speed = batch_tokens / (time.monotonic() - start)
-        due = trainer.step == schedule.steps or (validate_every and trainer.step % validate_every == 0)
-        bits = validate() if due else None
-        log.append(Line(trainer.step, loss, rate, trainer.step * batch_tokens, speed, bits))
-        progress(log.lines[-1], schedule.steps, _mfu(trainer, speed))
-        if trainer.step < schedule.steps and time.monotonic() - last_checkpoint >= checkpoint_seconds:
-            log.sync()
-            save_checkpoint(log.path.parent, trainer)
-            last_checkpoint = time.monotonic()
 
 
 def _mfu(trainer: Trainer, tokens_per_second: float) -> float | None:
@@ -224,17 +220,22 @@ def _mfu(trainer: Trainer, tokens_per_second: float) -> float | None:
     return model_flops_utilization(model.config, model.parameter_count(), tokens_per_second, trainer.context)
 
 
-def _result(trainer: Trainer, lines: list[Line], entropy: float) -> SmokeResult:
+def _result(trainer: Trainer, loop: Loop, lines: list[Line], entropy: float) -> SmokeResult:
     schedule, mix = trainer.schedule, trainer.order.mix
-    last_losses = [line.loss for line in lines[-max(schedule.steps // 10, 1) :]]
-    speed = len(lines) / math.fsum(1 / line.tokens_per_second for line in lines)  # harmonic mean: steps of equal size
+    losses = [line.loss for line in lines if math.isfinite(line.loss)]
+    if not losses:
+        raise GptsDataError(f"none of the {schedule.steps} steps had a finite loss: the training diverged")
+    last_losses = losses[-max(schedule.steps // 10, 1) :]
+    speed = schedule.batch * mix.window / loop.steady_seconds
     return SmokeResult(
         parameters=trainer.model.parameter_count(),
         steps=schedule.steps,
-        first_loss=lines[0].loss,
+        first_loss=losses[0],
         last_loss=math.fsum(last_losses) / len(last_losses),
         unigram_entropy=entropy,
         tokens_per_second=speed,
+        compile_seconds=loop.compile_seconds,
+        skipped_steps=sum(line.skipped is True for line in lines),
         mfu=_mfu(trainer, speed),
         validation_bits_per_byte=lines[-1].validation_bits_per_byte or {},
         tokens=lines[-1].tokens,

@@ -5,7 +5,9 @@
                weights at the schedule's learning rate
 
 The position in the data follows from the step alone, so a run resumed from a checkpoint reads on where it stopped.
-Parameters and optimizer state are float32; on a GPU matrix products are bfloat16.
+Parameters and optimizer state are float32; on a GPU matrix products are bfloat16, on an old one float16.
+
+A step whose gradient is not finite (NaN or infinite) changes neither weights nor optimizer state.
 """
 
 from __future__ import annotations
@@ -19,9 +21,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.training_order import TrainingOrder
-from gpts_data.pipelines.errors import GptsDataError, UsageError
+from gpts_data.pipelines.errors import UsageError
 from gpts_data.validation.model.model import GPTS
-from gpts_data.validation.training.device import DistributedContext, autocast
+from gpts_data.validation.training.batches import BatchReader
+from gpts_data.validation.training.device import (
+    DistributedContext,
+    autocast,
+    can_compile,
+    compute_dtype,
+    micro_batch_tokens,
+)
 from gpts_data.validation.training.lr_schedule import PEAK, LearningRateSchedule
 
 BETAS = (0.9, 0.95)
@@ -29,19 +38,48 @@ WEIGHT_DECAY = 0.01
 CLIP = 1.0
 
 
+class Update:
+    """A step that has been started; on a GPU it may still be running."""
+
+    def __init__(self, step: int, rate: float, loss: Tensor, gradient_norm: Tensor) -> None:
+        """`step` is counted from 1. `loss` and `gradient_norm` are scalars on the device; their copy starts here."""
+        self.step = step
+        self.rate = rate
+        self._copied = torch.cuda.Event() if loss.is_cuda else None  # type: ignore[no-untyped-call]
+        values = torch.stack((loss, gradient_norm))
+        self._values = torch.empty(2, pin_memory=loss.is_cuda).copy_(values, non_blocking=True)
+        if self._copied:
+            self._copied.record()
+
+    def read(self) -> tuple[float, bool]:
+        """Wait for the step to end. Returns its loss in nats per token and whether the gradient was finite."""
+        if self._copied:
+            self._copied.synchronize()
+        loss, gradient_norm = self._values.tolist()
+        return loss, math.isfinite(loss) and math.isfinite(gradient_norm)
+
+
 class Trainer:
     """A model, its optimizer and the number of steps they have done.
 
     Attributes:
         step: Steps done so far.
-        micro_batch: Windows per forward and backward pass.
         passes: Micro-batches of this process per step.
+        pass_windows: Windows of a micro-batch; some have one less.
+        compiled: Whether the first step compiles the model, which takes half a minute.
+        scaler: Makes a step do nothing when its gradient is not finite, without waiting for the GPU. With float16 it
+            also multiplies the loss by a scale that halves at such a step, since small gradients would be 0 in float16.
     """
 
     def __init__(
-        self, model: GPTS, mix: Mix, schedule: LearningRateSchedule, context: DistributedContext, micro_batch: int
+        self,
+        model: GPTS,
+        mix: Mix,
+        schedule: LearningRateSchedule,
+        context: DistributedContext,
+        tokens_per_pass: int | None = None,
     ) -> None:
-        """Move the model to the device of `context`. `micro_batch` is a maximum: a divisor of the batch is chosen.
+        """Move the model to the device of `context`. `tokens_per_pass` is a maximum; by default memory decides.
 
         Raises `UsageError` when the batch cannot be divided evenly among the processes.
         """
@@ -51,34 +89,36 @@ class Trainer:
                 f"a batch of {schedule.batch} windows for {context.world} processes: expected a number of processes "
                 "that divides the batch; start torchrun with another --nproc-per-node"
             )
-        self.micro_batch = max(n for n in range(1, min(micro_batch, process_batch) + 1) if process_batch % n == 0)
-        self.passes = process_batch // self.micro_batch
+        tokens_per_pass = tokens_per_pass or micro_batch_tokens(model.config, context.device)
+        self.passes = -(-process_batch // max(tokens_per_pass // mix.window, 1))
+        self.pass_windows = -(-process_batch // self.passes)
         self.model = model.to(context.device)
         self.order = TrainingOrder(mix)
         self.schedule = schedule
         self.context = context
         self.optimizer = adamw(model)
         self.step = 0
-        compiled = context.device.type == "cuda"  # on a CPU, compiling takes a minute and saves 5%
-        loss = torch.compile(_Loss(model)) if compiled else _Loss(model)
+        self.scaled = compute_dtype(context.device) == torch.float16
+        self.scaler = torch.amp.GradScaler(context.device.type, init_scale=2.0**16 if self.scaled else 1.0)
+        self.compiled = can_compile(context.device)
+        # Micro-batches have at most two sizes, and a graph for each is faster than one for any size.
+        loss = torch.compile(_Loss(model), dynamic=False) if self.compiled else _Loss(model)
         self._loss = loss if context.world == 1 else DistributedDataParallel(loss)
+        self._batches = BatchReader(self.order, schedule.batch, schedule.steps, context)
 
-    def update(self) -> tuple[float, float]:
-        """Do the next step. Returns the loss of its batch before the update, in nats per token, and the learning rate.
-
-        Raises `GptsDataError` when the loss is not finite.
-        """
+    def update(self) -> Update:
+        """Start the next step. Its loss is that of its batch before the update. Nothing here waits for a GPU."""
         rate = self.schedule.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self.context.mean(self._gradients()).item()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
-        self.optimizer.step()
+        loss = self.context.mean(self._gradients())
+        self.scaler.unscale_(self.optimizer)  # notes whether an element of the gradient is not finite
+        gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.scaler.step(self.optimizer)
+        self.scaler.update(None if self.scaled else 1.0)
         self.optimizer.zero_grad()
         self.step += 1
-        if not math.isfinite(loss):
-            raise GptsDataError(f"step {self.step} of {self.schedule.steps}: the loss is {loss}; the training diverged")
-        return loss, rate
+        return Update(self.step, rate, loss, gradient_norm)
 
     def _gradients(self) -> Tensor:
         """Add up the gradients of the micro-batches and return their mean loss.
@@ -86,14 +126,12 @@ class Trainer:
         The processes exchange gradients once per step, with the last micro-batch.
         """
         total = torch.zeros((), device=self.context.device)
-        start = self.step * self.schedule.batch + self.context.rank * self.passes * self.micro_batch
-        for number in range(self.passes):
-            windows = self.order.read(start + number * self.micro_batch, self.micro_batch)
-            ids = torch.from_numpy(windows).to(self.context.device)
-            with self._gradient_exchange(number == self.passes - 1):
+        windows = self._batches.read(self.step)
+        for number, ids in enumerate(windows.tensor_split(self.passes), start=1):
+            with self._gradient_exchange(number == self.passes):
                 with autocast(self.context.device):
-                    loss = self._loss(ids) / self.passes
-                loss.backward()
+                    loss = self._loss(ids) * (len(ids) / len(windows))
+                self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
 

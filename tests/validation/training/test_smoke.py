@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
 from gpts_data.mixer.format.mix import Mix  # noqa: E402
-from gpts_data.pipelines.errors import ForeignFolderError, GptsDataError, UsageError  # noqa: E402
+from gpts_data.pipelines.errors import ForeignFolderError, UsageError  # noqa: E402
 from gpts_data.tokenizer.byte_lengths import bytes_per_id  # noqa: E402
 from gpts_data.tokenizer.encode import Encoder  # noqa: E402
 from gpts_data.validation.model.model import GPTS, GPTSConfig  # noqa: E402
-from gpts_data.validation.training import lr_schedule, trainer  # noqa: E402
+from gpts_data.validation.training import trainer  # noqa: E402
 from gpts_data.validation.training.metrics import bits_per_byte  # noqa: E402
 from tests.support.runs import LENGTHS, TINY, WINDOW, log, losses, run  # noqa: E402
 
@@ -54,8 +55,9 @@ def test_result_and_progress_of_a_run(patterned: Mix, tmp_path: Path) -> None:
     assert result.last_loss == pytest.approx(sum(lines[54:]) / 6)
     assert [(line.step, total, line.loss) for line, total, _ in calls] == [(i + 1, 60, x) for i, x in enumerate(lines)]
     assert all(mfu is None for _, _, mfu in calls) and result.mfu is None  # the peak of a CPU is not known
-    speeds = [line.tokens_per_second for line, _, _ in calls]
-    assert min(speeds) <= result.tokens_per_second <= max(speeds)
+    speeds = [line.tokens_per_second for line, _, _ in calls[1:]]
+    assert result.tokens_per_second == pytest.approx(statistics.median(speeds), rel=0.01)
+    assert (result.compile_seconds, result.skipped_steps) == (0, 0)
 
 
 def test_one_seed_gives_one_run(patterned: Mix, tmp_path: Path) -> None:
@@ -206,10 +208,3 @@ def test_a_run_does_not_go_into_the_mix(patterned: Mix, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ForeignFolderError, match="expected a folder"):
         run(patterned, tmp_path / "file")
-
-
-def test_a_diverged_run_stops(patterned: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lr_schedule, "wsd", lambda *_, **__: math.inf)
-    with pytest.raises(GptsDataError, match="step 2 of 60: the loss is nan"):
-        run(patterned, tmp_path / "run")
-    assert not (tmp_path / "run/model.safetensors").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,12 +22,14 @@ from gpts_data.mixer.format.mix import Mix  # noqa: E402
 from gpts_data.mixer.format.training_order import TrainingOrder  # noqa: E402
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError  # noqa: E402
 from gpts_data.validation.model.model import GPTS  # noqa: E402
+from gpts_data.validation.training.batches import BatchReader  # noqa: E402
 from gpts_data.validation.training.device import DistributedContext  # noqa: E402
 from gpts_data.validation.training.lr_schedule import LearningRateSchedule, published_schedule  # noqa: E402
 from gpts_data.validation.training.trainer import Trainer  # noqa: E402
 from tests.support.runs import TINY, WINDOW, log, losses, run  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = DistributedContext(0, 1, torch.device("cpu"))
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import json, sys
@@ -37,7 +40,7 @@ from gpts_data.mixer.format.mix import Mix
 from tests.support.runs import run
 folder, out, steps, micro = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 mix = Mix(folder, json.loads((folder / "manifest.json").read_text()))
-result = run(mix, out, steps, micro_batch=micro, checkpoint_seconds=0, validate_every=7)
+result = run(mix, out, steps, micro_batch_tokens=32 * micro, checkpoint_seconds=0, validate_every=7)
 print(f"processes {result.processes}\\n", end="")  # one write: two processes share the pipe
 """
 FILES = ("model.safetensors", "config.json", "run.json", "curves.svg")
@@ -88,7 +91,7 @@ def test_a_stopped_run_that_is_resumed_is_the_same_run(
                 progress=stop_after(stop),
             )
     folders = [path.name for path in (tmp_path / "parts").glob("checkpoints/*")]
-    assert folders == ([] if seconds else ["step-00000028"])
+    assert sorted(folders) == ([] if seconds else ["step-00000027", "step-00000028"])
     steps: list[int] = []
     run(patterned, tmp_path / "parts", 30, validate_every=7, progress=lambda line, *_: steps.append(line.step))
     assert steps[0] == (1 if seconds else 29)
@@ -131,11 +134,11 @@ def test_two_processes_train_as_one(patterned: Mix, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "two/result.json").read_text())["tokens"] == 20 * 8 * WINDOW
 
 
-@pytest.mark.parametrize("micro", [1, 3, 4])
-def test_micro_batches_add_up(patterned: Mix, tmp_path: Path, micro: int) -> None:
-    """3 does not divide 8, so micro-batches of 2 are used."""
+@pytest.mark.parametrize("tokens", [1, 3 * WINDOW + 5])
+def test_micro_batches_add_up(patterned: Mix, tmp_path: Path, tokens: int) -> None:
+    """Fewer tokens than a window make passes of one window; three windows do not divide a batch of 8."""
     run(patterned, tmp_path / "whole", 10)
-    run(patterned, tmp_path / "parts", 10, micro_batch=micro)
+    run(patterned, tmp_path / "parts", 10, micro_batch_tokens=tokens)
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
 
 
@@ -172,14 +175,47 @@ def test_another_run_does_not_go_into_the_folder(patterned: Mix, tmp_path: Path)
         run(patterned, tmp_path / "mine", 5)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "place.json", "log.jsonl"])
-def test_a_damaged_checkpoint(patterned: Mix, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "place.json"])
+def test_a_damaged_checkpoint(patterned: Mix, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The run continues from the checkpoint before it; with that one damaged too, it says what to do."""
+    run(patterned, tmp_path / "whole", 12)
+    with pytest.raises(Stopped):
+        run(patterned, tmp_path / "run", 12, checkpoint_seconds=0, progress=stop_after(9))
+    shutil.copytree(tmp_path / "run", tmp_path / "lost")
+    for path in (tmp_path / "run/checkpoints/step-00000008" / name, *(tmp_path / "lost").rglob(name)):
+        path.write_bytes(path.read_bytes()[:100] if name != "place.json" else b"{}")
+    steps: list[int] = []
+    run(patterned, tmp_path / "run", 12, progress=lambda line, *_: steps.append(line.step))
+    assert steps[0] == 8 and "step-00000008 cannot be read" in caplog.text
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+    with pytest.raises(DataError, match="to start again"):
+        run(patterned, tmp_path / "lost", 12)
+
+
+def test_a_damaged_log(patterned: Mix, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         run(patterned, tmp_path / "run", 30, checkpoint_seconds=0, progress=stop_after(9))
-    (path,) = (tmp_path / "run").rglob(name)
-    path.write_bytes(path.read_bytes()[:100] if name != "place.json" else b"{}")
+    path = tmp_path / "run/log.jsonl"
+    path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="to start again"):
         run(patterned, tmp_path / "run", 30)
+
+
+def trainer(mix: Mix, context: DistributedContext = CPU, steps: int = 9, **options: int) -> Trainer:
+    torch.manual_seed(0)
+    model = GPTS(replace(TINY, vocab_size=32, context=mix.window))
+    return Trainer(model, mix, LearningRateSchedule(steps, 8), context, **options)
+
+
+@pytest.mark.parametrize(("tokens", "sizes"), [(3 * WINDOW, [3, 3, 2]), (100 * WINDOW, [8]), (1, [1] * 8)])
+def test_passes_are_as_few_as_their_tokens_allow(
+    patterned: Mix, monkeypatch: pytest.MonkeyPatch, tokens: int, sizes: list[int]
+) -> None:
+    found: list[int] = []
+    loss = GPTS.loss
+    monkeypatch.setattr(GPTS, "loss", lambda model, ids: found.append(len(ids)) or loss(model, ids))
+    trainer(patterned, tokens_per_pass=tokens).update()
+    assert found == sizes
 
 
 def test_the_published_schedule(patterned: Mix) -> None:
@@ -196,33 +232,25 @@ def test_the_published_schedule(patterned: Mix) -> None:
         published_schedule(patterned)
 
 
-def test_an_update_takes_the_windows_of_its_step(patterned: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In step k, ranks 0 and 1 together read windows 8 k .. 8 k + 8, each once."""
-    batches: list[np.ndarray] = []
-    read = TrainingOrder.read
-    monkeypatch.setattr(TrainingOrder, "read", lambda *arguments: batches.append(read(*arguments)) or batches[-1])
-    model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
-    trainers = [
-        Trainer(
-            model, patterned, LearningRateSchedule(9, 8), DistributedContext(0, 1, torch.device("cpu")), micro_batch=2
-        )
-    ]
+def test_an_update_takes_the_windows_of_its_step(patterned: Mix) -> None:
+    """In step k, ranks 0 and 1 together read windows 8 k .. 8 k + 8, each once; also across shards and epochs."""
+    windows = np.concatenate([patterned.shard(0), patterned.shard(1)])
     for rank in range(2):
-        part = Trainer(
-            model, patterned, LearningRateSchedule(9, 8), DistributedContext(0, 1, torch.device("cpu")), micro_batch=2
-        )
-        part.context, part.passes = DistributedContext(rank, 2, torch.device("cpu")), 2
-        trainers.append(part)
-    for trainer in trainers:
-        trainer.step = 3
-        trainer._gradients()
-    windows = np.concatenate([patterned.shard(0), patterned.shard(1)])[24:32]
-    assert np.array_equal(np.concatenate(batches[:4]), windows) and np.array_equal(np.concatenate(batches[4:]), windows)
+        order, context = TrainingOrder(patterned), DistributedContext(rank, 2, torch.device("cpu"))
+        batches = BatchReader(order, batch=8, steps=39, context=context)
+        for step in (3, 4, 5, 24, 37, 38):  # not only in order: a run may resume at any step
+            ids = batches.read(step)
+            assert ids.dtype == torch.int64
+            expected = windows[np.arange(8 * step + 4 * rank, 8 * step + 4 * rank + 4) % 300]
+            assert np.array_equal(ids.numpy(), expected)
+
+
+def test_ids_above_32767_stay_what_they_are(patterned: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.array([[0, 32_767, 32_768, 65_535]], dtype=np.uint16)
+    monkeypatch.setattr(TrainingOrder, "read", lambda *_, **__: ids)
+    assert BatchReader(TrainingOrder(patterned), 1, 1, CPU).read(0).tolist() == ids.tolist()
 
 
 def test_a_batch_that_processes_cannot_share(patterned: Mix) -> None:
-    model = GPTS(replace(TINY, vocab_size=32, context=WINDOW))
     with pytest.raises(UsageError, match="a batch of 8 windows for 3 processes"):
-        Trainer(
-            model, patterned, LearningRateSchedule(9, 8), DistributedContext(0, 3, torch.device("cpu")), micro_batch=2
-        )
+        trainer(patterned, DistributedContext(0, 3, torch.device("cpu")))
