@@ -17,6 +17,7 @@ from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import trace
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import RecipeError, ShortSourceError
+from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.verify import verify
 from tests.conftest import WriteRecipe, prose
 
@@ -137,3 +138,34 @@ def test_more_passes_than_allowed_are_refused_with_the_number(write_recipe: Writ
 def test_less_than_one_pass_is_no_number(write_recipe: WriteRecipe) -> None:
     with pytest.raises(RecipeError, match="max_epochs = 0, expected 1 or more"):
         load_recipe(write_recipe(edit=((MORE[0][0], MORE[0][0] + "\nmax_epochs = 0"),)))
+
+
+def document_of(n_tokens: int, encoder: Encoder, rng: random.Random) -> str:
+    """A text of as many tokens, the end of text included."""
+    text = prose(rng, n_tokens)
+    while len(encoder.encode([text])[0]) > n_tokens:
+        text = text[:-1]
+    assert len(encoder.encode([text])[0]) == n_tokens
+    return text
+
+
+def test_a_document_that_begins_where_the_last_window_ends_is_behind_it(mix: Mix, tmp_path: Path) -> None:
+    """32 documents of 64 tokens fill 4 windows of 512; no window has any of the 10 tokens of the last one."""
+    encoder, rng = Encoder(mix.tokenizer), random.Random(6)
+    texts = [document_of(n, encoder, rng) for n in (*[64] * 32, 10)]
+    rows = [json.dumps({"id": f"s{i}", "text": text}) + "\n" for i, text in enumerate(texts)]
+    (tmp_path / "short.jsonl").write_text("".join(rows), encoding="utf-8")
+    (tmp_path / "recipe.toml").write_text(SHORT, encoding="utf-8")
+    built = build(load_recipe(tmp_path / "recipe.toml"), tmp_path, tmp_path / "mix", tokenizer=mix.tokenizer)
+    facts = built.manifest["sources"]["notes"]
+    assert (facts["pass_windows"], facts["leftover_tokens"], facts["leftover_documents"]) == (4, 10, 1)
+    (last,), (before,) = (find_documents(open_mix(tmp_path / "mix"), name) for name in ("s32", "s31"))
+    assert last.windows == () and last.leftover_tokens == 10
+    assert len(before.windows) == 1 and before.leftover_tokens == 0
+
+
+def test_a_source_without_one_window_is_too_short_however_often_it_may_repeat(mix: Mix, tmp_path: Path) -> None:
+    (tmp_path / "short.jsonl").write_text(json.dumps({"id": "s", "text": "A few words."}) + "\n", encoding="utf-8")
+    (tmp_path / "recipe.toml").write_text(SHORT, encoding="utf-8")
+    with pytest.raises(ShortSourceError, match="'notes' is too short"):
+        build(load_recipe(tmp_path / "recipe.toml"), tmp_path, tmp_path / "mix", tokenizer=mix.tokenizer)

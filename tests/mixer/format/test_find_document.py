@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpts_data.mixer.format.document_index import SUFFIX, find_rows, index_ids
-from gpts_data.mixer.format.find_document import find_documents
-from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.format.document_index import SEED, SUFFIX, find_rows, index_ids
+from gpts_data.mixer.format.find_document import find_documents, locate
+from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import stream, trace
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import write_npy
+from gpts_data.pipelines.text.hashing import hash_strings
+from tests.support.plain_kernels import hash_string
 
 
 def rows(path: Path) -> list[dict[str, object]]:
@@ -80,3 +83,36 @@ def test_the_index_finds_every_row_of_an_id(tmp_path_factory: pytest.TempPathFac
     write_npy(table.with_suffix(SUFFIX), index_ids(pa.chunked_array([ids[:7], ids[7:]], pa.string())))
     for some in set(ids):
         assert find_rows(table, some).tolist() == [i for i, other in enumerate(ids) if other == some]
+
+
+def colliding_ids() -> tuple[str, str]:
+    """Two ids whose hashes agree in the upper half, which is all that the index has: by the birthday paradox some of
+    300,000 do."""
+    ids = pa.array([f"id-{i}" for i in range(300_000)], pa.string())
+    halves = hash_strings(ids, SEED) >> np.uint64(32)
+    order = np.argsort(halves, kind="stable")
+    first = int(np.flatnonzero(halves[order][1:] == halves[order][:-1])[0])
+    a, b = ids.take(pa.array(order[first : first + 2])).to_pylist()
+    return a, b
+
+
+def test_two_ids_of_one_half_hash_are_told_apart(mix: Mix, tmp_path: Path) -> None:
+    a, b = colliding_ids()
+    copy = open_mix(shutil.copytree(mix.path, tmp_path / "mix"))
+    table = copy.path / "documents/web/00000.parquet"
+    content = pq.read_table(table)
+    ids = [a, "between", b, *content.column("id").to_pylist()[3:]]
+    pq.write_table(content.set_column(0, "id", pa.array(ids, pa.string())), table)
+    write_npy(table.with_suffix(SUFFIX), index_ids(pa.chunked_array([ids], pa.string())))
+    assert find_rows(table, a).tolist() == find_rows(table, b).tolist() == [0, 2]
+    for number, name in ((0, a), (2, b)):
+        (location,) = locate(copy, name)
+        assert (location.document_id, location.start) == (name, content.column("start")[number].as_py())
+
+
+def test_the_index_is_the_documented_hash_and_the_row(mix: Mix) -> None:
+    """A mix of an earlier version is searched with the same hashes."""
+    index = index_ids(pa.chunked_array([["b", "a"], ["b"]], pa.string()))
+    by_id = {name: hash_string(name, 0x1D) >> 32 for name in "ab"}
+    expected = sorted([by_id["b"] << 32, by_id["a"] << 32 | 1, by_id["b"] << 32 | 2])
+    assert index.tolist() == expected and index.dtype == np.uint64

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.format.trace import trace
+from gpts_data.mixer.format.trace import find_document, trace
 from gpts_data.mixer.format.training_order import token_number
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
@@ -27,8 +29,6 @@ def test_tokens_lead_to_their_documents(mix: Mix, home: Path) -> None:
 
 
 def _web(home: Path) -> str:
-    import pyarrow.parquet as pq
-
     parts = sorted((home / "corpus/web").glob("*.parquet"))
     return "\n".join(text for part in parts for text in pq.read_table(part).column("text").to_pylist())
 
@@ -57,3 +57,17 @@ def test_no_such_row(mix: Mix, shard: int, row: int) -> None:
 def test_no_such_token(mix: Mix, token: int) -> None:
     with pytest.raises(UsageError, match="tokens 0 to 20,031"):
         trace(mix, token)
+
+
+def test_the_first_and_the_last_token_of_each_table_belong_to_its_own_documents(mix: Mix) -> None:
+    n_tables = 0
+    for source in mix.sources:
+        tables = document_tables(mix.manifest["files"], source)
+        for entry, after in zip(tables, [*tables[1:], None], strict=True):
+            rows = pq.read_table(mix.path / entry["file"]).to_pylist()
+            assert find_document(mix, source, entry["start"]) == rows[0] and rows[0]["start"] == entry["start"]
+            end = rows[-1]["start"] + rows[-1]["tokens"]
+            assert find_document(mix, source, end - 1) == rows[-1]
+            assert after is None or after["start"] == end
+        n_tables += len(tables)
+    assert n_tables > len(mix.sources)

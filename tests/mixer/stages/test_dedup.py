@@ -14,6 +14,12 @@ from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
 from tests.conftest import prose
 
+CONTAMINATED = """
+[[decontaminate.benchmark]]
+name = "quiz"
+files = "quiz.jsonl"
+columns = ["q"]
+"""
 Rows = Sequence[Mapping[str, object]]
 RECIPE = """
 name = "case"
@@ -103,3 +109,12 @@ def test_near_copies_of_text_without_spaces_are_dropped(tmp_path: Path, mix: Mix
     texts = ["".join(rng.choices(alphabet, k=200)) for _ in range(12)]
     texts[1] = texts[0][:195] + texts[2][:5]
     assert dropped(tmp_path, mix, {"a": numbered(texts)}) == {"a": {"near_duplicate": 1}}
+
+
+def test_a_document_with_the_first_ngram_of_the_index_is_contaminated(tmp_path: Path, mix: Mix) -> None:
+    """A benchmark of one text of 8 words has one n-gram, number 0."""
+    words = "nine quick foxes never sleep under old oaks"
+    (tmp_path / "quiz.jsonl").write_text(json.dumps({"q": words}) + "\n", encoding="utf-8")
+    texts = pages(1)
+    texts[3] = f"{texts[3]} {words} {texts[4][:100]}"
+    assert dropped(tmp_path, mix, {"a": numbered(texts)}, CONTAMINATED) == {"a": {"contaminated": 1}}

@@ -107,3 +107,12 @@ def test_stop_strings_of_two_characters_go_through_datatroves_own_code() -> None
     texts = ["What?!\nHow?!\nA line?!", "What?\nHow?\nA line!"]
     settings = {"stop_chars": ("?!",), "new_line_ratio": 1.0, "short_line_thr": 1.0}
     assert fast(FastFineWebQuality(**settings), texts) == verdicts(FineWebQualityFilter(**settings), texts)
+
+
+def test_blank_lines_are_no_lines() -> None:
+    """One of six lines ends with a period: 17% of them, but 9% if the five blank lines between them counted."""
+    line = "this line of eight words has no end"
+    text = "\n\n".join([f"{line}.", *[f"{line} {number}" for number in ("one", "two", "three", "four", "five")]])
+    assert fast(FastFineWebQuality(), [text]) == verdicts(FineWebQualityFilter(), [text]) == [True]
+    settings: dict[str, Any] = {"line_punct_thr": 0.18}
+    assert fast(FastFineWebQuality(**settings), [text]) == verdicts(FineWebQualityFilter(**settings), [text])

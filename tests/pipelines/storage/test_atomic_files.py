@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,67 @@ def test_a_file_digest_is_its_sha256(tmp_path: Path) -> None:
     content = os.urandom(3 * (1 << 20) + 1)
     atomic_files.write_bytes(tmp_path / "a", content)
     assert atomic_files.file_digest(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
+    """The renames, links and fsyncs of this process, as (call, path of the target or of what is synced)."""
+    calls: list[tuple[str, Path]] = []
+    replace, link, fsync = os.replace, os.link, os.fsync
+
+    def spy_fsync(descriptor: int) -> None:
+        calls.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
+        fsync(descriptor)
+
+    def spy(name: str, call: Any) -> Any:
+        return lambda *paths: (calls.append((name, Path(paths[1]))), call(*paths))
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(os, "replace", spy("rename", replace))
+    monkeypatch.setattr(os, "link", spy("link", link))
+    return calls
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for the path of a descriptor")
+def test_a_file_is_synced_before_it_is_renamed_and_its_folder_after(
+    tmp_path: Path, calls: list[tuple[str, Path]]
+) -> None:
+    """Otherwise a power failure can leave an empty file under the final name, or undo the rename."""
+    path = tmp_path / "unit.bin"
+    atomic_files.write_bytes(path, b"all of it")
+    (content, temporary), *after = calls
+    assert content == "fsync" and temporary.parent == tmp_path and temporary != path
+    assert after == [("rename", path), ("fsync", tmp_path)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for the path of a descriptor")
+def test_the_folder_of_a_link_is_synced(tmp_path: Path, calls: list[tuple[str, Path]]) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    assert atomic_files.hard_link(tmp_path / "a", tmp_path / "new/b")
+    assert calls == [("link", tmp_path / "new/b"), ("fsync", tmp_path / "new")]
+
+
+def test_a_link_over_file_systems_is_a_copy_and_other_errors_are_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    for number in (errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
+        monkeypatch.setattr(os, "link", raising(OSError(number, "no")))
+        assert not atomic_files.hard_link(tmp_path / "a", tmp_path / "b")
+    monkeypatch.setattr(os, "link", raising(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(OSError, match="full"):
+        atomic_files.hard_link(tmp_path / "a", tmp_path / "b")
+
+
+def raising(error: Exception) -> Any:
+    def call(*_: Any) -> None:
+        raise error
+
+    return call
+
+
+def test_the_size_and_digest_of_a_file_that_is_being_written(tmp_path: Path) -> None:
+    with atomic_files.atomic_write(tmp_path / "a") as file:
+        file.write(b"abc")
+        digest = atomic_files.size_and_sha256(file)
+    assert digest == {"bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
