@@ -6,16 +6,15 @@ read is an error that names it. Only the bookkeeping of Spark and of similar wri
 
 from __future__ import annotations
 
-import glob
 import json
 import logging
 import os
-import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gpts_data.pipelines.errors import RecipeError
+from gpts_data.pipelines.readers.globs import expand_braces, find_matches, is_kernel_folder
 from gpts_data.pipelines.readers.kinds import READABLE, TXT, format_of
 from gpts_data.pipelines.readers.source import FileSet
 
@@ -23,7 +22,7 @@ log = logging.getLogger("gpts_data")
 BOOKKEEPING = ("_SUCCESS", "_temporary", "_metadata", "_common_metadata", "_committed_*", "_started_*", "*.crc", ".*")
 """Names that writers of tables leave beside their data; also all hidden files."""
 EXAMPLES = 3  # files named in a message
-_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+MAX_PATTERN = 200  # characters of a pattern in a message
 
 
 def local_files(file_set: FileSet, folder: Path) -> list[str]:
@@ -35,24 +34,17 @@ def local_files(file_set: FileSet, folder: Path) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def expand_braces(pattern: str) -> list[str]:
-    """`a.{x,y}` as `a.x` and `a.y`, as a shell does."""
-    braces = _BRACES.search(pattern)
-    if braces is None:
-        return [pattern]
-    options = [pattern[: braces.start()] + option + pattern[braces.end() :] for option in braces[1].split(",")]
-    return list(dict.fromkeys(expanded for option in options for expanded in expand_braces(option)))
-
-
 def _match(file_set: FileSet, pattern: str, folder: Path) -> list[str]:
     """The files of one pattern. Links are not resolved: a hub cache's links lead to files without a suffix."""
-    what = f"{file_set.kind} {file_set.name!r}: files = {pattern!r}"
+    what = f"{file_set.kind} {file_set.name!r}: files = {pattern[:MAX_PATTERN]!r}"
     path = os.path.expanduser(pattern)
+    if is_kernel_folder(os.path.normpath(folder / path)):
+        raise RecipeError(f"{what} names what the kernel shows of this machine; expected files of text")
     if os.path.lexists(folder / path):  # a file's own name may have brackets in it
         return sorted(_files(os.path.normpath(folder / path), file_set.split, what))
     files: list[str] = []
     for option in expand_braces(path):
-        found = [match for match in glob.glob(option, root_dir=folder, recursive=True) if is_data(match, option)]
+        found = [match for match in find_matches(option, str(folder)) if is_data(match, option)]
         matches = [os.path.normpath(folder / match) for match in found]
         _refuse_unreadable([match for match in matches if not os.path.isdir(match)], what)
         files += sorted({file for match in matches for file in _files(match, file_set.split, what)})
@@ -71,8 +63,8 @@ def is_bookkeeping(name: str) -> bool:
 
 def is_data(match: str, pattern: str) -> bool:
     """Whether a match of a glob is no bookkeeping and lies in none, unless the pattern names it."""
-    *folders, name = Path(match).parts
-    *named, last = Path(pattern).parts
+    *folders, name = Path(match).parts or (".",)
+    *named, last = Path(pattern).parts or (".",)
     unnamed = [folder for folder in folders if not any(part.strip("*") and fnmatchcase(folder, part) for part in named)]
     return not any(map(is_bookkeeping, unnamed)) and (name == last or not is_bookkeeping(name))
 

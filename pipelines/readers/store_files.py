@@ -14,8 +14,9 @@ from typing import IO, Any, cast
 
 from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError, StorageError
 from gpts_data.pipelines.hub.remote_file import BLOCK
+from gpts_data.pipelines.readers.globs import expand_braces
 from gpts_data.pipelines.readers.kinds import COLUMNAR, READABLE, format_of
-from gpts_data.pipelines.readers.local_files import expand_braces, is_bookkeeping, is_data
+from gpts_data.pipelines.readers.local_files import is_bookkeeping, is_data
 from gpts_data.pipelines.readers.source import FileSet, Listing, SourceFile
 from gpts_data.pipelines.storage.atomic_files import json_digest
 from gpts_data.pipelines.storage.paths import StoreFile, StorePath, as_path, is_store, store_errors

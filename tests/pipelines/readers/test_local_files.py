@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gpts_data.pipelines.errors import RecipeError
-from gpts_data.pipelines.readers.local_files import expand_braces, local_files
+from gpts_data.pipelines.readers.globs import expand_braces
+from gpts_data.pipelines.readers.local_files import local_files
 from gpts_data.pipelines.readers.reader import list_files
 from gpts_data.pipelines.readers.source import Source
 
