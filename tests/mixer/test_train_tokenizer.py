@@ -67,3 +67,25 @@ def test_a_sample_too_small_leaves_nothing(write_recipe: WriteRecipe, tmp_path: 
         with pytest.raises(ShortSourceError, match="entries, expected 60,000; raise tokenizer.sample"):
             run()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_kill_left_unfinished_is_removed(
+    once: dict[str, bytes], recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process cannot remove its temporary file, which is as large as what it was writing."""
+    left: list[tuple[Path, bytes]] = []
+
+    def killed(source: str, target: str) -> None:
+        if Path(target).name == "tokenizer.json":
+            left.append((Path(source), Path(source).read_bytes()))
+            raise Died
+        replace(source, target)
+
+    replace = os.replace
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr("gpts_data.pipelines.storage.atomic_files.os.replace", killed)
+        trained(recipe_file, tmp_path / "tokenizer")
+    ((path, content),) = left
+    path.write_bytes(content)
+    assert path.suffix == ".tmp" and path.parent == tmp_path / "tokenizer"
+    assert trained(recipe_file, tmp_path / "tokenizer") == once

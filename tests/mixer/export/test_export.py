@@ -20,6 +20,7 @@ from gpts_data.cli.export import FORMAT_NAMES
 from gpts_data.mixer.export import byte_layouts, window_files
 from gpts_data.mixer.export import export as module
 from gpts_data.mixer.export.export import FORMATS, Exported, export
+from gpts_data.mixer.export.formats import export_files
 from gpts_data.mixer.export.window_files import WindowFile, document_start_mask
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError, VerificationError
@@ -213,6 +214,8 @@ def test_the_list_of_files_is_right(exported: tuple[str, Path, Exported], mix: M
     for file, entry in listed.items():
         assert (out / file).stat().st_size == entry["bytes"] and file_digest(out / file) == entry["sha256"]
     assert done.manifest["export_format"] == name and done.manifest["mix_root_digest"] == mix.manifest["root_digest"]
+    assert (done.manifest["format"], done.manifest["format_version"]) == ("gpts-data export", 1)
+    assert list(listed) == [file.name for file in export_files(mix, name)]
     assert done.manifest["windows"] == mix.windows and done.manifest["validation_windows"] == len(held_out(mix))
     assert (out / "tokenizer/tokenizer.json").read_bytes() == (mix.tokenizer / "tokenizer.json").read_bytes()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +140,32 @@ def test_the_root_digest_is_what_the_documentation_says(mix: Mix) -> None:
 
 def test_what_only_describes_the_mix_is_named(mix: Mix) -> None:
     assert DESCRIPTIONS == (CARD, CROISSANT) and all((mix.path / name).is_file() for name in DESCRIPTIONS)
+
+
+def test_versions_and_the_order_of_entries(mix: Mix) -> None:
+    """What programs that read the file depend on, and what makes equal mixes equal bytes."""
+    manifest = mix.manifest
+    assert (manifest["format"], manifest["format_version"]) == ("gpts-data mix", 2)
+    names = [entry["file"] for entry in manifest["files"]]
+    assert names == sorted(names) and len(set(names)) == len(names)
+    assert [shard["file"] for shard in manifest["shards"]] == [f"shards/train-{n:05}.bin" for n in range(4)]
+    assert [source["name"] for source in manifest["recipe"]["source"]] == ["web", "books", "notes"]
+    environment = manifest["environment"]
+    assert environment["python"] == platform.python_version()
+    for library in ("gpts-data", "datatrove", "tokenizers", "pyarrow", "numpy", "numba", "xxhash"):
+        assert environment["libraries"][library] == version(library)
+    assert environment["encoders"] == sorted(environment["encoders"]) and environment["encoders"]
+
+
+def test_encoders_are_listed_in_the_order_given_and_outside_the_root_digest(tmp_path: Path) -> None:
+    plain = write_manifest(tmp_path, {"windows": 3})
+    manifest = write_manifest(tmp_path, {"windows": 3}, ["b 1", "a 2"])
+    assert manifest["environment"]["encoders"] == ["b 1", "a 2"]
+    assert manifest["root_digest"] == plain["root_digest"] and manifest["checksum"] != plain["checksum"]
+
+
+def test_equal_values_are_equal_bytes_whatever_their_order(tmp_path: Path) -> None:
+    write_manifest(tmp_path, {"windows": 3, "tokens": 9})
+    before = (tmp_path / "manifest.json").read_bytes()
+    write_manifest(tmp_path, {"tokens": 9, "windows": 3})
+    assert (tmp_path / "manifest.json").read_bytes() == before

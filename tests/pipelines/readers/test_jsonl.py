@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import tracemalloc
 from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
@@ -321,3 +322,17 @@ def test_counters_are_exact(rows: list[tuple[str, Any, bool]], unit: int) -> Non
         for row in batch.to_pylist()
     ]
     assert found == [None, *(fault for _, fault, document in wanted if document)]
+
+
+def test_a_line_too_long_to_hold_is_not_held() -> None:
+    """64 MB in one line, with a limit of 1,000 bytes a document: memory for a few of the pieces it is read in."""
+    file = io.BytesIO(b'{"text": "' + b"a" * (64 << 20) + b'"}\n' + line("b", True))
+    tracemalloc.start()
+    try:
+        batches = jsonl.read(file, "a.jsonl", 0, file.getbuffer().nbytes, NAMES, 1000)
+        faults = [fault for batch in batches for fault in batch.column("fault").to_pylist()]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert faults == ["oversized_document", None]
+    assert peak < 8 * CHUNK_BYTES < 32 << 20

@@ -241,3 +241,12 @@ def test_errors_of_the_disk_stay_what_they_are(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="Input/output"):
         list(parquet.read(Failing(CONTENT), "a.parquet", 0, 1, NAMES))
+
+
+def test_two_columns_of_one_name_are_no_column() -> None:
+    """Neither is the text that the recipe means; the first of them must not be read for it."""
+    arrays = [pa.array(["a", "b"]), pa.array(["c", "d"]), pa.array(["u", "v"])]
+    content = written(pa.Table.from_arrays(arrays, names=["text", "text", "url"]))
+    assert parquet.columns(io.BytesIO(content), "a.parquet") == {"url"}
+    rows = read(content, 0, 1, ("text", None, None))
+    assert [(row["text"], row["fault"]) for row in rows] == [(None, "schema_drift")] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,9 @@ import pyarrow.parquet.encryption as pe
 import pytest
 
 from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.hub.remote_file import Prefetcher
+from gpts_data.pipelines.readers import parquet, parquet_footer
+from gpts_data.pipelines.readers.parquet_footer import Footer
 from gpts_data.pipelines.readers.reader import check_columns, list_files, read, split_units
 from gpts_data.pipelines.readers.source import Source
 
@@ -63,3 +67,50 @@ def test_an_encrypted_column_is_refused(encrypted: Path, columns: dict[str, str]
     (file,) = list_files(source, encrypted).files
     with pytest.raises(DataError, match=r"^a\.parquet: an encrypted parquet file"):
         [batch for unit in split_units(source, file, 100) for batch in read(source, unit)]
+
+
+class Evicting(Prefetcher):
+    """The prefetcher of a remote file: what is read after `evict` comes from the hub again."""
+
+    def __init__(self, file: io.BytesIO, sound: bytes) -> None:
+        self.file, self.sound, self.evicted = file, sound, 0
+
+    def evict(self) -> bool:
+        self.evicted += 1
+        self.file.seek(0)
+        self.file.write(self.sound)
+        return True
+
+
+def sound_file() -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": [str(i) for i in range(77)]}), sink, row_group_size=7)
+    return sink.getvalue()
+
+
+FOOTER_AT = -8 - int.from_bytes(sound_file()[-8:-4], "little")
+
+
+@pytest.mark.parametrize("at", [-1, -6, FOOTER_AT], ids=["magic", "length", "footer"])
+def test_a_footer_that_the_network_damaged_is_fetched_again(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    sound = sound_file()
+    damaged = bytearray(sound)
+    damaged[at] ^= 0xFF
+    file = io.BytesIO(damaged)
+    with pytest.raises((DataError, pa.ArrowException, OSError)):  # a local file stays as it is
+        Footer(file, "a.parquet")
+    remote = Evicting(file, sound)
+    monkeypatch.setattr(parquet_footer, "prefetcher", lambda _: remote)
+    assert Footer(file, "a.parquet").n_groups == 11
+    assert remote.evicted == 1
+
+
+def test_row_counts_that_disagree_are_damage() -> None:
+    """77 rows in row groups of 7, and a footer whose total says 78: field 3 of FileMetaData, a zigzag varint."""
+    sound = sound_file()
+    assert sound.count(b"\x16\x9a\x01") == 1
+    damaged = sound.replace(b"\x16\x9a\x01", b"\x16\x9c\x01")
+    with pytest.raises(pa.ArrowInvalid, match="78 rows in all, 77 in row groups"):
+        Footer(io.BytesIO(damaged), "a.parquet")
+    with pytest.raises(DataError, match="a.parquet: not readable as parquet: 78 rows in all, 77 in row groups"):
+        parquet.columns(io.BytesIO(damaged), "a.parquet")
