@@ -1,29 +1,32 @@
-"""Runs one function over many tasks, in this process or on a dask cluster. The only module that imports dask.
+"""Runs one function over many tasks: in this process, in worker processes, or on a dask cluster.
 
 Tasks are pure functions and safe to run twice, so it does not matter where, in which order or how often they run. Each
-is large, a unit or a shard, because dask adds some 4.6 ms per task. When a worker dies or freezes, dask gives its task
-to another worker as soon as the connection breaks or no heartbeat has arrived for the scheduler's worker-ttl.
+is large, a unit or a shard, because dask adds some 4.6 ms per task. This is the only module that imports dask. When a
+worker of a cluster dies or freezes, dask gives its task to another worker as soon as the connection breaks or no
+heartbeat has arrived for the scheduler's worker-ttl.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import queue
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
 from gpts_data.pipelines.environment import Expected, environment
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
+from gpts_data.pipelines.stall_warning import StallWarning, task_name
 from gpts_data.pipelines.storage.paths import AnyPath
 
 CONNECT_TIMEOUT = "20s"
 ANSWER = 20.0  # seconds in which workers must report their environment
-WORKER_TTL = "60s"  # of our own clusters; dask's default of 5 minutes is for tasks that never release the GIL
+POLL_SECONDS = 10.0  # longest wait for a result before the cluster is looked at
 TOPIC = "gpts-data"  # of the log messages that workers forward, such as pauses before a source is tried again
 DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # in a nanny's log
+INSTALL = "install this version there"
+HAS_PACKAGE = "__import__('importlib.util').util.find_spec('gpts_data') is not None"
 
 log = logging.getLogger("gpts_data")
 
@@ -32,7 +35,7 @@ Result = TypeVar("Result")
 
 
 class Engine(Protocol):
-    """Runs tasks; the implementations are `InProcess` and `Dask`."""
+    """Runs tasks; the implementations are `InProcess`, `WorkerPool` and `Dask`."""
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield results as they are ready, in any order. Raises the first error of a task and cancels the rest."""
@@ -56,16 +59,42 @@ class Dask:
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """As `Engine.map`. Also raises `GptsDataError` for a task that kills its workers, and `SourceUnavailableError`
         when the connection to the scheduler is lost."""
-        from distributed import as_completed
-
         expected = self._expected()
         futures = {self._client.submit(_in_worker, function, task, expected, pure=False): task for task in tasks}
+        ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for future in futures:
+            future.add_done_callback(ready.put)
+        stall = StallWarning()
         try:
-            for future in as_completed(futures):
-                yield self._result(future, futures[future])
+            while futures:
+                future = self._next(ready, stall, lambda: self._describe(futures.values()))
+                stall.reset()
+                yield self._result(future, futures.pop(future))
         finally:
             if self._connected():
                 self._client.cancel(list(futures))
+
+    def _next(self, ready: queue.SimpleQueue[Any], stall: StallWarning, running: Callable[[], str]) -> Any:
+        """The next future that is done. Says so while the cluster has no worker, and when no task finishes."""
+        while True:
+            try:
+                return ready.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                stall.check(running)
+                self._warn_without_workers()
+
+    def _workers(self) -> list[str]:
+        """The addresses of all workers."""
+        return list(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _warn_without_workers(self) -> None:
+        if self._connected() and not self._workers():
+            log.warning("no worker at %s; waiting for one: dask worker %s --nthreads 1", *[self._address] * 2)
+
+    def _describe(self, tasks: Iterable[Any]) -> str:
+        names = list(map(task_name, tasks))
+        workers = f"{len(self._workers())} workers at {self._address}"
+        return f"{len(names)} tasks on {workers}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
     def _result(self, future: Any, task: Any) -> Any:
         from distributed import KilledWorker
@@ -76,7 +105,7 @@ class Dask:
             return future.result()
         except KilledWorker as error:
             raise GptsDataError(
-                f"{_name(task)}: its worker died {error.allowed_failures + 1} times, the last one "
+                f"{task_name(task)}: its worker died {error.allowed_failures + 1} times, the last one "
                 f"{self._death(error)}. Most likely memory ran out: use fewer --workers or give each more memory, then "
                 "run the same command again; finished work is kept"
             ) from error
@@ -87,7 +116,7 @@ class Dask:
             ) from error
         except Exception as error:
             if not isinstance(error, GptsDataError):
-                error.add_note(f"while a worker ran {_name(task)}")
+                error.add_note(f"while a worker ran {task_name(task)}")
             raise
 
     def _death(self, error: Any) -> str:
@@ -105,24 +134,34 @@ class Dask:
         return str(self._client.status) == "running"
 
     def check_workers(self) -> None:
-        """Raise `UsageError` when a worker's environment differs from ours.
+        """Raise `UsageError` when a worker has no gpts-data, or its environment differs from ours.
 
         A worker that does not answer within ANSWER seconds, or that joins later, is checked before its first task.
         """
-        from distributed import wait
-
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        checks = [
-            self._client.submit(_in_worker, bool, None, self._expected(), workers=[address], pure=False)
-            for address in workers
-        ]
-        try:
-            wait(checks, timeout=ANSWER)
-        except TimeoutError:
-            log.warning("not all dask workers answer; the others are checked before their first task")
-        for check in checks:
+        self._warn_without_workers()
+        # First something that every Python can run: a worker that cannot load a task of ours never answers.
+        packages = self._ask_workers(self._workers(), eval, HAS_PACKAGE)
+        for address, check in packages.items():
+            if check.status == "finished" and not check.result():
+                raise UsageError(f"the dask worker at {address} has no gpts-data; {INSTALL}")
+        answering = [address for address, check in packages.items() if check.status == "finished"]
+        checks = self._ask_workers(answering, _in_worker, bool, None, self._expected())
+        for check in checks.values():
             if check.status == "error":
                 raise _unloadable(check.exception())
+        if any(check.status == "pending" for check in (*packages.values(), *checks.values())):
+            log.warning("not all dask workers answer; the others are checked before their first task")
+
+    def _ask_workers(self, addresses: Sequence[str], function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+        """Call a function on each worker. Returns the futures by address; those that are not done still wait."""
+        from distributed import wait
+
+        checks = {
+            address: self._client.submit(function, *arguments, workers=[address], pure=False) for address in addresses
+        }
+        with suppress(TimeoutError):
+            wait(list(checks.values()), timeout=ANSWER)
+        return checks
 
     def _expected(self) -> Expected:
         return Expected(environment(), self._shared)
@@ -132,16 +171,8 @@ def _unloadable(error: BaseException) -> BaseException:
     """`UsageError` when a process cannot load our code, since it has no gpts-data or another one; else `error`."""
     cause = error.__cause__ or error  # the scheduler wraps errors
     if isinstance(cause, (ImportError, AttributeError)) and "gpts_data" in str(cause):
-        return UsageError(
-            f"the dask scheduler or a worker has no gpts-data or another version: {cause}; install this version there"
-        )
+        return UsageError(f"the dask scheduler or a worker has no gpts-data or another version: {cause}; {INSTALL}")
     return error
-
-
-def _name(task: Any) -> str:
-    """The name of a task in messages: its unit, or the file that it writes."""
-    unit = getattr(getattr(task, "unit", None), "name", None)
-    return str(unit or getattr(task, "path", None) or task)[:200]
 
 
 class _Forward(logging.Handler):
@@ -177,12 +208,11 @@ def open_engine(workers: int = 1, scheduler: str | None = None, shared: AnyPath 
     if scheduler is None and workers == 1:
         yield InProcess()
         return
-    from distributed import Client
-
     if scheduler is None:
-        with _same_environment(), _local_cluster(workers) as cluster, Client(cluster) as client:
-            _log_dashboard(client)
-            yield Dask(client)
+        from gpts_data.pipelines.worker_pool import open_worker_pool
+
+        with open_worker_pool(workers) as pool:
+            yield pool
         return
     with _connect(scheduler) as client:
         engine = Dask(client, shared)
@@ -208,38 +238,3 @@ def _connect(scheduler: str) -> Any:
 def _log_dashboard(client: Any) -> None:
     if find_spec("bokeh"):  # without it, the dashboard only says that bokeh is missing
         log.info("dask dashboard: %s", client.dashboard_link)
-
-
-@contextmanager
-def _same_environment() -> Iterator[None]:
-    """Restore the environment variables that dask sets for its workers: OMP_NUM_THREADS=1 would slow a training."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _local_cluster(workers: int) -> Any:
-    """Worker processes of one thread each. Dask's log is silenced, because errors of tasks are raised here anyway."""
-    import dask
-    from distributed import LocalCluster
-
-    try:
-        with dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL}):
-            return LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-                preload=[__name__],
-            )
-    except RuntimeError as error:  # each worker imports the calling script, which starts a build again
-        hint = 'in a script, put the build below `if __name__ == "__main__":`'
-        raise UsageError(f"the workers did not start; {hint}, or use one worker") from error
-
-
-def dask_setup(worker: object) -> None:
-    """Called by dask as a local worker starts: it ignores Ctrl-C, which the process that holds the cluster handles."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

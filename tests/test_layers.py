@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("pipelines", "tokenizer", "mixer", "validation", "cli")
 ORDER = {  # of the files and folders inside a package: a row may import the rows above it
     "pipelines": """
-        errors progress figures kernel
+        errors progress figures kernel stall_warning local_worker
         text
         words dedup storage
-        environment
+        environment worker_pool
         execute filters hub
         readers
         decontaminate""",

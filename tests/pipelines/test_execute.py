@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dask
 import pytest
 from distributed import Client, LocalCluster
 
 from gpts_data.pipelines import execute
 from gpts_data.pipelines.environment import environment
-from gpts_data.pipelines.errors import DataError, GptsDataError, RecipeError, SourceUnavailableError, UsageError
+from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailableError, UsageError
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean
 from gpts_data.pipelines.readers.reader import open_file
@@ -29,7 +26,6 @@ from tests.support.cluster import cluster
 # Tasks are functions of the package and builtins, since a worker cannot import the tests.
 TASKS = [{"number": n, "text": "é" * n} for n in range(40)]
 PROCESS = "__import__('os').getpid()"
-DIE = "__import__('os')._exit(1)"
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +83,6 @@ def test_one_worker_is_this_process_and_more_are_others() -> None:
         assert os.getpid() not in engine.map(eval, [PROCESS] * 4)
 
 
-def test_a_worker_that_dies_each_time_is_an_error_that_names_its_task() -> None:
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        open_engine(workers=2) as engine,
-        pytest.raises(GptsDataError, match=r"_exit.*worker died .*fewer --workers"),
-    ):
-        list(engine.map(eval, [DIE]))
-
-
 def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execute, "CONNECT_TIMEOUT", "1s")
     with socket.socket() as free:
@@ -110,14 +97,6 @@ def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_invalid_address_is_a_usage_error(address: str) -> None:
     with pytest.raises(UsageError, match=rf"'{address}'.*tcp://host:8786"), open_engine(scheduler=address):
         pass
-
-
-def test_a_cluster_leaves_the_environment_as_it_was() -> None:
-    """dask's nannies set OMP_NUM_THREADS=1 in the process that starts them, and torch would train on one core."""
-    before = dict(os.environ)
-    with open_engine(workers=2) as engine:
-        assert sorted(engine.map(abs, [-1, 2])) == [1, 2]
-    assert dict(os.environ) == before
 
 
 SAY = "__import__('logging').getLogger('gpts_data').warning('%s waits', 'a task')"
@@ -208,13 +187,3 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(local: LocalCluster, t
         open_engine(scheduler=address, shared=tmp_path / "other.json"),
     ):
         pass
-
-
-def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
-    lines = (
-        "from gpts_data.pipelines.execute import open_engine",
-        "with open_engine(2) as engine: print(list(engine.map(abs, [1])))",
-    )
-    (tmp_path / "script.py").write_text("\n".join(lines))
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0 and "put the build below `if __name__" in done.stderr.splitlines()[-1]
