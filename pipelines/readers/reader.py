@@ -27,8 +27,7 @@ from gpts_data.pipelines.readers.local_files import local_files
 from gpts_data.pipelines.readers.small_files import join_small_files
 from gpts_data.pipelines.readers.source import FileSet, Listing, Source, SourceFile, Unit
 from gpts_data.pipelines.readers.store_files import is_address, list_store_files, open_store_file
-from gpts_data.pipelines.readers.verified_file import open_checked
-from gpts_data.pipelines.storage.atomic_files import file_digest
+from gpts_data.pipelines.readers.verified_file import list_local, open_checked, open_local, unchanged
 
 READERS_VERSION = 1  # of the documents that readers make of a file; units prepared with another version are not reused
 _READERS = {
@@ -76,12 +75,7 @@ def list_file_set(file_set: FileSet, folder: Path, fetch_options: FetchOptions =
             raise RecipeError(
                 f"{file_set.kind} {file_set.name!r}: the file name {name!r} is not UTF-8; rename the file"
             )
-    return Listing(
-        tuple(
-            SourceFile(name, path, os.path.getsize(path), file_digest(Path(path)))
-            for name, path in zip(names, paths, strict=True)
-        )
-    )
+    return Listing(tuple(list_local(name, path) for name, path in zip(names, paths, strict=True)))
 
 
 def check_columns(source: Source, file: SourceFile, fetch_options: FetchOptions = FetchOptions()) -> None:
@@ -150,7 +144,7 @@ def read(source: Source, unit: Unit, fetch_options: FetchOptions = FetchOptions(
     damaged: list[str] = []
     try:
         for part in _parts(unit):
-            with _open_unit(source, part, fetch_options) as opened:
+            with _open_unit(source, part, fetch_options) as opened, unchanged(part.file, opened):
                 file = part.file.name, part.start, part.stop
                 for batch in _reader(part.file.name).read(opened, *file, names, *rules):
                     damaged += damaged_places(batch)
@@ -212,7 +206,7 @@ def open_file(file: SourceFile, fetch_options: FetchOptions = FetchOptions(), li
     """A seekable binary stream of a file that is local, on the hub or in a store.
 
     lines: the bytes whose lines will be read, so that those of a hub file are fetched ahead; the reader of parquet
-    files asks for its own ranges. Raises `DataError` when a local file has changed its size.
+    files asks for its own ranges. Raises `DataError` when a local file has changed since it was listed.
     """
     if file.location.startswith(HUB):
         remote = RemoteFile(file.location, file.size, fetch_options)
@@ -223,13 +217,7 @@ def open_file(file: SourceFile, fetch_options: FetchOptions = FetchOptions(), li
         return BufferedReader(remote, BLOCK)
     if is_address(file.location):
         return open_store_file(file)
-    size = os.path.getsize(file.location) if os.path.exists(file.location) else None
-    if size != file.size:
-        raise DataError(
-            f"{file.location}: found {'no file' if size is None else f'{size:,} bytes'}, expected {file.size:,} bytes "
-            "as when the build began; put the file back, or build into a new folder"
-        )
-    return open(file.location, "rb")
+    return open_local(file)
 
 
 def _reader(name: str) -> ModuleType:

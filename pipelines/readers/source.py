@@ -83,7 +83,7 @@ class Source:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read. No other column is ever fetched."""
-        return tuple(dict.fromkeys(c for c in (self.text, self.id, self.url, *self.at_least) if c))
+        return tuple(dict.fromkeys(c for c in (self.text, self.id, self.url, *sorted(self.at_least)) if c))
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,9 @@ class SourceFile:
     sha256: str | None
     members: tuple[SourceFile, ...] = ()
     """The files that are read as one (small_files.py), in order; empty for a single file."""
+    version: str = ""
+    """State of a local file when it was listed (`verified_file.state_of`): it tells whether the file was touched since.
+    "" when it is not known."""
 
     @property
     def single_files(self) -> tuple[SourceFile, ...]:

@@ -1,5 +1,9 @@
-"""Whole files that are verified against their sha256 before a byte of them is used: `integrity = "sha256"`.
+"""Files that are the listed ones: local files that did not change since, and whole files verified by their sha256.
 
+A local file is hashed when it is listed. When it is opened for a unit, its inode and times of change must be the same
+as then; otherwise it is hashed again. So a mix never has parts of two versions of a file.
+
+With `integrity = "sha256"` a file is verified against its sha256 before a byte of it is used.
 A flipped bit in a streamed parquet page mostly goes unnoticed: of 40 flips, snappy detected 2 and zstd 1. The hub lists
 the sha256 of every large file, but only a whole file can be compared with it. Hub files are therefore downloaded into a
 folder of bounded size in the output folder, once for all workers; local files are read once more.
@@ -10,21 +14,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from filelock import FileLock
 
 from gpts_data.pipelines.errors import DataError, SourceUnavailableError
 from gpts_data.pipelines.hub.client import name_of
 from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile
-from gpts_data.pipelines.storage.atomic_files import publish, storage_errors
-
-if TYPE_CHECKING:
-    from gpts_data.pipelines.readers.source import SourceFile
+from gpts_data.pipelines.readers.source import SourceFile
+from gpts_data.pipelines.storage.atomic_files import file_digest, publish, storage_errors
 
 log = logging.getLogger("gpts_data")
 SPOOL_BYTES = 20 << 30  # ten of FineWeb-Edu's files of 2 GB: one for each of eight workers, and the next two
@@ -39,21 +42,75 @@ def open_checked(file: SourceFile, fetch_options: FetchOptions) -> IO[bytes]:
     """
     if file.location.startswith("hf://"):
         return _downloaded(file, replace(fetch_options, cache_ranges=False))
-    stat = os.stat(file.location) if os.path.exists(file.location) else None
-    found = _digest(file.location, stat.st_size, stat.st_mtime_ns) if stat else "no file"
-    if found != file.sha256:
-        raise DataError(
-            f"{file.location}: found sha256 {found}, expected {file.sha256} as when the build began; "
-            "put the file back, or build into a new folder"
+    return open_local(replace(file, version=UNTRUSTED))
+
+
+UNTRUSTED = "untrusted"  # a version that no file has: the file is hashed when it is opened
+
+
+def list_local(name: str, path: str) -> SourceFile:
+    """A local file with its size, sha256 and state. Raises `SourceUnavailableError` when it is being written."""
+    before = os.stat(path)
+    digest = file_digest(Path(path))
+    version = state_of(before)
+    if state_of(os.stat(path)) != version:
+        raise SourceUnavailableError(
+            f"{path} changed while it was read; wait until it is complete, then run the same command again"
         )
-    return open(file.location, "rb")
+    return SourceFile(name, path, before.st_size, digest, version=version)
+
+
+def open_local(file: SourceFile) -> IO[bytes]:
+    """Open a local file. Raises `DataError` when it is not the one that was listed."""
+    if not os.path.exists(file.location):
+        raise _changed(file, "no file", f"{file.size:,} bytes")
+    with ExitStack() as stack:
+        opened = stack.enter_context(open(file.location, "rb"))
+        stat = os.fstat(opened.fileno())
+        if stat.st_size != file.size:
+            raise _changed(file, f"{stat.st_size:,} bytes", f"{file.size:,} bytes")
+        state = state_of(stat)
+        if file.version and file.version != state and (found := _digest(file.location, state)) != file.sha256:
+            raise _changed(file, f"sha256 {found}", str(file.sha256))
+        stack.pop_all()
+    return opened
+
+
+@contextmanager
+def unchanged(file: SourceFile, opened: IO[bytes]) -> Iterator[None]:
+    """Raise `SourceUnavailableError` when a local file that is open was written to during the block."""
+    before = _open_state(opened)
+    yield
+    if _open_state(opened) != before:
+        raise SourceUnavailableError(
+            f"{file.location} changed while it was read; leave it as it was when the build began, then run the same "
+            "command again"
+        )
+
+
+def state_of(stat: os.stat_result) -> str:
+    """Which file it is, and when its content or its times were last changed (a program cannot set st_ctime)."""
+    return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+
+
+def _open_state(opened: IO[bytes]) -> str | None:
+    try:
+        return state_of(os.fstat(opened.fileno()))
+    except OSError:  # of the Hub or of a store, whose files have versions
+        return None
+
+
+def _changed(file: SourceFile, found: str, expected: str) -> DataError:
+    return DataError(
+        f"{file.location}: found {found}, expected {expected} as when the build began; put the file back, or build "
+        "into a new folder"
+    )
 
 
 @lru_cache(maxsize=4096)
-def _digest(path: str, size: int, changed: int) -> str:
+def _digest(path: str, state: str) -> str:
     """The sha256 of a file, computed once per process and state of the file instead of once per unit."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(Path(path))
 
 
 def _downloaded(file: SourceFile, fetch_options: FetchOptions) -> IO[bytes]:

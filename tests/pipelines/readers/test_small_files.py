@@ -67,6 +67,7 @@ def test_every_document_once_at_its_place(tmp_path: Path, suffix: str) -> None:
     rows = [row for batch in read(source, unit) for row in batch.to_pylist()]
     assert [row["text"] for row in rows] == texts
     assert rows[7]["place"].startswith(f"007.{suffix}:")
-    (tmp_path / f"007.{suffix}").write_bytes(b"x")
+    changed = tmp_path / f"007.{suffix}"
+    changed.write_bytes(changed.read_bytes()[::-1])
     with pytest.raises(DataError, match=rf"007\.{suffix}: found sha256"):
         list(read(source, unit))

@@ -16,8 +16,9 @@ from gpts_data.pipelines.hub.range_fetcher import range_fetcher
 from gpts_data.pipelines.hub.remote_file import FetchOptions, RemoteFile
 from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers import verified_file
-from gpts_data.pipelines.readers.source import SourceFile
-from gpts_data.pipelines.readers.verified_file import open_checked
+from gpts_data.pipelines.readers.reader import list_files, read, split_units
+from gpts_data.pipelines.readers.source import Source, SourceFile
+from gpts_data.pipelines.readers.verified_file import list_local, open_checked, open_local
 from tests.support import faults
 from tests.support.datasets import used_here
 from tests.support.hub import Hub
@@ -147,6 +148,44 @@ def test_what_is_kept_of_streaming_is_not_used(hub: Hub, tmp_path: Path) -> None
         assert file.read() == CONTENTS["3.parquet"]
 
 
+def test_a_local_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"as planned")
+    before = path.stat()
+    file = list_local("a.jsonl", str(path))
+    path.touch()
+    with open_local(file) as opened:  # only its times changed
+        assert opened.read() == b"as planned"
+    path.write_bytes(b"as changed")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(
+        DataError, match=r"a\.jsonl: found sha256 .*, expected .* as when the build began; put the file"
+    ):
+        open_local(file)
+    path.unlink()
+    path.write_bytes(b"as planned")  # another file of the same content
+    with open_local(file) as opened:
+        assert opened.read() == b"as planned"
+
+
+def test_a_local_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"text": "document {i}"}}\n' for i in range(2000)), encoding="utf-8")
+    source = Source("web", 1, ("*.jsonl",))
+    (file,) = list_files(source, tmp_path).files
+    (unit,) = split_units(source, file, 1 << 20)
+    batches = read(source, unit)
+    next(batches)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"document 19", b"DOCUMENT 19"))
+    with pytest.raises(SourceUnavailableError, match="changed while it was read; leave it as it was"):
+        list(batches)
+    with pytest.raises(DataError, match="put the file back"):
+        list(read(source, unit))
+    path.write_bytes(content)
+    assert sum(batch.num_rows for batch in read(source, unit)) == 2000
+
+
 def test_a_local_file_that_changed(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(b"as planned")
@@ -157,5 +196,5 @@ def test_a_local_file_that_changed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="put the file back"):
         open_checked(file, FetchOptions())
     path.unlink()
-    with pytest.raises(DataError, match="found sha256 no file"):
+    with pytest.raises(DataError, match="found no file, expected 10 bytes"):
         open_checked(file, FetchOptions())
