@@ -24,10 +24,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from gpts_data.mixer.format.manifest import NAME, Manifest, read_manifest
-from gpts_data.mixer.plan import WORK, Plan, difference, make_plan, refuse_short_sources, write_plan
+from gpts_data.mixer.plan import Plan, make_plan, refuse_short_sources
+from gpts_data.mixer.plan_file import TOKENIZER_RECEIPT, WORK, difference, write_plan
 from gpts_data.mixer.planning.resources import explain_full_disk, room_to_begin, room_to_cut
 from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.mixer.stages.assemble import assemble, shard_tasks
@@ -43,9 +44,10 @@ from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError, Usa
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
-from gpts_data.pipelines.storage.atomic_files import json_digest, write_bytes
+from gpts_data.pipelines.storage.atomic_files import write_bytes
+from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum
 from gpts_data.pipelines.storage.lock import remove_temporaries
-from gpts_data.pipelines.storage.paths import AnyPath, is_inside
+from gpts_data.pipelines.storage.paths import AnyPath, is_inside, list_folder
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
@@ -53,6 +55,14 @@ from gpts_data.tokenizer.encode import EncoderName
 from gpts_data.tokenizer.untrusted import check_untrusted
 
 log = logging.getLogger("gpts_data")
+
+
+class TokenizerReceipt(TypedDict):
+    """Receipt of the tokenizer in the mix folder."""
+
+    key: str
+    files: dict[str, Checksum]
+    """By the names of the files."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +105,10 @@ def build(
             f"--keep-units {keep_units} is inside the mix {folder}, where verify would report it; choose another folder"
         )
     given_tokenizer = check_untrusted(tokenizer) if tokenizer else None
-    if (folder / NAME).exists() and not (folder / WORK).exists():
-        return Built(_finished_mix(folder, recipe, given_tokenizer), created=False)
+    if (folder / NAME).exists():
+        built = Built(_finished_mix(folder, recipe, given_tokenizer), created=False)
+        if not (folder / WORK).exists():
+            return built
     plan = make_plan(recipe, recipe_folder, folder, given_tokenizer, NAME, retry_policy, encoder, keep_units)
     refuse_short_sources(plan)
     room_to_begin(plan)
@@ -112,7 +124,7 @@ def build(
 def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progress) -> Built:
     remove_temporaries(plan.folder, plan.units)
     index_benchmarks(plan)  # before anything is written: a benchmark that cannot be read leaves no half-finished build
-    write_plan(plan)
+    write_plan(plan.work, plan.identity())
     try:
         with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
             tokenizer = _get_tokenizer(plan, engine, progress)
@@ -179,16 +191,18 @@ def _unit_report(plan: Plan, progress: Progress) -> Report:
 
 def _get_tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
     """The tokenizer in the mix folder: a copy of the given one, or one trained on the recipe's sample."""
-    folder, receipt = plan.folder / "tokenizer", plan.work / "tokenizer.json"
-    key = json_digest(plan.identity())
-    if read_receipt(receipt, key, dict[str, Any]) is None:
+    folder, receipt = plan.folder / "tokenizer", plan.work / TOKENIZER_RECEIPT
+    done = read_receipt(receipt, plan.key, TokenizerReceipt)
+    if done is None or not all_intact("tokenizer", {folder / name: file for name, file in done["files"].items()}):
+        receipt.unlink(missing_ok=True)
         if plan.tokenizer:
             for name in artifact.FILES:
                 if (plan.tokenizer.folder / name).exists():
                     write_bytes(folder / name, (plan.tokenizer.folder / name).read_bytes())
-            write_receipt(receipt, {"key": key})
         else:
-            write_receipt(receipt, {"key": key, **train_tokenizer(plan, engine, folder, progress)})
+            train_tokenizer(plan, engine, folder, progress)
+        files = {path.name: checksum(path) for path in list_folder(folder)}
+        write_receipt(receipt, TokenizerReceipt(key=plan.key, files=files))
     return artifact.load(folder)
 
 

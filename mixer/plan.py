@@ -7,13 +7,22 @@ with another plan is refused.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from gpts_data.mixer.format.manifest import ListingEntry
+from gpts_data.mixer.plan_file import (
+    FORMAT,
+    TOKENIZER_RECEIPT,
+    WORK,
+    PlanIdentity,
+    difference,
+    read_plan,
+    sources_without_budgets,
+    without_budgets,
+)
 from gpts_data.mixer.recipe import Recipe, RecipeSource, resolved
 from gpts_data.pipelines.decontaminate import index
 from gpts_data.pipelines.decontaminate.benchmarks import list_benchmark
@@ -24,27 +33,15 @@ from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers.kinds import compression_of
 from gpts_data.pipelines.readers.reader import READERS_VERSION, check_columns, list_files, split_units
 from gpts_data.pipelines.readers.source import Listing, Unit
-from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
+from gpts_data.pipelines.storage.atomic_files import json_digest
 from gpts_data.pipelines.storage.paths import AnyPath, absolute, is_store
+from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import EncoderName
 
-FORMAT = 1
-WORK = ".build"
+UNITS_VERSION = 1  # of the files and the receipt of a prepared unit; units of another version are prepared again
 UNITS = "units"
 MAX_EPOCHS = 40  # more epochs over the same text add nothing (Muennighoff et al. 2023, arXiv 2305.16264)
-
-
-class PlanIdentity(TypedDict):
-    """Everything that determines the bytes of a mix, as plain values: the content of plan.json."""
-
-    format: int
-    recipe: dict[str, Any]
-    """The recipe with all defaults filled in."""
-    sources: list[ListingEntry]
-    benchmarks: list[ListingEntry]
-    tokenizer: str | None
-    """Digest of the given tokenizer; None when one is trained."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +97,11 @@ class Plan:
             "tokenizer": self.tokenizer.digest if self.tokenizer else None,
         }
 
+    @property
+    def key(self) -> str:
+        """Digest of the identity."""
+        return json_digest(self.identity())
+
     def pass_windows(self, source: int, tokens: int) -> int:
         """Windows in one epoch of a source with `tokens` training tokens: those it needs, or all it has."""
         return min(self.recipe.windows[source], tokens // self.recipe.window)
@@ -127,6 +129,7 @@ class Plan:
         return json_digest(
             [
                 FORMAT,
+                UNITS_VERSION,
                 VERSION,
                 READERS_VERSION,
                 source.columns,
@@ -179,17 +182,29 @@ def make_plan(
     benchmarks = _list_benchmarks(recipe, frozen, recipe_folder, fetch_options)
     units = absolute(keep_units) if keep_units else None
     plan = Plan(recipe, listings, absolute(folder), tokenizer, retry_policy, encoder, benchmarks, units)
-    if frozen is not None and _without_budgets(frozen) != _without_budgets(plan.identity()):
+    if frozen is not None and without_budgets(frozen) != without_budgets(plan.identity()):
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.identity())} differs); "
             f"use a new --out, or delete {folder} to give that build up"
         )
+    if frozen is None:
+        _refuse_other_work(plan)
     for source, listing in zip(recipe.source, listings, strict=True):
         # An empty file of lines has no columns, which is no error.
         nonempty = [file for file in listing.single_files if file.size]
         for file in nonempty[:1] if source.is_remote else nonempty:
             check_columns(source, file, fetch_options)
     return plan
+
+
+def _refuse_other_work(plan: Plan) -> None:
+    """Raise `ForeignFolderError` when plan.json was damaged, and what remains there belongs to another plan."""
+    receipt = plan.work / TOKENIZER_RECEIPT
+    if receipt.exists() and read_receipt(receipt, plan.key, dict[str, Any]) is None:
+        raise ForeignFolderError(
+            f"{plan.folder} holds a half-finished build of something else, and its {WORK}/plan.json is damaged; use a "
+            f"new --out, or delete {plan.folder} to give that build up"
+        )
 
 
 def _list_benchmarks(
@@ -204,39 +219,6 @@ def _list_benchmarks(
         list_benchmark(benchmark, folder, fetch_options, revisions[i] if revisions else None)
         for i, benchmark in enumerate(recipe.decontaminate.benchmark)
     )
-
-
-def write_plan(plan: Plan) -> None:
-    """Write plan.json, from which a killed build resumes."""
-    write_json(plan.work / "plan.json", plan.identity())
-
-
-def read_plan(folder: AnyPath, manifest_name: str) -> PlanIdentity | None:
-    """The plan of a half-finished build in `folder`, or None. Raises `ForeignFolderError` when it holds other files."""
-    path = folder / WORK / "plan.json"
-    if path.exists():
-        frozen: PlanIdentity = json.loads(path.read_bytes())
-        return frozen
-    names = [entry.name for entry in folder.iterdir() if entry.name != WORK] if folder.is_dir() else []
-    if names and manifest_name not in names:
-        raise ForeignFolderError(
-            f"{folder} is not empty and has no {manifest_name} (found {', '.join(sorted(names)[:3])}); "
-            "choose another --out"
-        )
-    return None
-
-
-def difference(before: Any, now: Any, where: str = "") -> str:
-    """The dotted name of the first place where two JSON values differ, and both values there."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key):
-                return difference(before.get(key), now.get(key), f"{where}.{key}" if where else str(key))
-    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for i, (item, other) in enumerate(zip(before, now, strict=True)):
-            if item != other:
-                return difference(item, other, f"{where}[{i}]")
-    return f"{where}: {json.dumps(before)[:60]} before, {json.dumps(now)[:60]} now"
 
 
 def refuse_short_sources(plan: Plan) -> None:
@@ -265,17 +247,7 @@ def too_short(source: RecipeSource, needed: int, found: str, epochs: int) -> Sho
 
 
 def _same_sources(frozen: PlanIdentity, recipe: Recipe) -> bool:
-    return _sources_without_budgets(resolved(recipe)) == _sources_without_budgets(frozen["recipe"])
-
-
-def _without_budgets(identity: PlanIdentity) -> dict[str, Any]:
-    recipe = {**identity["recipe"], "source": _sources_without_budgets(identity["recipe"])}
-    return {**identity, "recipe": recipe}
-
-
-def _sources_without_budgets(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """The sources without `max_damaged`, which may be raised when a build is resumed that was refused for damage."""
-    return [{key: value for key, value in source.items() if key != "max_damaged"} for source in recipe["source"]]
+    return sources_without_budgets(resolved(recipe)) == sources_without_budgets(frozen["recipe"])
 
 
 def _pinned(source: RecipeSource, revision: str | None) -> RecipeSource:

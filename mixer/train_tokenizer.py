@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
-from gpts_data.mixer.plan import Plan, make_plan, write_plan
+from gpts_data.mixer.plan import Plan, make_plan
+from gpts_data.mixer.plan_file import write_plan
 from gpts_data.mixer.recipe import Recipe, check
 from gpts_data.mixer.workspace import clean_up, discard_plan, locked
 from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError
@@ -93,7 +94,7 @@ def train_alone(
 
 def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progress) -> TrainedTokenizer:
     remove_temporaries(plan.folder)
-    write_plan(plan)
+    write_plan(plan.work, plan.identity())
     try:
         with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
             return train_tokenizer(plan, engine, plan.folder, progress)

@@ -29,6 +29,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         schedule quantities recipe_file
         recipe_parser
         recipe format
+        plan_file
         plan tokenizer_fit export
         workspace stages
         planning train_tokenizer

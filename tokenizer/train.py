@@ -28,7 +28,8 @@ from gpts_data.pipelines.readers.draw_order import Draw, draw_units
 from gpts_data.pipelines.readers.kinds import compression_of
 from gpts_data.pipelines.readers.reader import read, split_units
 from gpts_data.pipelines.readers.source import Listing, Source, Unit
-from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, size_and_sha256
+from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest, size_and_sha256
+from gpts_data.pipelines.storage.checksums import all_intact
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
 from gpts_data.tokenizer import artifact
@@ -61,6 +62,7 @@ class SampleReceipt(TypedDict):
     key: str
     bytes: int
     """Bytes of text in the piece."""
+    file_bytes: int
     sha256: str
     """sha256 of the file."""
 
@@ -165,7 +167,10 @@ def evenly_spaced(items: Sequence[Item]) -> list[Item]:
 def draw_sample(piece: SampleTask) -> SampleReceipt:
     """Write one piece of the sample and its receipt, unless the receipt exists; returns the receipt."""
     if receipt := read_receipt(piece.receipt, piece.key, SampleReceipt):
-        return receipt
+        digest: FileDigest = {"bytes": receipt["file_bytes"], "sha256": receipt["sha256"]}
+        if all_intact("sample for the tokenizer", {piece.path: digest}):
+            return receipt
+    piece.receipt.unlink(missing_ok=True)
     taken = 0
     with atomic_write(piece.path) as file:
         with pa.ipc.new_file(file, SAMPLE_SCHEMA) as writer:
@@ -177,7 +182,12 @@ def draw_sample(piece: SampleTask) -> SampleReceipt:
                 if taken >= piece.quota:
                     break
         facts = size_and_sha256(file)
-    result: SampleReceipt = {"key": piece.key, "bytes": taken, "sha256": facts["sha256"]}
+    result: SampleReceipt = {
+        "key": piece.key,
+        "bytes": taken,
+        "file_bytes": facts["bytes"],
+        "sha256": facts["sha256"],
+    }
     return write_receipt(piece.receipt, result)
 
 

@@ -21,6 +21,7 @@ from gpts_data.pipelines.storage.atomic_files import (
     size_and_sha256,
     write_npy,
 )
+from gpts_data.pipelines.storage.checksums import all_intact
 from gpts_data.pipelines.storage.paths import AnyPath, load_npy, read_all
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
@@ -58,6 +59,10 @@ class Shard:
     def sidecar(self) -> AnyPath:
         return self.path.with_suffix(".windows.npy")
 
+    def accepts(self, receipt: ShardReceipt) -> bool:
+        """Whether the files of an earlier run are as it wrote them."""
+        return all_intact("shards", {self.path: receipt, self.sidecar: receipt["sidecar"]})
+
 
 def shard_tasks(plan: Plan, cuts: Sequence[Sequence[Cut]], build_id: str) -> list[Shard]:
     """The tasks that assemble all shards of a mix from its cut files."""
@@ -83,8 +88,9 @@ def shard_tasks(plan: Plan, cuts: Sequence[Sequence[Cut]], build_id: str) -> lis
 
 def assemble(task: Shard) -> ShardReceipt:
     """Write a shard and its sidecar, then the receipt."""
-    if receipt := read_receipt(task.receipt, task.key, ShardReceipt):
+    if (receipt := read_receipt(task.receipt, task.key, ShardReceipt)) and task.accepts(receipt):
         return receipt
+    task.receipt.unlink(missing_ok=True)
     order = task.schedule.sources(task.start, task.stop, task.before)
     tokens = np.empty((task.stop - task.start, task.window), dtype="<u2")
     sidecar = np.empty(len(order), dtype=SIDECAR)

@@ -28,11 +28,13 @@ from gpts_data.mixer.stages.prepare import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
 from gpts_data.pipelines.storage.atomic_files import (
     ContentDigest,
+    FileDigest,
     atomic_write,
     json_digest,
     size_and_sha256,
     write_npy,
 )
+from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
@@ -59,6 +61,10 @@ class CutReceipt(DocumentTable):
     """Receipt of one cut unit."""
 
     key: str
+    windows: Checksum
+    """Of the cut file."""
+    slots: FileDigest
+    """Of the file of its slots."""
     leftover_documents: int
     """Documents that begin after the source's last window, so that no window has a token of them."""
 
@@ -91,6 +97,16 @@ class Cut:
     def receipt(self) -> AnyPath:
         return self.path.with_suffix(".json")
 
+    @property
+    def slots(self) -> AnyPath:
+        """File of the slots of its windows (SLOTS)."""
+        return self.path.with_suffix(".npy")
+
+    def accepts(self, receipt: CutReceipt) -> bool:
+        """Whether the files of an earlier run are as it wrote them."""
+        tables = _files(self.documents, receipt)
+        return all_intact("cut", {self.path: receipt["windows"], self.slots: receipt["slots"], **tables})
+
 
 @dataclass(frozen=True)
 class HoldOut:
@@ -103,6 +119,14 @@ class HoldOut:
     """Where the document table is written."""
     receipt: AnyPath
     key: str
+
+    def accepts(self, receipt: HoldOutReceipt) -> bool:
+        """Whether the files of an earlier run are as it wrote them."""
+        files: dict[AnyPath, Checksum | FileDigest] = {
+            self.path: receipt,
+            **_files(self.documents, receipt["documents"]),
+        }
+        return all_intact("validation", files)
 
 
 def cut_tasks(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str) -> list[Cut]:
@@ -135,8 +159,9 @@ def hold_out_task(plan: Plan, source: int, units: Sequence[DedupedUnit], build_i
 
 def cut(task: Cut) -> CutReceipt:
     """Write a unit's windows (.bin), their slots (.npy, SLOTS) and its document table, then the receipt."""
-    if receipt := read_receipt(task.receipt, task.key, CutReceipt):
+    if (receipt := read_receipt(task.receipt, task.key, CutReceipt)) and task.accepts(receipt):
         return receipt
+    task.receipt.unlink(missing_ok=True)
     unit = task.parts[0]
     first = -(-unit.start // task.window)
     last = max(min(-(-unit.stop // task.window), task.order.windows), first)
@@ -147,11 +172,14 @@ def cut(task: Cut) -> CutReceipt:
     index["slot"], index["window"] = slots[by_slot], windows[by_slot]
     with atomic_write(task.path) as file:
         write_rows(file, tokens.reshape(-1, task.window), windows[by_slot] - first)
-    write_npy(task.path.with_suffix(".npy"), index)
+        checksum = checksum_so_far(file)
+    slots_file = write_npy(task.slots, index)
     table = _documents([unit], TRAIN)
     is_leftover = table.column("start").to_numpy() >= task.order.windows * task.window
     result: CutReceipt = {
         "key": task.key,
+        "windows": checksum,
+        "slots": slots_file,
         "leftover_documents": int(is_leftover.sum()),
         **_write_documents(task.documents, table),
     }
@@ -160,8 +188,9 @@ def cut(task: Cut) -> CutReceipt:
 
 def hold_out(task: HoldOut) -> HoldOutReceipt:
     """Write the whole windows of a source's held-out documents, and their document table, then the receipt."""
-    if receipt := read_receipt(task.receipt, task.key, HoldOutReceipt):
+    if (receipt := read_receipt(task.receipt, task.key, HoldOutReceipt)) and task.accepts(receipt):
         return receipt
+    task.receipt.unlink(missing_ok=True)
     pieces = [ids for part in task.parts for ids in surviving_ids(part, HELD_OUT)]
     tokens = np.concatenate([np.empty(0, np.uint16), *pieces])
     n_windows = len(tokens) // task.window
@@ -244,3 +273,10 @@ def _write_documents(path: AnyPath, table: pa.Table) -> DocumentTable:
         **digest,
         "content": table_digest(table),
     }
+
+
+def _files(path: AnyPath, table: DocumentTable) -> dict[AnyPath, FileDigest]:
+    """The files of a document table that `_write_documents` wrote."""
+    if table["documents"] == 0:
+        return {}
+    return {path: {"bytes": table["bytes"], "sha256": table["sha256"]}, path.with_suffix(SUFFIX): table["index"]}

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.dedup.greedy import SharedKeys, find_shared_keys
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, write_json
+from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath, as_path, local_copy, open_arrow, remove
 from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
 
@@ -44,6 +45,7 @@ class KeyRangeReceipt(TypedDict):
     """Number of distinct keys that several documents have."""
     places: int
     """Number of places where these keys occur."""
+    file: Checksum
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class RunWriter:
         self._keys: list[NDArray[np.uint64]] = []
         self._held = self._rows = 0
         self.n_keys = 0
+        self.checksum: Checksum = {"bytes": 0, "xxh3": ""}
+        """Of the file, set once it is complete."""
 
     def add(self, keys: NDArray[np.uint64]) -> None:
         """Add the keys of the next documents: uint64, shape (documents, keys); 0 where a document has no key."""
@@ -101,10 +105,12 @@ class RunWriter:
 @contextmanager
 def run_writer(path: AnyPath) -> Iterator[RunWriter]:
     """Write the run of a unit to `path`; the file appears when the block ends."""
-    with atomic_write(path) as file, pa.ipc.new_file(file, RUN) as writer:
-        run = RunWriter(writer)
-        yield run
-        run.flush()
+    with atomic_write(path) as file:
+        with pa.ipc.new_file(file, RUN) as writer:
+            run = RunWriter(writer)
+            yield run
+            run.flush()
+        run.checksum = checksum_so_far(file)
 
 
 def ranges(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath) -> list[KeyRange]:
@@ -114,8 +120,7 @@ def ranges(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath) -> list[KeyRan
     key = json_digest([count, *(run.name for run in runs)])
     names = [str(run) for run in runs]
     listing = folder / key[:16] / f"runs-{json_digest(names)[:16]}.json"
-    if not listing.exists():
-        write_json(listing, names)
+    write_json(listing, names)
     return [
         KeyRange(listing, start, stop, folder / key[:16] / f"{i:05d}.arrow", key)
         for i, (start, stop) in enumerate(zip(bounds, [*bounds[1:], None], strict=True))
@@ -125,13 +130,22 @@ def ranges(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath) -> list[KeyRan
 def search(task: KeyRange) -> KeyRangeReceipt:
     """Write the places of all shared keys in this range, in order of place, then the receipt."""
     receipt = read_receipt(task.receipt, task.key, KeyRangeReceipt)
-    if receipt and task.path.exists():  # a build that is killed while it removes the index may leave the receipt only
+    # a build that is killed while it removes the index may leave the receipt only
+    if receipt and task.path.exists() and all_intact("index of duplicates", {task.path: receipt["file"]}):
         return receipt
+    task.receipt.unlink(missing_ok=True)
     shared = find_shared_keys(*_gather(task))
-    with atomic_write(task.path) as file, pa.ipc.new_file(file, FOUND) as writer:
-        columns = [pa.array(shared.places), pa.array(shared.groups)]
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
-    result: KeyRangeReceipt = {"key": task.key, "groups": shared.n_groups, "places": len(shared.places)}
+    with atomic_write(task.path) as file:
+        with pa.ipc.new_file(file, FOUND) as writer:
+            columns = [pa.array(shared.places), pa.array(shared.groups)]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
+        checksum = checksum_so_far(file)
+    result: KeyRangeReceipt = {
+        "key": task.key,
+        "groups": shared.n_groups,
+        "places": len(shared.places),
+        "file": checksum,
+    }
     return write_receipt(task.receipt, result)
 
 

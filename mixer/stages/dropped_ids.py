@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.mixer.format.outcomes import ID_SEED, outcome_numbers, pack
-from gpts_data.pipelines.storage.atomic_files import write_npy
+from gpts_data.pipelines.storage.atomic_files import FileDigest, write_npy
 from gpts_data.pipelines.storage.paths import AnyPath, load_npy
 from gpts_data.pipelines.text.hashing import hash_strings
 
@@ -37,12 +37,12 @@ class DroppedIds:
             self._rows.setdefault(reason, []).append(hashes)
             self.counts[reason] += len(hashes)
 
-    def save(self, path: AnyPath) -> None:
+    def save(self, path: AnyPath) -> FileDigest:
         """Write the file that `load_dropped` reads."""
         pieces = [np.empty(0, np.uint64)]
         for number, (_, hashes) in enumerate(sorted(self._rows.items())):
             pieces += [pack(piece, np.array(number)) for piece in hashes]
-        write_npy(path, np.concatenate(pieces).astype("<u8"))
+        return write_npy(path, np.concatenate(pieces).astype("<u8"))
 
 
 def load_dropped(path: AnyPath) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

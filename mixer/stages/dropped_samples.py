@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpts_data.pipelines.storage.atomic_files import write_bytes
+from gpts_data.pipelines.storage.checksums import Checksum, checksum_of
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.text.hashing import hash_strings
 
@@ -58,9 +59,11 @@ class DroppedSamples:
         rows.sort(key=lambda row: row[0])
         del rows[self.most :]
 
-    def save(self, path: AnyPath) -> None:
+    def save(self, path: AnyPath) -> Checksum:
         """Write the samples as JSON lines, for `load_samples`."""
-        write_bytes(path, "".join(json.dumps(row) + "\n" for row in self.rows()).encode())
+        content = "".join(json.dumps(row) + "\n" for row in self.rows()).encode()
+        write_bytes(path, content)
+        return checksum_of(content)
 
 
 def load_samples(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:

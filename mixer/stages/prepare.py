@@ -36,7 +36,8 @@ from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.readers.damage import damaged_places, split_faulty
 from gpts_data.pipelines.readers.reader import read
 from gpts_data.pipelines.readers.source import Source, Unit
-from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, size_and_sha256
+from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write
+from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.text.hashing import hash_strings
@@ -53,6 +54,8 @@ UNIT = pa.schema(
         ("ids", pa.list_(pa.uint16())),
     ]
 )
+UNIT_END, RUN_END, SAMPLES_END, DROPPED_END = ".arrow", ".keys.arrow", ".dropped.jsonl", ".dropped.npy"
+"""What the names of a unit's files end with."""
 MAX_NAMED = 20  # damaged documents listed in the receipt of a unit, and per source in the manifest
 
 Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]
@@ -92,8 +95,8 @@ class UnitReceipt(TypedDict):
     """Tokens of the kept documents."""
     keys: int
     """Keys in the unit's run."""
-    bytes: int
-    sha256: str
+    files: dict[str, Checksum | FileDigest]
+    """Of the unit file and the files beside it, by what their names end with."""
     encoder: str
     """Library and version that encoded the text."""
     proven: ParityCheckCounts
@@ -122,29 +125,42 @@ class Prepare:
     @property
     def samples(self) -> AnyPath:
         """File of samples of the dropped documents."""
-        return self.path.with_suffix(".dropped.jsonl")
+        return self.path.with_suffix(SAMPLES_END)
 
     @property
     def dropped(self) -> AnyPath:
         """File of the hashed ids and reasons of all dropped documents."""
-        return self.path.with_suffix(".dropped.npy")
+        return self.path.with_suffix(DROPPED_END)
 
     @property
     def run(self) -> AnyPath:
         """File of the keys that dedup compares."""
-        return self.path.with_suffix(".keys.arrow")
+        return self.path.with_suffix(RUN_END)
+
+    @property
+    def name(self) -> str:
+        """Source and unit, for messages."""
+        return f"source {self.source.name!r}, unit {self.unit.name}"
 
     def accepts(self, receipt: UnitReceipt) -> bool:
-        """Whether an existing unit can be used: a user who asks for `tokenizers` may distrust other encoders."""
-        return self.encoder == "fast" or receipt["encoder"].startswith(self.encoder)
+        """Whether an existing unit can be used: its files are as they were written, and its encoder is the one that
+        was asked for (a user who asks for `tokenizers` may distrust others)."""
+        if self.encoder != "fast" and not receipt["encoder"].startswith(self.encoder):
+            return False
+        return all_intact(self.name, {self.path.with_suffix(end): file for end, file in receipt["files"].items()})
+
+
+def prepare_or_reuse(task: Prepare) -> tuple[UnitReceipt, bool]:
+    """The receipt of a unit, and whether the unit was there already and is as it was written. If not, prepare it."""
+    receipt = read_receipt(task.receipt, task.key, UnitReceipt)
+    if receipt and task.accepts(receipt):
+        return receipt, True
+    return prepare(task), False
 
 
 def prepare(task: Prepare) -> UnitReceipt:
-    """Write the unit file and the file of its keys, then the receipt."""
-    receipt = read_receipt(task.receipt, task.key, UnitReceipt)
-    if receipt and task.accepts(receipt):
-        return receipt
-    task.receipt.unlink(missing_ok=True)  # made with another encoder: it must not outlive its unit file
+    """Write the unit file and the files beside it, then the receipt."""
+    task.receipt.unlink(missing_ok=True)  # it must not outlive its unit file
     unit = _UnitWork(task)
     with atomic_write(task.path) as file, run_writer(task.run) as run:
         with pa.ipc.new_file(file, UNIT) as writer:
@@ -153,10 +169,14 @@ def prepare(task: Prepare) -> UnitReceipt:
                 if cleaned.num_rows:
                     run.add(signer(task.dedup).sign(cleaned, task.source.name))
                     writer.write_batch(unit.encode(cleaned))
-        digest = size_and_sha256(file)
-    unit.samples.save(task.samples)
-    unit.dropped_ids.save(task.dropped)
-    return write_receipt(task.receipt, unit.receipt(run.n_keys, digest))
+        checksum = checksum_so_far(file)
+    files: dict[str, Checksum | FileDigest] = {
+        UNIT_END: checksum,
+        RUN_END: run.checksum,
+        SAMPLES_END: unit.samples.save(task.samples),
+        DROPPED_END: unit.dropped_ids.save(task.dropped),
+    }
+    return write_receipt(task.receipt, unit.receipt(run.n_keys, files))
 
 
 class _UnitWork:
@@ -165,7 +185,7 @@ class _UnitWork:
     def __init__(self, task: Prepare) -> None:
         self._task = task
         self._encoder = get_encoder(task.tokenizer, task.tokenizer_digest, task.encoder)
-        self._parity = ParityCheck(self._encoder, f"source {task.source.name!r}, unit {task.unit.name}")
+        self._parity = ParityCheck(self._encoder, task.name)
         self._read = self._kept = self._tokens = 0
         self._damaged: list[str] = []
         self.dropped_ids = DroppedIds()
@@ -189,7 +209,7 @@ class _UnitWork:
         self._tokens += len(encoded.column("ids").values)
         return encoded
 
-    def receipt(self, n_keys: int, digest: FileDigest) -> UnitReceipt:
+    def receipt(self, n_keys: int, files: dict[str, Checksum | FileDigest]) -> UnitReceipt:
         return {
             "key": self._task.key,
             "source": self._task.source.name,
@@ -201,8 +221,7 @@ class _UnitWork:
             "n_damaged": len(self._damaged),
             "tokens": self._tokens,
             "keys": n_keys,
-            "bytes": digest["bytes"],
-            "sha256": digest["sha256"],
+            "files": files,
             "encoder": self._encoder.name,
             "proven": {"documents": self._parity.documents, "bytes": self._parity.text_bytes},
         }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, surviving_tokens
-from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, UnitReceipt, prepare
+from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, UnitReceipt, prepare_or_reuse
 from gpts_data.mixer.stages.waterfall import describe, waterfall
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
 from gpts_data.pipelines.errors import ShortSourceError
@@ -21,7 +21,6 @@ from gpts_data.pipelines.readers.draw_order import draw_units
 from gpts_data.pipelines.readers.reader import check_damage_budget, split_units
 from gpts_data.pipelines.readers.source import SourceFile, Unit
 from gpts_data.pipelines.storage.paths import AnyPath
-from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import get_encoder
 
@@ -42,6 +41,7 @@ class SourceUnits:
         self.receipts: list[UnitReceipt] = []
         self.tasks: list[Prepare] = []
         self.reused = 0  # units that an earlier build had prepared
+        self._n_damaged = 0
         config, index = plan.recipe.decontaminate, plan.index
         self._benchmarks = Benchmarks(index, config.ngram) if config and index else None
         self._files_without_units: set[str] = set()
@@ -59,6 +59,14 @@ class SourceUnits:
             expected += unit.text_bytes * rate
         self.tasks += taken
         return taken
+
+    def add(self, receipt: UnitReceipt, reused: bool) -> None:
+        """Note the receipt of the next unit. Raises `DataError` when the units so far have more damage than allowed."""
+        self.receipts.append(receipt)
+        self.reused += reused
+        self._n_damaged += receipt["n_damaged"]
+        if self._n_damaged > self.source.max_damaged:
+            check_damage_budget(self.source, self.damaged(), self._n_damaged)
 
     def is_enough(self, tokens: int) -> bool:
         """Whether `tokens` training tokens fill the budget when the source is repeated as often as it may be."""
@@ -160,16 +168,12 @@ def _next_tasks(
 
 
 def _prepare(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]], engine: Engine, report: Report) -> None:
-    for source, task in tasks.values():
-        source.reused += read_receipt(task.receipt, task.key, UnitReceipt) is not None
-    receipts = {}  # results come in any order; two sources may read the same unit, so the key alone is not enough
-    for receipt in engine.map(prepare, _by_file(tasks)):
-        receipts[receipt["source"], receipt["key"]] = receipt
+    results = {}  # they come in any order; two sources may read the same unit, so the key alone is not enough
+    for receipt, reused in engine.map(prepare_or_reuse, _by_file(tasks)):
+        results[receipt["source"], receipt["key"]] = receipt, reused
         report(receipt["source"], receipt)
     for source, task in tasks.values():
-        source.receipts.append(receipts[task.source.name, task.key])
-        n_damaged = sum(receipt["n_damaged"] for receipt in source.receipts)
-        check_damage_budget(source.source, source.damaged(), n_damaged)
+        source.add(*results[task.source.name, task.key])
 
 
 def _by_file(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]]) -> list[Prepare]:

@@ -26,7 +26,8 @@ from gpts_data.mixer.stages.prepare import Prepare, UnitReceipt, document_column
 from gpts_data.pipelines.decontaminate.index import benchmark_numbers
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, HELD_OUT, OVER_BUDGET, TRAIN
 from gpts_data.pipelines.dedup.signatures import REASONS
-from gpts_data.pipelines.storage.atomic_files import ContentDigest, json_digest, write_npy
+from gpts_data.pipelines.storage.atomic_files import ContentDigest, FileDigest, json_digest, write_npy
+from gpts_data.pipelines.storage.checksums import all_intact
 from gpts_data.pipelines.storage.paths import AnyPath, read_all
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
@@ -73,17 +74,24 @@ def write_outcomes(
             )
             for n, (task, unit) in enumerate(zip(tasks, units, strict=True))
         ]
-        for unit_entries in read_all(lambda item: _once(write, *item), work, plan.folder):  # noqa: B023 - read at once
+        for unit_entries in read_all(lambda item: _once(plan.folder, write, *item), work, plan.folder):  # noqa: B023 - read at once
             entries += unit_entries
     return entries
 
 
-def _once(write: Callable[..., list[FileEntry]], receipt: AnyPath, key: str, *unit: Any) -> list[FileEntry]:
-    """The entries of a unit's tables, which are written unless their receipt is there."""
+def _once(
+    mix: AnyPath, write: Callable[..., list[FileEntry]], receipt: AnyPath, key: str, *unit: Any
+) -> list[FileEntry]:
+    """The entries of a unit's tables, which are written unless they and their receipt are there."""
     done = read_receipt(receipt, key, OutcomeReceipt)
-    if done is None:
-        done = write_receipt(receipt, OutcomeReceipt(key=key, files=write(*unit)))
-    return done["files"]
+    if done and all_intact("outcomes", {mix / entry["file"]: _digest(entry) for entry in done["files"]}):
+        return done["files"]
+    receipt.unlink(missing_ok=True)
+    return write_receipt(receipt, OutcomeReceipt(key=key, files=write(*unit)))["files"]
+
+
+def _digest(entry: FileEntry) -> FileDigest:
+    return {"bytes": entry["bytes"], "sha256": entry["sha256"]}
 
 
 def _write_unit(

@@ -31,6 +31,7 @@ from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.readers.source import Listing
 from gpts_data.pipelines.storage.atomic_files import atomic_write
+from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
@@ -64,6 +65,8 @@ class IndexReceipt(TypedDict):
 
     key: str
     benchmarks: dict[str, BenchmarkCounts]
+    files: dict[str, Checksum]
+    """Of the files of n-grams and of texts, by name."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,18 @@ def build_index(
     listings: the files of each benchmark. Returns the counts by benchmark name; an n-gram of several benchmarks belongs
     to the first. Raises as `read_items` does, and `RecipeError` for a benchmark without any n-gram of its own.
     """
-    if receipt := read_receipt(folder / RECEIPT, key, IndexReceipt):
+    receipt = read_receipt(folder / RECEIPT, key, IndexReceipt)
+    if receipt and all_intact("benchmarks", {folder / name: file for name, file in receipt["files"].items()}):
         return dict(receipt["benchmarks"])
+    (folder / RECEIPT).unlink(missing_ok=True)
     texts = _texts(config, listings, fetch_options)
     ngrams = build_ngrams(texts.column("text").combine_chunks(), config.ngram)
     counts = _counts(config, texts, ngrams)
-    _write(folder / _TEXTS, texts)
-    _write(folder / _NGRAMS, pa.table(ngrams._asdict()))
-    write_receipt(folder / RECEIPT, {"key": key, "benchmarks": counts})
+    files = {
+        _TEXTS: _write(folder / _TEXTS, texts),
+        _NGRAMS: _write(folder / _NGRAMS, pa.table(ngrams._asdict())),
+    }
+    write_receipt(folder / RECEIPT, IndexReceipt(key=key, benchmarks=counts, files=files))
     return counts
 
 
@@ -144,9 +151,11 @@ def _counts(config: Decontaminate, texts: pa.Table, ngrams: Ngrams) -> dict[str,
     return counts
 
 
-def _write(path: AnyPath, table: pa.Table) -> None:
-    with atomic_write(path) as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
+def _write(path: AnyPath, table: pa.Table) -> Checksum:
+    with atomic_write(path) as file:
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        return checksum_so_far(file)
 
 
 def _read(path: AnyPath) -> pa.Table:

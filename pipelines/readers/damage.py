@@ -73,7 +73,7 @@ def flag_low_scores(
     scores: one number or string per row, by column. at_least: the lowest allowed score, by column.
     """
     faults = batch.column("fault")
-    for column, least in at_least.items():
+    for column, least in sorted(at_least.items()):  # a TOML table has no order, but the first low score is the reason
         if pa.types.is_string(scores[column].type):
             found = pa.array([score_fault(column, score, least) for score in scores[column].to_pylist()], pa.string())
         else:

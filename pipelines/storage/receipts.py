@@ -1,18 +1,23 @@
 """Receipts: a piece of work is done when, and only when, its receipt exists.
 
 A stage writes its files first and its receipt, `<name>.json` beside them, last. The receipt holds a key: the digest of
-all inputs that the work depends on. A receipt with another key belongs to other inputs and counts as absent.
+all inputs that the work depends on. A receipt with another key belongs to other inputs and counts as absent. So does
+one that differs from its own checksum, because the disk or somebody changed it: the work is then done again.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from gpts_data.pipelines.errors import GptsDataError
-from gpts_data.pipelines.storage.atomic_files import pretty_json, write_json
+from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, write_json
 from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, overwrite, store_errors
+
+log = logging.getLogger("gpts_data")
+CHECKSUM = "checksum"  # the receipt's entry with the digest of all others
 
 Receipt = TypeVar("Receipt", bound=Mapping[str, object])
 """The TypedDict of a stage's receipt, defined beside the stage. It has a `key`."""
@@ -23,23 +28,40 @@ def write_receipt(path: AnyPath, receipt: Receipt) -> Receipt:
 
     In a store, when another worker already wrote a receipt for the same key, that one stays and is returned.
     """
+    content = {**receipt, CHECKSUM: json_digest(receipt)}
     if not is_store(path):
-        write_json(path, receipt)
-    elif not create(path, pretty_json(receipt)):
+        write_json(path, content)
+    elif not create(path, pretty_json(content)):
         if earlier := read_receipt(path, str(receipt["key"]), type(receipt)):
             return earlier
-        overwrite(path, pretty_json(receipt))
+        overwrite(path, pretty_json(content))
     return receipt
 
 
 def read_receipt(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt | None:
-    """The receipt at `path`, or None when there is none or it has another key. `kind` is for the type checker only."""
+    """The receipt at `path`, or None when there is none, it has another key, or it was changed since it was written.
+
+    A changed receipt is logged. `kind` is for the type checker only.
+    """
     try:
         with store_errors(path):
-            receipt: Receipt = json.loads(path.read_bytes())
+            content = path.read_bytes()
     except FileNotFoundError:
         return None
-    return receipt if receipt["key"] == key else None
+    receipt = _intact(content)
+    if receipt is None:
+        log.warning("%s was changed since it was written; the work that it records is done again", path)
+    return cast(Receipt, receipt) if receipt is not None and receipt["key"] == key else None
+
+
+def _intact(content: bytes) -> dict[str, Any] | None:
+    """The receipt with this content, without its checksum; None if the checksum is missing or wrong."""
+    try:
+        receipt = json.loads(content)
+        checksum = receipt.pop(CHECKSUM)
+        return receipt if json_digest(receipt) == checksum and "key" in receipt else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def require_receipt(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt:

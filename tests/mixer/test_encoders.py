@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
-from gpts_data.mixer.stages.prepare import Prepare, prepare
+from gpts_data.mixer.stages.prepare import Prepare, prepare, prepare_or_reuse
 from gpts_data.pipelines.dedup.signatures import Dedup
 from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.pipelines.filters.cleaner import CleanConfig
@@ -102,7 +102,9 @@ def test_who_distrusts_a_library_gets_its_units_made_again(mix: Mix, tmp_path: P
     assert second["encoder"].startswith("tokenizers ")
     assert second["proven"] == {"documents": 0, "bytes": 0}
     assert place.read_bytes() == content
-    assert prepare(fast_one) == prepare(slow_one) == second  # what the reference made is good for everyone
+    assert (
+        prepare_or_reuse(fast_one) == prepare_or_reuse(slow_one) == (second, True)
+    )  # what the reference made is good for everyone
 
 
 def test_a_users_special_tokens_are_in_the_tokenizer_and_never_in_the_text(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.format.manifest import NAME, read_manifest
-from gpts_data.mixer.plan import WORK, difference, read_plan
+from gpts_data.mixer.plan_file import WORK, difference, read_plan
 from gpts_data.mixer.planning.resources import Resources, estimate_resources
 from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.pipelines.errors import ForeignFolderError, VerificationError

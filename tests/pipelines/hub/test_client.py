@@ -226,12 +226,13 @@ def plans(recipe: str, outs: list[str]) -> list[Any]:
     from pathlib import Path
 
     from gpts_data.mixer.format.manifest import NAME
-    from gpts_data.mixer.plan import make_plan, write_plan
+    from gpts_data.mixer.plan import make_plan
+    from gpts_data.mixer.plan_file import write_plan
     from gpts_data.mixer.recipe import load_recipe
 
     made = [make_plan(load_recipe(Path(recipe)), Path(recipe).parent, Path(out), None, NAME) for out in outs]
     for plan in made:
-        write_plan(plan)
+        write_plan(plan.work, plan.identity())
     return [plan.identity()["sources"][0] for plan in made]
 
 

@@ -56,3 +56,21 @@ def test_a_missing_receipt_of_a_task_that_has_run_is_an_internal_error(tmp_path:
     assert require_receipt(path, "key", dict) == written
     with pytest.raises(GptsDataError, match="belongs to other inputs"):
         require_receipt(path, "other", dict)
+
+
+def test_a_receipt_in_which_any_byte_changed_counts_as_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "unit.json"
+    written = write_receipt(path, {"key": "key", "tokens": 17})
+    content = path.read_bytes()
+    equal_json = 0
+    for i in range(len(content)):
+        for bit in (1, 2, 16):
+            path.write_bytes(content[:i] + bytes([content[i] ^ bit]) + content[i + 1 :])
+            receipt = read_receipt(path, "key", dict)
+            equal_json += receipt == written  # one kind of white space became another
+            assert receipt in (None, written)
+    assert equal_json < 40
+    assert "unit.json was changed since it was written" in caplog.text
+    for end in range(len(content) - 1):
+        path.write_bytes(content[:end])
+        assert read_receipt(path, "key", dict) is None

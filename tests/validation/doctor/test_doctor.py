@@ -10,7 +10,8 @@ import pytest
 
 from gpts_data.mixer.format.manifest import NAME
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.plan import make_plan, write_plan
+from gpts_data.mixer.plan import make_plan
+from gpts_data.mixer.plan_file import write_plan
 from gpts_data.mixer.planning.resources import estimate_resources
 from gpts_data.mixer.recipe import Recipe, RecipeSource, load_recipe
 from gpts_data.pipelines.hub import reachability
@@ -151,7 +152,8 @@ def test_output_of_every_kind(recipe: Recipe, recipe_file: Path, mix: Mix, tmp_p
         False,
         "a finished mix of another recipe (seed: 1 before, 9 now)",
     )
-    write_plan(make_plan(recipe, recipe_file.parent, tmp_path / "half", None, NAME))
+    plan = make_plan(recipe, recipe_file.parent, tmp_path / "half", None, NAME)
+    write_plan(plan.work, plan.identity())
     assert found(tmp_path / "half") == (True, "an unfinished build")
     assert not found(tmp_path / "half", replace(recipe, tokens=30_000))[0]
     (tmp_path / "other").mkdir()

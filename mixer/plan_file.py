@@ -1,0 +1,82 @@
+"""plan.json: what a half-finished build makes, so that the same command resumes it and another one is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypedDict
+
+from gpts_data.mixer.format.manifest import ListingEntry
+from gpts_data.pipelines.errors import ForeignFolderError
+from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+
+FORMAT = 1
+NAME = "plan.json"
+KEY = "plan"  # of plan.json as a receipt
+WORK = ".build"
+TOKENIZER_RECEIPT = "tokenizer.json"  # in WORK, of the tokenizer in the mix folder; its key is `Plan.key`
+
+
+class PlanIdentity(TypedDict):
+    """Everything that determines the bytes of a mix, as plain values."""
+
+    format: int
+    recipe: dict[str, Any]
+    """The recipe with all defaults filled in."""
+    sources: list[ListingEntry]
+    benchmarks: list[ListingEntry]
+    tokenizer: str | None
+    """Digest of the given tokenizer; None when one is trained."""
+
+
+class FrozenPlan(TypedDict):
+    """Content of plan.json, which is written and read as a receipt."""
+
+    key: str
+    plan: PlanIdentity
+
+
+def write_plan(work: AnyPath, identity: PlanIdentity) -> None:
+    """Write plan.json into the folder of intermediate files; a killed build resumes from it."""
+    frozen: FrozenPlan = {"key": KEY, "plan": identity}
+    write_receipt(work / NAME, frozen)
+
+
+def read_plan(folder: AnyPath, manifest_name: str) -> PlanIdentity | None:
+    """The plan of a half-finished build in `folder`, or None. Raises `ForeignFolderError` when it holds other files."""
+    work = folder / WORK
+    if (work / NAME).exists():
+        frozen = read_receipt(work / NAME, KEY, FrozenPlan)
+        return frozen["plan"] if frozen else None
+    if (work / TOKENIZER_RECEIPT).exists():  # somebody removed plan.json only
+        return None
+    names = [entry.name for entry in folder.iterdir() if entry.name != WORK] if folder.is_dir() else []
+    if names and manifest_name not in names:
+        raise ForeignFolderError(
+            f"{folder} is not empty and has no {manifest_name} (found {', '.join(sorted(names)[:3])}); "
+            "choose another --out"
+        )
+    return None
+
+
+def difference(before: Any, now: Any, where: str = "") -> str:
+    """The dotted name of the first place where two JSON values differ, and both values there."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                return difference(before.get(key), now.get(key), f"{where}.{key}" if where else str(key))
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, (item, other) in enumerate(zip(before, now, strict=True)):
+            if item != other:
+                return difference(item, other, f"{where}[{i}]")
+    return f"{where}: {json.dumps(before)[:60]} before, {json.dumps(now)[:60]} now"
+
+
+def without_budgets(identity: PlanIdentity) -> dict[str, Any]:
+    recipe = {**identity["recipe"], "source": sources_without_budgets(identity["recipe"])}
+    return {**identity, "recipe": recipe}
+
+
+def sources_without_budgets(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sources without `max_damaged`, which may be raised when a build is resumed that was refused for damage."""
+    return [{key: value for key, value in source.items() if key != "max_damaged"} for source in recipe["source"]]
