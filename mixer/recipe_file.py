@@ -7,6 +7,7 @@ passes fits into 64 bits, into a path, and into a line of a message.
 from __future__ import annotations
 
 import math
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -18,6 +19,7 @@ MAX_BYTES = 1_000_000  # of a recipe; 10,000 paths of 80 characters fit
 MAX_DEPTH = 10  # tables in tables; a recipe needs 5: decontaminate, its list, a benchmark, its columns, a name
 MAX_CHARACTERS = 4096  # of a string: the length of a path
 MAX_SHOWN = 60  # characters of a value in a message
+_DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++\s*+\.\s*+){100}""")  # tomllib needs quadratic time for a.a.a.a...
 _INT64 = range(-(2**63), 2**63)
 _CONTROLS = {*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 _IN_TEXT = {"\n", "\t"}  # a filter's stop character may be one
@@ -45,6 +47,8 @@ def has_control_characters(text: str) -> bool:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         text = _read(path).decode("utf-8-sig")  # Notepad writes a byte order mark, which TOML does not allow
+        if _DEEP_KEY.search(text):
+            raise RecursionError
         return tomllib.loads(text.replace("\r\n", "\n"))
     except RecursionError as error:
         raise RecipeError(f"{path}: tables or lists are nested too deeply; expected at most {MAX_DEPTH}") from error
