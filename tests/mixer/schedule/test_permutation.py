@@ -45,6 +45,17 @@ def test_neighbours_are_spread() -> None:
 def test_the_order_itself_is_fixed() -> None:
     """Written out: a change of rounds or mixing would change every mix."""
     assert Permutation(10, 20260, "fineweb-edu").forward(np.arange(10)).tolist() == [5, 0, 6, 8, 9, 2, 4, 1, 7, 3]
+    small = [Permutation(n, 1, "web").forward(np.arange(n)).tolist() for n in (1, 2, 3, 4, 5)]
+    assert small == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [3, 2, 0, 1, 4]]
+    numbers = Permutation(17, 1, "web").forward(np.arange(17)).tolist()
+    assert numbers == [12, 10, 9, 0, 3, 11, 6, 8, 15, 5, 13, 7, 16, 4, 1, 2, 14]
+    large = Permutation(48_828_125, 20260, "fineweb-edu").forward(np.array([0, 1, 2, 48_828_124]))
+    assert large.tolist() == [26186253, 31709817, 47588356, 22253710]
+    assert EpochOrder(12, 5, 1, "web").windows_at(np.arange(12)).tolist() == [2, 3, 1, 0, 4, 3, 2, 1, 4, 0, 0, 3]
+
+
+def test_epochs_count_the_part_of_the_last_one() -> None:
+    assert EpochOrder(12, 5, 1, "web").epochs == 2.4 and EpochOrder(5, 5, 1, "web").epochs == 1
 
 
 @given(st.integers(1, 300), st.integers(1, 2000), st.integers(0, 9))

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from upath import UPath
 
 from gpts_data.pipelines.errors import GptsDataError, StorageError
 from gpts_data.pipelines.storage import atomic_files
@@ -184,3 +186,26 @@ def test_the_size_and_digest_of_a_file_that_is_being_written(tmp_path: Path) -> 
         file.write(b"abc")
         digest = atomic_files.size_and_sha256(file)
     assert digest == {"bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
+
+
+def test_an_array_is_written_with_its_digests(tmp_path: Path) -> None:
+    array = np.arange(5, dtype="<u4")
+    digest = atomic_files.write_npy(tmp_path / "a.npy", array)
+    content = (tmp_path / "a.npy").read_bytes()
+    assert (np.load(tmp_path / "a.npy") == array).all()
+    expected = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert digest == {**expected, "content": hashlib.sha256(array.tobytes()).hexdigest()}
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):  # reading them back would run code
+        atomic_files.write_npy(tmp_path / "b.npy", np.array([{}], dtype=object))
+
+
+def test_a_small_file_reaches_a_store_whole_and_is_never_a_link(tmp_path: Path) -> None:
+    """Too small to leave the buffer of the local file by itself."""
+    store = UPath("memory://atomic/a.bin")
+    with atomic_files.atomic_write(store) as file:
+        file.write(b"abc")
+    assert store.read_bytes() == b"abc"
+    (tmp_path / "b").write_bytes(b"b")
+    assert not atomic_files.hard_link(store, tmp_path / "c")
+    assert not atomic_files.hard_link(tmp_path / "b", UPath("memory://atomic/d.bin"))
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
