@@ -65,12 +65,12 @@ class Encoder:
 
     def __init__(self, folder: AnyPath, choice: EncoderName = "fast") -> None:
         artifact = load(folder)
-        content = (folder / "tokenizer.json").read_bytes().decode()
         try:
+            content = (folder / "tokenizer.json").read_bytes().decode()  # `load` does not decode keys that it ignores
+            added = [token["content"] for token in json.loads(content)["added_tokens"]]
             self.reference = TokenizersBackend(content)
         except Exception as error:  # the library has no class of its own
             raise UsageError(f"{folder / 'tokenizer.json'}: tokenizers cannot load it: {error}") from error
-        added = [token["content"] for token in json.loads(content)["added_tokens"]]
         fast = load_fastokens(content, added, self.reference.encode_one) if choice == "fast" else None
         self._backend: EncoderBackend = fast or self.reference
         self.name = self._backend.name
