@@ -21,6 +21,7 @@ from gpts_data.cli.options import (
     workers_options,
 )
 from gpts_data.cli.progress import progress
+from gpts_data.cli.terminal import echo
 
 if TYPE_CHECKING:
     from gpts_data.mixer.build import Built
@@ -67,11 +68,11 @@ def train_tokenizer(
     if as_json:
         print_json(trained)
     else:
-        click.echo(
+        echo(
             f"{out}: {trained['vocab_size']:,} entries, trained on {trained['sample_bytes']:,} bytes, "
             f"sha256 {trained['digest']}"
         )
-        click.echo(f"Next: gpts-data build-mix --recipe {recipe} --tokenizer {out} --out mix")
+        echo(f"Next: gpts-data build-mix --recipe {recipe} --tokenizer {out} --out mix")
 
 
 @click.command("build-mix")
@@ -142,7 +143,7 @@ def build_mix(
         show_unread_files(_summary(out, built), built.manifest)
     if options["keep_units"] and built.created:
         _print_reused(out, built, options["tokenizer"])
-    click.echo(f"Next: gpts-data verify {out}")
+    echo(f"Next: gpts-data verify {out}")
 
 
 def _summary(out: Path, built: Built) -> dict[str, Any]:
@@ -156,12 +157,12 @@ def _print_built(out: Path, built: Built) -> None:
     from gpts_data.cli.tables import show_mix
 
     if not built.created:
-        click.echo(f"{out} already holds this mix; nothing to do")
+        echo(f"{out} already holds this mix; nothing to do")
     show_mix(_summary(out, built))
 
 
 def _print_reused(out: Path, built: Built, tokenizer: Path | None) -> None:
     reason = "their text was not read again" if built.reused else "none was made with this tokenizer and these filters"
-    click.echo(f"{built.reused:,} of {built.units:,} units were reused from --keep-units: {reason}")
+    echo(f"{built.reused:,} of {built.units:,} units were reused from --keep-units: {reason}")
     if not tokenizer:
-        click.echo(f"To reuse these units for another mix, pass --tokenizer {out}/tokenizer")
+        echo(f"To reuse these units for another mix, pass --tokenizer {out}/tokenizer")

@@ -21,7 +21,9 @@ from gpts_data.cli.options import (
     workers_options,
 )
 from gpts_data.cli.progress import progress
+from gpts_data.cli.terminal import echo
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError, VerificationError
+from gpts_data.pipelines.text.control_characters import escape_line
 
 if TYPE_CHECKING:
     from gpts_data.mixer.format.mix import Mix
@@ -103,10 +105,10 @@ def inspect(folder: Path, window: int | None, html: Path | None, run: Path | Non
         print_json({**summary, **({"window_shown": asdict(decoded)} if decoded else {})})
     elif decoded:
         location = f"{decoded.shard} row {decoded.row:,}, window {decoded.window:,} of {decoded.source}"
-        click.echo(f"window {decoded.position:,}: {location}")
-        click.echo(decoded.text)
+        echo(f"window {decoded.position:,}: {location}")
+        echo(decoded.text)
     elif html:
-        click.echo(f"{html}: open it in a browser")
+        echo(f"{html}: open it in a browser")
     else:
         show_mix(summary)
 
@@ -189,7 +191,7 @@ def _print_origin(mix: Mix, token: int, as_json: bool) -> None:
         print_json({"token": token, **origin})
         return
     _print_fields(origin, without=("text",))
-    click.echo(f"\n{origin['text']}")
+    echo(f"\n{origin['text']}")
 
 
 def _print_outcomes(mix: Mix, document: str, sources: Path, as_json: bool) -> None:
@@ -204,18 +206,18 @@ def _print_outcomes(mix: Mix, document: str, sources: Path, as_json: bool) -> No
         fields = {key: value for key, value in asdict(outcome).items() if value not in (None, ()) and key != "location"}
         _print_fields(fields, without=("text", "lines", "kept"))
         for line in outcome.lines:
-            click.echo(f"    {line}")
+            echo(f"    {line}")
         for key, value in asdict(outcome.kept).items() if outcome.kept else ():
-            click.echo(f"{'kept ' + key:>22}  {value}")
+            echo(f"{'kept ' + key:>22}  {escape_line(str(value))}")
         for span in outcome.location.windows if outcome.location else ():
             positions = ", ".join(f"{position:,}" for position in span.positions)
-            click.echo(f"  tokens {span.start} to {span.stop - 1} of window {positions} of the training order")
+            echo(f"  tokens {span.start} to {span.stop - 1} of window {positions} of the training order")
 
 
 def _print_fields(fields: dict[str, Any], without: tuple[str, ...]) -> None:
     for key, value in fields.items():
         if key not in without:
-            click.echo(f"{key:>22}  {value}")
+            echo(f"{key:>22}  {escape_line(str(value))}")
 
 
 @click.command()
@@ -238,9 +240,9 @@ def verify(folder: Path, quick: bool, workers: int, scheduler: str | None, as_js
     if as_json:
         print_json({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
     for problem in problems if not as_json else ():
-        click.echo(f"{problem.file}: {problem.problem}")
+        echo(escape_line(f"{problem.file}: {problem.problem}"))
     if problems:
-        click.echo(f"gpts-data: {folder} failed verification with {len(problems)} problem(s)", err=True)
+        echo(f"gpts-data: {folder} failed verification with {len(problems)} problem(s)", err=True)
         sys.exit(VerificationError.exit_code)
     if not as_json:
-        click.echo(f"{folder}: ok{' (names and sizes only)' if quick else ''}")
+        echo(f"{folder}: ok{' (names and sizes only)' if quick else ''}")

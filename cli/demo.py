@@ -9,6 +9,7 @@ import click
 
 from gpts_data.cli.options import json_option, open_recipe, print_json
 from gpts_data.cli.progress import progress
+from gpts_data.cli.terminal import echo
 
 STEPS = 100  # 204,800 tokens: about 90 seconds on two cores, enough for a loss below the unigram entropy
 
@@ -51,7 +52,7 @@ def demo(out: Path, as_json: bool) -> None:
     summary = inspect(Mix(mix, built.manifest))
     if not as_json:
         show_mix(summary)
-        click.echo(f"verify {mix}: ok")
+        echo(f"verify {mix}: ok")
     with progress() as show:
         result = train(mix, run, show, steps=STEPS)
     write_report(Mix(mix, built.manifest), out / "report.html", run)
@@ -64,11 +65,11 @@ def demo(out: Path, as_json: bool) -> None:
 
 
 def _print_next_steps(out: Path) -> None:
-    click.echo("\nNext steps:")
+    echo("\nNext steps:")
     for command, purpose in (
         (f"{out / 'report.html'}", "a report of the mix and the run; open it in a browser"),
         (f"gpts-data inspect {out / 'mix'} --window 0", "decode the first training window"),
         (f"gpts-data trace {out / 'mix'} --token 1000", "find the document that a token came from"),
         ("gpts-data build-mix --help", "build a mix of your own data"),
     ):
-        click.echo(f"  {command:<40} {purpose}")
+        echo(f"  {command:<40} {purpose}")

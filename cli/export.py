@@ -8,6 +8,7 @@ import click
 
 from gpts_data.cli.options import json_option, mix_argument, print_json
 from gpts_data.cli.progress import progress
+from gpts_data.cli.terminal import echo
 
 FORMAT_NAMES = (
     "nanogpt",
@@ -50,11 +51,11 @@ def export(folder: Path, name: str, out: Path, as_json: bool) -> None:
         print_json({**manifest, "linked": exported.linked, "exported": exported.created})
         return
     if not exported.created:
-        click.echo(f"{out} already holds this export; nothing to do")
+        echo(f"{out} already holds this export; nothing to do")
     for file in manifest["files"]:
         note = "  (hard link)" if file["file"] in exported.linked else ""
-        click.echo(f"{out / file['file']}  {file['bytes']:,} bytes{note}")
-    click.echo(
+        echo(f"{out / file['file']}  {file['bytes']:,} bytes{note}")
+    echo(
         f"{manifest['windows']:,} training windows of {manifest['window']} tokens, "
         f"{manifest['validation_windows']:,} validation windows"
     )

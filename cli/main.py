@@ -14,9 +14,11 @@ from gpts_data.cli.export import export
 from gpts_data.cli.models import evaluate, export_model
 from gpts_data.cli.options import verbosity_options
 from gpts_data.cli.plan import plan
+from gpts_data.cli.terminal import echo, prepare_streams
 from gpts_data.cli.tokenizer_report import tokenizer_report
 from gpts_data.cli.train import smoke_train
-from gpts_data.pipelines.errors import GptsDataError, StorageError
+from gpts_data.pipelines.errors import GptsDataError, StorageError, is_out_of_memory, out_of_memory_message
+from gpts_data.pipelines.text.control_characters import escape
 
 INTERRUPTED = 130
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -25,17 +27,27 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 class ErrorHandlingGroup(click.Group):
     """Prints an error as one line and exits with the exit code of its class; with --debug, raises it."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        prepare_streams()
+        return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except GptsDataError as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"gpts-data: {error}", err=True)
+            echo(f"gpts-data: {error}", err=True)
             sys.exit(error.exit_code)
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
-            raise  # of --help, and usage errors: click handles them, without the imports below
+        except click.ClickException as error:  # of usage; click prints it
+            error.message = escape(error.message)
+            raise
+        except (click.exceptions.Exit, click.Abort):
+            raise  # of --help: click handles them, without the imports below
         except Exception as error:
+            if not ctx.params.get("debug") and is_out_of_memory(error):
+                echo(f"gpts-data: {out_of_memory_message(error)}", err=True)
+                sys.exit(GptsDataError.exit_code)
             from gpts_data.pipelines.storage.paths import is_store_error, store_error_message
 
             # A file that cannot be read (failed writes are StorageErrors already). click handles closed pipes.
@@ -43,10 +55,10 @@ class ErrorHandlingGroup(click.Group):
             if ctx.params.get("debug") or not (unreadable or is_store_error(error)):
                 raise
             message = store_error_message(error, "the store") if is_store_error(error) else error
-            click.echo(f"gpts-data: {message}", err=True)
+            echo(f"gpts-data: {message}", err=True)
             sys.exit(StorageError.exit_code)
         except KeyboardInterrupt:
-            click.echo("gpts-data: interrupted; run the same command again to resume", err=True)
+            echo("gpts-data: interrupted; run the same command again to resume", err=True)
             sys.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

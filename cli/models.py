@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gpts_data.cli.options import json_option, print_json
+from gpts_data.cli.terminal import echo
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.validation.published_scores import TASKS
 
@@ -37,8 +38,8 @@ def export_model(run: Path, out: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(exported)
     else:
-        click.echo(f"{target}: {exported['parameters']:,} parameters, {', '.join(exported['files'])}")
-        click.echo(f"root digest of the mix: {exported['mix_root_digest']}")
+        echo(f"{target}: {exported['parameters']:,} parameters, {', '.join(exported['files'])}")
+        echo(f"root digest of the mix: {exported['mix_root_digest']}")
 
 
 @click.command()

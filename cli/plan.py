@@ -21,6 +21,7 @@ from gpts_data.cli.options import (
     workers_option,
 )
 from gpts_data.cli.progress import progress
+from gpts_data.cli.terminal import new_console
 
 if TYPE_CHECKING:
     from gpts_data.mixer.planning.estimate import Estimate
@@ -71,13 +72,11 @@ def plan(
 
 def print_estimate(recipe: Recipe, estimate: Estimate) -> None:
     """Print a table of the sources, then what the build reads and what the machine must have."""
-    from rich.console import Console
-
     from gpts_data.cli.tables import print_table, show_large_losses
 
     print_table(_source_table(recipe, estimate))
     print_table(_dropped_table(estimate))
-    console = Console()
+    console = new_console()
     for label, value in _resource_lines(estimate):
         console.print(f" {label:<10} {value}", highlight=False, soft_wrap=True)
     max_epochs = {source.name: source.max_epochs for source in recipe.source}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpts_data.cli.options import VERBOSITY
+from gpts_data.cli.terminal import new_console
 from gpts_data.pipelines.progress import Progress
 from gpts_data.validation.progress_bar import can_draw, draw_bars, ignore_progress, print_lines
 
@@ -22,11 +23,9 @@ LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}  # by verbosity:
 @contextmanager
 def progress() -> Iterator[Progress]:
     """The callback that shows the progress of a command, for the length of a `with` block."""
-    from rich.console import Console
-
     context = click.get_current_context(silent=True)
     level = context.meta.get(VERBOSITY, 0) if context else 0
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     with _log_lines(console, LEVELS[level]):
         if level < 0:
             yield ignore_progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gpts_data.cli.terminal import echo, new_console
 from gpts_data.pipelines.readers.kinds import compression_of
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ def show_mix(summary: dict[str, Any]) -> None:
 
     `summary` is what `validation.inspect.inspect` returns.
     """
-    from rich.console import Console
-
     mix = new_table(
         f"{summary['name']}: {summary['windows']:,} windows, {summary['tokens']:,} tokens",
         ("source", "target", "actual", "windows", "tokens", "documents", "held out"),
@@ -39,7 +38,7 @@ def show_mix(summary: dict[str, Any]) -> None:
             f"{source['documents']:,}",
             f"{source['validation']['documents']:,}",
         )
-    console = Console()
+    console = new_console()
     print_table(mix)
     for name, source in summary["sources"].items():
         if source["epochs"] > 1:
@@ -64,8 +63,6 @@ def show_unread_files(summary: dict[str, Any], manifest: Manifest) -> None:
 
     `summary` is what `validation.inspect.inspect` returns for the mix of `manifest`.
     """
-    import click
-
     recipe = manifest["recipe"]
     if recipe["draw"]["order"] == "file":
         return  # as the recipe asks
@@ -78,7 +75,7 @@ def show_unread_files(summary: dict[str, Any], manifest: Manifest) -> None:
             sources.append(f"{name} ({read:,} of {total:,} files)")
             units.append(unit)
     if sources:
-        click.echo(
+        echo(
             f"Not every file was drawn from: {', '.join(sources)}. The text is spread over each source, but units are "
             "too large for so few tokens. To draw from every file, build into a new folder with smaller units: "
             f'unit = "{_round_bytes(min(units))}" in the recipe (now {_round_bytes(recipe["unit"])}). A unit has at '
@@ -101,19 +98,15 @@ def show_large_losses(sources: dict[str, tuple[int, dict[str, int]]]) -> None:
 
     sources: for each source the documents read, and those dropped by reason.
     """
-    import click
-
     from gpts_data.mixer.stages.large_losses import describe_loss, large_losses
 
     for name, (read, dropped) in sources.items():
         for reason, share in large_losses(read, dropped):
-            click.echo(f" {describe_loss(name, reason, share)}")
+            echo(f" {describe_loss(name, reason, share)}")
 
 
 def show_training(result: dict[str, Any]) -> None:
     """Print the loss before and after training, and the unigram entropy, which a model without context could reach."""
-    from rich.console import Console
-
     table = new_table(
         f"GPT-S, {result['parameters']:,} parameters, {result['steps']} steps",
         ("", "loss before", "loss after", "unigram entropy", "tokens/s"),
@@ -125,7 +118,7 @@ def show_training(result: dict[str, Any]) -> None:
         f"{result['unigram_entropy']:.3f}",
         f"{result['tokens_per_second']:,.0f}",
     )
-    console = Console()
+    console = new_console()
     print_table(table)
     for name, bits in result["validation_bits_per_byte"].items():
         text = "no validation window" if bits is None else f"{bits:.3f} bits per byte on held-out text"
@@ -144,8 +137,6 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
 
     `facts` is what `tokenizer.fit_report.report` returns.
     """
-    from rich.console import Console
-
     from gpts_data.tokenizer.fit_report import SIZES
 
     table = new_table(
@@ -155,7 +146,7 @@ def show_tokenizer(facts: dict[str, Any]) -> None:
     for name, row in {f"{facts['vocab_size']:,}, this": facts, **facts["beside"]}.items():
         rates = (f"{rate:.3f}" for rate in row["bytes_per_token"].values())
         table.add_row(name, *rates, f"{row['by_weight']:.3f}", f"{row['embedding_share']:.1%}")
-    console = Console()
+    console = new_console()
     print_table(table)
     never_used, never_used_longer = facts["never_used"], facts["never_used_without_bytes"]
     lines = (
@@ -202,9 +193,10 @@ def show_checks(checks: Sequence[Check]) -> None:
     for check in checks:
         mark = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red", bold=True)
         found = check.found if check.ok else f"{check.found}; expected: {check.wanted}"
-        click.echo(f"{mark}  {_wrap(f'{check.name}: {found}')}")
+        click.echo(f"{mark}  ", nl=False)  # with codes for its colour, which `echo` would escape
+        echo(_wrap(f"{check.name}: {found}"))
         if check.advice:
-            click.echo(f"      {_wrap(f'next: {check.advice}')}")
+            echo(f"      {_wrap(f'next: {check.advice}')}")
 
 
 def _wrap(text: str) -> str:
@@ -250,10 +242,9 @@ def _show_decontamination(console: Console, facts: dict[str, Any], sources: tupl
 
 def print_table(table: Any) -> None:
     """Print a table without truncating any cell, even when it is wider than the terminal."""
-    from rich.console import Console
     from rich.measure import Measurement
 
-    console = Console()
+    console = new_console()
     needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
     console.width = max(console.width, needed)
     console.print(table)

@@ -13,6 +13,7 @@ import click
 
 from gpts_data.cli.options import Quantity, json_option, mix_argument, print_json
 from gpts_data.cli.progress import progress
+from gpts_data.cli.terminal import echo
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.progress import Progress
 from gpts_data.validation.progress_bar import ignore_progress
@@ -94,14 +95,14 @@ def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -
         print_json(result)
     else:
         show_training(result)
-        click.echo(f"{run}: model.safetensors, config.json, log.jsonl, curves.svg, result.json, mix.json, tokenizer")
+        echo(f"{run}: model.safetensors, config.json, log.jsonl, curves.svg, result.json, mix.json, tokenizer")
     fail_unless_learned(result)
 
 
 def fail_unless_learned(result: dict[str, Any]) -> None:
     """Exit with 6 unless the final loss is below the unigram entropy, which a model without context could reach."""
     if result["last_loss"] >= result["unigram_entropy"]:
-        click.echo(
+        echo(
             f"gpts-data: the model did not learn: expected a loss below the unigram entropy of "
             f"{result['unigram_entropy']:.3f}, found {result['last_loss']:.3f}; train for more --steps",
             err=True,

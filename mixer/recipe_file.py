@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.pipelines.errors import RecipeError
+from gpts_data.pipelines.text.control_characters import escape, has_control_characters
 
 MAX_BYTES = 1_000_000  # of a recipe; 10,000 paths of 80 characters fit
 MAX_DEPTH = 10  # tables in tables; a recipe needs 5: decontaminate, its list, a benchmark, its columns, a name
@@ -21,8 +22,6 @@ MAX_CHARACTERS = 4096  # of a string: the length of a path
 MAX_SHOWN = 60  # characters of a value in a message
 _DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++\s*+\.\s*+){100}""")  # tomllib needs quadratic time for a.a.a.a...
 _INT64 = range(-(2**63), 2**63)
-_CONTROLS = {*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
-_IN_TEXT = {"\n", "\t"}  # a filter's stop character may be one
 
 
 def read_recipe_file(path: Path) -> dict[str, Any]:
@@ -37,11 +36,6 @@ def shorten(value: object) -> str:
     """`repr(value)` for a message, cut to MAX_SHOWN characters."""
     text = repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
-
-
-def has_control_characters(text: str) -> bool:
-    """Whether a string has control characters, line breaks and marks of writing direction included."""
-    return any(ord(character) in _CONTROLS for character in text)
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -98,5 +92,5 @@ def _check(value: Any, where: str, depth: int) -> None:
 def _check_string(text: str, where: str) -> None:
     if len(text) > MAX_CHARACTERS:
         raise RecipeError(f"recipe: {where} has {len(text):,} characters, expected at most {MAX_CHARACTERS:,}")
-    if has_control_characters("".join(character for character in text if character not in _IN_TEXT)):
+    if escape(text) != text:  # which leaves tabs and line feeds: a filter's stop character may be one
         raise RecipeError(f"recipe: {where} = {shorten(text)} has control characters; remove them")

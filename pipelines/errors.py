@@ -16,6 +16,7 @@ A message says what failed and where, what was found and what was expected, and 
 
 from __future__ import annotations
 
+import errno
 import re
 
 _SECRETS = (
@@ -23,6 +24,14 @@ _SECRETS = (
     (re.compile(r"(?i)\bbearer\s+\S+"), "Bearer ***"),
     (re.compile(r"(https?://)[^/\s@]+@"), r"\1***@"),
     (re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+"), r"\1?***"),
+)
+
+_NO_MEMORY = (  # parts of messages of libraries that have no class of their own for it
+    "can't start new thread",  # Python: the stack of a thread needs memory
+    "cannot allocate memory",
+    "failed to map segment from shared object",  # the loader, while a library is imported
+    "threadpoolbuilderror",  # rayon, in tokenizers
+    "out of memory",
 )
 
 
@@ -79,3 +88,28 @@ class VerificationError(GptsDataError):
 
 class LockedError(GptsDataError):
     exit_code = 11
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or the one that it was raised from, says that the machine, a container or `ulimit -v` had no
+    memory left."""
+    chain = [error, error.__cause__, error.__context__]
+    return any(link is not None and _is_one(link) for link in chain)
+
+
+def out_of_memory_message(error: BaseException) -> str:
+    """The message for the command line."""
+    what = str(error).partition("\n")[0] or type(error).__name__
+    return (
+        f"not enough memory ({what}); use fewer --workers, close other programs, or raise the limit of this shell or "
+        "container (ulimit -v), then run the same command again; finished work is kept. `gpts-data plan` estimates the "
+        "memory of a build"
+    )
+
+
+def _is_one(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, (RuntimeError, ImportError, OSError)) and any(
+        phrase in str(error).lower() for phrase in _NO_MEMORY
+    )

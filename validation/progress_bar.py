@@ -55,10 +55,10 @@ def draw_bars(console: Console) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     columns = (
-        TextColumn("{task.description:<21}"),
+        TextColumn("{task.description:<21}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[note]:>27}"),
+        TextColumn("{task.fields[note]:>27}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -86,7 +86,7 @@ def print_lines(console: Console) -> Progress:
         if now - last > PLAIN_SECONDS or (done >= total and now - began > QUIET_SECONDS):
             last = now
             words = f"{stage} {name}", f"{done:,} of {total:,}", note, format_rate(stage, done, now - began)
-            console.print(f"{now - began:7.1f}s  {'  '.join(filter(None, words))}", highlight=False)
+            console.print(f"{now - began:7.1f}s  {'  '.join(filter(None, words))}", highlight=False, markup=False)
 
     return show
 
