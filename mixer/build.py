@@ -122,7 +122,8 @@ def build(
 
 
 def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progress) -> Built:
-    remove_temporaries(plan.folder, plan.units)
+    remove_temporaries(plan.folder)
+    remove_temporaries(*(plan.units / name for name in plan.recipe.names), below=False)
     index_benchmarks(plan)  # before anything is written: a benchmark that cannot be read leaves no half-finished build
     write_plan(plan.work, plan.identity())
     try:

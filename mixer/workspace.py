@@ -9,6 +9,8 @@ from gpts_data.mixer.plan import UNITS, Plan
 from gpts_data.pipelines.storage.lock import folder_lock
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, remove
 
+UNITS_LOCK = ".gpts-data.lock"  # in a folder of the user, who may have a file called "lock" there
+
 
 @contextmanager
 def locked(plan: Plan) -> Iterator[Callable[[], None]]:
@@ -21,7 +23,7 @@ def locked(plan: Plan) -> Iterator[Callable[[], None]]:
         checks = [stack.enter_context(folder_lock(plan.work, _refusal(plan.folder)))]
         stack.callback(keep_only_units, plan)
         if plan.keep_units:
-            checks.append(stack.enter_context(folder_lock(plan.keep_units, _refusal(plan.keep_units))))
+            checks.append(stack.enter_context(folder_lock(plan.keep_units, _refusal(plan.keep_units), UNITS_LOCK)))
         yield lambda: _call(checks)
 
 

@@ -8,14 +8,17 @@ rename. In a store: write the file to the local temporary folder, then upload it
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, Any, TypedDict, cast
@@ -27,6 +30,8 @@ from gpts_data.pipelines.errors import StorageError
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, store_errors, upload
 
 TEMPORARY_SUFFIX = ".tmp"
+UPLOAD_PREFIX = "gpts-data-upload-"  # of files in the local temporary folder
+_TEMPORARY = re.compile(r".+\.gpts-data-.+-\d+-\d+\.tmp")
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 _NO_LINKS = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES}
 
@@ -52,13 +57,13 @@ def atomic_write(path: AnyPath) -> Iterator[IO[bytes]]:
     Raises `StorageError` when the disk or the store refuses the write; `path` is then as it was before.
     """
     if is_store(path):
-        with storage_errors(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile(prefix="gpts-data-") as local:
-            yield cast(IO[bytes], local)
+        with storage_errors(Path(tempfile.gettempdir())), _upload_file() as local:
+            yield local
             local.flush()
             upload(Path(local.name), path)
         return
     # unique per machine, process and thread: machines may share the folder, and a dask worker has several threads
-    writer = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"
+    writer = f"gpts-data-{platform.node()}-{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f"{path.name}.{writer}{TEMPORARY_SUFFIX}")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +76,39 @@ def atomic_write(path: AnyPath) -> Iterator[IO[bytes]]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is a temporary one of `atomic_write`."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+@contextmanager
+def _upload_file() -> Iterator[IO[bytes]]:
+    """A file in the local temporary folder, locked while it is in use; a killed process leaves it without the lock."""
+    remove_dead_uploads(Path(tempfile.gettempdir()))
+    while True:
+        with ExitStack() as stack:
+            stack.enter_context(suppress(FileNotFoundError))  # when the file is closed and gone already
+            local = stack.enter_context(tempfile.NamedTemporaryFile(prefix=UPLOAD_PREFIX))
+            fcntl.flock(local, fcntl.LOCK_EX)
+            if os.path.exists(local.name):  # nobody took it for a dead one before it was locked
+                stack.pop_all()
+                break
+    with local:
+        yield cast(IO[bytes], local)
+
+
+@lru_cache(maxsize=1)
+def remove_dead_uploads(folder: Path) -> None:
+    """Remove the files that killed uploads of this user left behind. It is done once per process."""
+    for path in folder.glob(f"{UPLOAD_PREFIX}*"):
+        with suppress(OSError):  # in use, of another user, or removed by somebody else
+            if path.is_symlink() or not path.is_file() or path.stat().st_uid != os.getuid():
+                continue
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
 
 def size_and_sha256(file: IO[bytes]) -> FileDigest:

@@ -6,27 +6,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gpts_data.pipelines.errors import LockedError
-from gpts_data.pipelines.storage.atomic_files import TEMPORARY_SUFFIX, storage_errors
+from gpts_data.pipelines.storage.atomic_files import TEMPORARY_SUFFIX, is_temporary, storage_errors
 from gpts_data.pipelines.storage.lease import store_lease
 from gpts_data.pipelines.storage.paths import AnyPath, is_store
 
 
 @contextmanager
-def folder_lock(work: AnyPath, refusal: str) -> Iterator[Callable[[], None]]:
-    """Hold the lock of a folder on disk or in a store. A lock on disk ends with its process.
+def folder_lock(work: AnyPath, refusal: str, name: str = "lock") -> Iterator[Callable[[], None]]:
+    """Hold the lock of a folder on disk or in a store: a file called `name`. A lock on disk ends with its process.
 
     Yields a function to call now and then: it raises `LockedError` when the lock of a store was lost to another writer.
     Raises `LockedError` with the text `refusal` when another writer holds the lock.
     """
     if is_store(work):
-        with store_lease(work / "lock", refusal) as lease:
+        with store_lease(work / name, refusal) as lease:
             yield lease.check
         return
     from filelock import FileLock, Timeout
 
     with storage_errors(work):
         work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work / "lock", timeout=0)
+    lock = FileLock(work / name, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
@@ -37,10 +37,15 @@ def folder_lock(work: AnyPath, refusal: str) -> Iterator[Callable[[], None]]:
         lock.release()
 
 
-def remove_temporaries(*folders: AnyPath) -> None:
-    """Remove the temporary files that a killed build left behind. A store has none: a failed upload leaves no file."""
+def remove_temporaries(*folders: AnyPath, below: bool = True) -> None:
+    """Remove the temporary files of `atomic_write` that a killed build left in these folders, and no others.
+
+    below: look in the folders below them too; False for folders that are not ours alone. A store has no such files: a
+    failed upload leaves none.
+    """
     for folder in folders:
         if is_store(folder):
             continue
-        for path in folder.rglob(f"*{TEMPORARY_SUFFIX}"):
-            path.unlink()
+        for path in (folder.rglob if below else folder.glob)(f"*{TEMPORARY_SUFFIX}"):
+            if is_temporary(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink()

@@ -238,7 +238,8 @@ def overwrite(path: StorePath, content: bytes) -> None:
 def remove(path: AnyPath) -> None:
     """Remove a file, or a folder with all its content, if it exists."""
     if not is_store(path):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        is_folder = path.is_dir() and not path.is_symlink()  # what a link leads to is not ours
+        shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
         return
     with store_errors(path):
         try:

@@ -12,6 +12,7 @@ from gpts_data.mixer.build import Built, build
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.mixer.stages import prepare
+from gpts_data.mixer.workspace import UNITS_LOCK
 from gpts_data.pipelines.errors import LockedError, ShortSourceError, UsageError
 from tests.conftest import WriteRecipe
 
@@ -24,11 +25,19 @@ CHANGES = {
     "another share held out": ((("fraction = 0.05", "fraction = 0.2"),), {}),
 }
 
+OF_THE_USER = ("lock", "thesis.tmp", "web/draft.tmp", f"notes/old/{'0' * 32}.arrow.gpts-data-host-1-1.tmp")
+"""Files that are in the folder of units before we are."""
+LEFT_BEHIND = f"web/{'0' * 32}.arrow.gpts-data-host-1-1.tmp"
+"""A temporary file of a killed build."""
+
 
 @pytest.fixture(scope="module")
 def units(mix: Mix, write_recipe: WriteRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The units of a build larger than the others."""
     folder = tmp_path_factory.mktemp("units")
+    for name in (*OF_THE_USER, LEFT_BEHIND):
+        (folder / "kept" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "kept" / name).write_text("text", encoding="utf-8")
     path = write_recipe(tokens="60k")
     built = build(load_recipe(path), path.parent, folder / "mix", tokenizer=mix.tokenizer, keep_units=folder / "kept")
     assert (built.units > 10, built.reused) == (True, 0)
@@ -61,7 +70,7 @@ def test_other_cleaning_reads_it_again(mix: Mix, units: Path, write_recipe: Writ
 
 
 def test_one_build_at_a_time(units: Path, mix: Mix, write_recipe: WriteRecipe, tmp_path: Path) -> None:
-    with FileLock(units / "lock"), pytest.raises(LockedError, match=f"at work in {units}"):
+    with FileLock(units / UNITS_LOCK), pytest.raises(LockedError, match=f"at work in {units}"):
         built(write_recipe(), mix, tmp_path / "mix", units)
     assert not (tmp_path / "mix").exists()
 
@@ -84,3 +93,8 @@ def test_a_source_too_short_leaves_its_units_to_a_smaller_mix(
     assert smaller.manifest["root_digest"] == fresh.manifest["root_digest"]
     assert smaller.reused == smaller.units
     assert not (tmp_path / "mix" / ".build").exists()
+
+
+def test_files_of_the_user_in_the_folder_of_units_stay(units: Path) -> None:
+    assert [(units / name).read_text("utf-8") for name in OF_THE_USER] == ["text"] * len(OF_THE_USER)
+    assert not (units / LEFT_BEHIND).exists()

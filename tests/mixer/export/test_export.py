@@ -275,7 +275,7 @@ def test_killed_and_run_again(
 
     with pytest.raises(KeyboardInterrupt):
         export(mix, name, out, die)
-    (out / f"train.bin.host-1-1{'.tmp'}").write_bytes(b"half")
+    (out / f"train.bin.gpts-data-host-1-1{'.tmp'}").write_bytes(b"half")
     assert not (out / "export.json").exists()
     assert export(mix, name, out).manifest == done.manifest
     assert sorted(path.name for path in out.iterdir() if path.name.startswith(".") or ".tmp" in path.name) == []

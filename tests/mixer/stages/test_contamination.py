@@ -201,7 +201,7 @@ def test_killed_while_it_read_the_benchmarks(place: Path, clean: Mix, tmp_path: 
     index = tmp_path / "mix/.build/benchmarks" / key
     index.mkdir(parents=True)
     (index / "texts.arrow").write_bytes(b"half")
-    (index / "ngrams.arrow.host-1-1.tmp").write_bytes(b"half")
+    (index / "ngrams.arrow.gpts-data-host-1-1.tmp").write_bytes(b"half")
     again = made(place / "recipe.toml", tmp_path / "mix")
     assert again.manifest["root_digest"] == clean.manifest["root_digest"]
     assert verify(again.path) == []

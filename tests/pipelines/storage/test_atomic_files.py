@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -209,3 +210,29 @@ def test_a_small_file_reaches_a_store_whole_and_is_never_a_link(tmp_path: Path) 
     assert not atomic_files.hard_link(store, tmp_path / "c")
     assert not atomic_files.hard_link(tmp_path / "b", UPath("memory://atomic/d.bin"))
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_uploads_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    dead, live, other = (
+        tmp_path / name for name in (f"{atomic_files.UPLOAD_PREFIX}1", f"{atomic_files.UPLOAD_PREFIX}2", "gpts-data")
+    )
+    for path in (dead, live, other):
+        path.write_bytes(b"half")
+    (tmp_path / f"{atomic_files.UPLOAD_PREFIX}link").symlink_to(other)
+    with live.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        atomic_files.remove_dead_uploads(tmp_path)
+    assert not dead.exists()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_upload_holds_its_file_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = UPath("memory://bucket/unit.arrow")
+    with atomic_files.atomic_write(path) as file:
+        file.write(b"all of it")
+        atomic_files.remove_dead_uploads.cache_clear()
+        atomic_files.remove_dead_uploads(tmp_path)
+        assert [entry.name.startswith(atomic_files.UPLOAD_PREFIX) for entry in tmp_path.iterdir()] == [True]
+    assert path.read_bytes() == b"all of it"
+    assert not list(tmp_path.iterdir())
