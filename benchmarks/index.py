@@ -91,7 +91,7 @@ def write(n: int, folder: Path, rng: np.random.Generator) -> tuple[list[Path], i
             keys[band, 5] = first[earlier[band], 5]
         first = keys if number % 20 == 0 else first
         runs.append(folder / f"{number:05d}.keys.arrow")
-        with run_writer(runs[-1]) as run:
+        with run_writer(runs[-1], runs[-1].name) as run:
             for start in range(0, len(keys), 1000):
                 run.add(keys[start : start + 1000])
         n_keys += run.n_keys

@@ -83,6 +83,7 @@ def dedup(
     guard: BoilerplateGuard,
     encoder: Encoder,
     folder: AnyPath,
+    scratch: Path,
     engine: Engine,
 ) -> list[list[DedupedUnit]]:
     """Decide on all documents prepared so far.
@@ -92,11 +93,11 @@ def dedup(
     fraction: of the documents, to hold out for validation.
     guard: a new one, which has seen no document.
     encoder: of the token ids in the units.
-    folder: for the index; removed afterwards.
+    folder, scratch: for the index, as for `dedup_index.index`; removed afterwards.
     """
     units = [unit for source in sources for unit in source]
     limit = np.uint64(min(int(fraction * 2**64), 2**64 - 1))
-    with index([unit.run for unit in units], sum(unit.n_keys for unit in units), folder, engine) as keys:
+    with index([unit.run for unit in units], sum(unit.n_keys for unit in units), folder, scratch, engine) as keys:
         state = DedupState(keys.n_groups, dedup.n_keys)
         walk = _DedupWalk(keys, state, guard, limit, Texts(encoder), dedup)
         return [walk.source(units, budget) for units, budget in zip(sources, needed, strict=True)]

@@ -10,7 +10,6 @@ The runs are then searched for shared keys in ranges of key values, each small e
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,10 +22,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.dedup.greedy import SharedKeys, find_shared_keys
+from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, write_json
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
-from gpts_data.pipelines.storage.paths import AnyPath, as_path, local_copy, open_arrow, remove
+from gpts_data.pipelines.storage.paths import AnyPath, as_path, is_store, local_copy, open_arrow, remove
 from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
 
 RANGE_KEYS = 4_000_000  # keys in a range, over all runs: 32 bytes each while they are sorted, 130 MB per worker
@@ -34,6 +34,7 @@ RUN_KEYS = 1_000_000  # keys sorted at once; a unit with more has several sorted
 SLICES, SLICE = 64, np.uint64(58)  # number of slices of key values; a key's slice is its bits from SLICE on
 RUN = pa.schema([("key", pa.uint64()), ("place", pa.uint32())])
 FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32())])
+MAX_PLACES = 2**32  # of keys in a unit
 UNIT = np.uint64(32)  # a place among all units has the number of the unit in the bits from UNIT on
 
 
@@ -69,8 +70,8 @@ class KeyRange:
 class RunWriter:
     """Writes the run of a unit: takes its keys batch by batch and sorts them."""
 
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
+    def __init__(self, writer: Any, name: str) -> None:
+        self._writer, self._name = writer, name
         self._keys: list[NDArray[np.uint64]] = []
         self._held = self._rows = 0
         self.n_keys = 0
@@ -89,7 +90,14 @@ class RunWriter:
         if not self._keys:
             return
         keys = np.concatenate(self._keys)
-        flat, first = keys.ravel(), self._rows * keys.shape[1]
+        self._rows += len(keys)
+        if self._rows * keys.shape[1] > MAX_PLACES:
+            raise DataError(
+                f"{self._name}: found {self._rows:,} documents or more in one unit, expected at most "
+                f"{MAX_PLACES // keys.shape[1]:,} with {keys.shape[1]:,} keys each; split its file, or use fewer "
+                "dedup.minhash.buckets"
+            )
+        flat, first = keys.ravel(), (self._rows - len(keys)) * keys.shape[1]
         place = np.flatnonzero(flat)
         place = place[np.argsort(flat[place], kind="stable")]
         ordered, place = flat[place], (first + place).astype(np.uint32)
@@ -98,16 +106,15 @@ class RunWriter:
             columns = [pa.array(ordered[start:stop]), pa.array(place[start:stop])]
             self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=RUN))
         self.n_keys += len(place)
-        self._rows += len(keys)
         self._keys, self._held = [], 0
 
 
 @contextmanager
-def run_writer(path: AnyPath) -> Iterator[RunWriter]:
-    """Write the run of a unit to `path`; the file appears when the block ends."""
+def run_writer(path: AnyPath, name: str) -> Iterator[RunWriter]:
+    """Write the run of a unit to `path`; the file appears when the block ends. `name`: of the unit, for messages."""
     with atomic_write(path) as file:
         with pa.ipc.new_file(file, RUN) as writer:
-            run = RunWriter(writer)
+            run = RunWriter(writer, name)
             yield run
             run.flush()
         run.checksum = checksum_so_far(file)
@@ -137,7 +144,7 @@ def search(task: KeyRange) -> KeyRangeReceipt:
     shared = find_shared_keys(*_gather(task))
     with atomic_write(task.path) as file:
         with pa.ipc.new_file(file, FOUND) as writer:
-            columns = [pa.array(shared.places), pa.array(shared.groups)]
+            columns = [pa.array(shared.places), pa.array(shared.groups, pa.uint32())]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
         checksum = checksum_so_far(file)
     result: KeyRangeReceipt = {
@@ -187,11 +194,11 @@ class Index:
     def of(self, number: int) -> SharedKeys:
         """The keys that documents of unit `number` share with other documents; places within the unit."""
         bounds = np.array([number, number + 1], dtype=np.uint64) << UNIT
-        places, groups = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
+        places, groups = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         for range_places, range_groups, first in zip(self._places, self._groups, self._first, strict=False):
             start, stop = np.searchsorted(range_places, bounds)
             places.append(range_places[start:stop] - bounds[0])
-            groups.append((range_groups[start:stop] + first).astype(np.uint32))
+            groups.append(range_groups[start:stop] + np.int64(first))
         place = np.concatenate(places)
         order = np.argsort(place)
         return SharedKeys(place[order], np.concatenate(groups)[order], self.n_groups)
@@ -204,11 +211,17 @@ def _mapped(path: AnyPath) -> pa.RecordBatch:
 
 
 @contextmanager
-def index(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath, engine: Engine) -> Iterator[Index]:
-    """Search these runs, in canonical order, for shared keys. `folder` is removed afterwards."""
+def index(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath, scratch: Path, engine: Engine) -> Iterator[Index]:
+    """Search these runs, in canonical order, for shared keys.
+
+    folder: where the index is written. scratch: folder on this machine for copies of the index, if `folder` is in a
+    store. Both are removed afterwards.
+    """
     tasks = ranges(runs, n_keys, folder)
     for _ in engine.map(search, tasks):
         pass
-    with tempfile.TemporaryDirectory(prefix="gpts-data-") as scratch:
-        yield Index(tasks, Path(scratch))
+    if is_store(folder):
+        scratch.mkdir(parents=True, exist_ok=True)
+    yield Index(tasks, scratch)
     remove(folder)
+    remove(scratch)

@@ -162,7 +162,7 @@ def prepare(task: Prepare) -> UnitReceipt:
     """Write the unit file and the files beside it, then the receipt."""
     task.receipt.unlink(missing_ok=True)  # it must not outlive its unit file
     unit = _UnitWork(task)
-    with atomic_write(task.path) as file, run_writer(task.run) as run:
+    with atomic_write(task.path) as file, run_writer(task.run, task.name) as run:
         with pa.ipc.new_file(file, UNIT) as writer:
             for batch in read(task.source, task.unit, task.fetch_options):
                 cleaned = unit.clean(batch)

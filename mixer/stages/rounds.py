@@ -15,6 +15,7 @@ from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, survi
 from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, UnitReceipt, prepare_or_reuse
 from gpts_data.mixer.stages.waterfall import describe, waterfall
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
+from gpts_data.pipelines.dedup.greedy import check_documents
 from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.readers.draw_order import draw_units
@@ -141,6 +142,7 @@ def prepare_until_filled(
     deduped: list[list[DedupedUnit]] = [[] for _ in sources]
     while tasks := _next_tasks(sources, deduped):
         _prepare(tasks, engine, report)
+        check_documents(sum(receipt["kept"] for source in sources for receipt in source.receipts))
         deduped = _dedup(plan, tokenizer, sources, engine)
     return sources, deduped
 
@@ -198,5 +200,6 @@ def _dedup(plan: Plan, tokenizer: Artifact, sources: Sequence[SourceUnits], engi
         guard=BoilerplateGuard(decontaminate.max_documents if decontaminate else 0),
         encoder=get_encoder(tokenizer.folder, tokenizer.digest),
         folder=plan.work / "index",
+        scratch=plan.scratch / "index",
         engine=engine,
     )

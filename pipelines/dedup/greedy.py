@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, kernel
 
 UInt32Array = NDArray[np.uint32]
@@ -33,18 +34,19 @@ the similarity test, and the training tokens taken so far."""
 SimilarityTest = Callable[[int, int], bool]
 """Whether two documents, by ordinal, are similar enough for a shared band to count."""
 
+MAX_DOCUMENTS = 2**32 - 2  # ordinals have 32 bits, here and in the outcomes of a mix
 _N_NAMED_KEYS = 3  # text, id, url; the columns after them are bands, which count as one reason
 
 
 class SharedKeys(NamedTuple):
     """The keys of some documents that other documents have too, in ascending order of place.
 
-    places: uint64, document number * number of key columns + column. groups: uint32, below `n_groups`, equal for equal
-    keys.
+    places: uint64, document number * number of key columns + column. groups: int64, below `n_groups`, equal for equal
+    keys; 500 million documents that share each of 17 keys with one other have more than 2^32 of them.
     """
 
     places: UInt64Array
-    groups: UInt32Array
+    groups: Int64Array
     n_groups: int
 
 
@@ -72,6 +74,15 @@ class Verdicts:
     tokens: int
 
 
+def check_documents(n: int) -> None:
+    """Raise `DataError` when a build has more documents that passed its filters than ordinals can count."""
+    if n > MAX_DOCUMENTS:
+        raise DataError(
+            f"found {n:,} documents that passed the filters, expected at most {MAX_DOCUMENTS:,}; lower --tokens, or "
+            "build several mixes"
+        )
+
+
 def find_shared_keys(keys: UInt64Array, places: UInt64Array) -> SharedKeys:
     """The keys that occur more than once; 0 means "no key". keys, places: uint64, equally long; places are distinct.
 
@@ -84,7 +95,7 @@ def find_shared_keys(keys: UInt64Array, places: UInt64Array) -> SharedKeys:
     is_shared = equals_previous[1:] | equals_previous[:-1]
     is_first = (equals_previous[1:] & ~equals_previous[:-1])[is_shared]
     places = places[order[is_shared]]
-    groups = (np.cumsum(is_first) - 1).astype(np.uint32)
+    groups = np.cumsum(is_first) - 1
     order = np.argsort(places)
     return SharedKeys(places[order], groups[order], int(is_first.sum()))
 
@@ -113,7 +124,10 @@ class DedupState:
         budget: training tokens that the source still needs; once they are taken, documents are over budget.
         similar: called for each holder of a band of the document, in the order of the columns, until it returns True;
         without it every shared band counts.
+
+        Raises `DataError` for more than MAX_DOCUMENTS in all.
         """
+        check_documents(self.seen + len(tokens))
         result = _Result(np.empty(len(tokens), np.uint8), np.zeros(len(tokens), np.uint32))
         documents, state = _Documents(tokens, held_out, excluded), np.zeros(4, np.int64)
         dissimilar: set[tuple[int, int]] = set()
@@ -199,7 +213,7 @@ def _first_at_or_after(places: UInt64Array, place: int, k: int) -> int:
 
 
 @kernel
-def _first_held(first_holders: UInt32Array, groups: UInt32Array, start: int, stop: int) -> int:
+def _first_held(first_holders: UInt32Array, groups: Int64Array, start: int, stop: int) -> int:
     """The index of the first of groups[start:stop] that a document of the mix has, -1 for none."""
     for k in range(start, stop):
         if first_holders[groups[k]] != 0:
@@ -208,7 +222,7 @@ def _first_held(first_holders: UInt32Array, groups: UInt32Array, start: int, sto
 
 
 @kernel
-def _hold(first_holders: UInt32Array, groups: UInt32Array, start: int, stop: int, holder: int) -> None:
+def _hold(first_holders: UInt32Array, groups: Int64Array, start: int, stop: int, holder: int) -> None:
     """Make `holder` the first holder of those groups that have none."""
     for k in range(start, stop):
         if first_holders[groups[k]] == 0:

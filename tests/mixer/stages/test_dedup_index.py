@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.stages import dedup_index as indexing
 from gpts_data.mixer.stages.dedup_index import index, ranges, run_writer, search
 from gpts_data.pipelines.dedup.greedy import SharedKeys, find_shared_keys
+from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import InProcess
 
 COLUMNS = 3
@@ -25,7 +26,7 @@ def write(folder: Path, units: list[NDArray[np.uint64]], batch: int = 2) -> tupl
     runs, n_keys = [], 0
     for number, keys in enumerate(units):
         runs.append(folder / f"{number}.keys.arrow")
-        with run_writer(runs[-1]) as run:
+        with run_writer(runs[-1], str(number)) as run:
             for start in range(0, len(keys), batch):
                 run.add(keys[start : start + batch])
         n_keys += run.n_keys
@@ -33,7 +34,7 @@ def write(folder: Path, units: list[NDArray[np.uint64]], batch: int = 2) -> tupl
 
 
 def shared_of(folder: Path, runs: list[Path], n_keys: int) -> list[SharedKeys]:
-    with index(runs, n_keys, folder / "index", InProcess()) as shared_keys:
+    with index(runs, n_keys, folder / "index", folder / "scratch", InProcess()) as shared_keys:
         return [shared_keys.of(number) for number in range(len(runs))]
 
 
@@ -70,7 +71,7 @@ def test_a_range_is_searched_once_and_the_index_removes_its_files(tmp_path: Path
     task = ranges(runs, n_keys, tmp_path / "index")[0]
     assert search(task) == search(task)
     assert search(task)["places"] == len(find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64)).places)
-    with index(runs, n_keys, tmp_path / "index", InProcess()) as shared_keys:
+    with index(runs, n_keys, tmp_path / "index", tmp_path / "scratch", InProcess()) as shared_keys:
         assert shared_keys.of(0).n_groups == shared_keys.of(1).n_groups > 0
     assert not (tmp_path / "index").exists()
 
@@ -82,7 +83,7 @@ def test_a_receipt_without_its_file_is_searched_again(tmp_path: Path) -> None:
     first = search(task)
     task.path.unlink()
     assert search(task) == first
-    with index(runs, n_keys, tmp_path / "index", InProcess()) as shared_keys:
+    with index(runs, n_keys, tmp_path / "index", tmp_path / "scratch", InProcess()) as shared_keys:
         assert len(shared_keys.of(0).places) == 9
 
 
@@ -93,3 +94,26 @@ def test_ranges_adjoin_and_cover_all_keys(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert [task.stop for task in tasks[:-1]] == [task.start for task in tasks[1:]]
     assert tasks[0].start == 0 and tasks[-1].stop is None
     assert len({task.path for task in tasks}) == 5
+
+
+def test_a_unit_of_too_many_keys_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(indexing, "MAX_PLACES", 10 * COLUMNS)
+    monkeypatch.setattr(indexing, "RUN_KEYS", 1)
+    keys = np.ones((5, COLUMNS), np.uint64)
+    with run_writer(tmp_path / "a.keys.arrow", "unit a") as run:
+        for _ in range(2):
+            run.add(keys)
+    assert run.n_keys == 10 * COLUMNS
+    with pytest.raises(DataError, match="unit a: found 15 documents or more in one unit, expected at most 10 with 3 "):  # noqa: SIM117
+        with run_writer(tmp_path / "b.keys.arrow", "unit a") as run:
+            for _ in range(3):
+                run.add(keys)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.keys.arrow"]
+
+
+def test_groups_above_32_bits_stay_apart(tmp_path: Path) -> None:
+    shared_keys = indexing.Index([], tmp_path)
+    shared_keys._places = [np.array([5], np.uint64), np.array([7], np.uint64)]
+    shared_keys._groups = [np.array([3], np.uint32), np.array([3], np.uint32)]
+    shared_keys._first, shared_keys.n_groups = np.array([0, 1 << 32, (1 << 32) + 4]), (1 << 32) + 4
+    assert shared_keys.of(0).groups.tolist() == [3, (1 << 32) + 3]

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from gpts_data.pipelines.dedup.greedy import (
     EXCLUDED,
     FIRST_DUPLICATE,
     HELD_OUT,
+    MAX_DOCUMENTS,
     OVER_BUDGET,
     TRAIN,
     DedupState,
@@ -23,6 +25,7 @@ from gpts_data.pipelines.dedup.greedy import (
     decide,
     find_shared_keys,
 )
+from gpts_data.pipelines.errors import DataError
 
 N_KEYS = 6
 KEY = st.sampled_from([0, 1, 2, 3, 1 << 16, 1 << 32, (1 << 63) + 12345, (1 << 63) - 1, (1 << 64) - 2, (1 << 64) - 1])
@@ -203,3 +206,25 @@ def test_template_families_do_not_chain() -> None:
     keys = np.array([[1, 0], [1, 2], [0, 2]], np.uint64)
     codes = decide(keys, np.ones(3, np.uint32), np.zeros(3, np.bool_), 100).codes
     assert codes.tolist() == [TRAIN, FIRST_DUPLICATE, TRAIN]
+
+
+def test_ordinals_are_right_up_to_the_last_and_refused_after_it() -> None:
+    """One more would have the ordinal 2^32 - 1, whose successor marks an empty slot."""
+    state = DedupState(1, 1)
+    state.seen = MAX_DOCUMENTS - 4
+    shared = SharedKeys(np.arange(4, dtype=np.uint64), np.zeros(4, np.int64), 1)
+    no, tokens = np.zeros(4, np.bool_), np.ones(4, np.uint32)
+    verdicts = state.decide(shared, tokens, no, no, 100)
+    assert verdicts.codes.tolist() == [TRAIN, *[FIRST_DUPLICATE] * 3]
+    assert verdicts.duplicate_of.tolist() == [MAX_DOCUMENTS - 4] * 3
+    with pytest.raises(DataError, match="found 4,294,967,295 documents that passed the filters, expected at most 4,29"):
+        state.decide(SharedKeys(shared.places[:1], shared.groups[:1], 1), tokens[:1], no[:1], no[:1], 100)
+
+
+def test_the_last_ordinal() -> None:
+    state = DedupState(1, 1)
+    state.seen = MAX_DOCUMENTS - 2
+    shared = SharedKeys(np.array([1], np.uint64), np.zeros(1, np.int64), 1)
+    no, tokens = np.zeros(2, np.bool_), np.ones(2, np.uint32)
+    state.decide(shared, tokens, no, no, 100)
+    assert state._first_holders.tolist() == [MAX_DOCUMENTS]
