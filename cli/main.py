@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import Any
 
@@ -58,6 +60,7 @@ class ErrorHandlingGroup(click.Group):
             echo(f"gpts-data: {message}", err=True)
             sys.exit(StorageError.exit_code)
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # Ctrl-C again, while threads are waited for
             echo("gpts-data: interrupted; run the same command again to resume", err=True)
             sys.exit(INTERRUPTED)
 

@@ -40,7 +40,7 @@ from gpts_data.mixer.stages.prepare import UnitReceipt
 from gpts_data.mixer.stages.rounds import Report, prepare_until_filled
 from gpts_data.mixer.train_tokenizer import train_tokenizer
 from gpts_data.mixer.workspace import clean_up, discard_plan, locked
-from gpts_data.pipelines.errors import ForeignFolderError, ShortSourceError, UsageError
+from gpts_data.pipelines.errors import ForeignFolderError, LockedError, ShortSourceError, UsageError
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
@@ -112,12 +112,17 @@ def build(
     plan = make_plan(recipe, recipe_folder, folder, given_tokenizer, NAME, retry_policy, encoder, keep_units)
     refuse_short_sources(plan)
     room_to_begin(plan)
-    with locked(plan) as check_lock, explain_full_disk(plan):
-        if (folder / NAME).exists():  # the last build was killed while it cleaned up
-            built = Built(_finished_mix(folder, recipe, given_tokenizer), created=False)
-        else:
-            built = _run_plan(plan, workers, scheduler, _checking(check_lock, progress))
-        clean_up(plan)
+    try:
+        with locked(plan) as check_lock, explain_full_disk(plan):
+            if (folder / NAME).exists():  # the last build was killed while it cleaned up
+                built = Built(_finished_mix(folder, recipe, given_tokenizer), created=False)
+            else:
+                built = _run_plan(plan, workers, scheduler, _checking(check_lock, progress))
+            clean_up(plan)
+    except LockedError:
+        if not (folder / NAME).exists():
+            raise
+        built = Built(_finished_mix(folder, recipe, given_tokenizer), created=False)  # the other build cleans up
     return built
 
 

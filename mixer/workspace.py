@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from gpts_data.mixer.plan import UNITS, Plan
 from gpts_data.pipelines.storage.lock import folder_lock
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, remove
 
 UNITS_LOCK = ".gpts-data.lock"  # in a folder of the user, who may have a file called "lock" there
+REMOVALS = 100  # attempts to remove a folder that another finished build removes, or creates again, at the same time
 
 
 @contextmanager
@@ -43,17 +45,28 @@ def discard_plan(plan: Plan) -> None:
 
 
 def clean_up(plan: Plan) -> None:
-    """Remove all intermediate files of a finished build."""
-    remove(plan.work)
-    remove(plan.scratch)
+    """Remove all intermediate files of a finished build. Another run of this build may do so at the same time."""
+    _remove_with_others(plan.work)
+    _remove_with_others(plan.scratch)
 
 
 def keep_only_units(plan: Plan) -> None:
     """If the build has no plan, remove its intermediate files except units, and folders that are then empty."""
     if not plan.work.exists() or (plan.work / "plan.json").exists():
         return
-    for entry in [entry for entry in plan.work.iterdir() if entry.name != UNITS]:
-        remove(entry)
-    for folder in () if is_store(plan.folder) else (plan.work, plan.folder):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    with suppress(FileNotFoundError):  # another run of a finished build removes them too
+        for entry in [entry for entry in plan.work.iterdir() if entry.name != UNITS]:
+            _remove_with_others(entry)
+        for folder in () if is_store(plan.folder) else (plan.work, plan.folder):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _remove_with_others(path: AnyPath) -> None:
+    for attempt in range(REMOVALS):
+        try:
+            remove(path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or attempt == REMOVALS - 1:
+                raise

@@ -22,7 +22,7 @@ from gpts_data.pipelines.storage.paths import AnyPath
 
 CONNECT_TIMEOUT = "20s"
 ANSWER = 20.0  # seconds in which workers must report their environment
-POLL_SECONDS = 10.0  # longest wait for a result before the cluster is looked at
+POLL_SECONDS = 30.0  # longest wait for a result before the cluster is looked at
 TOPIC = "gpts-data"  # of the log messages that workers forward, such as pauses before a source is tried again
 DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # in a nanny's log
 INSTALL = "install this version there"
@@ -224,7 +224,8 @@ def open_engine(workers: int = 1, scheduler: str | None = None, shared: AnyPath 
 def _connect(scheduler: str) -> Any:
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # or it logs a traceback when the scheduler is lost
+    for name in ("distributed", "distributed.client"):  # they log a traceback when the scheduler is lost
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Client(scheduler, timeout=CONNECT_TIMEOUT)
     except ValueError as error:
