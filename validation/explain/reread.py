@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,13 +46,17 @@ def reread(mix: Mix, source: str, unit: str, document_id: str, reason: str, fold
     recipe = recipe_source(mix, source)
     options = FetchOptions(None, PATIENCE)
     part = _unit(mix, recipe, unit, folder, options)
-    if reason.startswith(LOW):  # the score takes the place of the URL
-        recipe = replace(recipe, at_least={}, url=reason.removeprefix(LOW))
+    column = reason.removeprefix(LOW) if reason.startswith(LOW) else None
+    least = recipe.at_least.get(column, math.inf) if column else math.inf
+    if column:  # the score takes the place of the URL
+        recipe = replace(recipe, at_least={}, url=column)
     for row in _rows(recipe, part, document_id, options):
         (values,) = row.to_pylist()
-        if reason.startswith(LOW):
-            return SourceDocument(values["text"], None, _number(values["url"]))
-        if reason == (values["fault"] or _filter_reason(row, cleaning(mix, source)) or reason):
+        if column:
+            score = _number(values["url"])
+            if score is None or not score >= least:  # others with this id may have been good enough
+                return SourceDocument(values["text"], None, score)
+        elif reason == (values["fault"] or _filter_reason(row, cleaning(mix, source)) or reason):
             return SourceDocument(values["text"], values["url"], None)
     raise SourceUnavailableError(f"{unit} has no document {document_id!r}")
 

@@ -1,58 +1,25 @@
-"""A document of a hub dataset is read again from the hub, at the revision of the mix."""
+"""Of documents with one id, the one that the reason speaks of is shown."""
 
 from __future__ import annotations
 
-import json
-import random
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pytest
 
-from tests.conftest import prose
-from tests.support.hub import Hub
-
-RECIPE = """
-name = "hub"
-tokens = "3k"
-window = 32
-[tokenizer]
-vocab_size = 300
-sample = "10kB"
-[[source]]
-name = "web"
-weight = 1
-dataset = "acme/web"
-id = "id"
-[clean]
-filters = []
-min_characters = 50
-"""
-CHILD = """
-import json, sys
-from pathlib import Path
-from gpts_data import build_mix, explain_document
-if __name__ == "__main__":
-    build_mix("recipe.toml", "mix")
-    (outcome,) = explain_document("mix", "w7")
-    print(json.dumps([outcome.outcome, outcome.value, outcome.threshold, outcome.text, outcome.revision]))
-"""
+from gpts_data.mixer.recipe import RecipeSource
+from gpts_data.pipelines.readers.reader import list_files, split_units
+from gpts_data.validation.explain import reread as module
+from gpts_data.validation.explain.reread import reread
 
 
-def test_from_the_hub(tmp_path: Path) -> None:
-    rng = random.Random(2)
-    rows = [{"id": f"w{i}", "text": "Short." if i == 7 else prose(rng, 60)} for i in range(60)]
-    (tmp_path / "recipe.toml").write_text(RECIPE)
-    (tmp_path / "child.py").write_text(CHILD)
-    with Hub(tmp_path / "hub") as hub:
-        folder = hub.folder("acme/web")
-        folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(rows), folder / "train-0.parquet", row_group_size=20)
-        command = [sys.executable, "child.py"]
-        env = hub.env(tmp_path / "hf")
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        *found, revision = json.loads(done.stdout.splitlines()[-1])
-        assert found == ["too_short", 6, 50, "Short."] and revision
+def test_a_low_score_is_that_of_the_document_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("good", 4), ("low", 1), ("better", 5)]
+    lines = [f'{{"text": "{text}", "id": "a", "score": {score}}}\n' for text, score in rows]
+    (tmp_path / "a.jsonl").write_text("".join(lines), encoding="utf-8")
+    source = RecipeSource("web", 1, ("a.jsonl",), id="id", at_least={"score": 3})
+    (unit,) = split_units(source, list_files(source, tmp_path).files[0], 1 << 20)
+    monkeypatch.setattr(module, "recipe_source", lambda *_: source)
+    monkeypatch.setattr(module, "_unit", lambda *_: unit)
+    document = reread(cast(Any, None), "web", unit.name, "a", "low_score", tmp_path)
+    assert (document.text, document.score) == ("low", 1)
