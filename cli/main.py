@@ -56,7 +56,8 @@ class ErrorHandlingGroup(click.Group):
             unreadable = isinstance(error, OSError) and not isinstance(error, BrokenPipeError)
             if ctx.params.get("debug") or not (unreadable or is_store_error(error)):
                 raise
-            message = store_error_message(error, "the store") if is_store_error(error) else error
+            message = store_error_message(error, "the store") if is_store_error(error) else str(error)
+            message = message or f"{type(error).__name__}: no reason was given; run the same command again"
             echo(f"gpts-data: {message}", err=True)
             sys.exit(StorageError.exit_code)
         except KeyboardInterrupt:

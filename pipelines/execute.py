@@ -114,6 +114,11 @@ class Dask:
                 f"the dask scheduler at {self._address} was lost; start it again, then run the same command again: "
                 "finished work is kept"
             ) from error
+        except TimeoutError as error:  # an OSError, which would be taken for one of a disk
+            raise SourceUnavailableError(
+                f"{task_name(task)}: the dask cluster at {self._address} did not answer in time"
+                f"{f' ({error})' if str(error) else ''}; run the same command again: finished work is kept"
+            ) from error
         except Exception as error:
             if not isinstance(error, GptsDataError):
                 error.add_note(f"while a worker ran {task_name(task)}")

@@ -198,3 +198,13 @@ def test_trace_says_what_became_of_a_document(mix: Mix, home: Path) -> None:
     shown = run("trace", mix.path, "--document", dropped, "--sources", home)
     assert shown.exit_code == 0 and "outcome  " in shown.stdout and "detail  " in shown.stdout
     assert run("trace", mix.path, "--document", "nobody").exit_code == 2
+
+
+def test_an_error_without_a_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr("gpts_data.validation.verify.verify", fail)
+    result = run("verify", tmp_path)
+    assert result.exit_code == 5
+    assert "gpts-data: ConnectionResetError: no reason was given" in result.stderr

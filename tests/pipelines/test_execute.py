@@ -187,3 +187,14 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(local: LocalCluster, t
         open_engine(scheduler=address, shared=tmp_path / "other.json"),
     ):
         pass
+
+
+def test_a_cluster_that_does_not_answer_is_not_an_error_of_a_disk() -> None:
+    class Future:
+        def result(self) -> None:
+            raise TimeoutError
+
+    engine = execute.Dask.__new__(execute.Dask)
+    engine._address = "tcp://host:8786"
+    with pytest.raises(SourceUnavailableError, match=r"unit a: the dask cluster at tcp://host:8786 did not answer in"):
+        engine._result(Future(), "unit a")
