@@ -125,7 +125,7 @@ def make(home: Path, windows: int) -> None:
     shards = []
     for start in range(0, windows, SHARD):
         size = min(SHARD, windows - start)
-        shards.append({"file": f"shards/train-{len(shards):05}.bin", "windows": size})
+        shards.append({"file": f"shards/train-{len(shards):05}.bin", "windows": size, "bytes": size * WINDOW * 2})
         rng.integers(0, 4096, (size, WINDOW), "<u2").tofile(home / "mix" / str(shards[-1]["file"]))
     manifest = {
         "root_digest": "0" * 64,

@@ -11,7 +11,7 @@ from gpts_data.pipelines.readers.kinds import compression_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gpts_data.mixer.format.manifest import Manifest
+    from gpts_data.mixer.format.manifest_types import Manifest
     from gpts_data.validation.doctor.check import Check
 
 COLUMNS = 79  # width of wrapped text

@@ -26,7 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from gpts_data.mixer.format.manifest import NAME, Manifest, read_manifest
+from gpts_data.mixer.format.manifest import NAME, read_manifest
+from gpts_data.mixer.format.manifest_types import Manifest
 from gpts_data.mixer.plan import Plan, make_plan, refuse_short_sources
 from gpts_data.mixer.plan_file import TOKENIZER_RECEIPT, WORK, difference, write_plan
 from gpts_data.mixer.planning.resources import explain_full_disk, room_to_begin, room_to_cut

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gpts_data.mixer.format.manifest import ListingEntry
+from gpts_data.mixer.format.manifest_types import ListingEntry
 from gpts_data.mixer.plan_file import (
     FORMAT,
     TOKENIZER_RECEIPT,

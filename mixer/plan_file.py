@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, TypedDict
 
-from gpts_data.mixer.format.manifest import ListingEntry
+from gpts_data.mixer.format.manifest_types import ListingEntry
 from gpts_data.pipelines.errors import ForeignFolderError
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt

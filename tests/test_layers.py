@@ -35,6 +35,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         planning train_tokenizer
         build""",
     "validation": """
+        run_files benchmark_rows
         verify inspect explain published_scores model doctor loader progress_bar mix_summary
         training evaluate api
         report""",

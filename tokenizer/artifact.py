@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
 from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.typed_json import Count, JsonError, decode_json, read_regular_file
 from gpts_data.tokenizer.vocabulary_files import tiktoken_ranks, vocabulary_listing
 
 END_OF_TEXT = "<|endoftext|>"
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.tiktoken", "vocabulary.txt")
 MAX_VOCAB_SIZE = 1 << 16  # ids are stored as uint16
+MAX_BYTES = 64 << 20  # of each file; a vocabulary of 65,536 entries with its merges takes about 4 MB
+ADVICE = "use another tokenizer, or train one with `gpts-data train-tokenizer`"
 
 
 @dataclass(frozen=True)
@@ -64,19 +67,46 @@ def load(folder: AnyPath) -> Artifact:
     return Artifact(folder, file_digest(path), len(ids), ids[END_OF_TEXT])
 
 
+class AddedToken(TypedDict):
+    """An added token of tokenizer.json."""
+
+    id: Count
+    content: str
+    special: bool
+
+
+class Model(TypedDict):
+    """The model of tokenizer.json."""
+
+    vocab: dict[str, Count]
+
+
+class TokenizerJson(TypedDict):
+    """What is read of tokenizer.json."""
+
+    model: Model
+    added_tokens: list[AddedToken]
+
+
+def read_tokenizer_json(path: AnyPath) -> TokenizerJson:
+    """Read tokenizer.json. Raises `UsageError` when it is not that of a BPE, or larger than MAX_BYTES."""
+    try:
+        content = read_regular_file(path, MAX_BYTES)
+        return decode_json(content, TokenizerJson)
+    except JsonError as error:
+        raise UsageError(f"{path}: not a BPE tokenizer.json: {error}; {ADVICE}") from error
+
+
 def special_tokens(tokenizer_json: str) -> list[str]:
     """The strings of the special tokens, including end-of-text."""
     return [token["content"] for token in json.loads(tokenizer_json)["added_tokens"] if token["special"]]
 
 
 def _read_ids(path: AnyPath) -> dict[str, int]:
-    try:
-        content = json.loads(path.read_bytes())
-        ids: dict[str, int] = {**content["model"]["vocab"]}  # a list in the file of a Unigram model
-        ids.update({token["content"]: token["id"] for token in content["added_tokens"]})
-        ordinary = [token["content"] for token in content["added_tokens"] if not token["special"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: not a BPE tokenizer.json ({error!r})") from error
+    content = read_tokenizer_json(path)
+    ids = {**content["model"]["vocab"]}
+    ids.update({token["content"]: token["id"] for token in content["added_tokens"]})
+    ordinary = [token["content"] for token in content["added_tokens"] if not token["special"]]
     if END_OF_TEXT in ordinary:
         raise UsageError(
             f"{path}: {END_OF_TEXT} is not marked as special; the same string inside a text would end the document"

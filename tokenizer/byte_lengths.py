@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.paths import AnyPath
-from gpts_data.tokenizer.artifact import load
+from gpts_data.tokenizer.artifact import load, read_tokenizer_json
 from gpts_data.tokenizer.vocabulary_files import byte_characters
 
 
@@ -19,8 +17,8 @@ def bytes_per_id(folder: AnyPath, vocab_size: int, eos_id: int) -> NDArray[np.in
     Each character of an entry stands for one byte, so only byte-level vocabularies work: `UsageError` for others.
     """
     path = load(folder).folder / "tokenizer.json"
-    content = json.loads(path.read_bytes())
-    vocabulary: dict[str, int] = content["model"]["vocab"]
+    content = read_tokenizer_json(path)
+    vocabulary = content["model"]["vocab"]
     added = {token["content"]: token["id"] for token in content["added_tokens"]}
     characters = byte_characters().keys()
     lengths = np.zeros(vocab_size, dtype=np.int64)

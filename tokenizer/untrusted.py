@@ -13,18 +13,15 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from gpts_data.pipelines.errors import GptsDataError, UsageError
-from gpts_data.pipelines.storage.paths import AnyPath
-from gpts_data.tokenizer.artifact import FILES, Artifact
+from gpts_data.pipelines.storage.paths import AnyPath, as_path
+from gpts_data.tokenizer.artifact import ADVICE, FILES, MAX_BYTES, Artifact
 
-MAX_BYTES = 64 << 20  # of each file; a vocabulary of 65,536 entries with its merges takes about 4 MB
 MEMORY_BYTES = 2 << 30  # for the worker's data; 65,536 entries take 0.25 GB. Only Linux enforces the limit
 SECONDS = 60.0  # 65,536 entries take 2
 _WORKER_CODE = "from gpts_data.tokenizer.untrusted import load_in_worker; load_in_worker()"
-_ADVICE = "use another tokenizer, or train one with `gpts-data train-tokenizer`"
 
 
 def check_untrusted(folder: AnyPath, *, memory: int = MEMORY_BYTES, seconds: float = SECONDS) -> Artifact:
@@ -45,7 +42,7 @@ def _check_sizes(folder: AnyPath) -> None:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise UsageError(
                 f"{path}: {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}; a tokenizer of at most "
-                f"65,536 entries is smaller; {_ADVICE}"
+                f"65,536 entries is smaller; {ADVICE}"
             )
 
 
@@ -58,14 +55,14 @@ def _run_worker(folder: AnyPath, memory: int, seconds: float) -> dict[str, Any]:
     try:
         worker = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env=environment)
     except subprocess.TimeoutExpired as error:
-        raise UsageError(f"{folder}: the tokenizer was not loaded in {seconds:g} seconds; {_ADVICE}") from error
+        raise UsageError(f"{folder}: the tokenizer was not loaded in {seconds:g} seconds; {ADVICE}") from error
     if worker.returncode:
         killed = worker.returncode < 0
         status = f"killed by signal {-worker.returncode}" if killed else f"exit {worker.returncode}"
         last_line = (worker.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
         raise UsageError(
             f"{folder}: loading the tokenizer ended the process that tried, with {memory / 1e9:.1f} GB of memory "
-            f"({status}: {last_line[:200]}); {_ADVICE}"
+            f"({status}: {last_line[:200]}); {ADVICE}"
         )
     result: dict[str, Any] = json.loads(worker.stdout)
     return result
@@ -73,7 +70,7 @@ def _run_worker(folder: AnyPath, memory: int, seconds: float) -> dict[str, Any]:
 
 def load_in_worker() -> None:
     """Run in the worker process: load the tokenizer named in argv and print its artifact, or the error, as JSON."""
-    folder = Path(sys.argv[1])
+    folder = as_path(sys.argv[1])
     _limit_memory(int(sys.argv[2]))
     from gpts_data.tokenizer.artifact import load
     from gpts_data.tokenizer.encode import Encoder

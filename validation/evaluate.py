@@ -10,11 +10,10 @@ The questions come from the hub, or from files in a folder, which works offline.
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +25,8 @@ from lm_eval.tasks import TaskManager
 from transformers import PreTrainedTokenizerFast
 
 from gpts_data.pipelines.errors import DataError, UsageError
+from gpts_data.tokenizer.untrusted import check_untrusted
+from gpts_data.validation.benchmark_rows import read_rows
 from gpts_data.validation.model.export import export_model
 from gpts_data.validation.model.model_card import CODE
 from gpts_data.validation.model.modeling_gpts import GPTSForCausalLM
@@ -100,7 +101,7 @@ def evaluate(
 
     Raises:
         UsageError: a task is unknown or its file is missing.
-        DataError: the file of BLiMP is damaged.
+        DataError: a file of questions is damaged.
     """
     unknown = [name for name in tasks if name not in METRICS]
     if unknown or not tasks:
@@ -114,7 +115,7 @@ def evaluate(
             num_fewshot=0,
             limit=limit,
             log_samples=False,
-            task_manager=TaskManager(),
+            task_manager=_task_manager(),
         )
     scores = {name: _score(name, results) for name in dict.fromkeys(tasks)}
     complete = set(TASKS) <= set(scores)
@@ -134,13 +135,21 @@ def open_model(run: Path, device: str | None = None, batch_size: int = 32) -> An
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with TemporaryDirectory() as scratch:
         folder = run
-        if not (run / CODE[0]).exists():
+        if (run / CODE[0]).exists():
+            check_untrusted(run)  # the tokenizer of a run is checked by export_model
+        else:
             folder = Path(scratch)
             export_model(run, folder)
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
         model = GPTSForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)  # AutoTokenizer would ask for trust_remote_code
     return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, device=device)
+
+
+@cache
+def _task_manager() -> TaskManager:
+    """Return lm-eval's index of its tasks, which takes a second to make."""
+    return TaskManager()
 
 
 def _task_specs(name: str, data: Path | None, scratch: Path) -> list[Any]:
@@ -152,8 +161,14 @@ def _task_specs(name: str, data: Path | None, scratch: Path) -> list[Any]:
         raise UsageError(
             f"{data}: no file {FILES[name]} in this folder; name the folder of the files, or leave out --data"
         )
+    rows = read_rows(path, name)
     if name == "blimp":
-        return [_local_task(f"blimp_{uid}", "train", file, scratch) for uid, file in _split_paradigms(path, scratch)]
+        paradigms = _split_paradigms(rows, scratch)
+        if unknown := [uid for uid, _ in paradigms if f"blimp_{uid}" not in _task_manager().all_tasks]:
+            raise DataError(f"{path}: lm-eval has no paradigm {unknown[0]} of BLiMP; download the file again")
+        return [_local_task(f"blimp_{uid}", "train", file, scratch) for uid, file in paradigms]
+    path = scratch / f"{name}.jsonl"
+    path.write_bytes(b"".join(line for line, _ in rows))
     if name == "arithmark":
         return [_arithmark("json", _dataset_keywords(path, "train", scratch))]
     return [{**_local_task(name, SPLITS[name], path, scratch), **OVERRIDES[name]}]
@@ -203,17 +218,18 @@ def _option_text(option: Any) -> str:
     return str(int(option)) if isinstance(option, float) and option.is_integer() else str(option)
 
 
-def _split_paradigms(path: Path, scratch: Path) -> list[tuple[str, Path]]:
-    """Write BLiMP's one file as one file per paradigm (UID), as lm-eval's tasks read them. Returns UIDs and files."""
+def _split_paradigms(rows: list[tuple[bytes, dict[str, Any]]], scratch: Path) -> list[tuple[str, Path]]:
+    """Write BLiMP's one file as one file per paradigm (UID), as lm-eval's tasks read them. Returns UIDs and files.
+
+    The files are numbered: what the data say never names a file.
+    """
     lines: dict[str, list[bytes]] = defaultdict(list)
-    try:
-        for line in gzip.decompress(path.read_bytes()).splitlines(keepends=True):
-            lines[json.loads(line)["UID"]].append(line)
-    except (ValueError, KeyError, EOFError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as lines of BLiMP: {error!r}; download the file again") from error
-    for uid, rows in lines.items():
-        (scratch / f"{uid}.jsonl").write_bytes(b"".join(rows))
-    return [(uid, scratch / f"{uid}.jsonl") for uid in sorted(lines)]
+    for line, row in rows:
+        lines[row["UID"]].append(line)
+    files = {uid: scratch / f"blimp-{number:03}.jsonl" for number, uid in enumerate(sorted(lines))}
+    for uid, path in files.items():
+        path.write_bytes(b"".join(lines[uid]))
+    return list(files.items())
 
 
 def _score(name: str, results: dict[str, Any]) -> Score:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.format.training_order import sidecar
+from gpts_data.mixer.format.mix_encoder import open_encoder
+from gpts_data.mixer.format.training_order import window_of_source
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
 
@@ -83,7 +84,7 @@ def decode_window(mix: Mix, position: int, coder: Encoder | None = None) -> Wind
         raise UsageError(f"window {position:,}: the mix has windows 0 to {mix.windows - 1:,}")
     shard, row = mix.locate(position)
     ids = mix.row(shard, row)
-    source, window = sidecar(mix, shard)[row].tolist()
-    text = (coder or Encoder(mix.tokenizer)).decode(ids, ends=True)
+    source, window = window_of_source(mix, shard, row)
+    text = (coder or open_encoder(mix)).decode(ids, ends=True)
     name = mix.manifest["shards"][shard]["file"]
     return Window(position, name, row, mix.sources[source], window, ids.tolist(), text)

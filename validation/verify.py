@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from gpts_data.mixer.format.content_digest import content_digest
-from gpts_data.mixer.format.layout import document_tables
-from gpts_data.mixer.format.manifest import NAME, FileEntry
+from gpts_data.mixer.format.layout import document_tables, is_file_of_a_mix
+from gpts_data.mixer.format.listed_files import file_problem
+from gpts_data.mixer.format.manifest import NAME
+from gpts_data.mixer.format.manifest_types import FileEntry
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.outcomes import count_outcomes
 from gpts_data.mixer.format.training_order import sidecar
@@ -29,7 +30,8 @@ from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.execute import Engine, InProcess
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import file_digest
-from gpts_data.pipelines.storage.paths import AnyPath, absolute, list_files, open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, absolute, list_files
+from gpts_data.tokenizer.artifact import load as load_tokenizer
 
 HUB_FILES = re.compile(r"\.gitattributes$|\.cache/huggingface/|\.git/")
 """Files that the hub's clients add to a folder when they upload or download it."""
@@ -60,28 +62,40 @@ def verify(
     except (UsageError, VerificationError) as error:
         return [Problem(NAME, str(error))]
     entries = [*mix.manifest["shards"], *mix.manifest["files"]]
-    problems = [*_names(folder, entries), *_sizes(folder, entries)]
+    problems = [*_names(folder, entries), *_files(folder, entries)]
     if not quick:
-        problems += _digests(folder, entries, progress, engine)
+        unread = {problem.file for problem in problems}  # a link out of the mix is not read either
+        problems += _digests(folder, [entry for entry in entries if entry["file"] not in unread], progress, engine)
     if not quick and not problems:
-        problems = [*_contents(folder, entries, engine), *_counts(mix), *_outcomes(mix), *_order(mix), *_documents(mix)]
+        problems = [*_contents(folder, entries, engine), *_tokenizer(mix)]
+        for check in (_counts, _outcomes, _order, _documents, _validation) if not problems else ():
+            problems += _until_unreadable(check, mix)
     return problems
+
+
+def _until_unreadable(check: Callable[[Mix], Iterator[Problem]], mix: Mix) -> Iterator[Problem]:
+    """The problems that a check finds; it ends at a file whose content is of another kind than its name says."""
+    try:
+        yield from check(mix)
+    except VerificationError as error:
+        yield Problem(NAME, str(error))
 
 
 def _names(folder: AnyPath, entries: Sequence[FileEntry]) -> Iterator[Problem]:
     listed = {entry["file"] for entry in entries} | {NAME}
     for name in list_files(folder):
         if name not in listed and not HUB_FILES.match(name):
-            yield Problem(name, "extra file, not listed in manifest.json")
-
-
-def _sizes(folder: AnyPath, entries: Sequence[FileEntry]) -> Iterator[Problem]:
+            shown = name.encode(errors="backslashreplace").decode()  # names on disk need not be UTF-8
+            yield Problem(shown, "extra file, not listed in manifest.json")
     for entry in entries:
-        path = folder / entry["file"]
-        if not path.is_file():
-            yield Problem(entry["file"], f"missing, expected {entry['bytes']:,} bytes")
-        elif (size := path.stat().st_size) != entry["bytes"]:
-            yield Problem(entry["file"], f"{size:,} bytes, expected {entry['bytes']:,}")
+        if not is_file_of_a_mix(entry["file"]):
+            yield Problem(entry["file"], "extra file: listed in manifest.json, but no mix has a file of this name")
+
+
+def _files(folder: AnyPath, entries: Sequence[FileEntry]) -> Iterator[Problem]:
+    for entry in entries:
+        if problem := file_problem(folder, entry):
+            yield Problem(entry["file"], problem)
 
 
 def _digests(folder: AnyPath, entries: Sequence[FileEntry], progress: Progress, engine: Engine) -> list[Problem]:
@@ -102,7 +116,7 @@ def _digests(folder: AnyPath, entries: Sequence[FileEntry], progress: Progress, 
 
 @dataclass(frozen=True)
 class FileDigest:
-    """One task: compute the sha256 of a file. It stays "" when the file is missing or has another size."""
+    """One task: compute the sha256 of a file. It stays "" when the file is gone or its values cannot be read."""
 
     path: AnyPath
     name: str
@@ -111,8 +125,7 @@ class FileDigest:
 
 
 def _digest(task: FileDigest) -> FileDigest:
-    has_size = task.path.is_file() and task.path.stat().st_size == task.size
-    return replace(task, sha256=file_digest(task.path)) if has_size else task
+    return replace(task, sha256=file_digest(task.path)) if task.path.is_file() else task
 
 
 def _contents(folder: AnyPath, entries: Sequence[FileEntry], engine: Engine) -> Iterator[Problem]:
@@ -121,12 +134,37 @@ def _contents(folder: AnyPath, entries: Sequence[FileEntry], engine: Engine) -> 
     tasks = [FileDigest(absolute(folder / entry["file"]), entry["file"], entry["bytes"]) for entry in entries]
     found = {file.name: file.sha256 for file in engine.map(_content, [task for task in tasks if expected[task.name]])}
     for name, digest in sorted(found.items()):
-        if digest != expected[name]:
+        if not digest:
+            yield Problem(name, f"cannot be read as a file of the kind {name[name.rfind('.') :]}")
+        elif digest != expected[name]:
             yield Problem(name, f"digest of its values {digest[:16]}..., expected {str(expected[name])[:16]}...")
 
 
 def _content(task: FileDigest) -> FileDigest:
-    return replace(task, sha256=content_digest(task.path) or "")
+    try:
+        return replace(task, sha256=content_digest(task.path) or "")
+    except VerificationError:
+        return task
+
+
+def _tokenizer(mix: Mix) -> Iterator[Problem]:
+    """Check that the tokenizer is the one whose digest, size and end-of-text the manifest has."""
+    name, expected = "tokenizer/tokenizer.json", mix.manifest["tokenizer"]
+    try:
+        artifact = load_tokenizer(mix.tokenizer)
+    except (UsageError, VerificationError) as error:
+        yield Problem(name, str(error))
+        return
+    if (artifact.digest, artifact.vocab_size, artifact.eos_id) != (
+        expected["digest"],
+        expected["vocab_size"],
+        expected["eos_id"],
+    ):
+        yield Problem(
+            name,
+            f"{artifact.vocab_size:,} entries, end-of-text {artifact.eos_id}, digest {artifact.digest[:16]}..., "
+            f"expected {expected['vocab_size']:,}, {expected['eos_id']} and {expected['digest'][:16]}...",
+        )
 
 
 def _counts(mix: Mix) -> Iterator[Problem]:
@@ -212,8 +250,9 @@ def _stream(mix: Mix, name: str, files: Sequence[FileEntry], n_documents: int, n
     """Check that the documents of these tables follow one another without gaps, and how many they are."""
     end = documents = 0
     for file in files:
-        with open_arrow(mix.path / file["file"]) as content:
-            table = pq.read_table(content, columns=["start", "tokens"])
+        table = mix.table(file, ["start", "tokens"])
+        if file["start"] != end:
+            yield Problem(file["file"], f"begins at token {file['start']:,} by the manifest, expected {end:,}")
         starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
         ends = end + np.cumsum(tokens, dtype=np.uint64)
         if (starts != ends - tokens).any():
@@ -223,3 +262,14 @@ def _stream(mix: Mix, name: str, files: Sequence[FileEntry], n_documents: int, n
         yield Problem(
             name, f"{documents:,} documents with {end:,} tokens, expected {n_documents:,} with {n_tokens:,} tokens"
         )
+
+
+def _validation(mix: Mix) -> Iterator[Problem]:
+    """Check the ids of the held-out windows against the vocabulary."""
+    for name in mix.sources:
+        highest = int(mix.validation(name).max(initial=0))
+        if highest >= mix.vocab_size:
+            yield Problem(
+                f"validation/{name}.bin",
+                f"highest id {highest:,}, but the tokenizer has {mix.vocab_size:,} entries",
+            )

@@ -9,12 +9,11 @@ one. export.json is written last and lists the mix's root digest and every file 
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from gpts_data.mixer.export.formats import FORMATS, ExportFile, export_files
 from gpts_data.mixer.export.window_files import count, validation
@@ -24,6 +23,7 @@ from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import atomic_write, file_digest, hard_link, storage_errors, write_json
 from gpts_data.pipelines.storage.lock import folder_lock, remove_temporaries
 from gpts_data.pipelines.storage.paths import is_inside, is_store
+from gpts_data.pipelines.storage.typed_json import Count, JsonError, Sha256, read_json_file
 
 NAME = "export.json"
 WORK = ".export"
@@ -55,10 +55,10 @@ def export(mix: Mix, name: str, out: Path, progress: Progress = lambda *_: None)
     if name not in FORMATS:
         raise UsageError(f"no format is called {name!r}; expected one of {', '.join(FORMATS)}")
     identity = _identity(mix, name)
-    if _is_done(mix, out, identity):
-        manifest = json.loads((out / NAME).read_bytes())
-        return Exported(manifest, _linked(out, export_files(mix, name)), created=False)
     files = export_files(mix, name)
+    if _is_done(mix, out, identity, files):
+        manifest = _read(out / NAME) or {}
+        return Exported(manifest, _linked(out, files), created=False)
     with folder_lock(out / WORK, f"another export is writing to {out}; wait for it, or choose another --out"):
         write_json(out / WORK / "plan.json", identity)
         remove_temporaries(out)
@@ -79,13 +79,14 @@ def _identity(mix: Mix, name: str) -> dict[str, Any]:
         "window": mix.window,
         "windows": mix.windows,
         "tokens": mix.tokens,
+        **({"stages": mix.manifest["stages"]} if "stages" in mix.manifest else {}),
         "validation_windows": count(validation(mix)),
         "vocab_size": mix.vocab_size,
         "eos_id": mix.eos_id,
     }
 
 
-def _is_done(mix: Mix, out: Path, identity: dict[str, Any]) -> bool:
+def _is_done(mix: Mix, out: Path, identity: dict[str, Any], files: Sequence[ExportFile]) -> bool:
     """Whether `out` holds this export, finished. Raises `ForeignFolderError` when it holds anything else."""
     if is_inside(out, mix.path):
         raise ForeignFolderError(
@@ -105,21 +106,37 @@ def _is_done(mix: Mix, out: Path, identity: dict[str, Any]) -> bool:
             f"{str(existing.get('mix_root_digest'))[:16]}, expected {identity['export_format']} of "
             f"{identity['mix_root_digest'][:16]}; choose another --out"
         )
-    return finished is not None and all(_is_complete(out, entry) for entry in finished["files"])
+    names = {file.name for file in files}
+    if finished is None or {entry["file"] for entry in finished.get("files", ())} != names:
+        return False
+    return all(_is_complete(out, entry) for entry in finished["files"])
+
+
+class ExportedFile(TypedDict):
+    """A file in export.json."""
+
+    file: str
+    bytes: Count
+    sha256: Sha256
+
+
+class ExportManifest(TypedDict):
+    """What is read again of export.json, and of plan.json, which has no files yet."""
+
+    files: NotRequired[list[ExportedFile]]
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None when there is no such file, {} when it holds anything else."""
+    """The content of export.json or plan.json; None when there is no such file, {} when it holds anything else."""
     try:
-        value = json.loads(path.read_bytes())
+        return dict(read_json_file(path, ExportManifest))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {}
+    except JsonError:
+        return {}
 
 
-def _is_complete(out: Path, entry: dict[str, Any]) -> bool:
+def _is_complete(out: Path, entry: ExportedFile) -> bool:
     """Whether a file of a finished export exists. Raises `ForeignFolderError` when its size has changed."""
     path = out / entry["file"]
     if not path.exists():

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import IO
 
 from gpts_data.mixer.export import byte_layouts
@@ -42,7 +41,7 @@ def export_files(mix: Mix, name: str) -> list[ExportFile]:
     Raises `UsageError` when the format cannot hold the mix, `VerificationError` when a file's size is not the
     manifest's.
     """
-    return [*FORMATS[name](mix), *(_copied(path, f"tokenizer/{path.name}") for path in _tokenizer(mix))]
+    return [*FORMATS[name](mix), *(_copied(path, f"tokenizer/{path.name}") for path in mix.tokenizer_files)]
 
 
 def nanogpt(mix: Mix) -> list[ExportFile]:
@@ -147,11 +146,6 @@ FORMATS: dict[str, Callable[[Mix], list[ExportFile]]] = {
     "parquet": parquet,
     "mds": mds,
 }
-
-
-def _tokenizer(mix: Mix) -> list[AnyPath]:
-    names = (Path(file["file"]) for file in mix.manifest["files"])
-    return [mix.path / name for name in names if name.parent.as_posix() == "tokenizer"]
 
 
 def _joined(name: str, window_files: Sequence[WindowFile]) -> ExportFile:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.format.layout import map_windows
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.pipelines.errors import VerificationError
-from gpts_data.pipelines.storage.paths import AnyPath, load_npy
+from gpts_data.mixer.format.training_order import sidecar
+from gpts_data.pipelines.storage.paths import AnyPath
 
 CHUNK = 8192  # windows: 8 MB of ids at 512 a window
 
@@ -25,8 +25,10 @@ class WindowFile:
     """Number of windows in the file."""
     size: int
     """Tokens in a window."""
-    source: int | None
+    source: int | None = None
     """Index of the source that all windows come from; None for a shard, whose sidecar has the source of each."""
+    shard: tuple[Mix, int] | None = None
+    """The mix and the number of the shard in it; None for held-out windows."""
 
     def chunks(self) -> Iterator[NDArray[np.uint16]]:
         """Consecutive windows: uint16, shape (at most CHUNK, size); memory-mapped."""
@@ -36,35 +38,27 @@ class WindowFile:
 
     def sources(self) -> Iterator[NDArray[np.uint8]]:
         """The index of each window's source, in the same chunks: uint8, shape (at most CHUNK,)."""
-        if self.source is not None:
-            indices = np.full(self.windows, self.source, np.uint8)
-        else:
-            indices = load_npy(self.path.with_suffix(".windows.npy"))["source"]
+        indices = sidecar(*self.shard)["source"] if self.shard else np.full(self.windows, self.source, np.uint8)
         for start in range(0, self.windows, CHUNK):
             yield indices[start : start + CHUNK]
 
 
 def train(mix: Mix) -> list[WindowFile]:
-    """The shards, in training order. Raises `VerificationError` for one whose size is not the manifest's."""
-    shards = zip(mix.shards, mix.manifest["shards"], strict=True)
-    return [_window_file(mix, path, shard["windows"], None) for path, shard in shards]
+    """The shards, in training order. Raises `VerificationError` for one that is not as the manifest says."""
+    return [
+        WindowFile(mix.file(shard["file"]), shard["windows"], mix.window, shard=(mix, number))
+        for number, shard in enumerate(mix.manifest["shards"])
+    ]
 
 
 def validation(mix: Mix) -> list[WindowFile]:
     """The files of held-out windows, in recipe order; empty ones are left out. Raises like `train`."""
-    counts = [int(mix.manifest["sources"][name]["validation"]["windows"]) for name in mix.sources]
+    counts = [mix.manifest["sources"][name]["validation"]["windows"] for name in mix.sources]
     return [
-        _window_file(mix, mix.path / "validation" / f"{name}.bin", counts[i], i)
+        WindowFile(mix.file(f"validation/{name}.bin"), counts[i], mix.window, i)
         for i, name in enumerate(mix.sources)
         if counts[i]
     ]
-
-
-def _window_file(mix: Mix, path: AnyPath, windows: int, source: int | None) -> WindowFile:
-    size, expected = path.stat().st_size if path.exists() else 0, windows * mix.window * 2
-    if size != expected:
-        raise VerificationError(f"{path}: {size:,} bytes, expected {expected:,}; run gpts-data verify {mix.path}")
-    return WindowFile(path, windows, mix.window, source)
 
 
 def count(files: Sequence[WindowFile]) -> int:

@@ -19,18 +19,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.errors import GptsDataError, VerificationError
 from gpts_data.pipelines.storage.atomic_files import array_digest
 from gpts_data.pipelines.storage.paths import AnyPath, load_npy, open_arrow
 from gpts_data.pipelines.text.hashing import string_buffers
 
 
 def content_digest(path: AnyPath) -> str | None:
-    """The digest of the values in a file, in hex; None for a format whose bytes no library chooses."""
-    if path.suffix == ".npy":
-        return array_digest(load_npy(path))
-    if path.suffix == ".parquet":
-        with open_arrow(path) as content:
-            return table_digest(pq.read_table(content))
+    """The digest of the values in a file, in hex; None for a format whose bytes no library chooses.
+
+    Raises `VerificationError` for a file that cannot be read as what its name says.
+    """
+    try:
+        if path.suffix == ".npy":
+            return array_digest(load_npy(path))
+        if path.suffix == ".parquet":
+            with open_arrow(path) as content:
+                return table_digest(pq.read_table(content))
+    except GptsDataError:
+        raise
+    except Exception as error:  # NumPy and pyarrow have many for a damaged file: ValueError, EOFError, OSError, ...
+        raise VerificationError(f"{path}: cannot be read: {error}") from error
     return None
 
 

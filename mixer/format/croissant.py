@@ -11,7 +11,7 @@ from typing import Any
 
 from gpts_data.mixer.format.dataset_card import licenses
 from gpts_data.mixer.format.layout import document_tables
-from gpts_data.mixer.format.manifest import FileEntry, ManifestContent
+from gpts_data.mixer.format.manifest_types import FileEntry, ManifestContent
 
 NAME = "croissant.json"
 _TERMS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gpts_data.mixer.format.manifest import ManifestContent, SourceEntry
+from gpts_data.mixer.format.manifest_types import ManifestContent, SourceEntry
 
 LOAD = """\
 ```python

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.storage.paths import AnyPath, load_npy
 from gpts_data.pipelines.text.hashing import hash_strings
 
 SUFFIX = ".ids.npy"
@@ -25,9 +24,9 @@ def index_ids(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
     return np.sort(hashes & _HASH_BITS | np.arange(len(ids), dtype=np.uint64))
 
 
-def find_rows(table: AnyPath, document_id: str) -> NDArray[np.int64]:
-    """The rows of a table that may have this id, ascending: int64. Compare their ids: hashes can collide."""
-    index = load_npy(table.with_suffix(SUFFIX))
+def find_rows(index: NDArray[np.uint64], document_id: str) -> NDArray[np.int64]:
+    """The rows of a table with this index that may have this id, ascending: int64. Compare their ids: hashes can
+    collide."""
     key = hash_strings(pa.array([document_id], pa.string()), SEED)[0] & _HASH_BITS
     first, last = np.searchsorted(index, [key, key | ~_HASH_BITS])
     rows: NDArray[np.int64] = (index[first:last] & ~_HASH_BITS).astype(np.int64)

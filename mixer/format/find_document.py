@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from gpts_data.mixer.format.document_index import find_rows
+from gpts_data.mixer.format.document_index import SUFFIX, find_rows
 from gpts_data.mixer.format.layout import document_tables
+from gpts_data.mixer.format.manifest_types import FileEntry
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.outcomes import find_dropped
 from gpts_data.mixer.format.training_order import positions_of
-from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
+from gpts_data.pipelines.errors import UsageError, VerificationError
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,8 @@ def locate(mix: Mix, document_id: str) -> list[DocumentLocation]:
         _location(mix, name, row, held_out)
         for name in mix.sources
         for held_out in (False, True)
-        for path in _tables(mix, name, held_out)
-        for row in _rows(path, document_id)
+        for entry in table_entries(mix, name, held_out)
+        for row in _rows(mix, entry, document_id)
     ]
 
 
@@ -90,18 +89,24 @@ def _why_dropped(mix: Mix, document_id: str) -> str:
     return "it was not read, or has another id; `gpts-data trace --token N` shows how ids look"
 
 
-def _tables(mix: Mix, source: str, held_out: bool) -> list[AnyPath]:
+def table_entries(mix: Mix, source: str, held_out: bool) -> list[FileEntry]:
+    """The manifest's entries of a source's document tables: of its training or of its held-out documents."""
     files = mix.manifest["files"]
     if held_out:
-        return [mix.path / file["file"] for file in files if file["file"] == f"validation/{source}.parquet"]
-    return [mix.path / table["file"] for table in document_tables(files, source)]
+        return [file for file in files if file["file"] == f"validation/{source}.parquet"]
+    return document_tables(files, source)
 
 
-def _rows(table: AnyPath, document_id: str) -> Iterator[dict[str, Any]]:
-    candidates = find_rows(table, document_id)
+def _rows(mix: Mix, entry: FileEntry, document_id: str) -> Iterator[dict[str, Any]]:
+    index = mix.array(entry["file"].removesuffix(".parquet") + SUFFIX, np.dtype("<u8"), entry["documents"])
+    candidates = find_rows(index, document_id)
     if len(candidates):
-        with open_arrow(table) as content:
-            rows = pq.read_table(content).take(pa.array(candidates)).to_pylist()
+        if candidates.max() >= len(index):
+            raise VerificationError(
+                f"{mix.path / entry['file']}: its index names row {candidates.max():,} of {len(index):,}; "
+                f"run gpts-data verify {mix.path}"
+            )
+        rows = mix.table(entry).take(pa.array(candidates)).to_pylist()
         yield from (row for row in rows if row["id"] == document_id)
 
 
@@ -109,6 +114,12 @@ def _location(mix: Mix, source: str, row: dict[str, Any], held_out: bool) -> Doc
     number, stop = mix.sources.index(source), row["start"] + row["tokens"]
     counts = mix.manifest["sources"][source]
     n_windows = counts["validation"]["windows"] if held_out else counts["pass_windows"]
+    leftover = (counts["validation"] if held_out else counts)["leftover_tokens"]
+    if stop > n_windows * mix.window + leftover:
+        raise VerificationError(
+            f"{mix.path}: document {row['id']!r} of {source} ends at token {stop:,}, after the end of its source; run "
+            f"gpts-data verify {mix.path}"
+        )
     spans = () if held_out else tuple(_spans(mix, number, row["start"], stop))
     return DocumentLocation(
         source=source,

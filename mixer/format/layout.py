@@ -43,6 +43,7 @@ tokens after the last window are in no file. Their documents are in the document
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -51,6 +52,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, read_range, store_errors
+from gpts_data.tokenizer.artifact import FILES as TOKENIZER_FILES
 
 TOKEN_ID = np.dtype("<u2")
 SIDECAR = np.dtype([("source", "u1"), ("window", "<u4")])
@@ -65,6 +67,19 @@ DOCUMENTS = pa.schema(
 )
 
 Entry = TypeVar("Entry", bound=Mapping[str, Any])
+
+_FILES_OF_A_MIX = re.compile(
+    r"shards/train-\d{5,}\.(bin|windows\.npy)|validation/SOURCE\.(bin|parquet|ids\.npy)|"
+    r"documents/SOURCE/\d{5,}\.(parquet|ids\.npy)|outcomes/SOURCE/\d{5,}(\.kept)?\.npy|dropped/SOURCE\.jsonl|"
+    r"README\.md|croissant\.json|tokenizer/(TOKENIZER)".replace("SOURCE", r"[A-Za-z0-9][A-Za-z0-9._-]*").replace(
+        "TOKENIZER", "|".join(map(re.escape, TOKENIZER_FILES))
+    )
+)
+
+
+def is_file_of_a_mix(name: str) -> bool:
+    """Whether this is the name of one of the files above, other than manifest.json."""
+    return _FILES_OF_A_MIX.fullmatch(name) is not None
 
 
 def document_tables(files: Iterable[Entry], source: str) -> list[Entry]:

@@ -7,16 +7,24 @@ mix.validation("wiki")   # held-out windows of one source
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gpts_data.mixer.format.layout import map_windows, read_windows
-from gpts_data.mixer.format.manifest import Manifest, read_manifest
+from gpts_data.mixer.format.layout import DOCUMENTS, map_windows, read_windows
+from gpts_data.mixer.format.listed_files import file_problem
+from gpts_data.mixer.format.manifest import read_manifest
+from gpts_data.mixer.format.manifest_types import FileEntry, Manifest
 from gpts_data.mixer.schedule.permutation import EpochOrder
-from gpts_data.pipelines.storage.paths import AnyPath, as_path
+from gpts_data.pipelines.errors import GptsDataError, VerificationError
+from gpts_data.pipelines.storage.paths import AnyPath, as_path, is_store, load_npy, open_arrow
+from gpts_data.tokenizer.artifact import FILES as TOKENIZER_FILES
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,8 +77,76 @@ class Mix:
 
     @property
     def tokenizer(self) -> AnyPath:
-        """Folder of the tokenizer, for `transformers.AutoTokenizer.from_pretrained`."""
+        """Folder of the tokenizer, for `transformers.AutoTokenizer.from_pretrained`. Raises as `file` does."""
+        self.tokenizer_files  # noqa: B018 - checks them
         return self.path / "tokenizer"
+
+    @property
+    def tokenizer_files(self) -> list[AnyPath]:
+        """The files of the tokenizer, without others that a stranger may have put beside them, such as code."""
+        names = (f"tokenizer/{name}" for name in TOKENIZER_FILES)
+        return [self.file(name) for name in names if self.has(name)]
+
+    @cached_property
+    def _entries(self) -> dict[str, FileEntry]:
+        entries: list[FileEntry] = [*self.manifest["shards"], *self.manifest["files"]]
+        return {entry["file"]: entry for entry in entries}
+
+    @cached_property
+    def _checked(self) -> set[str]:
+        """Names of the files that `file` has checked."""
+        return set()
+
+    def has(self, name: str) -> bool:
+        """Whether the manifest lists a file."""
+        return name in self._entries
+
+    def file(self, name: str) -> AnyPath:
+        """The path of a file that the manifest lists, once it is found to be a regular file of its size in the mix.
+
+        Raises `VerificationError` for any other: a link out of the mix, a pipe, a truncated file. In a store, which has
+        no links, only shards and validation files are checked, to save a request for each file.
+        """
+        if name not in self._entries:
+            raise VerificationError(f"{self.path / name}: not listed in the manifest; run gpts-data verify {self.path}")
+        if name not in self._checked and (name.endswith(".bin") or not is_store(self.path)):
+            if problem := file_problem(self.path, self._entries[name]):
+                raise VerificationError(f"{self.path / name}: {problem}; run gpts-data verify {self.path}")
+            self._checked.add(name)
+        return self.path / name
+
+    def array(self, name: str, dtype: np.dtype[Any], length: int | None = None) -> NDArray[Any]:
+        """The array of an .npy file: shape (length,); memory-mapped on disk. Raises `VerificationError` for another."""
+        path = self.file(name)
+        try:
+            array = load_npy(path)
+        except GptsDataError:
+            raise
+        except Exception as error:  # numpy has many for a damaged file: ValueError, EOFError, SyntaxError, ...
+            raise VerificationError(f"{path}: cannot be read as an array: {error}") from error
+        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
+            raise VerificationError(f"{path}: found another array, expected one dimension of {dtype}")
+        if length is not None and len(array) != length:
+            raise VerificationError(
+                f"{path}: {len(array):,} rows, expected {length:,}; run gpts-data verify {self.path}"
+            )
+        return array
+
+    def table(self, entry: FileEntry, columns: Sequence[str] | None = None) -> pa.Table:
+        """A document table, or some columns of it. Raises `VerificationError` when it is not one."""
+        path, rows = self.file(entry["file"]), entry["documents"]
+        try:
+            with open_arrow(path) as content, pq.ParquetFile(content) as parquet:
+                if not parquet.schema_arrow.equals(DOCUMENTS) or parquet.metadata.num_rows != rows:
+                    raise VerificationError(f"{path}: expected a table of {rows:,} documents; run gpts-data verify")
+                table = parquet.read(columns)
+        except GptsDataError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise VerificationError(f"{path}: cannot be read as a document table: {error}") from error
+        if table.num_rows != rows or any(table[key].null_count for key in table.column_names if key != "url"):
+            raise VerificationError(f"{path}: its documents lack values; run gpts-data verify {self.path}")
+        return table
 
     @cached_property
     def shards(self) -> tuple[AnyPath, ...]:
@@ -89,16 +165,17 @@ class Mix:
 
     def shard(self, number: int) -> NDArray[np.uint16]:
         """The windows of one shard: uint16, shape (windows, window). Memory-mapped; read whole from a store."""
-        return map_windows(self.shards[number], self.window)
+        return map_windows(self.file(self.manifest["shards"][number]["file"]), self.window)
 
     def row(self, shard: int, row: int) -> NDArray[np.uint16]:
         """One window of a shard; nothing else of the shard is read: uint16, shape (window,)."""
-        window: NDArray[np.uint16] = read_windows(self.shards[shard], self.window, row, row + 1)[0]
+        path = self.file(self.manifest["shards"][shard]["file"])
+        window: NDArray[np.uint16] = read_windows(path, self.window, row, row + 1)[0]
         return window
 
     def validation(self, source: str) -> NDArray[np.uint16]:
         """The held-out windows of one source: uint16, shape (windows, window); there may be none."""
-        return map_windows(self.path / "validation" / f"{source}.bin", self.window)
+        return map_windows(self.file(f"validation/{source}.bin"), self.window)
 
 
 def open_mix(path: str | AnyPath) -> Mix:

@@ -17,21 +17,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.manifest_types import FileEntry
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.dedup.signatures import REASONS as DUPLICATE_REASONS
-from gpts_data.pipelines.storage.paths import AnyPath, load_npy, read_all
+from gpts_data.pipelines.errors import VerificationError
+from gpts_data.pipelines.storage.paths import AnyPath, read_all
 from gpts_data.pipelines.text.hashing import hash_strings
 
 CONTAMINATED = "contaminated"
 OUTCOME_MASK = np.uint64((1 << 16) - 1)
 ID_SEED = 0x5EED
 """Seed of the hash of an id. It also draws the documents for validation, so it is the same for every recipe."""
+ROW = np.dtype("<u8")
 KEPT = np.dtype([("source", "u1"), ("held_out", "?"), ("document", "<u4")])
 """A kept document: index of its source in the recipe, and its number among the source's training documents, or among
 those that are held out for validation."""
@@ -85,7 +88,7 @@ def mix_outcomes(mix: Mix, source: str) -> list[OutcomeName]:
     return outcome_names(mix.manifest["waterfall"][source]["dropped"], benchmarks)
 
 
-def outcome_files(mix: Mix, source: str) -> list[Mapping[str, Any]]:
+def outcome_files(mix: Mix, source: str) -> list[FileEntry]:
     """The manifest's entries of a source's tables, one per unit, in draw order."""
     folder = f"outcomes/{source}/"
     entries = [entry for entry in mix.manifest["files"] if entry["file"].startswith(folder) and "unit" in entry]
@@ -97,39 +100,65 @@ def count_outcomes(mix: Mix, source: str) -> Counter[str]:
     names = mix_outcomes(mix, source)
     counts = np.zeros(len(names), np.int64)
     for entry in outcome_files(mix, source):
-        numbers = outcome_numbers(load_npy(mix.path / entry["file"]))
-        counts += np.bincount(numbers, minlength=len(names))
+        rows = _read(mix, entry["file"], names)
+        counts += np.bincount(outcome_numbers(rows), minlength=len(names))
     by_reason: Counter[str] = Counter()
     for name, count in zip(names, counts.tolist(), strict=True):
         by_reason[name.reason] += count
     return +by_reason
 
 
+def _read(mix: Mix, file: str, names: Sequence[OutcomeName]) -> NDArray[np.uint64]:
+    """The rows of one table. Raises `VerificationError` when one has an outcome that the source does not have."""
+    rows = mix.array(file, ROW)
+    if (highest := int(outcome_numbers(rows).max(initial=0))) >= len(names):
+        raise VerificationError(
+            f"{mix.path / file}: found outcome {highest}, expected 0 to {len(names) - 1}; run gpts-data verify "
+            f"{mix.path}"
+        )
+    return rows
+
+
 def find_dropped(mix: Mix, document_id: str) -> Iterator[DroppedDocument]:
     """Every dropped document with this id, by source, then in canonical order."""
     for source in mix.sources:
-        files = outcome_files(mix, source)
-        paths = [mix.path / entry["file"] for entry in files]
-        for entry, path, rows in zip(files, paths, read_all(load_npy, paths, mix.path), strict=True):
-            yield from _dropped(mix, source, entry["unit"], path, rows, document_id)
+        names, entries = mix_outcomes(mix, source), outcome_files(mix, source)
+        read = partial(_read, mix, names=names)
+        tables = read_all(read, [entry["file"] for entry in entries], mix.path)
+        for entry, rows in zip(entries, tables, strict=True):
+            yield from _dropped(mix, source, entry, names, rows, document_id)
 
 
 def _dropped(
-    mix: Mix, source: str, unit: str, path: AnyPath, rows: NDArray[np.uint64], document_id: str
+    mix: Mix,
+    source: str,
+    entry: FileEntry,
+    names: Sequence[OutcomeName],
+    rows: NDArray[np.uint64],
+    document_id: str,
 ) -> Iterator[DroppedDocument]:
     """The dropped documents with this id in the table of one unit."""
     key = hash_strings(pa.array([document_id], pa.string()), ID_SEED)[0] & ~OUTCOME_MASK
-    names = mix_outcomes(mix, source)
     first, last = np.searchsorted(rows, key), np.searchsorted(rows, key | OUTCOME_MASK, side="right")
-    for row in range(int(first), int(last)):
-        (number,) = outcome_numbers(rows[row : row + 1]).tolist()
-        kept = None
-        if names[number].reason in DUPLICATE_REASONS:
-            n = int(is_duplicate(rows[:row], names).sum())
-            kept_source, held_out, document = load_npy(kept_path(path))[n].tolist()
-            kept = mix.sources[kept_source], held_out, document
+    if first == last:
+        return
+    numbers = outcome_numbers(rows[first:last]).tolist()
+    duplicates = np.cumsum(is_duplicate(rows[:last], names))[first:].tolist()
+    for number, n in zip(numbers, duplicates, strict=True):
+        is_repeat = names[number].reason in DUPLICATE_REASONS
         if number:
-            yield DroppedDocument(source, unit, names[number], kept)
+            kept = _kept(mix, entry["file"], n - 1) if is_repeat else None
+            yield DroppedDocument(source, entry["unit"], names[number], kept)
+
+
+def _kept(mix: Mix, file: str, n: int) -> tuple[str, bool, int]:
+    """The kept document of the n-th duplicate in a table. Raises `VerificationError` when the mix has no such one."""
+    path = kept_path(mix.path / file)
+    rows = mix.array(f"{file.removesuffix('.npy')}.kept.npy", KEPT)
+    if n >= len(rows) or rows[n]["source"] >= len(mix.sources):
+        raise VerificationError(f"{path}: no kept document for duplicate {n:,}; run gpts-data verify {mix.path}")
+    source, held_out, document = rows[n].tolist()
+    return mix.sources[source], bool(held_out), document
 
 
 def kept_path(path: AnyPath) -> AnyPath:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.format.mix_encoder import open_encoder
 from gpts_data.mixer.format.trace import stream
-from gpts_data.tokenizer.encode import Encoder
 
 
 def stored_text(mix: Mix, source: str, held_out: bool, start: int, n_tokens: int) -> tuple[str, bool]:
@@ -18,4 +18,4 @@ def stored_text(mix: Mix, source: str, held_out: bool, start: int, n_tokens: int
         number = mix.sources.index(source)
         end = mix.epoch_order(number).windows * mix.window
         ids = stream(mix, number, start, min(start + n_tokens, end)) if start < end else mix.shard(0)[:0].reshape(-1)
-    return Encoder(mix.tokenizer).decode(ids[ids != mix.eos_id]), len(ids) == n_tokens
+    return open_encoder(mix).decode(ids[ids != mix.eos_id]), len(ids) == n_tokens

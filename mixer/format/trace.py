@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.format.training_order import positions_of, sidecar
-from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.storage.paths import open_arrow
-from gpts_data.tokenizer.encode import Encoder
+from gpts_data.mixer.format.mix_encoder import open_encoder
+from gpts_data.mixer.format.training_order import positions_of, window_of_source
+from gpts_data.pipelines.errors import UsageError, VerificationError
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,13 @@ class Origin:
 def trace(mix: Mix, token: int) -> Origin:
     """The origin of token number `token` of the training order, counted from 0.
 
-    Raises `UsageError` when the mix has no such token.
+    Raises `UsageError` when the mix has no such token, `VerificationError` when its files contradict each other.
     """
     if not 0 <= token < mix.tokens:
         raise UsageError(f"token {token:,}: the mix has tokens 0 to {mix.tokens - 1:,}")
     position, column = divmod(token, mix.window)
     shard, row = mix.locate(position)
-    source, window = sidecar(mix, shard)[row].tolist()
+    source, window = window_of_source(mix, shard, row)
     name, stream_token = mix.sources[source], window * mix.window + column
     document = find_document(mix, name, stream_token)
     ids = stream(mix, source, document["start"], document["start"] + document["tokens"])
@@ -63,18 +61,23 @@ def trace(mix: Mix, token: int) -> Origin:
         revision=mix.manifest["sources"][name]["revision"],
         window_of_source=window,
         token_id=int(mix.row(shard, row)[column]),
-        text=Encoder(mix.tokenizer).decode(ids),
+        text=open_encoder(mix).decode(ids),
     )
 
 
 def find_document(mix: Mix, source: str, token: int) -> dict[str, Any]:
     """The row of the document table (id, url, unit, start, tokens) for token number `token` of a source's stream."""
     tables = document_tables(mix.manifest["files"], source)
-    entry = tables[int(np.searchsorted([table["start"] for table in tables], token, side="right")) - 1]
-    with open_arrow(mix.path / entry["file"]) as content:
-        table = pq.read_table(content)
-    row = int(np.searchsorted(table.column("start").to_numpy(), token, side="right")) - 1
-    return dict(table.slice(row, 1).to_pylist()[0])
+    number = int(np.searchsorted([table["start"] for table in tables], token, side="right")) - 1
+    if number >= 0:
+        table = mix.table(tables[number])
+        row = int(np.searchsorted(table.column("start").to_numpy(), token, side="right")) - 1
+        document = dict(table.slice(max(row, 0), 1).to_pylist()[0]) if table.num_rows else {"start": 0, "tokens": 0}
+        if document["start"] <= token < document["start"] + document["tokens"]:
+            return document
+    raise VerificationError(
+        f"{mix.path}: no document of {source} has token {token:,} of its stream; run gpts-data verify {mix.path}"
+    )
 
 
 def stream(mix: Mix, source: int, start: int, stop: int) -> NDArray[np.uint16]:

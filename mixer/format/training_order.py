@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.layout import SIDECAR
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.pipelines.storage.paths import is_store, load_npy
+from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.pipelines.storage.paths import is_store
 
 
 class TrainingOrder:
     """Reads windows of a mix by position. A shard is memory-mapped when it is first read (373 shards for 25B tokens).
 
-    Raises `UsageError` for a mix without windows. `read` raises `DataError` for a shard of the wrong size.
+    Raises `UsageError` for a mix without windows. `read` raises `VerificationError` for a shard of the wrong size.
     """
 
     def __init__(self, mix: Mix) -> None:
@@ -44,17 +45,9 @@ class TrainingOrder:
         if number not in self._shards:
             if is_store(self.mix.path):
                 self._shards.clear()  # a shard from a store is in memory as a whole: 134 MB
-            self._shards[number] = self._open(number)
+            # slicing a memmap takes 3 times as long as slicing an array
+            self._shards[number] = np.asarray(self.mix.shard(number))
         return self._shards[number]
-
-    def _open(self, number: int) -> NDArray[np.uint16]:
-        path, expected = self.mix.shards[number], self.mix.manifest["shards"][number]["windows"]
-        if (size := path.stat().st_size) != expected * self.mix.window * 2:
-            raise DataError(
-                f"{path}: {size:,} bytes, expected {expected * self.mix.window * 2:,}; "
-                f"run gpts-data verify {self.mix.path}"
-            )
-        return np.asarray(self.mix.shard(number))  # slicing a memmap takes 3 times as long as slicing an array
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_shards": {}}  # pickling a memory map would copy its whole file
@@ -74,8 +67,32 @@ def token_number(mix: Mix, shard: int, row: int) -> int:
 
 
 def sidecar(mix: Mix, shard: int) -> NDArray[Any]:
-    """The sidecar of a shard: dtype `SIDECAR`, shape (windows,); memory-mapped."""
-    return load_npy(mix.shards[shard].with_suffix(".windows.npy"))
+    """The sidecar of a shard: dtype `SIDECAR`, shape (windows,); memory-mapped.
+
+    Raises `VerificationError` when it is damaged, or names a source that the mix does not have.
+    """
+    entry = mix.manifest["shards"][shard]
+    rows = mix.array(f"{entry['file'].removesuffix('.bin')}.windows.npy", SIDECAR, entry["windows"])
+    if (highest := int(rows["source"].max(initial=0))) >= len(mix.sources):
+        raise VerificationError(
+            f"{mix.shards[shard]}: its sidecar has source {highest}, expected 0 to {len(mix.sources) - 1}; "
+            f"run gpts-data verify {mix.path}"
+        )
+    return rows
+
+
+def window_of_source(mix: Mix, shard: int, row: int) -> tuple[int, int]:
+    """The source of a shard's row, as index in `mix.sources`, and the number of the window in its stream.
+
+    Raises `VerificationError` when the sidecar names a source or window that the mix does not have.
+    """
+    source, window = sidecar(mix, shard)[row].tolist()
+    if window >= mix.epoch_order(source).windows:
+        raise VerificationError(
+            f"{mix.shards[shard]}: row {row:,} is window {window:,} of {mix.sources[source]} in its sidecar, which has "
+            f"{mix.epoch_order(source).windows:,}; run gpts-data verify {mix.path}"
+        )
+    return source, window
 
 
 def positions_of(mix: Mix, source: int, slots: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -90,5 +107,10 @@ def positions_of(mix: Mix, source: int, slots: NDArray[np.integer]) -> NDArray[n
     for shard in np.unique(shard_of_slot).tolist():
         here = shard_of_slot == shard
         rows = np.flatnonzero(sidecar(mix, shard)["source"] == source)
+        if len(rows) != first_slots[shard + 1] - first_slots[shard]:
+            raise VerificationError(
+                f"{mix.shards[shard]}: {len(rows):,} windows of {name} in its sidecar, expected "
+                f"{first_slots[shard + 1] - first_slots[shard]:,}; run gpts-data verify {mix.path}"
+            )
         positions[here] = mix.shard_starts[shard] + rows[slots[here] - first_slots[shard]]
     return positions

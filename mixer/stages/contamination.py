@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from gpts_data.mixer.format.manifest import BenchmarkEntry, ContaminatedDocument, DecontaminationEntry
+from gpts_data.mixer.format.manifest_types import BenchmarkEntry, ContaminatedDocument, DecontaminationEntry
 from gpts_data.mixer.plan import Plan, listing_entry
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.prepare import unit_batches

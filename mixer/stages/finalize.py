@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import cast
 
 from gpts_data.mixer.format.croissant import NAME as CROISSANT
 from gpts_data.mixer.format.croissant import croissant
 from gpts_data.mixer.format.dataset_card import card
 from gpts_data.mixer.format.document_index import SUFFIX
-from gpts_data.mixer.format.manifest import (
+from gpts_data.mixer.format.manifest import write_manifest
+from gpts_data.mixer.format.manifest_types import (
     FileEntry,
     Manifest,
     ManifestContent,
+    RecipeEntry,
     ShardEntry,
     SourceEntry,
-    write_manifest,
 )
 from gpts_data.mixer.plan import Plan, listing_entry
 from gpts_data.mixer.recipe import resolved
@@ -86,7 +88,7 @@ def _content(
     windows = sum(recipe.windows)
     content: ManifestContent = {
         "build_id": plan.build_id(tokenizer),
-        "recipe": resolved(recipe),
+        "recipe": cast(RecipeEntry, resolved(recipe)),
         "windows": windows,
         "tokens": windows * recipe.window,
         "sources": {name: _source(plan, i, sources[i], deduped[i], tasks) for i, name in enumerate(names)},

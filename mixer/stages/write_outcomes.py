@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.mixer.format.manifest import FileEntry, WaterfallEntry
+from gpts_data.mixer.format.manifest_types import FileEntry, WaterfallEntry
 from gpts_data.mixer.format.outcomes import (
     CONTAMINATED,
     KEPT,

@@ -255,26 +255,25 @@ def list_folder(folder: AnyPath) -> list[AnyPath]:
 
 
 def list_files(folder: AnyPath) -> list[str]:
-    """Names of all files below a folder, relative to it and sorted. Links to folders are followed."""
+    """Names of all files below a folder, relative to it and sorted. A link to a folder is listed, not followed."""
     if not is_store(folder):
-        return sorted(_walk(folder, "", frozenset()))
+        return sorted(_walk(folder))
     with store_errors(folder):
         root = folder.path.rstrip("/")
         names: list[str] = folder.fs.find(root)
     return sorted(name.removeprefix(root).lstrip("/") for name in names)
 
 
-def _walk(folder: Path, prefix: str, parents: frozenset[str]) -> Iterator[str]:
-    real_folder = os.path.realpath(folder)
-    if real_folder in parents:
-        yield prefix.rstrip("/")  # a link to one of the folders that it lies in: listed, not followed
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", parents | {real_folder})
-            else:
-                yield prefix + entry.name
+def _walk(folder: Path) -> Iterator[str]:
+    folders = [""]
+    while folders:
+        prefix = folders.pop()
+        with os.scandir(folder / prefix) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{prefix}{entry.name}/")
+                else:
+                    yield prefix + entry.name
 
 
 def local_copy(path: AnyPath, folder: Path) -> Path:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from gpts_data.cli.main import cli
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.layout import document_tables
-from gpts_data.mixer.format.manifest import Manifest
+from gpts_data.mixer.format.manifest_types import Manifest
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.readers.draw_order import draw_units

@@ -33,7 +33,7 @@ def write_patterned(folder: Path) -> Mix:
     shards = []
     for number, part in enumerate((windows[:200], windows[200:])):
         (folder / f"shards/train-{number:05}.bin").write_bytes(part.tobytes())
-        shards.append({"file": f"shards/train-{number:05}.bin", "windows": len(part)})
+        shards.append({"file": f"shards/train-{number:05}.bin", "windows": len(part), "bytes": part.nbytes})
     (folder / "validation/web.bin").write_bytes(pattern(7, seed=1).tobytes())
     (folder / "validation/books.bin").write_bytes(b"")
     tokenizer = {
@@ -46,6 +46,10 @@ def write_patterned(folder: Path) -> Mix:
         "recipe": {"window": WINDOW, "source": [{"name": "web"}, {"name": "books"}]},
         "tokenizer": {"vocab_size": 32, "eos_id": 0},
         "shards": shards,
+        "files": [
+            {"file": name, "bytes": (folder / name).stat().st_size}
+            for name in ("validation/web.bin", "validation/books.bin", "tokenizer/tokenizer.json")
+        ],
         "root_digest": "d" * 64,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.tokenizer import artifact
+from gpts_data.tokenizer import artifact, untrusted
 from gpts_data.tokenizer.artifact import Artifact, load
 from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.untrusted import MAX_BYTES, check_untrusted
@@ -43,20 +43,32 @@ def test_a_valid_tokenizer_gives_the_artifact_of_load(saved: Artifact) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces the limit")
 def test_memory_is_limited(saved: Artifact, tmp_path: Path) -> None:
-    bomb = copy(saved, tmp_path / "bomb")
+    bomb = copy(saved, tmp_path / "bomb", vocab={"VOCABULARY": 0})
     path = bomb / "tokenizer.json"
-    path.write_text(
-        path.read_text()[:-1] + ', "junk": [' + "{}," * 7_000_000 + "{}]}"
-    )  # 21 MB of text, 500 MB of objects
+    entries = ", ".join(f'"{number}": {number}' for number in range(2_000_000))  # 38 MB of text, 500 MB of objects
+    path.write_text(path.read_text().replace('"VOCABULARY": 0', entries))
     with pytest.raises(UsageError, match=r"bomb: loading the tokenizer ended the process.*0\.4 GB.*train-tokenizer"):
         check_untrusted(bomb, memory=MEMORY)
 
 
-def test_a_crash_is_reported(saved: Artifact, tmp_path: Path) -> None:
+def test_what_is_not_read_takes_no_memory(saved: Artifact, tmp_path: Path) -> None:
+    padded = copy(saved, tmp_path / "padded")
+    path = padded / "tokenizer.json"
+    path.write_text(path.read_text()[:-1] + ', "junk": [' + "{}," * 7_000_000 + "{}]}")
+    assert load(padded).vocab_size == 350
+
+
+def test_a_crash_is_reported(saved: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(untrusted, "_WORKER_CODE", "import os; os.abort()")
+    with pytest.raises(UsageError, match=r"loading the tokenizer ended the process.*killed by signal 6"):
+        check_untrusted(saved.folder)
+
+
+def test_deep_nesting_is_refused(saved: Artifact, tmp_path: Path) -> None:
     deep = copy(saved, tmp_path / "deep")
     path = deep / "tokenizer.json"
     path.write_text(path.read_text()[:-1] + ', "junk": ' + "[" * 200_000 + "]" * 200_000 + "}")
-    with pytest.raises(UsageError, match=r"deep: loading the tokenizer ended the process.*exit 1: RecursionError"):
+    with pytest.raises(UsageError, match=r"deep/tokenizer\.json: not a BPE tokenizer\.json.*recursion"):
         check_untrusted(deep)
 
 

@@ -189,7 +189,7 @@ def test_invalid_tasks_and_files_are_refused(run: Path, data: Path, tmp_path: Pa
     with pytest.raises(UsageError, match=r"no file piqa_validation\*.jsonl.gz in this folder"):
         evaluate(run, ("piqa",), data=tmp_path)
     (tmp_path / "blimp.jsonl.gz").write_bytes(b"not gzip")
-    with pytest.raises(DataError, match="cannot be read as lines of BLiMP"):
+    with pytest.raises(DataError, match="cannot be read as a question of blimp"):
         evaluate(run, ("blimp",), data=tmp_path)
     with pytest.raises(UsageError, match=r"no result.json in this folder"):
         evaluate(tmp_path, ("piqa",), data=data)

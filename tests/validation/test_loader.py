@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 from gpts_data.mixer.export.window_files import document_start_mask  # noqa: E402
 from gpts_data.mixer.format.mix import Mix  # noqa: E402
 from gpts_data.mixer.format.training_order import TrainingOrder  # noqa: E402
-from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
+from gpts_data.pipelines.errors import UsageError, VerificationError  # noqa: E402
 from gpts_data.validation.loader import (  # noqa: E402
     Batches,
     Loader,
@@ -156,7 +156,7 @@ def test_a_shard_cut_short_is_not_read_as_if_it_were_whole(tmp_path: Path) -> No
     mix.shards[1].write_bytes(mix.shards[1].read_bytes()[: -2 * WINDOW])
     for batches in (iter(Batches(mix, 3)), iter(Loader(mix, 3))):
         next(batches)
-        with pytest.raises(DataError, match="train-00001.bin: 48 bytes, expected 64; run gpts-data verify"):
+        with pytest.raises(VerificationError, match="train-00001.bin: 48 bytes, expected 64; run gpts-data verify"):
             next(batches)
 
 

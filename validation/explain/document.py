@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from gpts_data.mixer.format.find_document import DocumentLocation, locate
-from gpts_data.mixer.format.layout import document_tables
+from gpts_data.mixer.format.find_document import DocumentLocation, locate, table_entries
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.outcomes import CONTAMINATED, DroppedDocument, find_dropped
 from gpts_data.mixer.format.stored_text import stored_text
 from gpts_data.mixer.stages.similarity import similarity
-from gpts_data.pipelines.dedup.signatures import REASONS
-from gpts_data.pipelines.errors import GptsDataError, UsageError
+from gpts_data.pipelines.dedup.signatures import REASONS, MinHash
+from gpts_data.pipelines.errors import GptsDataError, UsageError, VerificationError
 from gpts_data.pipelines.filters.measure import Measurement, measure
 from gpts_data.pipelines.readers.damage import DAMAGE, NUL, NULL, OVERSIZED
-from gpts_data.pipelines.storage.paths import open_arrow
-from gpts_data.validation.explain.reread import LOW, SourceDocument, cleaning, recipe_source, reread, why_not
+from gpts_data.validation.explain.reread import (
+    LOW,
+    SourceDocument,
+    cleaning,
+    recipe_source,
+    reread,
+    to_dataclass,
+    why_not,
+)
 
 KEPT = "kept"
 OVER_BUDGET = "over_budget"
@@ -185,16 +188,23 @@ def _explain(mix: Mix, outcome: DocumentOutcome, document: SourceDocument | None
 
 def _similarity(mix: Mix, outcome: DocumentOutcome, document: SourceDocument) -> Measurement | None:
     """How similar a near-duplicate is to the document that it repeats, where the mix has all of that."""
-    kept, minhash = outcome.kept, mix.manifest["recipe"]["dedup"]["minhash"]
-    if kept is None or outcome.outcome != NEAR_DUPLICATE or "c4" in cleaning(mix, outcome.source).filters:
+    kept, minhash = outcome.kept, mix.manifest["recipe"]["dedup"].get("minhash")
+    if (
+        kept is None
+        or minhash is None
+        or outcome.outcome != NEAR_DUPLICATE
+        or "c4" in cleaning(mix, outcome.source).filters
+    ):
         return None  # C4 changes texts before they are compared
     other, is_whole = stored_text(mix, kept.source, kept.held_out, kept.start, kept.tokens)
-    return similarity(minhash, document.text or "", other) if is_whole else None
+    settings = to_dataclass(mix, minhash, MinHash)
+    return similarity(asdict(settings), document.text or "", other) if is_whole else None
 
 
 def _contaminated(mix: Mix, outcome: DocumentOutcome) -> str:
     sentence = f"contains text of the benchmark {outcome.benchmark}"
-    for document in mix.manifest["decontamination"]["documents"]:
+    entry = mix.manifest.get("decontamination")
+    for document in entry["documents"] if entry else ():
         if (document["source"], document["document"]) == (outcome.source, outcome.document_id):
             return f"{sentence} ({document['item']}): {document['ngram']}"
     return sentence
@@ -202,20 +212,13 @@ def _contaminated(mix: Mix, outcome: DocumentOutcome) -> str:
 
 def _kept_document(mix: Mix, source: str, held_out: bool, number: int) -> KeptDocument:
     """The training or held-out document of a source with this number."""
-    for entry in _tables(mix, source, held_out):
+    for entry in table_entries(mix, source, held_out):
         if number < entry["documents"]:
-            with open_arrow(mix.path / entry["file"]) as content:
-                row = pq.read_table(content).take(pa.array([number])).to_pylist()[0]
+            row = mix.table(entry).take(pa.array([number])).to_pylist()[0]
             return KeptDocument(
                 source, row["id"], row["url"], row["unit"], held_out, start=row["start"], tokens=row["tokens"]
             )
         number -= entry["documents"]
-    raise UsageError(f"{mix.path}: the document tables of {source} have fewer documents than its outcomes name")
-
-
-def _tables(mix: Mix, source: str, held_out: bool) -> Iterator[Any]:
-    files = mix.manifest["files"]
-    if held_out:
-        yield from (file for file in files if file["file"] == f"validation/{source}.parquet")
-    else:
-        yield from document_tables(files, source)
+    raise VerificationError(
+        f"{mix.path}: the document tables of {source} have fewer documents than its outcomes name; run gpts-data verify"
+    )

@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.recipe import RecipeSource
-from gpts_data.pipelines.errors import SourceUnavailableError
-from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
+from gpts_data.pipelines.errors import RecipeError, SourceUnavailableError, VerificationError
+from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean, get_cleaner
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers.local_files import local_files
@@ -22,7 +22,9 @@ from gpts_data.pipelines.readers.reader import list_files, read, split_units
 from gpts_data.pipelines.readers.source import SourceFile, Unit
 from gpts_data.pipelines.readers.store_files import is_address
 from gpts_data.pipelines.storage.atomic_files import file_digest
+from gpts_data.pipelines.storage.typed_json import JsonError, convert
 
+Table = TypeVar("Table")
 PATIENCE = RetryPolicy.lasting(20.0)  # seconds; trace can do without the source
 LOW = "low_"  # how the reason begins for a document whose score is too low
 
@@ -63,19 +65,27 @@ def reread(mix: Mix, source: str, unit: str, document_id: str, reason: str, fold
 
 def recipe_source(mix: Mix, source: str) -> RecipeSource:
     """The `[[source]]` table of a source of the mix, at the revision that was read."""
-    table = _plain(mix.manifest["recipe"]["source"][mix.sources.index(source)])
-    recipe = RecipeSource(**{key: value for key, value in table.items() if key != "clean"})
+    recipe = to_dataclass(mix, mix.manifest["recipe"]["source"][mix.sources.index(source)], RecipeSource)
     return replace(recipe, revision=mix.manifest["sources"][source]["revision"], integrity="stream")
 
 
 def cleaning(mix: Mix, source: str) -> CleanConfig:
     """The filters of a source of the mix."""
     recipe = mix.manifest["recipe"]
-    return CleanConfig(**_plain(recipe["source"][mix.sources.index(source)].get("clean") or recipe["clean"]))
+    config = to_dataclass(mix, recipe["source"][mix.sources.index(source)].get("clean") or recipe["clean"], CleanConfig)
+    try:
+        check_clean(config)
+    except RecipeError as error:
+        raise VerificationError(f"{mix.path}: the recipe in the manifest has {error}") from error
+    return config
 
 
-def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+def to_dataclass(mix: Mix, table: Mapping[str, Any], kind: type[Table]) -> Table:
+    """A table of the recipe in the manifest, as a dataclass. Raises `VerificationError` for values of other types."""
+    try:
+        return convert(table, kind)
+    except JsonError as error:
+        raise VerificationError(f"{mix.path}: the recipe in the manifest has {error}") from error
 
 
 def _unit(mix: Mix, source: RecipeSource, name: str, folder: Path, options: FetchOptions) -> Unit:

@@ -2,17 +2,16 @@
 
 `AutoModelForCausalLM` and `AutoTokenizer` need trust_remote_code, since the folder brings its own code:
 
-    model.safetensors            float32 weights under Llama's names: model.embed_tokens.weight, model.layers.0. ...
-    config.json                  the sizes, and in `auto_map` the names of the classes
-    modeling_gpts.py, model.py   copies of the code in this package
-    generation_config.json       special ids, and the published sampling parameters
-    tokenizer.json, ...          all files of the mix's tokenizer
-    README.md                    model card, with the root digest of the mix
+    model.safetensors         float32 weights under Llama's names: model.embed_tokens.weight, model.layers.0. ...
+    config.json               the sizes, the special ids, and in `auto_map` the names of the classes
+    modeling_gpts.py, ...     copies of the code in this package: CODE of model_card.py
+    generation_config.json    special ids, and the published sampling parameters
+    tokenizer.json, ...       the mix's tokenizer (tokenizer_files.py) with a padding token (padding_token.py)
+    README.md                 model card, with the root digest of the mix
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,24 @@ from torch import Tensor
 
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError
 from gpts_data.pipelines.storage.atomic_files import pretty_json, write_bytes
-from gpts_data.pipelines.storage.paths import list_folder
+from gpts_data.pipelines.storage.typed_json import read_regular_file
 from gpts_data.tokenizer.artifact import Artifact
-from gpts_data.tokenizer.artifact import load as load_tokenizer
+from gpts_data.tokenizer.untrusted import check_untrusted
 from gpts_data.validation.model.model import GPTS, GPTSConfig
 from gpts_data.validation.model.model_card import CODE, model_card
+from gpts_data.validation.model.padding_token import with_padding_token
+from gpts_data.validation.model.tokenizer_files import exported_tokenizer
+from gpts_data.validation.run_files import (
+    MixOfRun,
+    ModelSizes,
+    RunResult,
+    read_mix,
+    read_result,
+    read_run_file,
+)
 
 CODE_FOLDER = Path(__file__).parent
+MAX_WEIGHT_BYTES = 64 << 30  # 16 billion parameters
 SAMPLING = {  # as on GPT-S-5M's card; with greedy decoding so small a model soon repeats itself
     "do_sample": True,
     "temperature": 0.8,
@@ -47,10 +57,8 @@ class Run:
     config: GPTSConfig
     weights: dict[str, Tensor]
     """float32, by the parameter names of model.py."""
-    result: dict[str, Any]
-    """Content of result.json."""
-    mix: dict[str, Any]
-    """Manifest of the mix."""
+    result: RunResult
+    mix: MixOfRun
     tokenizer: Artifact
 
 
@@ -66,14 +74,19 @@ def read_run(run: Path) -> Run:
                 f"{run}: no {name} in this folder; expected a finished run, as written by "
                 f"gpts-data smoke-train MIX --out {run}"
             )
-    sizes, result, mix = (_json(run / name) for name in ("config.json", "result.json", "mix.json"))
-    tokenizer = load_tokenizer(run / "tokenizer")
+    sizes = read_run_file(run / "config.json", ModelSizes)
+    result, mix = read_result(run), read_mix(run)
+    tokenizer = check_untrusted(run / "tokenizer")
     try:
         config = GPTSConfig(**sizes)
-        weights = load((run / "model.safetensors").read_bytes())
+        weights = load(read_regular_file(run / "model.safetensors", MAX_WEIGHT_BYTES))
+        if config.heads % config.kv_heads or config.head_dim % 2:
+            raise ValueError(f"{config.heads} heads in {config.kv_heads} groups, of dimension {config.head_dim}")
+        if config.layers > len(weights):  # a model of a billion layers would take hours to make, even without memory
+            raise ValueError(f"{config.layers:,} layers, but {len(weights):,} tensors")
         with torch.device("meta"):  # shapes without memory
             GPTS(config).load_state_dict(weights, assign=True)
-    except (TypeError, RuntimeError, SafetensorError) as error:
+    except (TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{run}: the weights do not fit config.json: {error}; train again") from error
     if config.vocab_size != tokenizer.vocab_size:
         raise DataError(
@@ -103,31 +116,36 @@ def export_model(run: Path, out: Path) -> dict[str, Any]:
 
 def contents(run: Run) -> dict[str, bytes]:
     """Return the content of each file. config.json is last, because with it transformers accepts the folder."""
-    eos = run.tokenizer.eos_id
+    tokenizer, pad = with_padding_token(exported_tokenizer(run.tokenizer.folder))
+    ids = special_ids(run.tokenizer.eos_id, pad)
     weights = {f"model.{name}": weight.contiguous() for name, weight in run.weights.items()}
     return {
         "model.safetensors": save(weights, metadata={"format": "pt"}),
+        **tokenizer,
         **{name: (CODE_FOLDER / name).read_bytes() for name in CODE},
-        **{path.name: path.read_bytes() for path in list_folder(run.tokenizer.folder)},
-        "generation_config.json": pretty_json(
-            {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos, **SAMPLING}
-        ),
+        "generation_config.json": pretty_json({**ids, **SAMPLING}),
         "README.md": model_card(run.config, run.result, run.mix, run.tokenizer).encode(),
         "config.json": pretty_json(
             {
-                **hub_config(run.config, eos),
+                **hub_config(run.config, ids),
                 "mix_root_digest": run.mix["root_digest"],
             }  # transformers keeps unknown keys
         ),
     }
 
 
-def hub_config(config: GPTSConfig, eos: int) -> dict[str, Any]:
+def special_ids(eos: int, pad: int) -> dict[str, int]:
+    """Return the special ids under the keys of transformers. End-of-text also stands between documents, as begin."""
+    return {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": pad}
+
+
+def hub_config(config: GPTSConfig, ids: dict[str, int]) -> dict[str, Any]:
     """Return the content of config.json. Sizes have the names that Llama's configuration gives them."""
     return {
         "architectures": ["GPTSForCausalLM"],
         "auto_map": {
-            "AutoConfig": "modeling_gpts.GPTSConfig",
+            "AutoConfig": "configuration_gpts.GPTSConfig",
+            "AutoModel": "modeling_gpts.GPTSModel",
             "AutoModelForCausalLM": "modeling_gpts.GPTSForCausalLM",
         },
         "model_type": "gpts",
@@ -144,8 +162,7 @@ def hub_config(config: GPTSConfig, eos: int) -> dict[str, Any]:
         "tie_word_embeddings": True,
         "use_cache": True,
         "dtype": "float32",
-        "bos_token_id": eos,
-        "eos_token_id": eos,
+        **ids,
     }
 
 
@@ -154,13 +171,3 @@ def _check_folder(out: Path) -> None:
         raise ForeignFolderError(f"{out}: found a file, expected a folder for the model")
     if out.is_dir() and any(out.iterdir()) and not (out / CODE[0]).exists():
         raise ForeignFolderError(f"{out}: the folder holds something else; choose an empty or a new one")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON: {error}; train again") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: found a JSON {type(value).__name__}, expected an object; train again")
-    return value

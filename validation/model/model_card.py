@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.validation.model.model import GPTSConfig
+from gpts_data.validation.run_files import CountsOfRun, MixOfRun, RunResult, SourceOfRun
 
-CODE = ("modeling_gpts.py", "model.py")  # the files that the card's example runs
+CODE = ("modeling_gpts.py", "layers_gpts.py", "configuration_gpts.py")  # the files that the card's example runs
 
 USAGE = """\
 ```python
@@ -27,8 +26,8 @@ print(tokenizer.decode(output[0], skip_special_tokens=True))
 ```"""
 
 
-def model_card(config: GPTSConfig, result: dict[str, Any], mix: dict[str, Any], tokenizer: Artifact) -> str:
-    """Return the text of the card. `result` is the run's result.json, `mix` the manifest of the mix."""
+def model_card(config: GPTSConfig, result: RunResult, mix: MixOfRun, tokenizer: Artifact) -> str:
+    """Return the text of the card."""
     return "\n".join(
         [
             *_front_matter(mix),
@@ -63,14 +62,14 @@ def model_card(config: GPTSConfig, result: dict[str, Any], mix: dict[str, Any], 
     )
 
 
-def _front_matter(mix: dict[str, Any]) -> list[str]:
+def _front_matter(mix: MixOfRun) -> list[str]:
     """Return the metadata that the hub reads. It has no licence, which the owner of the weights must choose."""
     datasets = dict.fromkeys(source["dataset"] for source in mix["recipe"]["source"] if source["dataset"])
     dataset_lines = ["datasets:", *(f"- {name}" for name in datasets)] if datasets else []
     return ["---", "library_name: transformers", "pipeline_tag: text-generation", *dataset_lines, "---", ""]
 
 
-def _row(source: dict[str, Any], counts: dict[str, Any], result: dict[str, Any]) -> str:
+def _row(source: SourceOfRun, counts: CountsOfRun, result: RunResult) -> str:
     bits = result["validation_bits_per_byte"].get(source["name"])
     return (
         f"| {source['name']} ({source['dataset'] or 'files'}) | {source['weight']:g} | {counts['tokens']:,} "

@@ -6,25 +6,25 @@ with the tokens of the mix, except for the tables.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.format.mix_encoder import open_encoder
 from gpts_data.mixer.format.trace import find_document
 from gpts_data.mixer.format.training_order import sidecar
-from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.storage.paths import open_arrow
+from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.pipelines.storage.typed_json import JsonError, parse_json
 from gpts_data.tokenizer.byte_lengths import bytes_per_id
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.vocabulary_files import byte_characters
 from gpts_data.validation.inspect import Window, decode_window
+from gpts_data.validation.run_files import RunResult, read_result
 from gpts_data.validation.training.log import NAME, Line, read_log
 
 FIRST_POSITIONS = 100  # positions at which the shares of the sources are compared: all of the first hundred,
@@ -34,6 +34,29 @@ BYTES_WINDOWS = 64  # of each source, for its bytes per token
 SHOWN_WINDOWS = 12
 SHOWN_TOKENS = 24
 BYTE_OF_CHARACTER = byte_characters()
+
+
+class KeptSample(TypedDict):
+    """The document that a dropped duplicate repeats."""
+
+    source: str
+    id: str
+    text: str
+
+
+class DroppedSample(TypedDict):
+    """A row of dropped/<source>.jsonl."""
+
+    reason: str
+    id: str
+    url: str | None
+    text: str
+    detail: NotRequired[str]
+    lines: NotRequired[list[str]]
+    benchmark: NotRequired[str]
+    item: NotRequired[str]
+    ngram: NotRequired[str]
+    kept: NotRequired[KeptSample]
 
 
 @dataclass(frozen=True)
@@ -65,9 +88,9 @@ class Report:
     unused_tokens: list[str]
     """Vocabulary entries that do not occur in the sample."""
     windows: list[tuple[Window, list[DocumentSpan]]]
-    dropped_samples: dict[str, list[dict[str, Any]]]
+    dropped_samples: dict[str, list[DroppedSample]]
     """Rows of dropped/<source>.jsonl, by source."""
-    run: tuple[list[Line], dict[str, Any]] | None
+    run: tuple[list[Line], RunResult] | None
     """Log and result.json of a training run."""
 
 
@@ -81,7 +104,7 @@ def collect_report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
     Raises:
         UsageError: `run` is not a finished run, or a run on another mix.
     """
-    encoder = Encoder(mix.tokenizer)
+    encoder = open_encoder(mix)
     id_bytes = _id_bytes(mix, encoder)
     positions, source_counts = count_sources(mix)
     ids = _sample(mix, seed)
@@ -147,8 +170,7 @@ def _spread(total: int, count: int, seed: int) -> list[int]:
 def _document_lengths(mix: Mix, source: str) -> NDArray[np.uint32]:
     lengths = [np.empty(0, np.uint32)]
     for table in document_tables(mix.manifest["files"], source):
-        with open_arrow(mix.path / table["file"]) as content:
-            lengths.append(pq.read_table(content, columns=["tokens"]).column("tokens").to_numpy())
+        lengths.append(mix.table(table, ["tokens"]).column("tokens").to_numpy())
     return np.concatenate(lengths)
 
 
@@ -187,20 +209,21 @@ def _decode(mix: Mix, encoder: Encoder, position: int) -> tuple[Window, list[Doc
     return window, spans
 
 
-def _dropped_samples(mix: Mix, source: str) -> list[dict[str, Any]]:
+def _dropped_samples(mix: Mix, source: str) -> list[DroppedSample]:
     """Return the samples of dropped documents; none unless the recipe has keep_dropped."""
-    path = mix.path / "dropped" / f"{source}.jsonl"
-    if not path.exists():
+    name = f"dropped/{source}.jsonl"
+    if not mix.has(name):
         return []
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
-def _read_run(mix: Mix, run: Path) -> tuple[list[Line], dict[str, Any]]:
+    path = mix.file(name)
     try:
-        result = json.loads((run / "result.json").read_bytes())
-        digest = result["mix_root_digest"]
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{run}: no result.json; expected the folder of a finished smoke-train run") from error
+        return [parse_json(line, DroppedSample) for line in path.read_bytes().splitlines()]
+    except JsonError as error:
+        raise VerificationError(f"{path}: {error}; run gpts-data verify {mix.path}") from error
+
+
+def _read_run(mix: Mix, run: Path) -> tuple[list[Line], RunResult]:
+    result = read_result(run)
+    digest = result["mix_root_digest"]
     if digest != mix.manifest["root_digest"]:
         raise UsageError(
             f"{run}: this run used the mix with root digest {digest[:16]}, expected "

@@ -21,7 +21,7 @@ from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON
 from gpts_data.pipelines.dedup.signatures import REASONS as DUPLICATE_REASONS
 from gpts_data.validation.inspect import inspect
 from gpts_data.validation.report.charts import colour, draw_lengths, draw_losses, draw_shares
-from gpts_data.validation.report.collect import Report
+from gpts_data.validation.report.collect import DroppedSample, Report
 
 FOLDER = Path(__file__).parent
 MAX_CHARACTERS = 1500  # of a dropped document's text
@@ -185,12 +185,12 @@ def _samples(report: Report, sources: list[SourceView]) -> list[dict[str, Any]]:
     return groups
 
 
-def _sample_view(sample: dict[str, Any]) -> dict[str, Any]:
+def _sample_view(sample: DroppedSample) -> dict[str, Any]:
     """One dropped document with what decided. A duplicate also has the kept document, and the words that differ."""
-    view = {"id": sample["id"], "url": sample["url"], "text": _shortened(sample["text"]), "kept": None}
+    view: dict[str, Any] = {"id": sample["id"], "url": sample["url"], "text": _shortened(sample["text"]), "kept": None}
     view["detail"], view["lines"] = sample.get("detail"), sample.get("lines", [])
     if benchmark := sample.get("benchmark"):
-        view["detail"], view["lines"] = f"{benchmark}, {sample['item']}", [sample["ngram"]]
+        view["detail"], view["lines"] = f"{benchmark}, {sample.get('item')}", [sample.get("ngram", "")]
     if kept := sample.get("kept"):
         view["words"], kept_words = compare_words(view["text"], _shortened(kept["text"]))
         view["kept"] = {"source": kept["source"], "id": kept["id"], "words": kept_words}

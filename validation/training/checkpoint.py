@@ -9,10 +9,10 @@ The newest two are kept. The older one is read when the newest is damaged. Neith
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -27,6 +27,7 @@ from gpts_data.pipelines.storage.atomic_files import (
     write_bytes,
     write_json,
 )
+from gpts_data.pipelines.storage.typed_json import Count, read_json_file
 from gpts_data.validation.training.trainer import Trainer
 
 FOLDER = "checkpoints"
@@ -34,6 +35,13 @@ KEPT = 2
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of each parameter
 
 log = logging.getLogger("gpts_data")
+
+
+class Place(TypedDict):
+    """The content of place.json."""
+
+    windows: Count
+    scaler: NotRequired[dict[str, float]]
 
 
 def save_checkpoint(run: Path, trainer: Trainer) -> Path:
@@ -80,13 +88,15 @@ def load_checkpoint(run: Path, trainer: Trainer) -> None:
 
 def _load(folder: Path, trainer: Trainer) -> None:
     model, tensors = (load((folder / f"{name}.safetensors").read_bytes()) for name in ("model", "optimizer"))
-    place = json.loads((folder / "place.json").read_bytes())
+    place = read_json_file(folder / "place.json", Place)
     for name, tensor in (*model.items(), *tensors.items()):
         if not tensor.isfinite().all():
             raise ValueError(f"{name} has values that are not finite")
     trainer.model.load_state_dict(model)
     for name, parameter in trainer.model.named_parameters():
         state = {key: tensors[f"{key}.{name}"].to(parameter.device) for key in OPTIMIZER_STATE}
+        if not state["exp_avg"].shape == state["exp_avg_sq"].shape == parameter.shape:
+            raise ValueError(f"the moments of {name} have another shape")
         trainer.optimizer.state[parameter] = state
     if "scaler" in place:  # checkpoints of version 0.1 have none
         trainer.scaler.load_state_dict(place["scaler"])

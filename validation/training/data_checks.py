@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.pipelines.storage.paths import load_npy
+from gpts_data.mixer.format.mix_encoder import open_encoder
+from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.verify import Problem
 
@@ -46,7 +47,7 @@ def find_data_problems(mix: Mix) -> list[Problem]:
     """Return the first problem of each file that makes training on the mix useless; an empty list for a good mix."""
     problems = list(_check_sizes(mix))
     files = [] if problems else _open_files(mix)
-    encoder = Encoder(mix.tokenizer, "tokenizers")
+    encoder = open_encoder(mix, "tokenizers")
     for check in (_check_vocabulary, _check_repeats, _check_order, partial(_check_text, encoder=encoder)):
         problems += check(mix, files)
         bad_files = {problem.file for problem in problems}
@@ -117,7 +118,8 @@ def _epoch_keys(mix: Mix, file: str, count: int) -> NDArray[np.int64]:
     epochs = np.array([mix.manifest["sources"][name]["epochs"] for name in mix.sources])
     if (epochs <= 1).all() or not file.startswith("shards/"):
         return np.full(count, -1, np.int64)
-    rows = load_npy((mix.path / file).with_suffix(".windows.npy"))[:count]
+    number = [shard["file"] for shard in mix.manifest["shards"]].index(file)
+    rows = sidecar(mix, number)[:count]
     source = rows["source"].astype(np.int64)
     return np.where(epochs[source] > 1, source << 32 | rows["window"], -1)
 

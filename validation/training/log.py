@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.storage.atomic_files import storage_errors, write_bytes
+from gpts_data.pipelines.storage.typed_json import convert, read_regular_file
 
 NAME = "log.jsonl"
 
@@ -62,12 +63,13 @@ def read_log(path: Path, step: int) -> list[Line]:
     if not step:
         return []
     try:
-        lines = [Line(**{"loss": math.nan, **json.loads(line)}) for line in path.read_bytes().splitlines()[:step]]
-    except (OSError, ValueError, TypeError) as error:
+        content = read_regular_file(path).splitlines()[:step]
+        lines = [convert({"loss": math.nan, **json.loads(line)}, Line) for line in content]
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: cannot be read as the log of a run: {error}; delete {path.parent} to start again"
         ) from error
-    if [line.step for line in lines] != list(range(1, step + 1)):
+    if len(lines) < step or any(line.step != i for i, line in enumerate(lines, 1)):
         raise DataError(
             f"{path}: found {len(lines):,} lines, expected one for each of {step:,} steps; delete {path.parent} to "
             "start again"

@@ -11,7 +11,6 @@ same to the bit.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -21,11 +20,12 @@ from typing import Any
 import torch
 
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.pipelines.errors import DataError, ForeignFolderError, GptsDataError, UsageError
+from gpts_data.pipelines.errors import ForeignFolderError, GptsDataError, UsageError
 from gpts_data.pipelines.storage.atomic_files import storage_errors, write_bytes, write_json
-from gpts_data.pipelines.storage.paths import is_inside, list_folder
+from gpts_data.pipelines.storage.paths import is_inside
 from gpts_data.tokenizer.byte_lengths import bytes_per_id
 from gpts_data.validation.model.model import GPTS, GPTSConfig
+from gpts_data.validation.run_files import read_as, read_run_file
 from gpts_data.validation.training.checkpoint import drop_checkpoints, load_checkpoint, save_checkpoint, weights
 from gpts_data.validation.training.curves import draw_curves
 from gpts_data.validation.training.device import distributed_context, model_flops_utilization
@@ -146,7 +146,10 @@ def _settings(
 
 
 def _claim_folder(out: Path, settings: dict[str, Any]) -> SmokeResult | None:
-    """Reserve the folder for a run with these settings. Returns the result when that run is already finished."""
+    """Reserve the folder for a run with these settings. Returns the result when that run is already finished.
+
+    Raises `UsageError` when run.json or result.json cannot be read as those of a run.
+    """
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     if not (out / "run.json").exists():
@@ -156,15 +159,9 @@ def _claim_folder(out: Path, settings: dict[str, Any]) -> SmokeResult | None:
             raise ForeignFolderError(f"{out}: the folder holds something else; choose another one, or delete it")
         write_json(out / "run.json", settings)
         return None
-    try:
-        previous = json.loads((out / "run.json").read_bytes())
-        changed = [key for key in settings if previous.get(key) != settings[key]]
-        result = json.loads((out / "result.json").read_bytes()) if (out / "result.json").exists() else None
-        finished = SmokeResult(**result) if result else None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{out}: cannot read run.json or result.json as those of a run: {error}; delete the folder"
-        ) from error
+    previous = read_run_file(out / "run.json", dict[str, Any])
+    changed = [key for key in settings if previous.get(key) != settings[key]]
+    finished = read_as(out / "result.json", SmokeResult) if (out / "result.json").exists() else None
     if changed:
         changes = ", ".join(f"{key} {previous.get(key)}, not {settings[key]}" for key in changed)
         raise ForeignFolderError(
@@ -252,7 +249,7 @@ def _write(out: Path, trainer: Trainer, lines: list[Line], result: SmokeResult) 
     write_bytes(out / "model.safetensors", weights(trainer))
     write_json(out / "config.json", asdict(trainer.model.config))
     write_json(out / "mix.json", mix.manifest)
-    for path in list_folder(mix.tokenizer):
+    for path in mix.tokenizer_files:
         write_bytes(out / "tokenizer" / path.name, path.read_bytes())
     write_bytes(out / "curves.svg", draw_curves(lines, result.unigram_entropy))
     write_json(out / "result.json", asdict(result))  # last: a run with a result is finished

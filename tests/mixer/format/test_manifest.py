@@ -25,13 +25,12 @@ from gpts_data.pipelines.storage.atomic_files import file_digest
 from gpts_data.validation.verify import Problem, verify
 
 
-def test_every_bit_of_it(tmp_path: Path) -> None:
-    """All bits of a small manifest, one after the other."""
-    write_manifest(tmp_path, {"windows": 3, "shards": [{"file": "a", "bytes": 10}]})
-    path = tmp_path / "manifest.json"
+def test_a_flipped_bit_of_it(mix: Mix, tmp_path: Path) -> None:
+    """Each 97th bit, so that each bit of a byte is among them."""
+    path = Path(shutil.copy(mix.path / "manifest.json", tmp_path))
     content = path.read_bytes()
-    assert read_manifest(tmp_path)["windows"] == 3
-    for i in range(len(content) * 8):
+    assert read_manifest(tmp_path)["windows"] == mix.windows
+    for i in range(0, len(content) * 8, 97):
         flipped = bytearray(content)
         flipped[i // 8] ^= 1 << i % 8
         path.write_bytes(flipped)

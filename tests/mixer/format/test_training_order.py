@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from gpts_data.mixer.format.training_order import TrainingOrder
-from gpts_data.pipelines.errors import DataError, UsageError
+from gpts_data.pipelines.errors import UsageError, VerificationError
 from tests.validation.training.test_metrics import write_mix
 
 
@@ -51,5 +51,5 @@ def test_no_windows(tmp_path: Path) -> None:
 def test_a_shard_that_was_cut(tmp_path: Path) -> None:
     mix, windows = write_mix(tmp_path, (2, 3))
     mix.shards[1].write_bytes(windows[2:4].tobytes())
-    with pytest.raises(DataError, match="train-00001.bin: [0-9]+ bytes, expected [0-9]+"):
+    with pytest.raises(VerificationError, match="train-00001.bin: [0-9]+ bytes, expected [0-9]+"):
         TrainingOrder(mix).read(0, 5)

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gpts_data.mixer.format.mix import Mix  # noqa: E402
-from gpts_data.pipelines.errors import DataError  # noqa: E402
+from gpts_data.pipelines.errors import DataError, VerificationError  # noqa: E402
 from gpts_data.validation.training import metrics as module  # noqa: E402
 from gpts_data.validation.training.metrics import unigram_entropy  # noqa: E402
 
@@ -24,7 +24,10 @@ def write_mix(folder: Path, sizes: tuple[int, ...], vocab_size: int = VOCABULARY
     rng = np.random.default_rng(0)
     windows = (rng.random((sum(sizes), WINDOW)) ** 2 * VOCABULARY).astype("<u2")  # ids of unequal frequency
     (folder / "shards").mkdir()
-    shards = [{"file": f"shards/train-{i:05}.bin", "windows": size} for i, size in enumerate(sizes)]
+    shards = [
+        {"file": f"shards/train-{i:05}.bin", "windows": size, "bytes": size * WINDOW * 2}
+        for i, size in enumerate(sizes)
+    ]
     for shard, part in zip(shards, np.split(windows, np.cumsum(sizes)[:-1]), strict=True):
         (folder / str(shard["file"])).write_bytes(part.tobytes())
     manifest = {
@@ -32,6 +35,7 @@ def write_mix(folder: Path, sizes: tuple[int, ...], vocab_size: int = VOCABULARY
         "recipe": {"window": WINDOW, "source": [{"name": "web"}]},
         "tokenizer": {"vocab_size": vocab_size, "eos_id": 0},
         "shards": shards,
+        "files": [],
         "root_digest": "0" * 64,
     }
     return Mix(folder, manifest), windows
@@ -64,5 +68,5 @@ def test_an_id_outside_the_vocabulary(tmp_path: Path) -> None:
 def test_empty_shards(tmp_path: Path) -> None:
     mix, _ = write_mix(tmp_path, (4,))
     mix.shards[0].write_bytes(b"")
-    with pytest.raises(DataError, match="no ids"):
+    with pytest.raises(VerificationError, match="0 bytes, expected 64"):
         unigram_entropy(mix)
