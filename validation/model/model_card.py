@@ -6,7 +6,7 @@ from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.validation.model.model import GPTSConfig
 from gpts_data.validation.run_files import CountsOfRun, MixOfRun, RunResult, SourceOfRun
 
-CODE = ("modeling_gpts.py", "layers_gpts.py", "configuration_gpts.py")  # the files that the card's example runs
+CODE = ("modeling_gpts.py", "model.py")  # the files that the card's example runs
 
 USAGE = """\
 ```python
