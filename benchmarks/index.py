@@ -3,7 +3,7 @@
     python -m benchmarks.index [--documents 1M --documents 4M --documents 16M] [--workers 1 --workers 2]
 
 Units of 13,000 documents, 17 keys each: 85% random, 10% with all keys of an earlier document, 5% with one of its bands.
-Each size in a fresh process that writes the runs, searches the ranges (itself, or by dask workers) and walks over the
+Each size in a fresh process that writes the runs, searches the ranges (itself, or by workers) and walks over the
 documents as a build does; bytes are the growth of the peak over what the process had before, of a worker over what it
 had before the range that took the most.
 """
@@ -48,6 +48,7 @@ def main(documents: tuple[int, ...], workers: tuple[int, ...], only: int | None)
 
 
 def measure(n: int, workers: int) -> dict[str, float]:
+    from benchmarks.index import grown  # workers cannot load functions of __main__
     from gpts_data.mixer.stages.dedup_index import Index, ranges
     from gpts_data.pipelines.execute import open_engine
 

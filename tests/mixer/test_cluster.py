@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,16 +42,25 @@ PROGRAM = "from gpts_data.cli.main import cli; cli()"
 
 
 def run(home: Path, environment: dict[str, str], *command: str) -> str:
-    done = subprocess.run(
+    """Run a command. One that does not end is aborted, and says where each of its threads was.
+
+    The limit is for hangs only: with 16 busy processes on two cores, one of these commands took 150 s.
+    """
+    process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *command],
         cwd=home,
-        env=environment,
-        capture_output=True,
+        env={**environment, "PYTHONFAULTHANDLER": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    try:
+        out, said = process.communicate(timeout=400)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        out, said = process.communicate()
+    assert process.returncode == 0, said
+    return out
 
 
 def test_the_same_mix_from_processes_that_share_only_the_store(tmp_path: Path) -> None:
@@ -67,6 +78,5 @@ def test_the_same_mix_from_processes_that_share_only_the_store(tmp_path: Path) -
             run(home, environment, *build, "s3://tests/mix", "--scheduler", workers.address)
         found = run(home, environment, "inspect", "s3://tests/mix", "--json")
         assert found == run(home, environment, "inspect", "here", "--json")
-        manifests = [run(home, environment, "verify", mix, "--json") for mix in ("here", "s3://tests/mix")]
-        assert manifests[0] == manifests[1]
+        assert json.loads(run(home, environment, "verify", "s3://tests/mix", "--json")) == {"ok": True, "problems": []}
     assert not list((tmp_path / "cluster").glob("worker-*/*.arrow"))

@@ -152,6 +152,32 @@ def test_a_lost_scheduler_is_reported_at_once(tmp_path: Path) -> None:
             running.scheduler.kill()
 
 
+def test_a_worker_without_the_package_is_refused(tmp_path: Path) -> None:
+    """Dask drops such a worker when it sends it a task of ours, and the task would wait for ever."""
+    with cluster(tmp_path / "cluster", {}, workers=1, without_package=True) as running:
+        with Client(running.address) as client:
+            client.wait_for_workers(1)
+        with pytest.raises(UsageError, match="has no gpts-data; install"), open_engine(scheduler=running.address):
+            pass
+
+
+def test_a_cluster_without_workers_is_named_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(execute, "POLL_SECONDS", 0.1)
+    with LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as empty:
+
+        def start_one(_: object) -> bool:
+            if len(caplog.records) == 2:  # one when the engine opens, one while a task waits
+                empty.scale(1)
+            return True
+
+        monkeypatch.setattr(caplog.handler, "filter", start_one)
+        with open_engine(scheduler=empty.scheduler_address) as engine:
+            assert list(engine.map(abs, [-1])) == [1]
+    assert f"no worker at {empty.scheduler_address}; waiting for one: dask worker" in caplog.text
+
+
 def test_a_worker_of_another_environment_is_refused(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     here = {**environment(), "numpy": "1.0", "gpts-data's code": "f" * 64}
     monkeypatch.setattr(execute, "environment", lambda: here)

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 DASK = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()"
+WITHOUT_PACKAGE = f"import sys; sys.modules['gpts_data'] = None; {DASK}"
 
 
 @dataclass(frozen=True)
@@ -31,30 +32,39 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, environment: Mapping[str, str], workers: int = 2) -> Iterator[Cluster]:
-    """Run `dask scheduler` and `dask worker` processes; `environment` is added to this process's environment."""
+def cluster(
+    folder: Path, environment: Mapping[str, str], workers: int = 2, without_package: bool = False
+) -> Iterator[Cluster]:
+    """Run `dask scheduler` and `dask worker` processes; `environment` is added to this process's environment.
+
+    without_package: the workers are processes that cannot import gpts_data, and have no nannies.
+    """
     folder.mkdir(parents=True)
     file = folder / "scheduler.json"
     common = ("--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file))
     with ExitStack() as stack:
 
-        def start(name: str, *command: str) -> subprocess.Popen[bytes]:
-            return stack.enter_context(_running(folder / name, environment, *command, *common))
+        def start(name: str, *command: str, program: str = DASK) -> subprocess.Popen[bytes]:
+            return stack.enter_context(_running(folder / name, environment, program, *command, *common))
 
         scheduler = start("scheduler", "scheduler", "--port", "0")
         _wait(file)
-        started = [start(f"worker-{n}", "worker", "--nthreads", "1") for n in range(workers)]
+        worker = ("worker", "--nthreads", "1", *(["--no-nanny"] if without_package else []))
+        program = WITHOUT_PACKAGE if without_package else DASK
+        started = [start(f"worker-{n}", *worker, program=program) for n in range(workers)]
         yield Cluster(_address(file), scheduler, tuple(started))
 
 
 @contextmanager
-def _running(home: Path, environment: Mapping[str, str], *command: str) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    home: Path, environment: Mapping[str, str], program: str, *command: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A dask process in its own folder and session; its children are killed with it."""
     (home / "tmp").mkdir(parents=True)
     own = {**os.environ, **environment, "TMPDIR": str(home / "tmp"), "HOME": str(home)}
     with open(home / "log", "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", DASK, *command], cwd=home, env=own, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-c", program, *command], cwd=home, env=own, stdout=log, stderr=log, start_new_session=True
         )
     try:
         yield process
