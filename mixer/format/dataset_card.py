@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from gpts_data.mixer.format.manifest_types import ManifestContent, SourceEntry
+from gpts_data.pipelines.text.control_characters import escape_line
 
 LOAD = """\
 ```python
@@ -23,6 +25,18 @@ COMMANDS = """\
 `manifest.json` has the recipe, the revisions of the sources, how many documents were dropped and why, and the sha256 of
 every file. `croissant.json` describes the files for programs (MLCommons Croissant).
 """
+_MARKUP = re.compile(r"([\\`*\[\]<>|&])")
+_PLAIN_YAML = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*")
+
+
+def markdown(text: str) -> str:
+    """A name as text of one line in Markdown: control characters and marks of Markdown and HTML are escaped."""
+    return _MARKUP.sub(r"\\\1", escape_line(text))
+
+
+def _yaml(name: str) -> str:
+    """A name as a YAML string; in quotes only where it could be something else."""
+    return name if _PLAIN_YAML.fullmatch(name) else json.dumps(name)
 
 
 def card(content: ManifestContent) -> str:
@@ -31,7 +45,7 @@ def card(content: ManifestContent) -> str:
     return "\n".join(
         [
             *_metadata(content),
-            f"# {recipe['name']}",
+            f"# {markdown(recipe['name'])}",
             "",
             f"{content['windows']:,} training windows of {recipe['window']} tokens ({content['tokens']:,} tokens), "
             "tokenized, packed and shuffled for language model pretraining.",
@@ -64,7 +78,8 @@ def card(content: ManifestContent) -> str:
 def _files(content: ManifestContent) -> str:
     """How many files of each source the text is from."""
     counts = (
-        f"{name}: {source['files_read']:,} of {source['files_total']:,}" for name, source in content["sources"].items()
+        f"{markdown(name)}: {source['files_read']:,} of {source['files_total']:,}"
+        for name, source in content["sources"].items()
     )
     how = (
         "was drawn from all over each source"
@@ -80,11 +95,11 @@ def _metadata(content: ManifestContent) -> list[str]:
     datasets = [source["dataset"] for source in recipe["source"] if source["dataset"]]
     return [
         "---",
-        f"pretty_name: {json.dumps(recipe['name'], ensure_ascii=False)}",
+        f"pretty_name: {json.dumps(escape_line(recipe['name']), ensure_ascii=False)}",
         *(["license:", *(f"- {json.dumps(name)}" for name in names)] if (names := licenses(recipe)) else []),
         "task_categories:\n- text-generation",
         "tags:\n- croissant\n- gpts-data\n- pretraining",
-        *(["source_datasets:", *(f"- {name}" for name in datasets)] if datasets else []),
+        *(["source_datasets:", *(f"- {_yaml(name)}" for name in datasets)] if datasets else []),
         "configs:",
         *(
             f"- config_name: {json.dumps(source['name'])}\n  data_files: "
@@ -103,10 +118,10 @@ def licenses(recipe: dict[str, Any]) -> list[str]:
 
 
 def _row(source: dict[str, Any], counts: SourceEntry) -> str:
-    origin = source["dataset"] or "local files"
+    origin = markdown(source["dataset"] or "local files")
     windows = f"{counts['windows']:,}" + (f" ({counts['epochs']:.2f} epochs)" if counts["epochs"] > 1 else "")
     return (
         f"| {source['name']} ({origin}) | {source['weight']:g} | {windows} | {counts['share']:.4%} "
-        f"| {counts['tokens']:,} | {counts['documents']:,} | {counts['revision'] or '-'} "
+        f"| {counts['tokens']:,} | {counts['documents']:,} | {markdown(counts['revision'] or '-')} "
         f"| {', '.join(source['license']) or 'unknown'} |"
     )

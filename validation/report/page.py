@@ -1,7 +1,8 @@
 """The report as one HTML file, rendered from report.html.j2 with jinja2.
 
 The file contains its style (report.css) and its charts and loads nothing. jinja2 escapes every value, since the texts
-of documents may contain HTML; only the style and the charts, which are ours, are inserted as they are.
+of documents may contain HTML; only the style and the charts, which are ours, are inserted as they are. Control
+characters become visible escapes, and the page forbids scripts and everything from elsewhere.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON
 from gpts_data.pipelines.dedup.signatures import REASONS as DUPLICATE_REASONS
+from gpts_data.pipelines.text.control_characters import escape
 from gpts_data.validation.inspect import inspect
 from gpts_data.validation.report.charts import colour, draw_lengths, draw_losses, draw_shares
 from gpts_data.validation.report.collect import DroppedSample, Report
@@ -111,7 +113,7 @@ def render_html(report: Report) -> str:
         windows=_windows(report, sources),
         digests=_digests(report, summary),
     )
-    return page.lstrip() + "\n"
+    return escape(page.lstrip()) + "\n"
 
 
 def _environment() -> Environment:

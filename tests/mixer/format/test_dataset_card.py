@@ -65,3 +65,17 @@ def test_mlcroissant_reads_it(mix: Mix, tmp_path: Path, caplog: pytest.LogCaptur
         rows = list(dataset.records(f"{name}-documents"))
         assert len(rows) == mix.manifest["sources"][name]["documents"]
         assert rows[0][f"{name}-documents/start"] == 0
+
+
+def test_names_are_no_markup_and_break_no_line(mix: Mix) -> None:
+    content = json.loads(json.dumps(mix.manifest))
+    content["recipe"]["name"] = "<script>x</script> [a](javascript:b) `c` |d|\n---\n# e\x1b[2J \u202ef"
+    content["recipe"]["source"][0]["dataset"] = "a/b\n- c: {d"
+    found = DatasetCard(card(content))
+    assert found.data.source_datasets == ["a/b\n- c: {d"]
+    assert found.data.pretty_name == content["recipe"]["name"].replace("\n", "\\n").replace("\x1b", "\\x1b").replace(
+        "\u202e", "\\u202e"
+    )
+    heading = next(line for line in found.text.splitlines() if line.startswith("# "))
+    assert heading.startswith(r"# \<script\>x\</script\> \[a\](javascript:b) \`c\` \|d\|\\n---\\n# e\\x1b\[2J \\u202ef")
+    assert "\x1b" not in found.text

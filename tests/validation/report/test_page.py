@@ -19,6 +19,7 @@ from gpts_data.mixer.build import build
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.text.control_characters import escape
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.report.collect import collect_report, count_sources
 from gpts_data.validation.report.page import compare_words, render_html
@@ -26,7 +27,7 @@ from gpts_data.validation.training.log import Line
 from tests.conftest import prose
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ATTACK = "<script>document.title='broken'</script><img src=http://example.org/x onerror=alert(1)>"
+ATTACK = "<script>document.title='broken'</script><img src=http://example.org/x onerror=alert(1)>\x1b[2J\r\x9b\u202e"
 RECIPE = """
 name = "<b>bold</b>"
 tokens = "4k"
@@ -103,6 +104,8 @@ def test_no_text_becomes_part_of_the_page(hostile: Mix) -> None:
     names = parsed(text).names
     assert "script" not in names and "img" not in names and "b" not in names
     assert "&lt;script&gt;" in text and "exact_duplicate" in text and "kept, in web" in text
+    assert escape(text) == text and "\\x1b[2J\\r\\x9b\\u202e" in text  # no control character but visible escapes
+    assert text.index("default-src 'none'") < text.index("<style>")
 
 
 def test_it_is_made_with_few_open_files(mix: Mix) -> None:
