@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gpts_data.cli.options import json_option, print_json
+from gpts_data.cli.options import VERBOSITY, json_option, print_json
 from gpts_data.cli.terminal import echo
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.validation.published_scores import TASKS
@@ -46,10 +46,9 @@ def export_model(run: Path, out: Path | None, as_json: bool) -> None:
 @run_argument
 @click.option(
     "--tasks",
-    default=",".join(TASKS),
-    show_default=True,
     metavar="A,B",
-    help="Names of the benchmarks to run, separated by commas.",
+    help=f"Names of the benchmarks to run, separated by commas: {', '.join(TASKS)}.  [default: all; with --data, those "
+    "that have a file in DIR]",
 )
 @click.option(
     "--data",
@@ -64,10 +63,11 @@ def export_model(run: Path, out: Path | None, as_json: bool) -> None:
     help="Ask only the first N questions of each benchmark, for a quick estimate.",
 )
 @json_option
-def evaluate(run: Path, tasks: str, data: Path | None, limit: int | None, as_json: bool) -> None:
+def evaluate(run: Path, tasks: str | None, data: Path | None, limit: int | None, as_json: bool) -> None:
     """Score a model on zero-shot benchmarks.
 
-    Prints the published scores of similar models for comparison. RUN is a folder that smoke-train or export-model
+    Prints the average of the GPT-S-5M model card, the Int Index of the Open SLM Leaderboard, and published scores for
+    comparison. RUN is a folder that smoke-train or export-model
     wrote.
 
     Example: gpts-data evaluate mix-run --tasks arc_easy,blimp
@@ -78,7 +78,9 @@ def evaluate(run: Path, tasks: str, data: Path | None, limit: int | None, as_jso
         raise UsageError(f"evaluate needs {error.name}: pip install 'gpts-data[eval]'") from error
     from gpts_data.cli.tables import show_scores
 
-    scores = asdict(score(run, [name.strip() for name in tasks.split(",")], data=data, limit=limit))
+    names = None if tasks is None else [name.strip() for name in tasks.split(",")]
+    quiet = click.get_current_context().meta.get(VERBOSITY, 0) < 0
+    scores = asdict(score(run, names, data=data, limit=limit, quiet=quiet))
     if as_json:
         print_json(scores)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpts_data.cli.terminal import echo, new_console
@@ -165,18 +165,39 @@ def show_scores(name: str, result: dict[str, Any]) -> None:
 
     `result` holds the fields of `validation.evaluate.Evaluation`.
     """
-    from gpts_data.validation.published_scores import CHANCE, PUBLISHED, TASKS
+    from gpts_data.validation.published_scores import BOARD, BOARD_TASKS, CARD, CARD_TASKS, CHANCE, int_index
 
-    scores = result["scores"]
-    table = new_table("zero-shot accuracy, percent", ("", *TASKS, "average"))
-    own = [f"{scores[task]['score']:.2f}" if task in scores else "" for task in TASKS]
-    table.add_row(name, *own, "" if result["average"] is None else f"{result['average']:.2f}")
-    errors = [scores[task]["stderr"] if task in scores else None for task in TASKS]
-    table.add_row("standard error", *("" if error is None else f"{error:.2f}" for error in errors), "")
-    table.add_row("questions", *(f"{scores[task]['questions']:,}" if task in scores else "" for task in TASKS), "")
-    for model, row in PUBLISHED.items():
-        table.add_row(model, *(f"{score:.2f}" for score in row))
-    table.add_row("chance", *(f"{score:.2f}" for score in CHANCE), f"{sum(CHANCE) / len(CHANCE):.2f}")
+    chance = (*(CHANCE[task] for task in CARD_TASKS), sum(CHANCE[task] for task in CARD_TASKS) / len(CARD_TASKS))
+    _show_benchmarks("model card of GPT-S-5M", CARD_TASKS, "average", name, result, {**CARD, "chance": chance})
+    tasks = (*BOARD_TASKS, "arithmark_2")
+    board = {model: (*scores, None, index) for model, (*scores, index) in BOARD.items()}
+    board["chance"] = (*(CHANCE[task] for task in tasks), int_index(CHANCE))
+    _show_benchmarks("Open SLM Leaderboard", tasks, "int_index", name, result, board)
+
+
+def _show_benchmarks(
+    title: str,
+    tasks: Sequence[str],
+    summary: str,
+    name: str,
+    result: dict[str, Any],
+    published: dict[str, tuple[float | None, ...]],
+) -> None:
+    """Print a table of some benchmarks; none when the model was not scored on any. `summary` is a key of `result`."""
+    scores = {task: result["scores"].get(task, {}) for task in tasks}
+    if not any(scores.values()):
+        return
+    table = new_table(f"{title}: zero-shot accuracy, percent", ("", *tasks, summary))
+
+    def add(label: str, values: Iterable[float | None], pattern: str = "{:.2f}") -> None:
+        table.add_row(label, *("" if value is None else pattern.format(value) for value in values))
+
+    add(name, (*(score.get("score") for score in scores.values()), result[summary]))
+    add("standard error", (*(score.get("stderr") for score in scores.values()), None))
+    add("questions", (*(score.get("questions") for score in scores.values()), None), "{:,}")
+    add("shortest option", (*(score.get("shortest_option") for score in scores.values()), None))
+    for model, row in published.items():
+        add(model, row)
     print_table(table)
 
 

@@ -36,7 +36,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         build""",
     "validation": """
         run_files benchmark_rows
-        verify inspect explain published_scores model doctor loader progress_bar mix_summary
+        verify inspect explain published_scores benchmarks model doctor loader progress_bar mix_summary
         training evaluate api
         report""",
 }

@@ -48,6 +48,14 @@ class ArithmarkRow(TypedDict):
     answer_index: Annotated[int, Meta(ge=0, le=25)]
 
 
+class ContinuationRow(TypedDict):
+    """A question of ArithMark 2 and 3; other columns are ignored."""
+
+    ctx: str
+    endings: Annotated[list[str], Meta(min_length=1, max_length=26)]
+    label: Annotated[str, Meta(pattern=r"\A(\d|1\d|2[0-5])\Z")]
+
+
 class BlimpRow(TypedDict):
     UID: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_]+\Z", max_length=100)]
     """Name of the paradigm, and with `blimp_` before it of lm-eval's task."""
@@ -58,8 +66,11 @@ class BlimpRow(TypedDict):
 ROWS: dict[str, Any] = {
     "hellaswag": HellaswagRow,
     "arc_easy": ArcRow,
+    "arc_challenge": ArcRow,
     "piqa": PiqaRow,
     "arithmark": ArithmarkRow,
+    "arithmark_2": ContinuationRow,
+    "arithmark_3": ContinuationRow,
     "blimp": BlimpRow,
 }
 
@@ -95,4 +106,6 @@ def _check(row: Any) -> Any:
             raise JsonError(f"answerKey: found {row['answerKey']!r}, expected a label of one of its choices")
     if "answer_index" in row and row["answer_index"] >= len(row["options"]):
         raise JsonError(f"answer_index: found {row['answer_index']}, expected one below {len(row['options'])}")
+    if "ctx" in row and int(row["label"]) >= len(row["endings"]):
+        raise JsonError(f"label: found {row['label']}, expected one below {len(row['endings'])}")
     return row

@@ -1,17 +1,21 @@
-"""EVALUATE: scores a model on the zero-shot benchmarks of GPT-S-5M's model card, with lm-eval.
+"""EVALUATE: scores a model on the zero-shot benchmarks of GPT-S-5M's model card and of the Open SLM Leaderboard.
 
-    hellaswag, arc_easy, piqa   the chosen answer has the highest log-likelihood per character (acc_norm)
-    blimp                       the grammatical sentence of a pair is the likelier one; mean over 67 paradigms (acc)
-    arithmark                   the chosen option has the highest log-likelihood after the expression (acc); lm-eval has
-                                no such task, so it is defined here
+    hellaswag, arc_easy, arc_challenge, piqa   the chosen answer has the highest log-likelihood per character (acc_norm)
+    blimp                                      the grammatical sentence of a pair is the likelier one; mean over 67
+                                               paradigms (acc)
+    arithmark, arithmark_2, arithmark_3        the chosen option has the highest log-likelihood after the expression
+                                               (acc); lm-eval has no such tasks, so they are defined here
 
-The questions come from the hub, or from files in a folder, which works offline.
+lm-eval computes the scores. The questions come from the hub, or from files in a folder, which works offline.
 """
 
 from __future__ import annotations
 
+import io
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,33 +28,14 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from transformers import PreTrainedTokenizerFast
 
-from gpts_data.pipelines.errors import DataError, UsageError
+from gpts_data.pipelines.errors import DataError, SourceUnavailableError, UsageError
 from gpts_data.tokenizer.untrusted import check_untrusted
 from gpts_data.validation.benchmark_rows import read_rows
+from gpts_data.validation.benchmarks import DATASETS, FILES, METRICS, OVERRIDES, SPLITS, check_hub, check_names
 from gpts_data.validation.model.export import export_model
 from gpts_data.validation.model.model_card import CODE
 from gpts_data.validation.model.modeling_gpts import GPTSForCausalLM
-from gpts_data.validation.published_scores import TASKS
-
-METRICS = {"hellaswag": "acc_norm", "arc_easy": "acc_norm", "piqa": "acc_norm", "arithmark": "acc", "blimp": "acc"}
-FILES = {  # glob in the data folder; the first match is used
-    "hellaswag": "hellaswag_validation*.jsonl.gz",
-    "arc_easy": "arc_easy_test*.jsonl.gz",
-    "piqa": "piqa_validation*.jsonl.gz",
-    "arithmark": "arithmark*.jsonl.gz",
-    "blimp": "blimp*.jsonl.gz",
-}
-SPLITS = {
-    "hellaswag": "validation",
-    "arc_easy": "test",
-    "piqa": "validation",
-    "blimp": "train",
-}  # the split that lm-eval scores
-OVERRIDES = {  # for local files, which hold only one split of a task
-    "hellaswag": {"training_split": None},
-    "arc_easy": {"training_split": None, "validation_split": None},
-    "piqa": {"training_split": None},
-}
+from gpts_data.validation.published_scores import BOARD_TASKS, CARD_TASKS, int_index
 
 
 @dataclass(frozen=True)
@@ -64,6 +49,8 @@ class Score:
     questions: int
     metric: str
     """Name of the metric in lm-eval: acc or acc_norm."""
+    shortest_option: float
+    """Accuracy in percent of always choosing a shortest option. A benchmark of numbers may have more than chance."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +59,9 @@ class Evaluation:
 
     scores: dict[str, Score]
     average: float | None
-    """Mean over the five benchmarks of the card; None unless all of them were run."""
+    """Mean over the five benchmarks of the model card; None unless all of them were run."""
+    int_index: float | None
+    """Int Index of the Open SLM Leaderboard; None unless all of its benchmarks were run."""
     parameters: int
     mix_root_digest: str | None
     dtype: str
@@ -82,12 +71,13 @@ class Evaluation:
 
 def evaluate(
     run: Path,
-    tasks: Sequence[str] = TASKS,
+    tasks: Sequence[str] | None = None,
     *,
     data: Path | None = None,
     limit: int | None = None,
     device: str | None = None,
     batch_size: int = 32,
+    quiet: bool = False,
 ) -> Evaluation:
     """Score a training run or an exported model on benchmarks, zero-shot.
 
@@ -95,39 +85,72 @@ def evaluate(
 
     Args:
         run: folder that smoke-train or export-model wrote.
-        tasks: names of benchmarks, keys of METRICS.
+        tasks: names of benchmarks, keys of METRICS; by default all, with `data` those that have a file there.
         data: folder with the questions as files (see FILES); by default they are downloaded from the hub.
         limit: use only the first questions of each task; of BLiMP, of each paradigm.
+        quiet: print no progress bars, messages or warnings of the libraries.
 
     Raises:
         UsageError: a task is unknown or its file is missing.
+        SourceUnavailableError: the hub cannot be reached, or has no such dataset.
         DataError: a file of questions is damaged.
     """
-    unknown = [name for name in tasks if name not in METRICS]
-    if unknown or not tasks:
-        raise UsageError(f"found tasks {', '.join(unknown) or '(none)'}, expected some of {', '.join(METRICS)}")
-    with TemporaryDirectory() as scratch:
-        specs = [spec for name in dict.fromkeys(tasks) for spec in _task_specs(name, data, Path(scratch))]
+    names = check_names(tasks, data)
+    with TemporaryDirectory() as scratch, _silenced(quiet):
+        specs = [spec for name in names for spec in _task_specs(name, data, Path(scratch))]
         lm = open_model(run, device, batch_size)
+        if data is None:
+            check_hub(names)
         results = lm_eval.simple_evaluate(
             lm,
-            tasks=_group_local_tasks(specs),
+            tasks=_load_tasks(_group_local_tasks(specs), offline=data is not None),
             num_fewshot=0,
             limit=limit,
-            log_samples=False,
+            log_samples=True,  # the options, for the baseline
             task_manager=_task_manager(),
         )
-    scores = {name: _score(name, results) for name in dict.fromkeys(tasks)}
-    complete = set(TASKS) <= set(scores)
+    scores = {name: _score(name, results) for name in names}
+    percent = {name: score.score for name, score in scores.items()}
     return Evaluation(
         scores=scores,
-        average=sum(scores[name].score for name in TASKS) / len(TASKS) if complete else None,
+        average=sum(percent[name] for name in CARD_TASKS) / len(CARD_TASKS)
+        if percent.keys() >= {*CARD_TASKS}
+        else None,
+        int_index=int_index(percent) if percent.keys() >= {*BOARD_TASKS} else None,
         parameters=sum(weight.numel() for weight in lm.model.parameters()),
         mix_root_digest=getattr(lm.model.config, "mix_root_digest", None),
         dtype=str(lm.model.dtype).removeprefix("torch."),
         device=str(lm.device),
         lm_eval=lm_eval.__version__,
     )
+
+
+def _load_tasks(specs: list[Any], offline: bool) -> list[Any]:
+    """Load the questions. Raises `SourceUnavailableError` when they cannot be downloaded."""
+    try:
+        return list(_task_manager().load(specs)["tasks"].values())
+    except Exception as error:  # `datasets` has many: ConnectionError, ValueError, FileNotFoundError, ...
+        if offline:
+            raise
+        raise SourceUnavailableError(
+            f"the questions cannot be loaded: {str(error).strip().splitlines()[0]}; unset HF_HUB_OFFLINE, or read them "
+            "from files with --data"
+        ) from error
+
+
+@contextmanager
+def _silenced(quiet: bool) -> Iterator[None]:
+    """Discard what the libraries print on stderr and log, errors excepted: lm-eval has no switch for its bars."""
+    if not quiet:
+        yield
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def open_model(run: Path, device: str | None = None, batch_size: int = 32) -> Any:
@@ -155,7 +178,7 @@ def _task_manager() -> TaskManager:
 def _task_specs(name: str, data: Path | None, scratch: Path) -> list[Any]:
     """Return the tasks for lm-eval: the name of one that it has, or a definition that reads local files."""
     if data is None:
-        return [_arithmark("AxiomicLabs/ArithMark", {})] if name == "arithmark" else [name]
+        return [_arithmark(name, DATASETS[name], {})] if name.startswith("arithmark") else [name]
     path = next(iter(sorted(data.glob(FILES[name]))), None)
     if path is None:
         raise UsageError(
@@ -169,8 +192,8 @@ def _task_specs(name: str, data: Path | None, scratch: Path) -> list[Any]:
         return [_local_task(f"blimp_{uid}", "train", file, scratch) for uid, file in paradigms]
     path = scratch / f"{name}.jsonl"
     path.write_bytes(b"".join(line for line, _ in rows))
-    if name == "arithmark":
-        return [_arithmark("json", _dataset_keywords(path, "train", scratch))]
+    if name.startswith("arithmark"):
+        return [_arithmark(name, "json", _dataset_keywords(path, "train", scratch))]
     return [{**_local_task(name, SPLITS[name], path, scratch), **OVERRIDES[name]}]
 
 
@@ -180,7 +203,7 @@ def _group_local_tasks(specs: list[Any]) -> list[Any]:
     lm-eval 0.4.13 merges a definition with its own task of that name only inside a group; outside of one, the
     definition replaces the whole task.
     """
-    single = [spec for spec in specs if isinstance(spec, str) or spec["task"] == "arithmark"]
+    single = [spec for spec in specs if isinstance(spec, str) or spec["task"].startswith("arithmark")]
     local = [spec for spec in specs if spec not in single]
     return [*single, {"group": "local", "task": local}] if local else single
 
@@ -199,16 +222,26 @@ def _dataset_keywords(path: Path, split: str, scratch: Path) -> dict[str, Any]:
     return {"data_files": {split: str(path)}, "cache_dir": str(scratch / "cache")}
 
 
-def _arithmark(dataset: str, keywords: dict[str, Any]) -> dict[str, Any]:
+def _arithmark(name: str, dataset: str, keywords: dict[str, Any]) -> dict[str, Any]:
+    """Return the task of an ArithMark. From the second on, endings begin with their space and labels are strings."""
+    first = {
+        "doc_to_text": "{{expression}}",
+        "doc_to_choice": lambda row: [_option_text(option) for option in row["options"]],
+        "doc_to_target": "{{answer_index}}",
+    }
+    later = {
+        "doc_to_text": "{{ctx}}",
+        "doc_to_choice": lambda row: row["endings"],
+        "doc_to_target": lambda row: int(row["label"]),
+        "target_delimiter": "",
+    }
     return {
-        "task": "arithmark",
+        "task": name,
         "dataset_path": dataset,
         "dataset_kwargs": keywords,
         "output_type": "multiple_choice",
         "test_split": "train",
-        "doc_to_text": "{{expression}}",
-        "doc_to_choice": lambda row: [_option_text(option) for option in row["options"]],
-        "doc_to_target": "{{answer_index}}",
+        **(first if name == "arithmark" else later),
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
     }
 
@@ -241,4 +274,15 @@ def _score(name: str, results: dict[str, Any]) -> Score:
     known = [100 * error for error in errors if not isinstance(error, str)]
     stderr = sum(error**2 for error in known) ** 0.5 / len(parts) if len(known) == len(parts) else None
     questions = sum(results["n-samples"][part]["effective"] for part in parts)
-    return Score(sum(scores) / len(parts), stderr, questions, metric)
+    shortest = [_shortest_option(results["samples"][part]) for part in parts]
+    return Score(sum(scores) / len(parts), stderr, questions, metric, sum(shortest) / len(parts))
+
+
+def _shortest_option(samples: list[dict[str, Any]]) -> float:
+    """Return the percentage of questions right when a shortest option, in characters, is chosen at random."""
+    right = 0.0
+    for sample in samples:
+        lengths = [len(option) for _, option in sample["arguments"]]
+        shortest = [number for number, length in enumerate(lengths) if length == min(lengths)]
+        right += (sample["target"] in shortest) / len(shortest)
+    return 100 * right / len(samples)

@@ -36,6 +36,11 @@ def test_rows_are_returned_with_their_lines(tmp_path: Path) -> None:
         ("arc_easy", {**ARC, "answerKey": "C"}, "answerKey: found 'C'"),
         ("piqa", {"goal": "g", "sol1": "a", "sol2": "b", "label": 2}, "label: found 2"),
         ("arithmark", {"expression": "1 + 1 =", "options": [1, 2], "answer_index": 2}, "answer_index: found 2"),
+        (
+            "arithmark_3",
+            {"ctx": "1 + 1 =", "endings": [" 2", " 3"], "label": "2"},
+            "label: found 2, expected one below 2",
+        ),
         ("hellaswag", {"activity_label": "", "ctx_a": "", "ctx_b": "", "endings": ["a"], "label": 0}, "endings"),
     ],
 )

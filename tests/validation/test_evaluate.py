@@ -19,10 +19,14 @@ from tokenizers import Tokenizer  # noqa: E402
 
 from gpts_data.cli.main import cli  # noqa: E402
 from gpts_data.mixer.format.mix import Mix  # noqa: E402
-from gpts_data.pipelines.errors import DataError, UsageError  # noqa: E402
+from gpts_data.pipelines.errors import DataError, SourceUnavailableError, UsageError  # noqa: E402
+from gpts_data.pipelines.hub.reachability import SILENT, DatasetStatus, HubStatus  # noqa: E402
+from gpts_data.validation import benchmarks  # noqa: E402
+from gpts_data.validation import evaluate as module  # noqa: E402
 from gpts_data.validation.evaluate import evaluate, open_model  # noqa: E402
 from gpts_data.validation.model.export import export_model  # noqa: E402
 from gpts_data.validation.model.model import GPTS, GPTSConfig  # noqa: E402
+from gpts_data.validation.published_scores import CARD_TASKS, TASKS, int_index  # noqa: E402
 from gpts_data.validation.training.lr_schedule import LearningRateSchedule  # noqa: E402
 from gpts_data.validation.training.smoke import smoke_train  # noqa: E402
 from tests.conftest import SYLLABLES  # noqa: E402
@@ -59,6 +63,24 @@ ARITHMARK: Rows = [  # whole numbers beside fractions, as in the original
     {"expression": f"{i} + -{i + 3} =", "options": [2 * i, -i, 2.75 + i, -5.5 * i], "answer_index": i % 4}
     for i in range(N)
 ]
+ARITHMARK_2: Rows = [  # endings bring their space; their lengths differ, so that some questions have one shortest
+    {
+        "ctx": f"{i} + {i + 3} =",
+        "endings": [f" {10**k * (i + 2)}" for k in range(4)],
+        "label": str(i % 4),
+        "metadata": {},
+    }
+    for i in range(N)
+]
+ARITHMARK_3: Rows = [
+    {
+        "ctx": f"({i} * 3) - 2 =",
+        "endings": [f" {i + k}" for k in (0, 9, 31, 95)],
+        "label": str((i + 1) % 4),
+        "metadata": {},
+    }
+    for i in range(N)
+]
 BLIMP: Rows = [
     {"sentence_good": f"The {words(i, 5)}.", "sentence_bad": f"The {words(i + 1, 5)}.", "UID": uid}
     for i in range(N)
@@ -72,8 +94,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, rows in (
         ("hellaswag_validation_20", HELLASWAG),
         ("arc_easy_test", ARC),
+        ("arc_challenge_test", ARC[:7]),
         ("piqa_validation", PIQA),
         ("arithmark_standin", ARITHMARK),
+        ("arithmark_2.0", ARITHMARK_2),
+        ("arithmark-3", ARITHMARK_3),
         ("blimp", BLIMP),
     ):
         lines = "".join(json.dumps(row) + "\n" for row in rows)
@@ -141,22 +166,33 @@ def by_hand(likelihood: Callable[[str, str], float]) -> dict[str, float]:
             )
             for row in ARITHMARK
         ],
+        **{
+            name: [
+                best([likelihood(row["ctx"], ending) for ending in row["endings"]]) == int(row["label"]) for row in rows
+            ]
+            for name, rows in (("arithmark_2", ARITHMARK_2), ("arithmark_3", ARITHMARK_3))
+        },
         "blimp": [likelihood("", row["sentence_good"]) > likelihood("", row["sentence_bad"]) for row in BLIMP],
     }
+    tasks["arc_challenge"] = tasks["arc_easy"][:7]
     return {name: 100 * sum(rights) / len(rights) for name, rights in tasks.items()}
 
 
 def test_scores_are_those_by_hand(run: Path, data: Path, likelihood: Callable[[str, str], float]) -> None:
     found = evaluate(run, data=data, device="cpu")
     assert {name: score.score for name, score in found.scores.items()} == pytest.approx(by_hand(likelihood))
-    assert {name: score.questions for name, score in found.scores.items()} == {
-        "hellaswag": N,
-        "arc_easy": N,
-        "piqa": N,
-        "arithmark": N,
-        "blimp": 2 * N,
-    }
-    assert found.average == pytest.approx(sum(score.score for score in found.scores.values()) / 5)
+    questions = {name: score.questions for name, score in found.scores.items()}
+    assert questions == {**dict.fromkeys(TASKS, N), "arc_challenge": 7, "blimp": 2 * N}
+    percent = {name: score.score for name, score in found.scores.items()}
+    assert found.average == pytest.approx(sum(percent[name] for name in CARD_TASKS) / 5)
+    assert found.int_index == pytest.approx(int_index(percent))
+    assert found.scores["arithmark_2"].shortest_option == pytest.approx(100 * sum(i % 4 == 0 for i in range(N)) / N)
+    by_hand_3 = [
+        (len(row["endings"][int(row["label"])]) == min(map(len, row["endings"])))
+        / sum(len(ending) == min(map(len, row["endings"])) for ending in row["endings"])
+        for row in ARITHMARK_3
+    ]
+    assert found.scores["arithmark_3"].shortest_option == pytest.approx(100 * sum(by_hand_3) / N)
     assert found.mix_root_digest == json.loads((run / "mix.json").read_text())["root_digest"]
     assert (found.dtype, found.device) == ("float32", "cpu")
 
@@ -178,8 +214,10 @@ def test_an_export_scores_as_its_run_and_the_command_shows_it(run: Path, data: P
     shown = json.loads(done.stdout)
     assert shown["scores"]["piqa"]["score"] == expected.score
     assert (shown["scores"]["piqa"]["questions"], shown["average"]) == (7, None)
-    table = CliRunner().invoke(cli, arguments).stdout
-    assert f"{expected.score:.2f}" in table and "GPT-S-5M" in table and "chance" in table
+    done = CliRunner().invoke(cli, [*arguments, "-q"])
+    assert f"{expected.score:.2f}" in done.stdout and f"{expected.shortest_option:.2f}" in done.stdout
+    assert all(label in done.stdout for label in ("GPT-S-5M", "chance", "shortest option", "SmolLM2-135M"))
+    assert done.stderr == ""
 
 
 def test_invalid_tasks_and_files_are_refused(run: Path, data: Path, tmp_path: Path) -> None:
@@ -188,8 +226,36 @@ def test_invalid_tasks_and_files_are_refused(run: Path, data: Path, tmp_path: Pa
             evaluate(run, tasks, data=data)
     with pytest.raises(UsageError, match=r"no file piqa_validation\*.jsonl.gz in this folder"):
         evaluate(run, ("piqa",), data=tmp_path)
+    with pytest.raises(UsageError, match="no file of a benchmark in this folder"):
+        evaluate(run, data=tmp_path)
     (tmp_path / "blimp.jsonl.gz").write_bytes(b"not gzip")
     with pytest.raises(DataError, match="cannot be read as a question of blimp"):
         evaluate(run, ("blimp",), data=tmp_path)
     with pytest.raises(UsageError, match=r"no result.json in this folder"):
         evaluate(tmp_path, ("piqa",), data=data)
+
+
+def test_without_the_hub_it_stops_before_it_loads_anything(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def silent(datasets: list[tuple[str, None]]) -> HubStatus:
+        asked.extend(name for name, _ in datasets)
+        return HubStatus(tuple(DatasetStatus(name, SILENT, "within 10 s") for name, _ in datasets), "")
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(benchmarks, "check_reachable", silent)
+    monkeypatch.setattr(module, "_load_tasks", pytest.fail)
+    with pytest.raises(SourceUnavailableError, match=r"allenai/ai2_arc: no answer \(within 10 s\); .* --data"):
+        evaluate(run, ("arc_easy", "arc_challenge", "arithmark_3"))
+    assert asked == ["allenai/ai2_arc", "AxiomicLabs/Arithmark-3.0"]
+
+
+def test_offline_questions_that_are_not_in_the_cache(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> None:
+        raise ConnectionError("Couldn't reach the Hub\nand more")
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(benchmarks, "check_reachable", pytest.fail)
+    monkeypatch.setattr(module.TaskManager, "load", load)
+    with pytest.raises(SourceUnavailableError, match="cannot be loaded: Couldn't reach the Hub; unset HF_HUB_OFFLINE"):
+        evaluate(run, ("piqa",))
