@@ -1,10 +1,12 @@
 """Builds killed, built twice at once, on disks that fail or are full: does the same command end with the same bytes?
 
-    python -m benchmarks.crashes [--kills 1000] [--faults 60] [--pairs 100] [--disks 40] [--seed 1]
+    python -m benchmarks.crashes [--kills 1000] [--rots 300] [--faults 60] [--pairs 100] [--disks 40] [--seed 1]
 
 A tiny recipe of three sources, some 25 units. Kills: a build in a process of its own, forked warm, dies by SIGKILL
 after a random time and is started again until one gets through; its folder is then compared, file by file, with that
-of a build nobody touched. Whenever there is a manifest, everything it names is checked against its sha256. Faults
+of a build nobody touched. Whenever there is a manifest, everything it names is checked against its sha256. Rots: after
+such a kill one file of the unfinished build, whichever it is, gets a flipped bit, is cut short, deleted or swapped with
+another one; the same command must end with the same bytes. Faults
 (Linux with strace): one write, fsync or rename fails with EIO or ENOSPC, the n-th for n evenly over all there are.
 Pairs: two builds begin in one folder at the same time. Disks (Linux as root): file systems in memory, of sizes from
 nearly nothing to what a build takes, that get room once the build has given up.
@@ -22,7 +24,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -39,11 +41,12 @@ COMMAND = "from gpts_data.cli.main import cli; cli()"
 
 @click.command()
 @click.option("--kills", default=1000, show_default=True)
+@click.option("--rots", default=300, show_default=True)
 @click.option("--faults", default=60, show_default=True, help="Of each call.")
 @click.option("--pairs", default=100, show_default=True)
 @click.option("--disks", default=40, show_default=True)
 @click.option("--seed", default=1, show_default=True)
-def main(kills: int, faults: int, pairs: int, disks: int, seed: int) -> None:
+def main(kills: int, rots: int, faults: int, pairs: int, disks: int, seed: int) -> None:
     """Print what was done to the builds and what came out."""
     with tempfile.TemporaryDirectory() as work:
         recipe = write_recipe(Path(work))
@@ -55,6 +58,8 @@ def main(kills: int, faults: int, pairs: int, disks: int, seed: int) -> None:
             if number % 50 == 0:
                 print(line, flush=True)
         print(line)
+        if rots:
+            print(rotted(recipe, Path(work) / "rotted", expected, rots, seed), flush=True)
         for call in CALLS if shutil.which("strace") and faults else ():
             print(broken(recipe, Path(work) / "broken", expected, call, faults), flush=True)
         if pairs:
@@ -94,6 +99,45 @@ def killed(recipe: Path, out: Path, expected: dict[str, bytes], kills: int, seed
             raise AssertionError(f"another result after {tries} kills, seed {seed}, folder {folders}: {out}")
         most = max(began_again)
         yield f"{n_killed:,} kills, {folders:,} builds whole in the end, up to {most} kills each; all bytes equal"
+
+
+def rotted(recipe: Path, out: Path, expected: dict[str, bytes], rots: int, seed: int) -> str:
+    """Kill builds at random moments and damage one file of each; each time the same command must mend it.
+
+    Raises `AssertionError` when a folder ends otherwise than `expected`.
+    """
+    rng, done = random.Random(seed), Counter[str]()
+    longest = _seconds(recipe, out)
+    while done.total() < rots:
+        shutil.rmtree(out, ignore_errors=True)
+        if _one(recipe, out, rng.uniform(0, longest)) or (out / "manifest.json").exists():
+            continue  # too late: there is nothing left to resume
+        files = sorted(path for path in out.rglob("*") if path.is_file() and path.stat().st_size)
+        if not files:
+            continue
+        path = rng.choice(files)
+        # without plan.json, the folder is not known as ours until the tokenizer is in it
+        kind = rng.choice(["flipped", "cut", *(["deleted", "swapped"] if path.name != "plan.json" else [])])
+        _damage(path, kind, rng, files)
+        done[kind] += 1
+        if not _one(recipe, out, None) or files_of(out) != expected:
+            raise AssertionError(f"another result after {path} was {kind}, seed {seed}, damage {done.total()}")
+    return f"{', '.join(f'{count} x {kind}' for kind, count in sorted(done.items()))}: all bytes equal"
+
+
+def _damage(path: Path, kind: str, rng: random.Random, files: Sequence[Path]) -> None:
+    content = bytearray(path.read_bytes())
+    if kind == "flipped":
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+    elif kind == "cut":
+        path.write_bytes(content[: rng.randrange(len(content))])
+    elif kind == "deleted":
+        path.unlink()
+    else:
+        other = rng.choice([file for file in files if file.suffix == path.suffix and file.name != "plan.json"])
+        path.write_bytes(other.read_bytes())
+        other.write_bytes(content)
 
 
 def _seconds(recipe: Path, out: Path) -> float:
