@@ -44,7 +44,12 @@ ROOMS = {
     "click": ("cli/",),
     "rich": ("cli/", "validation/progress_bar.py"),  # the Python API draws the same bars as the commands
     "torch": ("validation/",),
-    "transformers": ("validation/model/modeling_gpts.py", "validation/evaluate.py"),
+    "transformers": (
+        "validation/model/modeling_gpts.py",
+        "validation/model/layers_gpts.py",
+        "validation/model/configuration_gpts.py",
+        "validation/evaluate.py",
+    ),
     "lm_eval": ("validation/evaluate.py",),
     "dask": ("pipelines/execute.py",),
     "distributed": ("pipelines/execute.py",),
