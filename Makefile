@@ -7,7 +7,7 @@ PARALLEL ?= 3# processes; more than two cores' worth, because much of the suite 
 
 KERNELS := pipelines tokenizer mixer  # the folders that hold compiled functions
 
-.PHONY: help demo check types test test-quick coverage test-lowest test-newest stale docs wheel format clean
+.PHONY: help demo check types test test-quick fuzz mutations coverage test-lowest test-newest stale docs wheel format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,12 @@ test: $(READY) stale  ## the whole test suite
 
 test-quick: $(READY) stale  ## the tests that are not marked slow: under three minutes on two cores
 	$(BIN)/pytest -n $(PARALLEL) --dist loadfile -m "not slow"
+
+fuzz: $(READY) stale  ## hostile manifests, recipes, tokenizers, runs and files, for hours: EXAMPLES=5000 of each property
+	EXAMPLES=$${EXAMPLES:-5000} $(BIN)/pytest -n $(PARALLEL) --dist load -o timeout=0 -o faulthandler_timeout=0 $$(find tests -name 'test_hostile_*.py')
+
+mutations: $(READY)  ## do the tests notice single faults in the modules that carry the guarantees? hours; MODULES= for some
+	$(BIN)/python -m benchmarks.mutations $(MODULES)
 
 coverage: $(READY)  ## the quick tests, with the lines that they do not reach; kernels are compiled, so theirs do not count
 	$(BIN)/pytest -n $(PARALLEL) --dist loadfile -m "not slow" --cov --cov-report=term-missing:skip-covered

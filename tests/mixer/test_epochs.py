@@ -165,7 +165,10 @@ def test_a_document_that_begins_where_the_last_window_ends_is_behind_it(mix: Mix
 
 
 def test_a_source_without_one_window_is_too_short_however_often_it_may_repeat(mix: Mix, tmp_path: Path) -> None:
-    (tmp_path / "short.jsonl").write_text(json.dumps({"id": "s", "text": "A few words."}) + "\n", encoding="utf-8")
+    """Enough text, but of one document over and over; what deduplication leaves is less than a window."""
+    text = prose(random.Random(4), 100)
+    rows = [json.dumps({"id": f"s{i}", "text": text}) + "\n" for i in range(60)]
+    (tmp_path / "short.jsonl").write_text("".join(rows), encoding="utf-8")
     (tmp_path / "recipe.toml").write_text(SHORT, encoding="utf-8")
     with pytest.raises(ShortSourceError, match="'notes' is too short"):
         build(load_recipe(tmp_path / "recipe.toml"), tmp_path, tmp_path / "mix", tokenizer=mix.tokenizer)

@@ -86,6 +86,8 @@ def test_what_a_kill_left_unfinished_is_removed(
         patch.setattr("gpts_data.pipelines.storage.atomic_files.os.replace", killed)
         trained(recipe_file, tmp_path / "tokenizer")
     ((path, content),) = left
+    path = path.with_name(path.name.replace(f"-{os.getpid()}-", "-4194305-"))  # of a process that there cannot be
+    assert not path.exists()
     path.write_bytes(content)
     assert path.suffix == ".tmp" and path.parent == tmp_path / "tokenizer"
     assert trained(recipe_file, tmp_path / "tokenizer") == once

@@ -11,6 +11,11 @@ from hypothesis import strategies as st
 from gpts_data.pipelines.readers.draw_order import Draw, draw_units, spread
 from gpts_data.pipelines.readers.source import SourceFile, Unit
 
+GOLDEN = (  # size of the file and number of the unit
+    "30:11 10:4 30:24 30:3 7:2 30:16 10:9 30:29 30:8 1:0 30:21 30:0 7:4 30:13 10:1 30:26 30:5 7:1 30:18 10:6 "
+    "30:10 30:23 2:1 30:2 30:15 7:6 30:28 10:3 30:7 30:20 7:3 30:12 10:8 0:0 30:25 10:0 30:4 30:17 7:0 30:9 "
+    "10:5 30:22 30:1 2:0 30:14 30:27 7:5 30:6 10:2 30:19 10:7"
+)
 SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=20)
 
 
@@ -77,3 +82,10 @@ def test_the_order_never_changes() -> None:
     """Mixes in the world depend on it: these names are those of version 0.2.0."""
     names = [unit.name for unit in islice(draw_units(files_of([3, 5, 2]), split, Draw(), "web"), 5)]
     assert names == ["01.jsonl:3-4", "00.jsonl:1-2", "01.jsonl:0-1", "00.jsonl:0-1", "02.jsonl:0-1"]
+    files = [*files_of([10, 30, 0, 7, 1]), *files_of([2])]
+    names = [f"{unit.file.size}:{unit.start}" for unit in draw_units(files, one_at_least, Draw(), "web")]
+    assert " ".join(names) == GOLDEN
+
+
+def one_at_least(file: SourceFile) -> list[Unit]:
+    return split(file) or [Unit(file, 0, 0, 0)]
