@@ -108,7 +108,7 @@ def test_json_has_one_spelling_and_reads_back(value: Any) -> None:
 
 def test_the_spelling(tmp_path: Path) -> None:
     atomic_files.write_json(tmp_path / "a.json", {"b": [1, "é"], "a": None})
-    assert (tmp_path / "a.json").read_text("utf-8") == '{\n  "a": null,\n  "b": [\n    1,\n    "é"\n  ]\n}\n'
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "a": null,\n  "b": [\n    1,\n    "é"\n  ]\n}\n'
     assert atomic_files.json_digest({"b": 1, "a": "é"}) == hashlib.sha256('{"a":"é","b":1}'.encode()).hexdigest()
 
 

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from upath import UPath
 
 from gpts_data.pipelines.errors import GptsDataError
+from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
 from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
 
 
@@ -74,3 +76,19 @@ def test_a_receipt_in_which_any_byte_changed_counts_as_absent(tmp_path: Path, ca
     for end in range(len(content) - 1):
         path.write_bytes(content[:end])
         assert read_receipt(path, "key", dict) is None
+
+
+def test_in_a_store_the_first_receipt_of_a_key_stays() -> None:
+    """Two workers may have run the same task; both then go on with one result."""
+    path = UPath(f"memory://receipts-{os.getpid()}/unit.json")
+    first = {"key": "key", "tokens": 1}
+    assert write_receipt(path, first) == first
+    assert write_receipt(path, {"key": "key", "tokens": 2}) == first == read_receipt(path, "key", dict)
+    other = {"key": "other", "tokens": 3}
+    assert write_receipt(path, other) == other == read_receipt(path, "other", dict)
+    assert read_receipt(path, "key", dict) is None
+
+
+def test_a_receipt_without_a_key_counts_as_absent(tmp_path: Path) -> None:
+    write_json(tmp_path / "unit.json", {"tokens": 1, "checksum": json_digest({"tokens": 1})})
+    assert read_receipt(tmp_path / "unit.json", "key", dict) is None
