@@ -77,6 +77,8 @@ def print_estimate(recipe: Recipe, estimate: Estimate) -> None:
     print_table(_source_table(recipe, estimate))
     print_table(_dropped_table(estimate))
     console = new_console()
+    for line in _stage_lines(recipe):
+        console.print(f" {line}", highlight=False, soft_wrap=True)
     for label, value in _resource_lines(estimate):
         console.print(f" {label:<10} {value}", highlight=False, soft_wrap=True)
     max_epochs = {source.name: source.max_epochs for source in recipe.source}
@@ -124,6 +126,16 @@ def _dropped_table(estimate: Estimate) -> Any:
         table.add_row(f"- {reason}", *(f"{source.dropped.get(reason, 0):,}" for source in sources), style="dim")
     table.add_row("= in the mix", *(f"{source.documents_estimate:,}" for source in sources))
     return table
+
+
+def _stage_lines(recipe: Recipe) -> Iterator[str]:
+    """What each stage takes of the sources; nothing for a recipe without stages."""
+    for number, stage in enumerate(recipe.stages if recipe.stage else ()):
+        takes = ", ".join(
+            f"{name} {_format_count(windows * recipe.window)}"
+            for name, windows in zip(recipe.names, stage.windows, strict=True)
+        )
+        yield f"stage {number + 1}, from window {stage.start:,}: {takes} tokens"
 
 
 def _resource_lines(estimate: Estimate) -> Iterator[tuple[str, str]]:

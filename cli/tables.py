@@ -40,6 +40,8 @@ def show_mix(summary: dict[str, Any]) -> None:
         )
     console = new_console()
     print_table(mix)
+    if len(summary["stages"]) > 1:
+        print_table(_stages(summary["stages"]))
     for name, source in summary["sources"].items():
         if source["epochs"] > 1:
             console.print(f" {name}: repeated for {source['epochs']:.2f} epochs", highlight=False)
@@ -56,6 +58,15 @@ def show_mix(summary: dict[str, Any]) -> None:
     if "decontamination" in summary:
         _show_decontamination(console, summary["decontamination"], tuple(summary["sources"]))
     console.print(f" root digest {summary['root_digest']}", highlight=False)
+
+
+def _stages(stages: Sequence[dict[str, Any]]) -> Any:
+    """The share of each source in each stage, and its windows."""
+    table = new_table("stages of the training order", ("from window", *stages[0]["sources"]))
+    for stage in stages:
+        sources = stage["sources"].values()
+        table.add_row(f"{stage['start']:,}", *(f"{s['wanted']:.2%}, {s['windows']:,} windows" for s in sources))
+    return table
 
 
 def show_unread_files(summary: dict[str, Any], manifest: Manifest) -> None:

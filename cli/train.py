@@ -19,8 +19,9 @@ from gpts_data.pipelines.progress import Progress
 from gpts_data.validation.progress_bar import ignore_progress
 
 if TYPE_CHECKING:
+    from gpts_data.mixer.format.mix import Mix
     from gpts_data.validation.training.log import Line
-    from gpts_data.validation.training.lr_schedule import Shape
+    from gpts_data.validation.training.lr_schedule import LearningRateSchedule, Shape
 
 
 STEPS = 200
@@ -136,23 +137,17 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     require_training_extra()
     from gpts_data.mixer.format.mix import open_mix
-    from gpts_data.validation.training.data_checks import find_data_problems
-    from gpts_data.validation.training.lr_schedule import LearningRateSchedule, published_schedule
     from gpts_data.validation.training.smoke import smoke_train as run_training
 
     mix = open_mix(folder)
-    if problems := find_data_problems(mix):
-        named = "; ".join(f"{problem.file}: {problem.problem}" for problem in problems[:MAX_NAMED])
-        more = f"; and {len(problems) - MAX_NAMED} more files" if len(problems) > MAX_NAMED else ""
-        raise VerificationError(f"{folder} is not fit for training: {named}{more}. Build it again with build-mix")
+    _refuse_unfit_data(mix)
 
     def report_step(line: Line, total: int, mfu: float | None) -> None:
         share = "" if mfu is None else f"  MFU {mfu:.1%}"
         progress("train", "", line.step, total, f"loss {line.loss:.3f}  {line.tokens_per_second:,.0f} tokens/s{share}")
 
-    schedule = (
-        published_schedule(mix, steps, decay) if recipe_schedule else LearningRateSchedule(steps or STEPS, BATCH, decay)
-    )
+    schedule = _schedule(mix, steps, recipe_schedule, decay)
+    _print_note(mix, schedule)
     return asdict(
         run_training(
             mix,
@@ -164,3 +159,29 @@ def train(
             progress=report_step,
         )
     )
+
+
+def _schedule(mix: Mix, steps: int | None, recipe_schedule: bool, decay: Shape) -> LearningRateSchedule:
+    from gpts_data.validation.training.lr_schedule import LearningRateSchedule, published_schedule
+
+    if recipe_schedule:
+        return published_schedule(mix, steps, decay)
+    return LearningRateSchedule(steps or STEPS, BATCH, decay)
+
+
+def _refuse_unfit_data(mix: Mix) -> None:
+    from gpts_data.validation.training.data_checks import find_data_problems
+
+    if problems := find_data_problems(mix):
+        named = "; ".join(f"{problem.file}: {problem.problem}" for problem in problems[:MAX_NAMED])
+        more = f"; and {len(problems) - MAX_NAMED} more files" if len(problems) > MAX_NAMED else ""
+        raise VerificationError(f"{mix.path} is not fit for training: {named}{more}. Build it again with build-mix")
+
+
+def _print_note(mix: Mix, schedule: LearningRateSchedule) -> None:
+    """Print what stages of the mix have to do with the decay of the learning rate, once for all processes."""
+    from gpts_data.validation.training.stage_steps import decay_note
+
+    note = decay_note(mix, schedule)
+    if note and os.environ.get("RANK", "0") == "0":
+        echo(f"gpts-data: {note}", err=True)

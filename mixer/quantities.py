@@ -32,6 +32,16 @@ def parse_quantity(text: str | int | float, multiples: Mapping[str, int] = _MULT
     return quantity
 
 
+def parse_until(text: str | int | float) -> float:
+    """Parse the end of a stage: a share of the tokens above 0 and below 1, or tokens as `parse_quantity`. Raises
+    ValueError."""
+    try:
+        share = float(text)
+    except ValueError:  # 5B
+        share = 1.0
+    return share if 0 < share < 1 and not isinstance(text, bool) else parse_quantity(text)
+
+
 def parse_bytes(text: str | int | float) -> int:
     """Parse a number of bytes: `64MB`, `1GiB`, or as `parse_quantity`. Raises ValueError."""
     return parse_quantity(text, _BYTE_MULTIPLES)

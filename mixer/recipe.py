@@ -18,8 +18,17 @@ from typing import Any
 
 from gpts_data.mixer.recipe_file import has_control_characters, read_recipe_file, shorten
 from gpts_data.mixer.recipe_parser import parse
-from gpts_data.mixer.schedule.budget import budget, whole_weights
-from gpts_data.mixer.schedule.source_order import MAX_PRODUCT, MAX_WINDOWS
+from gpts_data.mixer.recipe_stages import (
+    Stage,
+    check_lengths,
+    check_stages,
+    check_windows,
+    stages_of,
+    total_weights,
+)
+from gpts_data.mixer.schedule.budget import budget, total_windows
+from gpts_data.mixer.schedule.source_order import MAX_WINDOWS
+from gpts_data.mixer.schedule.training_stages import TrainingStage
 from gpts_data.pipelines.decontaminate.index import Decontaminate, check_decontaminate
 from gpts_data.pipelines.dedup.signatures import ALL, SOURCE, Dedup, check_minhash
 from gpts_data.pipelines.errors import RecipeError
@@ -72,6 +81,8 @@ class Recipe:
     """Number of training tokens, such as `25B`, rounded to whole windows. `--tokens` overrides it."""
     source: tuple[RecipeSource, ...]
     """The text sources, at least one `[[source]]`."""
+    stage: tuple[Stage, ...] = ()
+    """Weights that change over training, in order, instead of a weight in each source."""
     window: int = 512
     """Tokens in a window: the length of a training sequence."""
     seed: int = 20260
@@ -103,13 +114,30 @@ class Recipe:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """Weights of the sources, in recipe order."""
-        return tuple(source.weight for source in self.source)
+        """Weights of the sources over the whole training order, in recipe order."""
+        if self.stage:
+            return total_weights(self.tokens, self.names, self.stage)
+        return tuple(source.weight or 0 for source in self.source)
+
+    @property
+    def weighted_sources(self) -> tuple[RecipeSource, ...]:
+        """The sources, each with its weight over the whole training order."""
+        return tuple(replace(s, weight=weight) for s, weight in zip(self.source, self.weights, strict=True))
 
     @property
     def windows(self) -> tuple[int, ...]:
         """Training windows per source, in recipe order."""
-        return budget(self.tokens, self.window, self.names, self.weights)
+        if not self.stage:
+            return budget(self.tokens, self.window, self.names, self.weights)
+        return tuple(map(sum, zip(*(stage.windows for stage in self.stages), strict=True)))
+
+    @property
+    def stages(self) -> tuple[TrainingStage, ...]:
+        """The stages of the training order; a recipe without `[[stage]]` tables has one."""
+        stages = self.stage or (Stage(dict(zip(self.names, self.weights, strict=True))),)
+        weights = tuple(tuple(stage.weights.get(name, 0) for name in self.names) for stage in stages)
+        windows = total_windows(self.tokens, self.window)
+        return stages_of(windows, self.window, weights, tuple(stage.until for stage in stages))
 
     def cleaning(self, source: RecipeSource) -> CleanConfig:
         """The filters of a source: its own `[source.clean]` if it has one, else `[clean]`."""
@@ -121,7 +149,15 @@ def load_recipe(path: Path, tokens: int | None = None) -> Recipe:
     recipe: Recipe = _split_addresses(parse(Recipe, read_recipe_file(path), ""))
     recipe = replace(recipe, tokens=tokens) if tokens is not None else recipe
     check(recipe)
-    return recipe
+    return _without_single_stage(recipe)
+
+
+def _without_single_stage(recipe: Recipe) -> Recipe:
+    """A recipe with one stage as the same recipe with its weights in the sources, so that both give the same mix."""
+    if len(recipe.stage) != 1:
+        return recipe
+    weights = recipe.stage[0].weights
+    return replace(recipe, stage=(), source=tuple(replace(s, weight=weights[s.name]) for s in recipe.source))
 
 
 def _split_addresses(recipe: Recipe) -> Recipe:
@@ -145,6 +181,7 @@ def check(recipe: Recipe) -> None:
     for source in recipe.source:
         _check_source(source)
         check_clean(recipe.cleaning(source))
+    check_stages(recipe.names, [source.weight for source in recipe.source], recipe.stage)
     if recipe.decontaminate is not None:
         check_decontaminate(recipe.decontaminate)
     if recipe.dedup.minhash:
@@ -169,15 +206,20 @@ def check(recipe: Recipe) -> None:
 
 def _check_order(recipe: Recipe) -> None:
     """Raise `RecipeError` when a source gets no window, or the training order could not be computed in 64 bits."""
-    windows = sum(recipe.windows)
+    windows = total_windows(recipe.tokens, recipe.window)
     if windows > MAX_WINDOWS:
         raise RecipeError(f"tokens = {recipe.tokens:,} make {windows:,} windows, expected at most {MAX_WINDOWS:,}")
-    if (windows + 1) * sum(whole_weights(recipe.weights)) > MAX_PRODUCT:
-        weights = shorten([source.weight for source in recipe.source])
-        raise RecipeError(
-            f"weights {weights} have too many digits for an exact order of {windows:,} windows; round them to four "
-            "digits"
-        )
+    if not recipe.stage:
+        recipe.windows  # noqa: B018 - raises when a source gets no window
+    check_lengths(windows, recipe.window, recipe.stage)
+    for number, stage in enumerate(recipe.stages):
+        if not stage.fits_64_bits:
+            weights = recipe.stage[number].weights.values() if recipe.stage else recipe.weights
+            raise RecipeError(
+                f"weights {shorten(list(weights))} have too many digits for an exact order of {stage.length:,} "
+                "windows; round them to four digits"
+            )
+    check_windows(recipe.names, recipe.stages)
 
 
 def _check_tokenizer(training: Training) -> None:
@@ -206,7 +248,7 @@ def _check_source(source: RecipeSource) -> None:
     for name in source.license:
         if not _LICENSE.fullmatch(name):
             raise RecipeError(f"source {source.name!r}: license {name!r}, expected a name as the hub spells it: odc-by")
-    if not math.isfinite(source.weight):
+    if source.weight is not None and not math.isfinite(source.weight):
         raise RecipeError(f"source {source.name!r}: weight = {source.weight}, expected a number")
     if source.integrity not in ("stream", "sha256"):
         raise RecipeError(f'source {source.name!r}: integrity = {source.integrity!r}, expected "stream" or "sha256"')
@@ -224,4 +266,10 @@ def _check_source(source: RecipeSource) -> None:
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON values with all defaults: what the manifest records and the build id covers."""
-    return dict(json.loads(json.dumps(asdict(recipe))))
+    content = dict(json.loads(json.dumps(asdict(recipe))))
+    if not recipe.stage:
+        del content["stage"]  # so that a recipe without stages has the digest it had before there were any
+    for source in content["source"]:
+        if source["weight"] is None:
+            del source["weight"]
+    return content

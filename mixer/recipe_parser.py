@@ -12,12 +12,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from gpts_data.mixer.quantities import parse_bytes, parse_quantity
+from gpts_data.mixer.quantities import parse_bytes, parse_quantity, parse_until
 from gpts_data.mixer.recipe_file import MAX_SHOWN, shorten
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.filters.cleaner import CleanConfig
 
-_QUANTITIES = {"tokens": parse_quantity, "sample": parse_bytes, "unit": parse_bytes, "max_document_bytes": parse_bytes}
+_QUANTITIES = {
+    "tokens": parse_quantity,
+    "until": parse_until,
+    "sample": parse_bytes,
+    "unit": parse_bytes,
+    "max_document_bytes": parse_bytes,
+}
 
 
 def parse(kind: Any, table: Mapping[str, Any], where: str) -> Any:

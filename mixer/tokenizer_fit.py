@@ -41,7 +41,7 @@ def report_fit(
     fetch_options = FetchOptions(None, retry_policy)
     sources = [
         (source, list_files(source, recipe_folder, fetch_options), replace(recipe, decontaminate=None).cleaning(source))
-        for source in recipe.source
+        for source in recipe.weighted_sources
     ]
     with tempfile.TemporaryDirectory() as work:
         pieces = plan_sample(sources, training, recipe.unit, Path(work), fetch_options, recipe.draw)

@@ -42,7 +42,8 @@ def train_tokenizer(plan: Plan, engine: Engine, folder: AnyPath, progress: Progr
     """Train the plan's tokenizer into `folder`."""
     recipe = plan.recipe
     sources = [
-        (source, listing, recipe.cleaning(source)) for source, listing in zip(recipe.source, plan.listings, strict=True)
+        (source, listing, recipe.cleaning(source))
+        for source, listing in zip(recipe.weighted_sources, plan.listings, strict=True)
     ]
     sample_folder = plan.work / "sample"
     pieces = plan_sample(sources, recipe.tokenizer, recipe.unit, sample_folder, plan.fetch_options, recipe.draw)

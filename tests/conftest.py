@@ -98,6 +98,14 @@ id = "id"
 fraction = 0.05
 """
 
+STAGES = """
+[[stage]]
+until = 0.7
+weights = { web = 70, books = 25, notes = 5 }
+[[stage]]
+weights = { web = 30, notes = 40 }
+"""
+
 
 def prose(rng: random.Random, n_words: int) -> str:
     """Made-up prose: enough structure for merges, enough variety that two documents share no five words."""
@@ -179,4 +187,19 @@ def mix(recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Mix:
     """A finished mix; tests that change it work on a copy."""
     folder = tmp_path_factory.mktemp("mixes") / "mix"
     build(load_recipe(recipe_file), recipe_file.parent, folder)
+    return open_mix(folder)
+
+
+@pytest.fixture(scope="session")
+def staged_recipe(write_recipe: WriteRecipe) -> Path:
+    """The recipe of `mix` with two stages instead of weights; `books` is absent from the second."""
+    weights = tuple((f"weight = {weight}\n", "") for weight in (55, 30, 15))
+    return write_recipe(edit=(*weights, ("[validation]", f"{STAGES}\n[validation]")))
+
+
+@pytest.fixture(scope="session")
+def staged(staged_recipe: Path, mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Mix:
+    """A finished mix with two stages; tests that change it work on a copy."""
+    folder = tmp_path_factory.mktemp("staged") / "mix"
+    build(load_recipe(staged_recipe), staged_recipe.parent, folder, tokenizer=mix.tokenizer)
     return open_mix(folder)

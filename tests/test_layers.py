@@ -27,7 +27,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         decontaminate""",
     "mixer": """
         schedule quantities recipe_file
-        recipe_parser
+        recipe_parser recipe_stages
         recipe format
         plan_file
         plan tokenizer_fit export

@@ -8,6 +8,8 @@ from typing import Any
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.mix_encoder import open_encoder
 from gpts_data.mixer.format.training_order import window_of_source
+from gpts_data.mixer.recipe_stages import target_shares
+from gpts_data.mixer.schedule.training_stages import TrainingStage
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
 
@@ -51,17 +53,17 @@ def inspect(mix: Mix) -> dict[str, Any]:
     docs/formats.md lists the keys that programs may rely on.
     """
     manifest = mix.manifest
-    weights = {source["name"]: source["weight"] for source in manifest["recipe"]["source"]}
-    total_weight = sum(weights.values())
+    shares = dict(zip(mix.sources, target_shares(mix.stages), strict=True))
     return {
         "name": manifest["recipe"]["name"],
         "windows": mix.windows,
         "tokens": mix.tokens,
         "window": mix.window,
         "shards": len(mix.shards),
+        "stages": [_stage(mix, stage) for stage in mix.stages],
         "sources": {
             name: {
-                "wanted": weights[name] / total_weight,
+                "wanted": shares[name],
                 **{key: dict(manifest["sources"][name])[key] for key in _SOURCE_KEYS},
             }
             for name in mix.sources
@@ -71,6 +73,21 @@ def inspect(mix: Mix) -> dict[str, Any]:
         **({"decontamination": manifest["decontamination"]} if "decontamination" in manifest else {}),
         "tokenizer": manifest["tokenizer"],
         "root_digest": manifest["root_digest"],
+    }
+
+
+def _stage(mix: Mix, stage: TrainingStage) -> dict[str, Any]:
+    """A stage of the training order: its windows, and the share of each source in them."""
+    total = sum(stage.weights)
+    sources = zip(mix.sources, stage.weights, stage.windows, strict=True)
+    return {
+        "start": stage.start,
+        "stop": stage.stop,
+        "windows": stage.length,
+        "sources": {
+            name: {"wanted": weight / total, "share": windows / stage.length, "windows": windows}
+            for name, weight, windows in sources
+        },
     }
 
 

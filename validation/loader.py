@@ -87,6 +87,11 @@ class Loader:
         """Windows that all ranks have taken so far, so where the next step begins; `position / mix.windows` epochs."""
         self._batches()
 
+    @property
+    def stage(self) -> int:
+        """The number of the stage of the recipe that the next step begins in, from 0; always 0 without stages."""
+        return self.mix.stage_at(self.position)
+
     def _batches(self) -> Batches:
         return Batches(self.mix, self.batch_size, rank=self.rank, ranks=self.ranks, start=self.position)
 

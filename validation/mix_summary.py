@@ -43,6 +43,9 @@ class MixSummary:
     window: int
     """Tokens of a window."""
     shards: int
+    stages: list[dict[str, Any]] = field(repr=False)
+    """The parts of the training order with weights of their own: `start`, `stop`, `windows` and by source the share
+    that the weights ask for (`wanted`), the share and the windows. One, unless the recipe has `[[stage]]` tables."""
     sources: dict[str, SourceSummary]
     """By name, in recipe order."""
     waterfall: dict[str, Any] = field(repr=False)

@@ -23,7 +23,6 @@ from gpts_data.mixer.format.manifest_types import FileEntry
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.outcomes import count_outcomes
 from gpts_data.mixer.format.training_order import sidecar
-from gpts_data.mixer.schedule.budget import share, whole_weights
 from gpts_data.mixer.schedule.source_order import find_source_order
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON
 from gpts_data.pipelines.errors import UsageError, VerificationError
@@ -68,7 +67,7 @@ def verify(
         problems += _digests(folder, [entry for entry in entries if entry["file"] not in unread], progress, engine)
     if not quick and not problems:
         problems = [*_contents(folder, entries, engine), *_tokenizer(mix)]
-        for check in (_counts, _outcomes, _order, _documents, _validation) if not problems else ():
+        for check in (_counts, _stages, _outcomes, _order, _documents, _validation) if not problems else ():
             problems += _until_unreadable(check, mix)
     return problems
 
@@ -169,8 +168,8 @@ def _tokenizer(mix: Mix) -> Iterator[Problem]:
 
 def _counts(mix: Mix) -> Iterator[Problem]:
     """Check the windows of each source against its weight, and that its document counts add up."""
-    recipe, sources = mix.manifest["recipe"], mix.manifest["sources"]
-    shares = share(mix.windows, whole_weights([source["weight"] for source in recipe["source"]]))
+    sources = mix.manifest["sources"]
+    shares = map(sum, zip(*(stage.windows for stage in mix.stages), strict=True))
     benchmarks = mix.manifest.get("decontamination", {}).get("benchmarks", {})
     for name, windows in zip(mix.sources, shares, strict=True):
         if sources[name]["windows"] != windows:
@@ -195,6 +194,17 @@ def _counts(mix: Mix) -> Iterator[Problem]:
             )
 
 
+def _stages(mix: Mix) -> Iterator[Problem]:
+    """Check the boundaries and windows of the stages against the weights, for a recipe with stages."""
+    expected = [
+        {"start": stage.start, "stop": stage.stop, "sources": dict(zip(mix.sources, stage.windows, strict=True))}
+        for stage in mix.stages
+    ]
+    found = mix.manifest.get("stages", expected if len(expected) == 1 else None)
+    if found != expected:
+        yield Problem(NAME, f"stages: found {found}, expected {expected} by the weights of the recipe")
+
+
 def _outcomes(mix: Mix) -> Iterator[Problem]:
     """Check that the outcomes of the documents of each source are those that the waterfall counts."""
     for name in mix.sources:
@@ -210,16 +220,14 @@ def _outcomes(mix: Mix) -> Iterator[Problem]:
 
 def _order(mix: Mix) -> Iterator[Problem]:
     """Check the sidecar of each shard against weights and seed, and its ids against the vocabulary."""
-    recipe, sources = mix.manifest["recipe"], mix.manifest["sources"]
-    shares = [sources[name]["windows"] for name in mix.sources]
-    schedule = find_source_order(whole_weights([source["weight"] for source in recipe["source"]]), shares)
-    counts = np.zeros(len(shares), dtype=np.int64)
+    schedule = find_source_order(mix.stages)
+    counts = np.zeros(len(mix.sources), dtype=np.int64)
     for number, entry in enumerate(mix.manifest["shards"]):
         rows = sidecar(mix, number)
         start, stop = mix.shard_starts[number : number + 2].tolist()
         order = schedule.sources(start, stop, counts.tolist())
         windows = np.empty(len(order), dtype=np.int64)
-        for i in range(len(shares)):
+        for i in range(len(mix.sources)):
             is_source = order == i
             slots = counts[i] + np.arange(is_source.sum())
             windows[is_source] = mix.epoch_order(i).windows_at(slots)

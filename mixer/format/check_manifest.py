@@ -7,12 +7,13 @@ memory for is tied to sizes of files here, and `Mix.file` compares these with th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gpts_data.mixer.format.manifest_types import Manifest, SourceEntry
-from gpts_data.mixer.schedule.budget import whole_weights
+from gpts_data.mixer.recipe_stages import Stage, check_lengths, check_stages, recorded_stages
 from gpts_data.mixer.schedule.permutation import MAX_EPOCHS
 from gpts_data.mixer.schedule.source_order import MAX_WINDOWS
+from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.storage.typed_json import JsonError
 
 BYTES_PER_ID = 2
@@ -39,7 +40,7 @@ def _names(manifest: Manifest) -> Iterator[str]:
     names = [source["name"] for source in manifest["recipe"]["source"]]
     if len(set(names)) < len(names):
         yield f"recipe.source: found {', '.join(names)}, expected names that differ"
-    tables = {"sources": manifest["sources"], "waterfall": manifest["waterfall"], "overlap": manifest["overlap"]}
+    tables: dict[str, Mapping[str, object]] = {key: manifest[key] for key in ("sources", "waterfall", "overlap")}
     tables.update({f"overlap.{name}": manifest["overlap"].get(name, {}) for name in names})
     tables.update({f"shards.{i}.sources": shard["sources"] for i, shard in enumerate(manifest["shards"])})
     if "decontamination" in manifest:
@@ -78,11 +79,24 @@ def _totals(manifest: Manifest) -> Iterator[str]:
     by_source = sum(source["windows"] for source in manifest["sources"].values())
     if not windows == by_shard == by_source:
         yield f"windows: found {windows:,}, but {by_shard:,} in the shards and {by_source:,} in the sources"
-    if max(whole_weights([source["weight"] for source in manifest["recipe"]["source"]])) >= 2**63:
-        yield "recipe.source: found weights with too many digits, expected proportions of 64-bit numbers"
+    yield from _stages(manifest)
     tokenizer = manifest["tokenizer"]
     if tokenizer["eos_id"] >= tokenizer["vocab_size"]:
         yield f"tokenizer.eos_id: found {tokenizer['eos_id']:,}, expected an id below {tokenizer['vocab_size']:,}"
+
+
+def _stages(manifest: Manifest) -> Iterator[str]:
+    """Check that the training order has stages that can be computed from the weights of the recipe."""
+    recipe, windows = manifest["recipe"], manifest["windows"]
+    stages = [Stage(weights=table["weights"], until=table["until"]) for table in recipe.get("stage", [])]
+    sources = recipe["source"]
+    try:
+        check_stages([source["name"] for source in sources], [source.get("weight") for source in sources], stages)
+        check_lengths(windows, recipe["window"], stages)
+        if max(max(stage.weights) for stage in recorded_stages(recipe, windows)) >= 2**63:
+            yield "recipe: found weights with too many digits, expected proportions of 64-bit numbers"
+    except RecipeError as error:
+        yield f"recipe: {error}"
 
 
 def _sources(manifest: Manifest) -> Iterator[str]:

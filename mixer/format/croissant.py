@@ -62,14 +62,22 @@ def croissant(content: ManifestContent, files: Sequence[FileEntry]) -> dict[str,
         "name": recipe["name"],
         "description": (
             f"{content['tokens']:,} tokens of pretraining data in {content['windows']:,} windows of {recipe['window']} "
-            f"uint16 token ids, mixed from {', '.join(sources)}. README.md describes the dataset, manifest.json its "
-            "recipe and files."
+            f"uint16 token ids, mixed from {', '.join(sources)}{_stages(content)}. README.md describes the dataset, "
+            "manifest.json its recipe and files."
         ),
         "version": "1.0.0",
         **({"license": names} if (names := licenses(recipe)) else {}),
         "distribution": [_object(file) for file in files] + _file_sets(sources, files),
         "recordSet": [_records(name) for name in sources if document_tables(files, name)],
     }
+
+
+def _stages(content: ManifestContent) -> str:
+    """Where the weights change, for a recipe with stages."""
+    if "stages" not in content:
+        return ""
+    starts = " and ".join(f"{stage['start']:,}" for stage in content["stages"][1:])
+    return f", with weights that change at window {starts} of the training order"
 
 
 def _object(file: FileEntry) -> dict[str, Any]:

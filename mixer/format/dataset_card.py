@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
-from gpts_data.mixer.format.manifest_types import ManifestContent, SourceEntry
+from gpts_data.mixer.format.manifest_types import ManifestContent, RecipeEntry, RecipeSourceEntry, SourceEntry
 from gpts_data.pipelines.text.control_characters import escape_line
 
 LOAD = """\
@@ -63,8 +62,12 @@ def card(content: ManifestContent) -> str:
             "",
             "| source | weight | windows | share | tokens | documents | revision | licence |",
             "|---|---:|---:|---:|---:|---:|---|---|",
-            *(_row(source, content["sources"][source["name"]]) for source in recipe["source"]),
+            *(
+                _row(source, _weight(content, source), content["sources"][source["name"]])
+                for source in recipe["source"]
+            ),
             "",
+            *_stages(content),
             _files(content),
             "",
             "The texts keep the licences of their sources, also where the table names none. `documents/` lists the id, "
@@ -111,17 +114,47 @@ def _metadata(content: ManifestContent) -> list[str]:
     ]
 
 
-def licenses(recipe: dict[str, Any]) -> list[str]:
+def licenses(recipe: RecipeEntry) -> list[str]:
     """The licences of all sources without repetitions; none at all if the licence of any source is unknown."""
     of_sources = [source["license"] for source in recipe["source"]]
     return list(dict.fromkeys(name for names in of_sources for name in names)) if all(of_sources) else []
 
 
-def _row(source: dict[str, Any], counts: SourceEntry) -> str:
+def _weight(content: ManifestContent, source: RecipeSourceEntry) -> str:
+    """The weight of a source; with stages, its weight in each of them."""
+    if stages := content["recipe"].get("stage"):
+        weights = [stage["weights"].get(source["name"]) for stage in stages]
+        return ", ".join("-" if weight is None else f"{weight:g}" for weight in weights)
+    return f"{source['weight']:g}"
+
+
+def _stages(content: ManifestContent) -> list[str]:
+    """The windows of the stages; nothing for a recipe without stages."""
+    if "stages" not in content:
+        return []
+    names = list(content["sources"])
+    rows = [
+        f"| {number} | {stage['start']:,} to {stage['stop'] - 1:,} | "
+        + " | ".join(f"{stage['sources'][name]:,}" for name in names)
+        + " |"
+        for number, stage in enumerate(content["stages"], 1)
+    ]
+    return [
+        "The weights change over the training order. After each window, every source has the windows that the weights "
+        "up to there give it, rounded up or down. Windows of each source by stage:",
+        "",
+        f"| stage | windows | {' | '.join(names)} |",
+        f"|---|---:|{'---:|' * len(names)}",
+        *rows,
+        "",
+    ]
+
+
+def _row(source: RecipeSourceEntry, weight: str, counts: SourceEntry) -> str:
     origin = markdown(source["dataset"] or "local files")
     windows = f"{counts['windows']:,}" + (f" ({counts['epochs']:.2f} epochs)" if counts["epochs"] > 1 else "")
     return (
-        f"| {source['name']} ({origin}) | {source['weight']:g} | {windows} | {counts['share']:.4%} "
+        f"| {source['name']} ({origin}) | {weight} | {windows} | {counts['share']:.4%} "
         f"| {counts['tokens']:,} | {counts['documents']:,} | {markdown(counts['revision'] or '-')} "
         f"| {', '.join(source['license']) or 'unknown'} |"
     )

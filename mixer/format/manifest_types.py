@@ -140,7 +140,8 @@ class RecipeSourceEntry(TypedDict):
     """What is read again of a source of the recipe."""
 
     name: SourceName
-    weight: Annotated[float, Meta(gt=0)]
+    weight: NotRequired[Annotated[float, Meta(gt=0)]]
+    """Not in a recipe with stages."""
     dataset: str | None
     license: NotRequired[list[str]]
     clean: NotRequired[dict[str, Any] | None]
@@ -158,15 +159,41 @@ class DecontaminateEntry(TypedDict):
     benchmark: list[BenchmarkName]
 
 
+class RecipeStageEntry(TypedDict):
+    """What is read again of a `[[stage]]` table of the recipe."""
+
+    weights: dict[str, Annotated[float, Meta(gt=0)]]
+    until: Annotated[float, Meta(gt=0)] | None
+
+
+class StageEntry(TypedDict):
+    """A stage of the training order."""
+
+    start: Count
+    """Position of its first window."""
+    stop: Positive
+    """Position after its last window."""
+    sources: dict[str, Count]
+    """Windows by source."""
+
+
+class DrawEntry(TypedDict):
+    """What is read again of the recipe's `[draw]`."""
+
+    order: str
+
+
 class RecipeEntry(TypedDict):
     """What is read again of the recipe with all defaults filled in, which the manifest has as a whole."""
 
     name: str
     source: Annotated[list[RecipeSourceEntry], Meta(min_length=1, max_length=256)]
+    stage: NotRequired[Annotated[list[RecipeStageEntry], Meta(min_length=1, max_length=100)]]
     window: Annotated[int, Meta(ge=2, le=1 << 31)]
     seed: int
     unit: Positive
     keep_dropped: Count
+    draw: NotRequired[DrawEntry]
     clean: dict[str, Any]
     dedup: dict[str, Any]
     decontaminate: NotRequired[DecontaminateEntry | None]
@@ -188,6 +215,8 @@ class ManifestContent(TypedDict):
     windows: Positive
     tokens: Positive
     sources: dict[str, SourceEntry]
+    stages: NotRequired[list[StageEntry]]
+    """Of a recipe with stages, in order; the other ones have one stage, the whole training order."""
     waterfall: dict[str, WaterfallEntry]
     decontamination: NotRequired[DecontaminationEntry]
     overlap: dict[str, dict[str, Count]]

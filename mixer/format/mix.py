@@ -7,6 +7,7 @@ mix.validation("wiki")   # held-out windows of one source
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,9 @@ from gpts_data.mixer.format.layout import DOCUMENTS, map_windows, read_windows
 from gpts_data.mixer.format.listed_files import file_problem
 from gpts_data.mixer.format.manifest import read_manifest
 from gpts_data.mixer.format.manifest_types import FileEntry, Manifest
+from gpts_data.mixer.recipe_stages import recorded_stages
 from gpts_data.mixer.schedule.permutation import EpochOrder
+from gpts_data.mixer.schedule.training_stages import TrainingStage
 from gpts_data.pipelines.errors import GptsDataError, VerificationError
 from gpts_data.pipelines.storage.paths import AnyPath, as_path, is_store, load_npy, open_arrow
 from gpts_data.tokenizer.artifact import FILES as TOKENIZER_FILES
@@ -68,6 +71,16 @@ class Mix:
     def sources(self) -> tuple[str, ...]:
         """Names of the sources in recipe order. The `source` of a sidecar row is an index into it."""
         return tuple(source["name"] for source in self.manifest["recipe"]["source"])
+
+    @cached_property
+    def stages(self) -> tuple[TrainingStage, ...]:
+        """The stages of the training order: one, unless the recipe has `[[stage]]` tables."""
+        return recorded_stages(self.manifest["recipe"], self.windows)
+
+    def stage_at(self, position: int) -> int:
+        """The number of the stage that window `position` of the training order is in, from 0. After the last window the
+        first follows again."""
+        return bisect_right([stage.start for stage in self.stages], position % self.windows) - 1
 
     def epoch_order(self, source: int) -> EpochOrder:
         """The order in which the training order takes the windows of a source, given its index in `sources`."""

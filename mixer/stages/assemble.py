@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.format.layout import SIDECAR, read_windows
 from gpts_data.mixer.plan import Plan
-from gpts_data.mixer.schedule.budget import whole_weights
 from gpts_data.mixer.schedule.source_order import SourceOrder, find_source_order
 from gpts_data.mixer.stages.cut import Cut
 from gpts_data.pipelines.storage.atomic_files import (
@@ -67,7 +66,7 @@ class Shard:
 def shard_tasks(plan: Plan, cuts: Sequence[Sequence[Cut]], build_id: str) -> list[Shard]:
     """The tasks that assemble all shards of a mix from its cut files."""
     recipe = plan.recipe
-    order = find_source_order(whole_weights(recipe.weights), recipe.windows)
+    order = find_source_order(recipe.stages)
     counts = order.counts(recipe.shard_windows)
     paths = tuple(tuple(task.path for task in tasks) for tasks in cuts)
     return [

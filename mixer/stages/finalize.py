@@ -104,6 +104,11 @@ def _content(
         "shards": [_shard(plan, task) for task in tasks.shards],
         "files": [],
     }
+    if recipe.stage:
+        content["stages"] = [
+            {"start": stage.start, "stop": stage.stop, "sources": dict(zip(names, stage.windows, strict=True))}
+            for stage in recipe.stages
+        ]
     if decontamination := contamination(plan, deduped):
         content["decontamination"] = decontamination
     return content

@@ -46,8 +46,9 @@ class Source:
 
     name: str
     """Name of the source; used for folder names and in the manifest."""
-    weight: float
-    """Share of the tokens relative to the other sources' weights: 55, 30, 15 and 0.55, 0.3, 0.15 mean the same."""
+    weight: float | None = None
+    """Share of the tokens relative to the other sources' weights: 55, 30, 15 and 0.55, 0.3, 0.15 mean the same. Every
+    source needs one, unless the recipe has `[[stage]]` tables."""
     files: tuple[str, ...] = ()
     """Files, folders or globs relative to the recipe's folder, or addresses as `s3://bucket/web/*.parquet`. They are
     parquet, Arrow, .jsonl, .json, .csv, .tsv or .txt. With a dataset, paths inside it, instead of config and split."""

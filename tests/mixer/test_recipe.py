@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from gpts_data.mixer.recipe import load_recipe
+from gpts_data.mixer.recipe import Recipe, load_recipe, resolved
 from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.validation.api import PRESETS
 
 SOURCE = "[[source]]\nname = 'a'\nweight = 1\nfiles = 'x'\n"
 HEAD = "name = 'r'\ntokens = '1M'\n"
+
+TWO = "".join(f"[[source]]\nname = '{name}'\nfiles = 'x'\n" for name in ("web", "books"))
+UNTIL = "[[stage]]\nuntil = 0.7\nweights = { web = 3, books = 1 }\n"
+LAST = "[[stage]]\nweights = { books = 1 }\n"
 
 BAD = {
     "unknown key": ("nme = 'r'\n" + HEAD + SOURCE, r"unknown key nme; did you mean name\?"),
@@ -67,6 +71,38 @@ BAD = {
     "weight without end": (HEAD + SOURCE.replace("weight = 1", "weight = inf"), "weight = inf, expected a number"),
     "a licence that is no name": (HEAD + SOURCE + "license = ['odc-by', 'a: b']\n", "license 'a: b'.*odc-by"),
     "a licence that says nothing": (HEAD + SOURCE + "license = ''\n", "license ''"),
+    "no weight and no stage": (HEAD + SOURCE.replace("weight = 1\n", ""), "source 'a': weight is missing"),
+    "weight beside stages": (
+        HEAD + SOURCE + LAST.replace("books", "a"),
+        r"weight = 1, but the recipe has \[\[stage\]\]",
+    ),
+    "a source of no stage": (HEAD + TWO + LAST, "source 'web' is in the weights of no stage"),
+    "a stage with an unknown source": (
+        HEAD + TWO + UNTIL.replace("books", "boks") + LAST,
+        r"stage\[0\]\.weights: no source is called 'boks'; did you mean books\?",
+    ),
+    "a last stage with an end": (HEAD + TWO + UNTIL, r"stage\[0\]\.until = 0\.7, but the last stage ends"),
+    "a stage without an end": (HEAD + TWO + LAST + LAST, r"stage\[0\]\.until is missing"),
+    "a weight of zero in a stage": (HEAD + TWO + UNTIL.replace("3", "0") + LAST, r"weights\.web = 0.*is absent"),
+    "a stage without weights": (HEAD + TWO + UNTIL + "[[stage]]\nweights = {}\n", r"stage\[1\]\.weights is empty"),
+    "ends that do not rise": (
+        HEAD + TWO + UNTIL + UNTIL.replace("0.7", "0.5") + LAST,
+        r"stage\[1\] holds no window: it begins at window 1,367 and ends at window 977 of 1,953",
+    ),
+    "a stage too short for a window": (
+        HEAD + TWO + UNTIL.replace("0.7", "200") + LAST,
+        r"stage\[0\] holds no window.*window of 512 tokens",
+    ),
+    "an end behind the tokens": (
+        HEAD + TWO + UNTIL.replace("0.7", "'2M'") + LAST,
+        r"until = 2,000,000 is window 3,906, but the tokens make 1,953",
+    ),
+    "a share of one": (HEAD + TWO + UNTIL.replace("0.7", "1.0") + LAST, r"stage\[0\] holds no window"),
+    "an end that is no quantity": (HEAD + TWO + UNTIL.replace("0.7", "'70%'") + LAST, r"stage\[0\]\.until = '70%'"),
+    "a source with too little weight": (
+        HEAD.replace("1M", "5000") + TWO + UNTIL.replace("web = 3", "web = 0.001") + LAST,
+        "source 'web': its weights in the stages give it no window of the 10",
+    ),
     "not TOML": ("name = \n", "not valid TOML"),
 }
 
@@ -131,3 +167,30 @@ def test_least_scores_and_lengths_reach_their_tables(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"datatrove"', '"spacy"'))
     with pytest.raises(RecipeError, match="clean.engine = 'spacy', expected one of numba, datatrove"):
         load_recipe(path)
+
+
+def staged(tmp_path: Path, stages: str, tokens: str = "1M") -> Recipe:
+    path = tmp_path / "recipe.toml"
+    path.write_text(HEAD.replace("1M", tokens) + TWO + stages)
+    return load_recipe(path)
+
+
+def test_stages_by_share_and_by_tokens(tmp_path: Path) -> None:
+    by_share, by_tokens = staged(tmp_path, UNTIL + LAST), staged(tmp_path, UNTIL.replace("0.7", "'700k'") + LAST)
+    assert [(stage.start, stage.stop) for stage in by_share.stages] == [(0, 1367), (1367, 1953)]
+    assert by_share.stages == by_tokens.stages
+    assert by_share.windows == (1025, 928) == tuple(map(sum, zip(*(s.windows for s in by_share.stages), strict=True)))
+    assert by_share.weights == by_tokens.weights == (0.525, 0.475)  # 0.7 x 0.75 and the rest
+    assert [source.weight for source in by_share.weighted_sources] == [0.525, 0.475]
+    table = resolved(by_share)
+    assert [stage["until"] for stage in table["stage"]] == [0.7, None]
+    assert "weight" not in table["source"][0]
+
+
+def test_one_stage_is_the_recipe_with_plain_weights(tmp_path: Path) -> None:
+    one = staged(tmp_path, "[[stage]]\nweights = { books = 1, web = 3 }\n")
+    plain = tmp_path / "plain.toml"
+    plain.write_text(HEAD + TWO.replace("'web'", "'web'\nweight = 3").replace("'books'", "'books'\nweight = 1"))
+    assert one == load_recipe(plain)
+    assert "stage" not in resolved(one)
+    assert [(stage.start, stage.stop, stage.windows) for stage in one.stages] == [(0, 1953, one.windows)]

@@ -27,6 +27,7 @@ COLOURS = (
 )
 MAX_NAME = 18  # characters of a source's name in a legend
 MAX_POINTS = 500  # of a loss curve
+SHARE_PARTS = 40  # of the training order, for which shares are drawn: a part of the sample has 49 windows
 SIZE = (5.4, 2.2)  # inches: letters are 7 px high on a phone and 14 px on a wide screen
 _INK = "#010203"  # a colour that no chart uses otherwise; replaced by the page's text colour
 
@@ -36,26 +37,63 @@ def colour(source: int) -> str:
     return COLOURS[source % len(COLOURS)]
 
 
-def draw_shares(
-    positions: NDArray[np.int64], counts: NDArray[np.int64], targets: Sequence[float], names: Sequence[str]
+def draw_ahead(
+    positions: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    targets: NDArray[np.float64],
+    names: Sequence[str],
+    boundaries: Sequence[int] = (),
 ) -> str:
     """Draw by how many windows each source is ahead of its target share.
 
     Args:
         positions: positions in the training order, shape (positions,).
         counts: windows of each source before each position, shape (positions, sources).
-        targets: target share of each source.
+        targets: windows that the weights ask for before each position, shape (positions, sources).
+        boundaries: positions at which another stage begins; drawn as vertical lines.
     """
 
     def draw(axes: Any) -> None:
         for i, name in enumerate(names):
-            ahead = counts[:, i] - targets[i] * positions
+            ahead = counts[:, i] - targets[:, i]
             axes.plot(positions, ahead, color=colour(i), label=_short(name), linewidth=1)
+        _draw_boundaries(axes, boundaries)
         axes.set_ylim(-1.05, 1.05)
         axes.set_xlabel("windows of the training order")
         axes.set_ylabel("windows ahead")
 
     return _svg(draw)
+
+
+def draw_shares(
+    positions: NDArray[np.int64], counts: NDArray[np.int64], names: Sequence[str], boundaries: Sequence[int]
+) -> str:
+    """Draw the shares of the sources in parts of the training order. The arguments are as for `draw_ahead`."""
+    edges, shares = shares_of_parts(positions, counts, boundaries)
+
+    def draw(axes: Any) -> None:
+        below = np.zeros(len(shares))
+        for i, name in enumerate(names):
+            axes.stairs(below + shares[:, i], edges, baseline=below, fill=True, color=colour(i), label=_short(name))
+            below = below + shares[:, i]
+        _draw_boundaries(axes, boundaries)
+        axes.set_ylim(0, 1.15)  # room for the legend
+        axes.set_xlabel("windows of the training order")
+        axes.set_ylabel("share of windows")
+
+    return _svg(draw)
+
+
+def shares_of_parts(
+    positions: NDArray[np.int64], counts: NDArray[np.int64], boundaries: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The edges of about SHARE_PARTS parts of the training order, shape (parts + 1,), and the share of each source in
+    each part, shape (parts, sources). Parts end at boundaries, since one across would have a share of no stage."""
+    ends = np.linspace(0, positions[-1], SHARE_PARTS + 1)[1:].astype(np.int64)
+    rows = np.unique(np.searchsorted(positions, [*ends, *boundaries]))
+    edges = np.concatenate([[0], positions[rows]])
+    windows = np.diff(np.concatenate([np.zeros((1, counts.shape[1]), np.int64), counts[rows]]), axis=0)
+    return edges, windows / np.diff(edges)[:, None]
 
 
 def draw_lengths(lengths: Sequence[NDArray[np.integer]], names: Sequence[str]) -> str:
@@ -87,6 +125,11 @@ def draw_losses(lines: Sequence[Line], entropy: float) -> str:
         axes.set_ylabel("loss, nats per token")
 
     return _svg(draw)
+
+
+def _draw_boundaries(axes: Any, boundaries: Sequence[int]) -> None:
+    for boundary in boundaries:
+        axes.axvline(boundary, color="#8c8c8c", linestyle=":", linewidth=1)
 
 
 def _short(name: str) -> str:

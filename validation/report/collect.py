@@ -131,7 +131,8 @@ def count_sources(mix: Mix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     Shapes: (positions,) and (positions, sources).
     """
     spread = np.linspace(1, mix.windows, SPREAD_POSITIONS, dtype=np.int64)
-    positions = np.unique(np.concatenate([np.arange(1, min(FIRST_POSITIONS, mix.windows) + 1), spread]))
+    ends = [stage.stop for stage in mix.stages]
+    positions = np.unique(np.concatenate([np.arange(1, min(FIRST_POSITIONS, mix.windows) + 1), spread, ends]))
     counts = np.zeros((len(positions), len(mix.sources)), dtype=np.int64)
     before, start = np.zeros(len(mix.sources), dtype=np.int64), 0
     for number, shard in enumerate(mix.manifest["shards"]):

@@ -18,11 +18,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from gpts_data.mixer.recipe_stages import cumulative_shares
 from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON
 from gpts_data.pipelines.dedup.signatures import REASONS as DUPLICATE_REASONS
 from gpts_data.pipelines.text.control_characters import escape
 from gpts_data.validation.inspect import inspect
-from gpts_data.validation.report.charts import colour, draw_lengths, draw_losses, draw_shares
+from gpts_data.validation.report.charts import colour, draw_ahead, draw_lengths, draw_losses, draw_shares
 from gpts_data.validation.report.collect import DroppedSample, Report
 
 FOLDER = Path(__file__).parent
@@ -156,11 +157,15 @@ def _source_view(report: Report, summary: dict[str, Any], number: int) -> Source
 
 
 def _charts(report: Report, sources: list[SourceView]) -> dict[str, Markup]:
-    names = [source.name for source in sources]
+    names, stages = [source.name for source in sources], report.mix.stages
+    targets = cumulative_shares(stages, report.positions)
+    boundaries = [stage.start for stage in stages[1:]]
     charts = {
-        "shares": draw_shares(report.positions, report.source_counts, [source.target for source in sources], names),
+        "ahead": draw_ahead(report.positions, report.source_counts, targets, names, boundaries),
         "lengths": draw_lengths(report.document_lengths, names),
     }
+    if boundaries:
+        charts["shares"] = draw_shares(report.positions, report.source_counts, names, boundaries)
     if report.run:
         lines, result = report.run
         charts["losses"] = draw_losses(lines, result["unigram_entropy"])

@@ -15,8 +15,12 @@ MAX_POINTS = 1000  # per curve; with all 95,000 steps of the published run the S
 COLOURS = ("#1b6ca8", "#d1762b", "#4a9c5d", "#9a5fb0", "#8c8c8c")
 
 
-def draw_curves(lines: Sequence[Line], entropy: float) -> bytes:
-    """Return the curves as SVG; the same losses give the same bytes. `entropy`: the unigram entropy, nats per token."""
+def draw_curves(lines: Sequence[Line], entropy: float, boundaries: Sequence[float] = ()) -> bytes:
+    """Return the curves as SVG; the same losses give the same bytes.
+
+    entropy: the unigram entropy, nats per token.
+    boundaries: numbers of tokens at which a stage of the training order begins; drawn as vertical lines.
+    """
     from matplotlib.figure import Figure
 
     tokens = np.array([line.tokens for line in lines], dtype=np.float64)
@@ -30,6 +34,9 @@ def draw_curves(lines: Sequence[Line], entropy: float) -> bytes:
     rate.set_ylabel("learning rate")
     rate.set_xlabel("tokens")
     for axes in (loss, bits, rate):
+        for number, boundary in enumerate(boundaries):
+            label = "another stage of the mix" if axes is loss and number == 0 else None
+            axes.axvline(boundary, color="#8c8c8c", linestyle=":", linewidth=1, label=label)
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)

@@ -19,6 +19,7 @@ from gpts_data.pipelines.errors import UsageError
 
 # The published recipe of GPT-S-5M.
 PEAK = 2.5e-3
+DECAY_FROM = 0.7  # of the steps
 WARMUP = 1500  # steps; a tenth of the steps in a run of fewer than 15,000
 BATCH_TOKENS = 262_144
 
@@ -55,7 +56,9 @@ def published_schedule(mix: Mix, steps: int | None = None, shape: Shape = "1-sqr
     return LearningRateSchedule(steps or mix.windows // batch, batch, shape)
 
 
-def wsd(step: int, steps: int, peak: float, warmup: int, decay_from: float = 0.7, shape: Shape = "1-sqrt") -> float:
+def wsd(
+    step: int, steps: int, peak: float, warmup: int, decay_from: float = DECAY_FROM, shape: Shape = "1-sqrt"
+) -> float:
     """Return the learning rate of step `step`, counted from 0, in a run of `steps` steps.
 
     Step 0 has the rate peak / warmup, since a rate of 0 would waste the step. The published recipe has a peak of

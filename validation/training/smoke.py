@@ -33,6 +33,7 @@ from gpts_data.validation.training.log import Line, Log
 from gpts_data.validation.training.loop import Duties, Loop
 from gpts_data.validation.training.lr_schedule import LearningRateSchedule
 from gpts_data.validation.training.metrics import bits_per_byte, unigram_entropy
+from gpts_data.validation.training.stage_steps import stage_steps
 from gpts_data.validation.training.trainer import Trainer
 
 CHECKPOINT_SECONDS = 60.0  # the most that a killed run loses; writing 62 MB for GPT-S-5M takes less than 1 s
@@ -251,6 +252,7 @@ def _write(out: Path, trainer: Trainer, lines: list[Line], result: SmokeResult) 
     write_json(out / "mix.json", mix.manifest)
     for path in mix.tokenizer_files:
         write_bytes(out / "tokenizer" / path.name, path.read_bytes())
-    write_bytes(out / "curves.svg", draw_curves(lines, result.unigram_entropy))
+    boundaries = [step * trainer.schedule.batch * mix.window for step in stage_steps(mix, trainer.schedule)]
+    write_bytes(out / "curves.svg", draw_curves(lines, result.unigram_entropy, boundaries))
     write_json(out / "result.json", asdict(result))  # last: a run with a result is finished
     drop_checkpoints(out)
