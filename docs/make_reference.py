@@ -15,6 +15,7 @@ import click
 
 from gpts_data.cli.main import CONTEXT, cli
 from gpts_data.mixer.recipe import Recipe, RecipeSource, Validation
+from gpts_data.mixer.recipe_stages import Stage
 from gpts_data.pipelines import errors
 from gpts_data.pipelines.decontaminate.benchmarks import Benchmark
 from gpts_data.pipelines.decontaminate.index import Decontaminate
@@ -28,6 +29,7 @@ TABLES: dict[str, Any] = {
     "(top)": Recipe,
     "[draw]": Draw,
     "[[source]]": RecipeSource,
+    "[[stage]]": Stage,
     "[tokenizer]": Training,
     "[clean], [source.clean]": CleanConfig,
     "[dedup]": Dedup,
@@ -144,4 +146,4 @@ def _default(field: Field[Any]) -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parent / "reference.md").write_text(reference())
+    (Path(__file__).parent / "reference.md").write_text(reference(), encoding="utf-8")
