@@ -11,7 +11,6 @@ import pyarrow.parquet.encryption as pe
 import pytest
 
 from gpts_data.pipelines.errors import DataError
-from gpts_data.pipelines.hub.remote_file import Prefetcher
 from gpts_data.pipelines.readers import parquet, parquet_footer
 from gpts_data.pipelines.readers.parquet_footer import Footer
 from gpts_data.pipelines.readers.reader import check_columns, list_files, read, split_units
@@ -69,7 +68,7 @@ def test_an_encrypted_column_is_refused(encrypted: Path, columns: dict[str, str]
         [batch for unit in split_units(source, file, 100) for batch in read(source, unit)]
 
 
-class Evicting(Prefetcher):
+class Evicting:
     """The prefetcher of a remote file: what is read after `evict` comes from the hub again."""
 
     def __init__(self, file: io.BytesIO, sound: bytes) -> None:
