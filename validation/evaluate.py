@@ -101,14 +101,7 @@ def evaluate(
         lm = open_model(run, device, batch_size)
         if data is None:
             check_hub(names)
-        results = lm_eval.simple_evaluate(
-            lm,
-            tasks=_load_tasks(_group_local_tasks(specs), offline=data is not None),
-            num_fewshot=0,
-            limit=limit,
-            log_samples=True,  # the options, for the baseline
-            task_manager=_task_manager(),
-        )
+        results = _run(lm, _load_tasks(_group_local_tasks(specs), offline=data is not None), limit)
     scores = {name: _score(name, results) for name in names}
     percent = {name: score.score for name, score in scores.items()}
     return Evaluation(
@@ -136,6 +129,25 @@ def _load_tasks(specs: list[Any], offline: bool) -> list[Any]:
             f"the questions cannot be loaded: {str(error).strip().splitlines()[0]}; unset HF_HUB_OFFLINE, or read them "
             "from files with --data"
         ) from error
+
+
+def _run(lm: Any, tasks: list[Any], limit: int | None) -> dict[str, Any]:
+    """Ask the questions. Raises `UsageError` when an answer has more tokens than the model's context."""
+    try:
+        results: dict[str, Any] = lm_eval.simple_evaluate(
+            lm,
+            tasks=tasks,
+            num_fewshot=0,
+            limit=limit,
+            log_samples=True,  # the options, for the baseline
+            task_manager=_task_manager(),
+        )
+    except AssertionError as error:  # lm-eval says no more
+        raise UsageError(
+            f"lm-eval refuses a question: an answer has more tokens than the model's context of {lm.max_length}; leave "
+            "out benchmarks with long answers by --tasks, or train on a mix with a longer window"
+        ) from error
+    return results
 
 
 @contextmanager

@@ -228,6 +228,10 @@ def test_invalid_tasks_and_files_are_refused(run: Path, data: Path, tmp_path: Pa
         evaluate(run, ("piqa",), data=tmp_path)
     with pytest.raises(UsageError, match="no file of a benchmark in this folder"):
         evaluate(run, data=tmp_path)
+    long = {"goal": "Which?", "sol1": words(1, 300), "sol2": words(2, 3), "label": 0}  # the context has 64 tokens
+    (tmp_path / "piqa_validation.jsonl.gz").write_bytes(gzip.compress(json.dumps(long).encode()))
+    with pytest.raises(UsageError, match="more tokens than the model's context of 64"):
+        evaluate(run, ("piqa",), data=tmp_path)
     (tmp_path / "blimp.jsonl.gz").write_bytes(b"not gzip")
     with pytest.raises(DataError, match="cannot be read as a question of blimp"):
         evaluate(run, ("blimp",), data=tmp_path)

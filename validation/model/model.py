@@ -15,7 +15,7 @@ Parameters with the default sizes: embedding 4,096 x 192 = 786,432, which is als
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ INIT_STD = 0.02  # GPT-2's
 VALUE_EPS = 1e-6  # value vectors shorter than this have no direction; those of a new model are about 1.6 long
 NO_TARGET = -100  # cross_entropy's ignore_index
 
+Angles = tuple[Tensor, Tensor]  # cos and sin of RoPE, which `rotation` returns
 Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and values -> those of all positions so far
 
 
@@ -62,28 +63,40 @@ class GPTS(nn.Module):
         self.init_weights()
 
     def forward(
-        self, ids: Tensor, positions: Tensor | None = None, mask: Tensor | None = None, cache: Any = None
+        self,
+        ids: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: Any = None,
+        angles: Angles | None = None,
     ) -> Tensor:
         """ids (B, T) int64 -> logits (B, T, V), float32 or bfloat16.
 
         To continue earlier ids, pass `cache`, whose `update(keys, values, layer_idx)` returns the keys and values of
         all S positions so far (transformers' Cache); `positions` (T,) or (B, 1, T) of the new ids; and `mask` bool
         (B, 1, T, S), true where a position may be attended to. Without a mask, attention is causal over the ids. T is
-        not limited by any weight, only by what the model was trained on.
+        not limited by any weight, only by what the model was trained on. `angles` are those of the positions, if they
+        were computed before.
         """
-        if positions is None:
-            positions = torch.arange(ids.shape[1], device=ids.device)
-        cos, sin = rotation(positions, self.config.head_dim, self.config.rope_theta)
+        cos, sin = angles or self.angles(
+            torch.arange(ids.shape[1], device=ids.device) if positions is None else positions
+        )
         x = self.embed_tokens(ids)
         for number, layer in enumerate(self.layers):
             x = layer(x, cos, sin, mask, None if cache is None else partial(cache.update, layer_idx=number))
         return F.linear(self.norm(x), self.embed_tokens.weight)  # tied: the transposed embedding
 
-    def loss(self, ids: Tensor) -> Tensor:
+    def loss(self, ids: Tensor, angles: Angles | None = None) -> Tensor:
         """ids (B, T) int64 -> mean loss in nats, float32 scalar, of B x (T-1) targets: 0..T-2 predict 1..T-1."""
         targets = F.pad(ids[:, 1:], (0, 1), value=NO_TARGET)  # nothing follows the last position
-        logits = self.forward(ids).float()  # a logarithm of a sum over V needs more than bfloat16's 8 bits
+        logits = self.forward(
+            ids, angles=angles
+        ).float()  # a logarithm of a sum over V needs more than bfloat16's 8 bits
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
+
+    def angles(self, positions: Tensor) -> Angles:
+        """RoPE's cos and sin of positions (T,) or (B, 1, T)."""
+        return rotation(positions, self.config.head_dim, self.config.rope_theta)
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
@@ -130,7 +143,7 @@ class Attention(nn.Module):
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None = None, extend: Extend | None = None
     ) -> Tensor:
         """(B, T, W) -> (B, T, W). RoPE rotates queries and keys only; the exclusion uses the values as they are."""
-        query, key, value = (self._heads(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
+        query, key, value = (self._heads(y) for y in apply_each((self.q_proj, self.k_proj, self.v_proj), x))
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
         keys, values = (key, value) if extend is None else extend(key, value)
         mixed = F.scaled_dot_product_attention(query, keys, values, mask, is_causal=mask is None, enable_gqa=True)
@@ -140,6 +153,19 @@ class Attention(nn.Module):
     def _heads(self, x: Tensor) -> Tensor:
         """(B, T, heads x D) -> (B, heads, T, D)."""
         return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
+
+
+def apply_each(layers: Sequence[nn.Module], x: Tensor) -> Sequence[Tensor]:
+    """Apply several linear layers without biases to the same x: (B, T, W) -> for each layer (B, T, its outputs).
+
+    torch.compile makes one matrix product of them, which reads x once; the concatenated weights are small. Layers that
+    a library has replaced, such as those of LoRA, are called as they are.
+    """
+    plain = [layer for layer in layers if type(layer) is nn.Linear]
+    if torch.compiler.is_compiling() and len(plain) == len(layers):
+        joined = F.linear(x, torch.cat([layer.weight for layer in plain]))
+        return torch.split(joined, [layer.out_features for layer in plain], dim=-1)
+    return [layer(x) for layer in layers]
 
 
 def exclude(mixed: Tensor, value: Tensor) -> Tensor:
@@ -161,25 +187,23 @@ def exclude(mixed: Tensor, value: Tensor) -> Tensor:
 
 
 def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Return RoPE's cos and sin: positions (..., T) -> each (..., T, D) float32. Pair i has angle p / theta^(2i/D).
+    """Return RoPE's cos and sin: positions (..., T) -> each (..., T, D/2) float32. Pair i has angle p / theta^(2i/D).
 
-    Su et al., arXiv 2104.09864. They are computed for each batch: a buffer would become bfloat16 with the weights.
+    Su et al., arXiv 2104.09864. They are no buffers of the model, which would become bfloat16 with the weights.
     """
     pairs = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device)
-    angle = positions.float().unsqueeze(-1) * theta ** (-pairs / head_dim)  # (..., T, D/2)
-    angle = torch.cat((angle, angle), dim=-1)  # elements i and i + D/2 are pair i
+    angle = positions.float().unsqueeze(-1) * theta ** (-pairs / head_dim)
     return angle.cos(), angle.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate the pairs of x (B, heads, T, D) by the angles of their positions, computed in float32.
 
-    cos and sin are (T, D), or (B, 1, T, D) when the positions differ between the rows of a batch. As in transformers'
-    Llama ("rotate half"), a pair is (x[i], x[i + D/2]), not (x[2i], x[2i + 1]).
+    cos and sin are (T, D/2), or (B, 1, T, D/2) when the positions differ between the rows of a batch. As in
+    transformers' Llama ("rotate half"), a pair is (x[i], x[i + D/2]), not (x[2i], x[2i + 1]).
     """
     first, second = x.float().chunk(2, dim=-1)
-    rotated = torch.cat((-second, first), dim=-1)
-    return (x.float() * cos + rotated * sin).to(x.dtype)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)
 
 
 class FeedForward(nn.Module):
@@ -192,7 +216,8 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(config.ffn, config.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = apply_each((self.gate_proj, self.up_proj), x)
+        out: Tensor = self.down_proj(F.silu(gate) * up)
         return out
 
 

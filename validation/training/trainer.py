@@ -23,6 +23,7 @@ from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.training_order import TrainingOrder
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.validation.model.model import GPTS
+from gpts_data.validation.training.attention import attention_kernel, fastest_attention
 from gpts_data.validation.training.batches import BatchReader
 from gpts_data.validation.training.device import (
     DistributedContext,
@@ -66,6 +67,7 @@ class Trainer:
         step: Steps done so far.
         passes: Micro-batches of this process per step.
         pass_windows: Windows of a micro-batch; some have one less.
+        attention: The attention kernel; None where torch chooses.
         compiled: Whether the first step compiles the model, which takes half a minute.
         scaler: Makes a step do nothing when its gradient is not finite, without waiting for the GPU. With float16 it
             also multiplies the loss by a scale that halves at such a step, since small gradients would be 0 in float16.
@@ -100,9 +102,12 @@ class Trainer:
         self.step = 0
         self.scaled = compute_dtype(context.device) == torch.float16
         self.scaler = torch.amp.GradScaler(context.device.type, init_scale=2.0**16 if self.scaled else 1.0)
+        self.attention = fastest_attention(model.config, context.device)
         self.compiled = can_compile(context.device)
         # Micro-batches have at most two sizes, and a graph for each is faster than one for any size.
-        loss = torch.compile(_Loss(model), dynamic=False) if self.compiled else _Loss(model)
+        loss = _Loss(model, mix.window)
+        if self.compiled:
+            loss = torch.compile(loss, dynamic=False)  # type: ignore[assignment]
         self._loss = loss if context.world == 1 else DistributedDataParallel(loss)
         self._batches = BatchReader(self.order, schedule.batch, schedule.steps, context)
 
@@ -129,7 +134,7 @@ class Trainer:
         windows = self._batches.read(self.step)
         for number, ids in enumerate(windows.tensor_split(self.passes), start=1):
             with self._gradient_exchange(number == self.passes):
-                with autocast(self.context.device):
+                with autocast(self.context.device), attention_kernel(self.attention):
                     loss = self._loss(ids) * (len(ids) / len(windows))
                 self.scaler.scale(loss).backward()
             total += loss.detach()
@@ -142,14 +147,18 @@ class Trainer:
 
 
 class _Loss(nn.Module):
-    """The loss as a forward pass, because DistributedDataParallel hooks into `forward`."""
+    """The loss as a forward pass, because DistributedDataParallel hooks into `forward`.
 
-    def __init__(self, model: GPTS) -> None:
+    RoPE's cos and sin are computed once: in a compiled graph each kernel that rotates would compute them again.
+    """
+
+    def __init__(self, model: GPTS, window: int) -> None:
         super().__init__()
         self.model = model
+        self._angles = model.angles(torch.arange(window, device=next(model.parameters()).device))
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.model.loss(ids)
+        return self.model.loss(ids, self._angles)
 
 
 def adamw(model: GPTS) -> torch.optim.AdamW:

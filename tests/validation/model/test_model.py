@@ -152,8 +152,52 @@ def test_overfits_one_batch() -> None:
     pytest.fail(f"the loss is still {loss.item():.3f}")
 
 
-def test_compiles_as_one_graph() -> None:
+def test_compiles_as_one_graph_with_joined_products() -> None:
+    """q, k, v are one matrix product in the compiled graph, gate and up another; loss and gradients stay the same."""
     model = random_model(SMALL)
     ids = torch.randint(50, (2, 16))
-    compiled = torch.compile(model.loss, backend="eager", fullgraph=True)
-    assert compiled(ids).item() == pytest.approx(model.loss(ids).item(), rel=1e-6)
+    products: list[tuple[int, ...]] = []
+
+    def count(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        products.extend(
+            tuple(node.meta["example_value"].shape) for node in graph.graph.nodes if node.target is torch._C._nn.linear
+        )
+        return graph
+
+    compiled = torch.compile(model.loss, backend=count, fullgraph=True)
+    results = []
+    for loss in (model.loss, compiled):
+        model.zero_grad()
+        value = loss(ids)
+        value.backward()
+        results.append((value.item(), [parameter.grad.clone() for parameter in model.parameters()]))
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-6)
+    for plain, joined in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(joined, plain, rtol=1e-4, atol=1e-6)
+    assert [shape[-1] for shape in products] == [(6 + 2 + 2) * 8, 24, 2 * 40, 24] * 2 + [50]
+
+
+def test_replaced_layers_are_called_in_a_compiled_graph() -> None:
+    """As LoRA replaces them: their weights alone would leave out what they add."""
+
+    class Doubled(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    model = random_model(SMALL)
+    with torch.no_grad():
+        attention = model.layers[0].self_attn
+        doubled = Doubled(24, 16, bias=False)
+        doubled.weight.copy_(attention.v_proj.weight)
+        attention.v_proj = doubled
+        ids = torch.randint(50, (2, 16))
+        compiled = torch.compile(model.loss, backend="eager")
+        assert compiled(ids).item() == pytest.approx(model.loss(ids).item(), rel=1e-6)
+
+
+def test_angles_computed_before_are_used() -> None:
+    model = random_model(SMALL)
+    ids = torch.randint(50, (2, 16))
+    with torch.no_grad():
+        assert torch.equal(model.loss(ids, model.angles(torch.arange(16))), model.loss(ids))
+        assert not torch.equal(model.loss(ids, model.angles(torch.arange(16) * 2)), model.loss(ids))

@@ -120,13 +120,15 @@ def test_a_loss_that_is_not_finite_is_not_in_the_log(
 ) -> None:
     loss, calls = GPTS.loss, []
 
-    def sometimes_nan(model: GPTS, ids: Any) -> Any:
+    def sometimes_nan(model: GPTS, ids: Any, *_: Any) -> Any:
         calls.append(ids)
         return loss(model, ids) * (math.nan if len(calls) == 4 else 1)
 
     monkeypatch.setattr(GPTS, "loss", sometimes_nan)
     result = run(patterned, tmp_path / "run", 10, skip_nonfinite=True)
-    lines = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "run/log.jsonl").open()]
+    lines = [
+        json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "run/log.jsonl").open(encoding="utf-8")
+    ]
     assert "loss" not in lines[3] and lines[3]["skipped"] and "loss" in lines[4]
     assert math.isnan(read_log(tmp_path / "run/log.jsonl", 10)[3].loss)
     assert math.isfinite(result.last_loss) and math.isfinite(result.first_loss)

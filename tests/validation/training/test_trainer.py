@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from gpts_data.mixer.format.mix import Mix  # noqa: E402
 from gpts_data.mixer.format.training_order import TrainingOrder  # noqa: E402
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, UsageError  # noqa: E402
 from gpts_data.validation.model.model import GPTS  # noqa: E402
+from gpts_data.validation.training import trainer as module  # noqa: E402
 from gpts_data.validation.training.batches import BatchReader  # noqa: E402
 from gpts_data.validation.training.device import DistributedContext  # noqa: E402
 from gpts_data.validation.training.lr_schedule import LearningRateSchedule, published_schedule  # noqa: E402
@@ -142,6 +144,16 @@ def test_micro_batches_add_up(patterned: Mix, tmp_path: Path, tokens: int) -> No
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
 
 
+def test_a_compiled_run_has_the_same_losses(patterned: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: joined products, and a graph for each of two sizes of micro-batches (3, 3, 2 windows)."""
+    run(patterned, tmp_path / "plain", 30)
+    monkeypatch.setattr(module, "can_compile", lambda _: True)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    result = run(patterned, tmp_path / "compiled", 30, micro_batch_tokens=3 * WINDOW)
+    assert losses(tmp_path / "compiled") == pytest.approx(losses(tmp_path / "plain"), abs=1e-3)
+    assert result.compile_seconds > 0
+
+
 def test_validation_every_8_steps_and_after_the_last(patterned: Mix, tmp_path: Path) -> None:
     result = run(patterned, tmp_path / "run", 20, validate_every=8)
     bits = {
@@ -213,7 +225,7 @@ def test_passes_are_as_few_as_their_tokens_allow(
 ) -> None:
     found: list[int] = []
     loss = GPTS.loss
-    monkeypatch.setattr(GPTS, "loss", lambda model, ids: found.append(len(ids)) or loss(model, ids))
+    monkeypatch.setattr(GPTS, "loss", lambda model, ids, *angles: found.append(len(ids)) or loss(model, ids))
     trainer(patterned, tokens_per_pass=tokens).update()
     assert found == sizes
 
