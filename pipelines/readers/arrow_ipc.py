@@ -36,6 +36,11 @@ def columns(file: IO[bytes], name: str, wanted: Sequence[str] = ()) -> set[str]:
     return column_names(_schema(file, name))
 
 
+def schema(file: IO[bytes], name: str) -> pa.Schema:
+    """The columns of the file with their types."""
+    return _schema(file, name)
+
+
 def batch_runs(file: IO[bytes], name: str, text: str, unit_bytes: int) -> list[tuple[int, int, int]]:
     """Consecutive record batches, divided into runs of at least `unit_bytes` bytes of text; the last may have fewer.
 

@@ -30,6 +30,16 @@ def column_names(schema: pa.Schema) -> set[str]:
     return {name for name in names if plain_type(schema, name) is not None}
 
 
+def why_unusable(schema: pa.Schema, name: str) -> str | None:
+    """Why a column of this name is not among `column_names` although the schema has it; None when it has none."""
+    if len(schema.get_all_field_indices(name)) > 1:
+        return f"column {name!r} occurs more than once"
+    kind: pa.DataType | pa.Schema = schema
+    for part in _path(schema, name):
+        kind = kind.field(kind.get_field_index(part)).type
+    return None if isinstance(kind, pa.Schema) else f"column {name!r} holds {kind}, expected one plain value per row"
+
+
 def plain_type(schema: pa.Schema, name: str) -> pa.DataType | None:
     """The type of a column with one plain value per row; None if there is no such column, or more than one."""
     kind: pa.DataType | pa.Schema = schema

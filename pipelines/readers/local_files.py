@@ -37,7 +37,7 @@ def local_files(file_set: FileSet, folder: Path) -> list[str]:
 def _match(file_set: FileSet, pattern: str, folder: Path) -> list[str]:
     """The files of one pattern. Links are not resolved: a hub cache's links lead to files without a suffix."""
     what = f"{file_set.kind} {file_set.name!r}: files = {pattern[:MAX_PATTERN]!r}"
-    path = os.path.expanduser(pattern)
+    path = os.fsdecode(os.path.expanduser(pattern).encode())  # names of files are UTF-8, also in another locale
     if is_kernel_folder(os.path.normpath(folder / path)):
         raise RecipeError(f"{what} names what the kernel shows of this machine; expected files of text")
     if os.path.lexists(folder / path):  # a file's own name may have brackets in it

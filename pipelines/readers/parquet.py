@@ -43,6 +43,12 @@ def columns(file: IO[bytes], name: str, wanted: Sequence[str] = ()) -> set[str]:
         return found
 
 
+def schema(file: IO[bytes], name: str) -> pa.Schema:
+    """The columns of the file with their types."""
+    with _as_data_error(name):
+        return Footer(file, name).schema
+
+
 def row_group_runs(file: IO[bytes], name: str, text: str, unit_bytes: int) -> list[tuple[int, int, int]]:
     """Consecutive row groups, divided into runs of at least `unit_bytes` bytes of text; the last may have fewer.
 

@@ -21,6 +21,7 @@ from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailable
 from gpts_data.pipelines.hub.range_fetcher import range_fetcher
 from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile, Span
 from gpts_data.pipelines.readers import arrow_ipc, csv_rows, json_array, jsonl, kinds, parquet, text_file
+from gpts_data.pipelines.readers.columns import why_unusable
 from gpts_data.pipelines.readers.damage import DAMAGE, DRIFT, INVALID_ID, INVALID_URL, NOT_STRING, damaged_places
 from gpts_data.pipelines.readers.kinds import READABLE, compression_of, format_of
 from gpts_data.pipelines.readers.local_files import local_files
@@ -69,13 +70,18 @@ def list_file_set(file_set: FileSet, folder: Path, fetch_options: FetchOptions =
         return list_store_files(file_set)
     paths = local_files(file_set, folder)
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
-    names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
-    for name in names:
-        if name != name.encode(errors="replace").decode():  # the manifest could not list it
-            raise RecipeError(
-                f"{file_set.kind} {file_set.name!r}: the file name {name!r} is not UTF-8; rename the file"
-            )
+    names = [_utf8_name(Path(os.path.relpath(path, root)).as_posix(), file_set) for path in paths]
     return Listing(tuple(list_local(name, path) for name, path in zip(names, paths, strict=True)))
+
+
+def _utf8_name(name: str, file_set: FileSet) -> str:
+    """A file's name with its bytes read as UTF-8 in any locale. Raises `RecipeError` when they are something else."""
+    try:
+        return os.fsencode(name).decode()
+    except UnicodeDecodeError as error:  # the manifest could not list it
+        raise RecipeError(
+            f"{file_set.kind} {file_set.name!r}: the file name {name!r} is not UTF-8; rename the file"
+        ) from error
 
 
 def check_columns(source: Source, file: SourceFile, fetch_options: FetchOptions = FetchOptions()) -> None:
@@ -83,10 +89,13 @@ def check_columns(source: Source, file: SourceFile, fetch_options: FetchOptions 
     reader = _reader(file.name)
     with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
         columns = reader.columns(opened, file.name, source.columns)
+        schema = reader.schema(opened, file.name) if reader in (parquet, arrow_ipc) else pa.schema([])
     for column in source.columns:
-        if columns and column not in columns:  # without any, no document is sound, and reading it names the damage
+        problem = why_unusable(schema, column)
+        if column not in columns and (columns or problem):  # without any, reading it names the damage
             raise RecipeError(
-                f"source {source.name!r}: no column {column!r} in {file.name}; found {', '.join(sorted(columns))}"
+                f"source {source.name!r}: {problem or f'no column {column!r}'} in {file.name}; found "
+                f"{', '.join(sorted(columns)) or 'no other column'}"
             )
 
 

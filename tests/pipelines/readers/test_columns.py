@@ -25,7 +25,7 @@ def written(folder: Path, kind: str, rows: list[dict[str, Any]], schema: pa.Sche
     if kind == "parquet":
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "a.parquet")
     else:
-        (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return f"a.{kind}"
 
 
@@ -184,3 +184,16 @@ def test_slices_are_limited_by_bytes_and_by_rows(monkeypatch: pytest.MonkeyPatch
     batch = pa.record_batch({"text": pa.array(texts, pa.string()).cast(kind)})
     found = [part.column("text").to_pylist() for part in columns.slices(batch, "text")]
     assert found == [["aaaa", "aaaa"], ["aaaa", None, ""], [None], ["b" * 20], ["c", "aaaa"], ["d" * 11]]
+
+
+def test_a_column_that_is_there_and_cannot_be_read_is_named_with_its_type(tmp_path: Path) -> None:
+    lists = pa.table({"text": [["a"]], "x": ["b"]})
+    twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    for table, message in (
+        (lists, r"column 'text' holds list<.*found x"),
+        (twice, "column 'text' occurs more than once"),
+    ):
+        pq.write_table(table, tmp_path / "a.parquet")
+        source = Source("a", 1, ("a.parquet",))
+        with pytest.raises(RecipeError, match=message):
+            check_columns(source, list_files(source, tmp_path).files[0])
