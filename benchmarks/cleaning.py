@@ -69,7 +69,7 @@ def main(folder: Path, every: int, rounds: int, only: str | None) -> None:
 
 def _fresh(folder: Path, every: int, rounds: int, part: str) -> Any:
     command = [sys.executable, "-m", "benchmarks.cleaning", str(folder), f"--every={every}", f"--rounds={rounds}"]
-    done = subprocess.run([*command, f"--only={part}"], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([*command, f"--only={part}"], check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     return json.loads(done.stdout.splitlines()[-1])
 
 

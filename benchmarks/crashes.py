@@ -72,7 +72,9 @@ def write_recipe(folder: Path) -> Path:
     """The tests' corpus and recipe."""
     write_corpus(folder / "corpus")
     path = folder / "recipe.toml"
-    path.write_text(RECIPE.format(tokens="20k", window=64, seed=1, unit="8kB", shard_windows=100, order="file"))
+    path.write_text(
+        RECIPE.format(tokens="20k", window=64, seed=1, unit="8kB", shard_windows=100, order="file"), encoding="utf-8"
+    )
     return path
 
 
@@ -198,7 +200,7 @@ def broken(recipe: Path, out: Path, expected: dict[str, bytes], call: str, fault
     traced = out.with_name("trace")
     shutil.rmtree(out, ignore_errors=True)
     _strace(recipe, out, ["-e", f"trace={call}", "-o", str(traced)])
-    total = sum(f"{call}(" in line for line in traced.read_text().splitlines())
+    total = sum(f"{call}(" in line for line in traced.read_text(encoding="utf-8").splitlines())
     codes = Counter[int]()
     places = sorted({1 + total * i // faults for i in range(faults)})
     for n in places:

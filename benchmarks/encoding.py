@@ -183,7 +183,7 @@ def _run(code: str, folder: Path, data: Path, limit: int, setup: str = "") -> li
         code = head + PROOF
     else:
         code = code.format(folder=str(folder), data=str(data), setup=setup, limit=limit)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, encoding="utf-8")
     if done.returncode:
         raise SystemExit(done.stderr)
     numbers: list[float] = json.loads(done.stdout)

@@ -85,7 +85,7 @@ def main(
         print("| | seconds | MB/s | tokens | gpts-data is faster by |\n|---|---:|---:|---:|---:|")
         for name, seconds, tokens in rows:
             print(f"| {name} | {seconds:.1f} | {n_bytes / 1e6 / seconds:.2f} | {tokens:,} | {seconds / ours:.1f} x |")
-        for line in (folder / "stages.txt").read_text().splitlines():  # where datatrove's time goes
+        for line in (folder / "stages.txt").read_text(encoding="utf-8").splitlines():  # where datatrove's time goes
             print(line)
 
 
@@ -101,7 +101,7 @@ def write_text(corpus: Path, folder: Path, limit: int) -> int:
     for number in range(FILES):
         part = table.slice(number * each, each)
         pq.write_table(part, folder / "text" / f"{number}.parquet", row_group_size=1000)
-        with open(folder / "lines" / f"{number}.jsonl", "w") as file:
+        with open(folder / "lines" / f"{number}.jsonl", "w", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in part.to_pylist())
     return int(sizes[min(table.num_rows, len(sizes)) - 1])
 
@@ -114,7 +114,7 @@ def _columns(table: pa.Table) -> pa.Table:
 def write_recipe(folder: Path, n_bytes: int) -> None:
     """The tokenizer, and the recipe over all tokens that there are after cleaning and dedup."""
     recipe = folder / "recipe.toml"
-    recipe.write_text(RECIPE.format(tokens=n_bytes * 9 // 10))
+    recipe.write_text(RECIPE.format(tokens=n_bytes * 9 // 10), encoding="utf-8")
     ours("train-tokenizer", "--recipe", str(recipe), "--out", str(folder / "tokenizer"))
     refused = ours(
         "build-mix", "--recipe", str(recipe), "--tokenizer", str(folder / "tokenizer"), "--out", str(folder / "probe")
@@ -122,7 +122,7 @@ def write_recipe(folder: Path, n_bytes: int) -> None:
     found = FOUND.search(refused.stderr)
     if found is None:
         raise click.ClickException(f"no count of tokens in: {refused.stderr[-300:]}")
-    recipe.write_text(RECIPE.format(tokens=int(found[1].replace(",", "")) // 512 * 512))
+    recipe.write_text(RECIPE.format(tokens=int(found[1].replace(",", "")) // 512 * 512), encoding="utf-8")
     shutil.rmtree(folder / "probe", ignore_errors=True)
 
 
@@ -130,7 +130,7 @@ PROGRAM = [sys.executable, "-c", "from gpts_data.cli.main import cli; cli()"]
 
 
 def ours(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True)
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, encoding="utf-8")
 
 
 def timed(name: str, folder: Path, workers: int, libraries: Path | None, dolma: Path | None) -> tuple[float, int]:
@@ -174,12 +174,14 @@ def timed(name: str, folder: Path, workers: int, libraries: Path | None, dolma: 
     paths = [str(libraries)] * bool(libraries) + [os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "HF_HUB_OFFLINE": "1"}
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment if name == "Megatron" else None)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment if name == "Megatron" else None, encoding="utf-8"
+    )
     seconds = time.perf_counter() - began
     if done.returncode:
         raise click.ClickException(f"{name}: {done.stderr[-2000:]}")
     if name == "datatrove":
-        (folder / "stages.txt").write_text(done.stdout)
+        (folder / "stages.txt").write_text(done.stdout, encoding="utf-8")
     pattern = {"gpts-data": "shards/*.bin", "datatrove": "merged/*.ds", "dolma": "**/*.npy"}.get(name, "*.bin")
     return seconds, sum(path.stat().st_size for path in (folder / f"{name}-out").glob(pattern)) // 2
 
@@ -189,7 +191,7 @@ def older(folder: Path) -> Path:
     content = json.loads((folder / "tokenizer" / "tokenizer.json").read_bytes())
     content["model"]["merges"] = [" ".join(merge) for merge in content["model"]["merges"]]
     path = folder / "older.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
 
@@ -287,7 +289,7 @@ def run_megatron(folder: Path, workers: int) -> None:
 
 def _lines(folder: Path) -> Iterator[str]:
     for path in sorted((folder / "lines").iterdir()):
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             yield from file
 
 

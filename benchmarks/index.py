@@ -114,13 +114,13 @@ def walk(index: object, n: int, n_units: int) -> None:
 
 
 def reset_peak() -> int:
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew at what is resident now
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # VmHWM begins anew at what is resident now
     return peak()
 
 
 def peak() -> int:
     """VmHWM, bytes. Pages of mapped files count while they are in memory, though the system may take them back."""
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+    return int(Path("/proc/self/status").read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]) * 1024
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def make(home: Path, windows: int) -> None:
         "tokenizer": {"vocab_size": 4096, "eos_id": 0},
         "recipe": {"window": WINDOW, "source": []},
     }
-    (home / "mix/manifest.json").write_text(json.dumps(manifest))
+    (home / "mix/manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def prepare(home: Path) -> list[str]:
@@ -144,14 +144,16 @@ def prepare(home: Path) -> list[str]:
     from gpts_data.mixer.export.export import export
     from gpts_data.mixer.format.mix import Mix
 
-    mix = Mix(home / "mix", json.loads((home / "mix/manifest.json").read_text()))
+    mix = Mix(home / "mix", json.loads((home / "mix/manifest.json").read_text(encoding="utf-8")))
     needs = {MDS: "streaming", LITDATA: "litdata"}
     readers = [name for name in READERS if name not in needs or importlib.util.find_spec(needs[name])]
     for name in {"datatrove", "mds"}:
         export(mix, name, home / name)
     if LITDATA in readers:
         script = home / "write.py"
-        script.write_text(WRITE_LITDATA.format(home=str(home), out=str(home / "litdata"), window=WINDOW))
+        script.write_text(
+            WRITE_LITDATA.format(home=str(home), out=str(home / "litdata"), window=WINDOW), encoding="utf-8"
+        )
         subprocess.run([sys.executable, script], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return readers
 
@@ -160,8 +162,10 @@ def measure(home: Path, name: str, batch: int, check: bool) -> tuple[float, int]
     """Seconds of a pass, and the sum of the ids of another."""
     reader = textwrap.indent(textwrap.dedent(READERS[name].format(batch=batch, window=WINDOW)).strip(), "    ")
     script = home / "read.py"
-    script.write_text(FRAME.format(home=str(home), reader=reader, check=check))
-    done = subprocess.run([sys.executable, "-W", "ignore", script], stdout=subprocess.PIPE, check=True, text=True)
+    script.write_text(FRAME.format(home=str(home), reader=reader, check=check), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script], stdout=subprocess.PIPE, check=True, text=True, encoding="utf-8"
+    )
     _, seconds, total = json.loads(done.stdout.splitlines()[-1])
     return seconds, total
 

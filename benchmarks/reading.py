@@ -90,7 +90,9 @@ def serve(root: str, heads: dict[str, str], pipe: multiprocessing.connection.Con
 
 def measure(body: str, where: dict[str, object], env: dict[str, str]) -> tuple[int, int, float]:
     code = FRAME.format(imports=IMPORTS, body=body.format(where=where))
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     rows, size, seconds = json.loads(done.stdout.splitlines()[-1])
     return rows, size, seconds
 

@@ -52,7 +52,7 @@ def main(out: Path, tokens: tuple[str, ...], one: bool) -> None:
     )
     for text in tokens:
         command = [sys.executable, "-m", "benchmarks.scale", "--one", "--out", str(out), "--tokens", text]
-        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout)
         print(f"| {text} | " + " | ".join(f"{value:,.0f}" for value in found) + " |", flush=True)
         shutil.rmtree(out)
 
@@ -122,7 +122,7 @@ class _Watch:
     def __init__(self) -> None:
         self._peak, self._done = 0, threading.Event()
         self._thread = threading.Thread(target=self._look)
-        Path("/proc/self/clear_refs").write_text("5")  # the kernel's own peak begins anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the kernel's own peak begins anew
         self._thread.start()
 
     def _look(self) -> None:
@@ -136,7 +136,7 @@ class _Watch:
 
 
 def _status(name: str) -> int:
-    return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0])
+    return int(Path("/proc/self/status").read_text(encoding="utf-8").split(f"{name}:")[1].split()[0])
 
 
 if __name__ == "__main__":

@@ -145,7 +145,9 @@ def _run(name: str, data: Path) -> tuple[float, float, list[list[list[int]]]]:
     pattern, _, setup = TRAINERS[name]
     code = FRAME.format(pattern=PATTERNS[pattern], data=str(data), setup=setup)
     environment = {**os.environ, "RAYON_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, encoding="utf-8"
+    )
     if done.returncode:
         raise SystemExit(f"{name}: {done.stderr[-2000:]}")
     seconds, memory, merges = json.loads(done.stdout.splitlines()[-1])

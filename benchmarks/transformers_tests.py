@@ -84,7 +84,9 @@ def main(checkout: Path, model: Path, options: list[str]) -> int:
         for name in FILES:
             shutil.copy(model / name, package)
         tests = Path(scratch) / "test_gpts.py"
-        tests.write_text(TESTS.format(checkout=str(checkout.resolve()), parent=scratch, package=package.name))
+        tests.write_text(
+            TESTS.format(checkout=str(checkout.resolve()), parent=scratch, package=package.name), encoding="utf-8"
+        )
         outcomes = Outcomes()
         arguments = ["-q", "--no-header", "--tb=no", "--disable-warnings", "-p", "no:cacheprovider", "-k", LEFT_OUT]
         pytest.main([*arguments, f"--rootdir={scratch}", *options, str(tests)], [outcomes])

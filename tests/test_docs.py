@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
 BIN = Path(sys.executable).parent
 
@@ -26,7 +26,13 @@ def run(command: str, folder: Path) -> str:
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80"}
     environment.pop("OMP_NUM_THREADS", None)  # a cluster of an earlier test may have left it: half the training's speed
     done = subprocess.run(
-        ["bash", "-euc", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-euc", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -40,7 +46,7 @@ def test_it_starts_with_the_demo() -> None:
 @pytest.mark.timeout(1200)
 def test_the_demo_shows_what_the_readme_says(folder: Path) -> None:
     """`make demo` is the command below in an environment of its own; times, rates and losses are a machine's own."""
-    command = re.search(r"^demo:.*\n\t\$\(BIN\)/(.*)$", (ROOT / "Makefile").read_text(), re.M)
+    command = re.search(r"^demo:.*\n\t\$\(BIN\)/(.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     assert command is not None
     out = [line.strip() for line in run(command[1], folder).splitlines()]
     for line in filter(str.strip, BLOCKS[1][1].splitlines()):
@@ -64,7 +70,7 @@ def test_the_recipe_shown_is_a_recipe(tmp_path: Path) -> None:
     from gpts_data.mixer.recipe import load_recipe
 
     for text in (text for kind, text in BLOCKS if kind == "toml"):
-        (tmp_path / "recipe.toml").write_text(text)
+        (tmp_path / "recipe.toml").write_text(text, encoding="utf-8")
         assert load_recipe(tmp_path / "recipe.toml").names
 
 

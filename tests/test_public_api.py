@@ -34,6 +34,8 @@ def test_every_argument_is_documented(name: str) -> None:
 
 def test_importing_it_loads_nothing() -> None:
     code = "import sys; before = set(sys.modules); import gpts_data; dir(gpts_data); print(*set(sys.modules) - before)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout.split()
     assert {name.partition(".")[0] for name in loaded} <= {"gpts_data"} | sys.stdlib_module_names
     assert not [name for name in loaded if name.startswith("gpts_data.")]

@@ -68,7 +68,7 @@ class DroppedSamples:
 
 def load_samples(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read what `DroppedSamples.save` wrote."""
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         for line in file:
             draw, row = json.loads(line)
             yield draw, row

@@ -30,7 +30,9 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def begin(home: Path, *command: object) -> subprocess.Popen[str]:
     program = [sys.executable, "-c", PROGRAM, *map(str, command)]
     own = {**os.environ, **IMPORTS}
-    return subprocess.Popen(program, cwd=home, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        program, cwd=home, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
 
 
 def run(home: Path, *command: object) -> tuple[int, str, str]:

@@ -161,7 +161,7 @@ def test_what_cannot_be_a_report_is_refused(mix: Mix, tmp_path: Path) -> None:
     assert fifo.is_fifo() and not (mix.path / "report.html").exists()
     link.symlink_to(tmp_path / "real.html")
     assert run("inspect", mix.path, "--html", link).exit_code == 0
-    assert link.is_symlink() and (tmp_path / "real.html").read_text().startswith("<!doctype html>")
+    assert link.is_symlink() and (tmp_path / "real.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert run("inspect", mix.path, "--run", tmp_path).exit_code == 2
 
 

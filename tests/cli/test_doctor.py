@@ -30,9 +30,9 @@ dataset = "acme/web"
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     with Hub(tmp_path / "hub") as hub:
-        (hub.folder("acme/web") / "train.jsonl").write_text("{}\n")
+        (hub.folder("acme/web") / "train.jsonl").write_text("{}\n", encoding="utf-8")
         yield hub
 
 
@@ -45,6 +45,7 @@ def doctor(hub: Hub, home: Path, *options: str, limit: int = 1024) -> subprocess
         capture_output=True,
         text=True,
         timeout=60,
+        encoding="utf-8",
     )
 
 
@@ -98,7 +99,9 @@ def test_a_token_that_is_no_header_is_never_shown(hub: Hub, tmp_path: Path) -> N
     """The client's message for it quotes the header."""
     environment = {**hub.env(tmp_path / "hf"), "HF_TOKEN": f"{CANARY}\x0cX"}
     command = [sys.executable, "-c", MAIN, "doctor", "--recipe", "recipe.toml"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, encoding="utf-8"
+    )
     assert "FAIL  hub acme/web" in done.stdout
     assert not holds_token(everything(done))
 

@@ -48,19 +48,21 @@ def folder_named_as_file(home: Path) -> str:
 
 
 def json_array(home: Path) -> str:
-    (home / "a.json").write_text(json.dumps([{"text": text} for text in texts("a")], indent=1))
+    (home / "a.json").write_text(json.dumps([{"text": text} for text in texts("a")], indent=1), encoding="utf-8")
     return "a.json"
 
 
 def csv(home: Path) -> str:
-    (home / "a.csv").write_text("id,text\n" + "".join(f'{i},"{text}\nEnd"\n' for i, text in enumerate(texts("a"))))
+    (home / "a.csv").write_text(
+        "id,text\n" + "".join(f'{i},"{text}\nEnd"\n' for i, text in enumerate(texts("a"))), encoding="utf-8"
+    )
     return "a.csv"
 
 
 def text_files(home: Path) -> str:
     (home / "t").mkdir()
     for i, text in enumerate(texts("t")):
-        (home / f"t/{i:02d}.txt").write_text(text)
+        (home / f"t/{i:02d}.txt").write_text(text, encoding="utf-8")
     return "t"
 
 
@@ -81,13 +83,15 @@ def nothing(home: Path) -> str:
 
 
 def broken_row(home: Path) -> str:
-    (home / "a.csv").write_text("id,text\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts("a"))) + "1\n")
+    (home / "a.csv").write_text(
+        "id,text\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts("a"))) + "1\n", encoding="utf-8"
+    )
     return "a.csv"
 
 
 def other_column(home: Path) -> str:
     parquet(home / "d/a.parquet", "a")
-    (home / "d/b.csv").write_text("body\na\n")
+    (home / "d/b.csv").write_text("body\na\n", encoding="utf-8")
     return "d"
 
 
@@ -107,7 +111,7 @@ REFUSED: list[tuple[Callable[[Path], str], int, str]] = [
 
 
 def run(home: Path, files: str, command: str, *options: object, tokens: int = 512) -> tuple[int, str]:
-    (home / "recipe.toml").write_text(RECIPE.format(files=files, tokens=tokens))
+    (home / "recipe.toml").write_text(RECIPE.format(files=files, tokens=tokens), encoding="utf-8")
     arguments = [command, "--recipe", home / "recipe.toml", *options]
     result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
     return result.exit_code, " ".join(result.output.split())
@@ -139,7 +143,9 @@ def test_plan_and_build_name_the_same_fault(
 def test_a_file_of_zero_bytes_is_none_of_the_files_read(mix: Mix, tmp_path: Path) -> None:
     write = {"a": texts("a", 20), "b": [], "c": texts("c", 20)}
     for name, lines in write.items():
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in lines))
+        (tmp_path / f"{name}.jsonl").write_text(
+            "".join(json.dumps({"text": text}) + "\n" for text in lines), encoding="utf-8"
+        )
     options = ("--out", tmp_path / "mix", "--tokenizer", mix.path / "tokenizer")
     assert run(tmp_path, "?.jsonl", "build-mix", *options, tokens=1200)[0] == 0
     source = json.loads((tmp_path / "mix/manifest.json").read_bytes())["sources"]["s"]
@@ -150,9 +156,9 @@ def test_many_small_files_are_one_unit_and_stay_traceable(mix: Mix, tmp_path: Pa
     n = 2 * MANY
     (tmp_path / "t").mkdir()
     for i, text in enumerate(texts("t", n)):
-        (tmp_path / f"t/{i:03d}.txt").write_text("" if i == 1 else "Short." if i == 7 else text)
+        (tmp_path / f"t/{i:03d}.txt").write_text("" if i == 1 else "Short." if i == 7 else text, encoding="utf-8")
     (tmp_path / "recipe.toml").write_text(
-        RECIPE.format(files="t", tokens=4096) + "[source.clean]\nmin_characters = 20\n"
+        RECIPE.format(files="t", tokens=4096) + "[source.clean]\nmin_characters = 20\n", encoding="utf-8"
     )
     out = tmp_path / "mix"
     arguments = ("--recipe", tmp_path / "recipe.toml", "--out", out, "--tokenizer", mix.path / "tokenizer")

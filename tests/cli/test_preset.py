@@ -19,7 +19,7 @@ def test_the_preset_from_its_three_datasets(tmp_path: Path) -> None:
         preset(hub, 12_000_000)
         run(hub, tmp_path, "-c", MAIN, "build-mix", "--tokens", "2M", "--out", "mix", "--workers", "2")
         assert json.loads(run(hub, tmp_path, "-c", MAIN, "verify", "mix", "--json")) == {"ok": True, "problems": []}
-        manifest = json.loads((tmp_path / "mix/manifest.json").read_text())
+        manifest = json.loads((tmp_path / "mix/manifest.json").read_text(encoding="utf-8"))
         sources, contamination = manifest["sources"], manifest["decontamination"]
         assert {name: facts["windows"] for name, facts in sources.items()} == {
             "fineweb-edu": 2148,

@@ -13,7 +13,9 @@ PROGRAM = "from gpts_data.cli.main import cli; cli()"
 def build(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", PROGRAM, "build-mix", "--recipe", "sample", "--tokens", "100k", "--out", "mix"]
     environment = {**os.environ, "NO_COLOR": "1"}
-    done = subprocess.run([*command, *options], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     assert "root digest" in done.stdout
     return done

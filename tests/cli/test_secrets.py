@@ -61,7 +61,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_no_secret_in_output_or_files(hub: Hub, tmp_path: Path, name: str) -> None:
-    (tmp_path / "recipe.toml").write_text(RECIPE.format(integrity="sha256" if name == "redirected" else "stream"))
+    (tmp_path / "recipe.toml").write_text(
+        RECIPE.format(integrity="sha256" if name == "redirected" else "stream"), encoding="utf-8"
+    )
     hub.fault = FAULTS[name]
     env = {**hub.env(tmp_path / "hf"), "HF_TOKEN": CANARY, "HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug"}
     said = ""
@@ -73,6 +75,7 @@ def test_no_secret_in_output_or_files(hub: Hub, tmp_path: Path, name: str) -> No
             capture_output=True,
             text=True,
             timeout=120,
+            encoding="utf-8",
         )
         said += done.stdout + done.stderr
     hub.fault = None

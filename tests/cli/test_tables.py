@@ -32,8 +32,8 @@ def test_a_source_that_loses_much_to_one_reason_is_named(command: str, tmp_path:
     rng = random.Random(4)
     pages = [prose(rng, 100) for _ in range(40)]
     texts = [page + extra for page in pages for extra in ("", " Read more.")]
-    (tmp_path / "web.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "web.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    (tmp_path / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     arguments = [command, "--recipe", str(tmp_path / "recipe.toml"), "--tokenizer", str(mix.tokenizer)]
     out = ["--out", str(tmp_path / "mix")] if command == "build-mix" else []
     shown = CliRunner().invoke(cli, [*arguments, *out]).stdout

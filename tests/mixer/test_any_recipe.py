@@ -154,7 +154,7 @@ def write_source(folder: Path, number: int, source: RandomSource) -> dict[str, s
             place += len(lines[-1])
             documents[id] = str(row["text"])
         if source.suffix == ".jsonl":
-            path.write_text("".join(lines))
+            path.write_text("".join(lines), encoding="utf-8")
         else:
             schema = pa.schema([("text", pa.string()), ("n", pa.int64()), ("id", pa.string())])
             pq.write_table(pa.Table.from_pylist([*map(json.loads, lines)], schema), path, row_group_size=3)
@@ -173,7 +173,8 @@ def build_recipe(folder: Path, recipe: RandomRecipe, tokens: int, tokenizer: Pat
         f"shard_windows = {recipe.shard_windows}\nkeep_dropped = {recipe.keep_dropped}\n{sources}"
         f'[draw]\norder = "{recipe.order}"\n[validation]\nfraction = {recipe.fraction}\n[dedup]\n'
         f"exact = {json.dumps(recipe.exact)}\n{'' if recipe.minhash else 'minhash = false'}\n"
-        f"{'' if recipe.filters else '[clean]' + chr(10) + 'filters = []'}\n"
+        f"{'' if recipe.filters else '[clean]' + chr(10) + 'filters = []'}\n",
+        encoding="utf-8",
     )
     build(load_recipe(folder / "recipe.toml"), folder, folder / "mix", tokenizer=tokenizer)
 

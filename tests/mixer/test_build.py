@@ -159,7 +159,7 @@ def test_a_finished_folder_refuses_another_recipe(mix: Mix, write_recipe: WriteR
 
 
 def test_a_folder_of_something_else_is_refused(recipe_file: Path, tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("do not touch")
+    (tmp_path / "thesis.txt").write_text("do not touch", encoding="utf-8")
     with pytest.raises(ForeignFolderError, match="thesis.txt"):
         build(load_recipe(recipe_file), recipe_file.parent, tmp_path)
     assert list(files_of(tmp_path)) == ["thesis.txt"]
@@ -257,7 +257,7 @@ if __name__ == "__main__":
 def test_killed_at_any_moment_and_run_again(mix: Mix, recipe_file: Path, tmp_path: Path, workers: int) -> None:
     """SIGKILL of the whole process group at random moments until one run gets through: the same bytes, no orphan."""
     script, out = tmp_path / "run.py", tmp_path / "mix"
-    script.write_text(BUILD)
+    script.write_text(BUILD, encoding="utf-8")
     command = [sys.executable, str(script), str(recipe_file), str(out), str(workers)]
     rng = random.Random(workers)
     for kill in range(5):

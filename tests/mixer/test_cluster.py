@@ -53,6 +53,7 @@ def run(home: Path, environment: dict[str, str], *command: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
     )
     try:
         out, said = process.communicate(timeout=400)
@@ -66,7 +67,7 @@ def run(home: Path, environment: dict[str, str], *command: str) -> str:
 def test_the_same_mix_from_processes_that_share_only_the_store(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "recipe.toml").write_text(RECIPE)
+    (home / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     with Hub(tmp_path / "hub") as hub, serve(tmp_path / "store") as store:
         for name in ("web", "quality"):
             for part in range(2):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 def test_kills_and_failing_disks_change_no_byte() -> None:
     command = [sys.executable, "-m", "benchmarks.crashes", "--kills", "12", "--faults", "2"]
     command += ["--pairs", "3", "--disks", "0", "--seed", "5"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     kills = [int(n) for n in re.findall(r"(\d+) kills, \d+ builds whole in the end", done.stdout)]
     assert kills[-1] >= 12

@@ -60,7 +60,7 @@ def years(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_years(years: Path, name: str, tokens: int, unit: str = "500", more: str = "") -> Path:
     text = RECIPE.format(tokens=tokens, unit=unit, source='files = "*.parquet"')
-    (years / f"{name}.toml").write_text(text + more)
+    (years / f"{name}.toml").write_text(text + more, encoding="utf-8")
     return years / f"{name}.toml"
 
 
@@ -152,7 +152,7 @@ def test_units_too_large_for_the_budget_are_named_with_what_to_do(
 
     assert "web (3 of 12 files)" in (output := told("large"))
     advised = output.partition('unit = "')[2].partition('"')[0]
-    path.write_text(path.read_text().replace('unit = "1MB"', f'unit = "{advised}"'))
+    path.write_text(path.read_text(encoding="utf-8").replace('unit = "1MB"', f'unit = "{advised}"'), encoding="utf-8")
     assert "files" not in told("small").partition("root digest")[2]
 
 
@@ -165,7 +165,7 @@ def test_what_is_not_drawn_from_is_not_opened(tmp_path: Path) -> None:
         for name in names:
             write(folder / name, rows(name, 60), width=64, group=10)
         (tmp_path / "recipe.toml").write_text(
-            RECIPE.format(tokens=60_000, unit="2kB", source='dataset = "acme/web"\nid = "id"')
+            RECIPE.format(tokens=60_000, unit="2kB", source='dataset = "acme/web"\nid = "id"'), encoding="utf-8"
         )
         with used_here(hub, tmp_path / "home"):
             manifest = build(load_recipe(tmp_path / "recipe.toml"), tmp_path, tmp_path / "mix").manifest

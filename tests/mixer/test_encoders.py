@@ -88,7 +88,9 @@ def test_a_library_that_makes_wrong_ids_stops_the_build_and_another_goes_on(
 
 def test_who_distrusts_a_library_gets_its_units_made_again(mix: Mix, tmp_path: Path) -> None:
     pytest.importorskip("fastokens")
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": f"text {i} of many"}) + "\n" for i in range(50)))
+    (tmp_path / "a.jsonl").write_text(
+        "".join(json.dumps({"text": f"text {i} of many"}) + "\n" for i in range(50)), encoding="utf-8"
+    )
     source, tokenizer = Source("a", 1, files=("*.jsonl",)), load(mix.tokenizer)
     (unit,) = split_units(source, list_files(source, tmp_path).files[0], 10**9)
     place = tmp_path / "u.arrow"
@@ -122,7 +124,7 @@ def test_a_users_special_tokens_are_in_the_tokenizer_and_never_in_the_text(
 
 def test_a_tokenizer_that_hurts_is_refused_before_any_work(mix: Mix, recipe_file: Path, tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad/tokenizer.json").write_text("[" * 200_000)
+    (tmp_path / "bad/tokenizer.json").write_text("[" * 200_000, encoding="utf-8")
     with pytest.raises(UsageError, match="loading the tokenizer ended the process"):
         build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix", tokenizer=tmp_path / "bad")
     assert not (tmp_path / "mix").exists()

@@ -35,9 +35,9 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])  # ru
 def peak_bytes(folder: Path, n_documents: int, tokenizer: Path) -> int:
     folder.mkdir()
     line = json.dumps({"text": prose(random.Random(1), 500)}) + "\n"  # some 3 kB
-    (folder / "big.jsonl").write_text(line * n_documents)
+    (folder / "big.jsonl").write_text(line * n_documents, encoding="utf-8")
     command = [sys.executable, "-c", PREPARE, str(folder), str(tokenizer)]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout) * 1024
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -63,8 +63,8 @@ UNIT = 40_000
 
 def write_recipe(folder: Path, more: str = "") -> None:
     sources = [SOURCE.format(name=name, weight=w, more=more) for name, w in (("web", 55), ("quality", 45))]
-    (folder / "recipe.toml").write_text(RECIPE.format(unit=UNIT, sources="".join(sources)))
-    (folder / "build.py").write_text(BUILD)
+    (folder / "recipe.toml").write_text(RECIPE.format(unit=UNIT, sources="".join(sources)), encoding="utf-8")
+    (folder / "build.py").write_text(BUILD, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,7 @@ def start(hub: Hub, home: Path, out: str, workers: int, budget: float = 120) -> 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        encoding="utf-8",
     )
 
 
@@ -202,6 +203,7 @@ def test_ctrl_c_while_the_hub_stalls(hub: Hub, tmp_path: Path, workers: int) -> 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        encoding="utf-8",
     )
     while not (hub.requests and hub.requests[-1].path.endswith(".parquet")):
         time.sleep(0.05)
@@ -221,6 +223,7 @@ def test_the_budget_is_exit_4_and_resumable(hub: Hub, undisturbed: tuple[str, in
         env=hub.env(tmp_path / "hf"),
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 4
     assert "train-1.parquet: the hub did not answer (HTTP 503); gave up after 1 s" in done.stderr
@@ -244,7 +247,7 @@ def test_whole_files_give_the_same_windows(hub: Hub, tmp_path: Path) -> None:
         if more:
             hub.fault = faults.times(2, faults.only(_large, faults.flip(12_345)))
         digest(start(hub, home, "mix", 2))
-        manifest = json.loads((home / "mix/manifest.json").read_text())
+        manifest = json.loads((home / "mix/manifest.json").read_text(encoding="utf-8"))
         assert {source["integrity"] for source in manifest["sources"].values()} == {"sha256" if more else "stream"}
         shards.append([shard["sha256"] for shard in manifest["shards"]])
     assert shards[0] == shards[1]

@@ -45,12 +45,12 @@ def texts() -> list[str]:
 
 
 def lines(path: Path, rows: list[Row]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def built(folder: Path, keys: str, tokenizer: Path) -> tuple[dict[str, Any], list[Row]]:
     """The counts of the source's documents, and the table of those in the mix."""
-    (folder / "recipe.toml").write_text(RECIPE.format(keys=keys))
+    (folder / "recipe.toml").write_text(RECIPE.format(keys=keys), encoding="utf-8")
     recipe = load_recipe(folder / "recipe.toml")
     made = build(recipe, folder, folder / "mix", tokenizer=tokenizer)
     counts: dict[str, Any] = made.manifest["waterfall"]["s"]
@@ -103,7 +103,7 @@ def test_a_second_file_without_the_column_is_one_error_of_plan_and_build(second:
         lines(tmp_path / second, [{"text": text} for text in texts()])
     else:
         pq.write_table(pa.table({"text": texts()}), tmp_path / second)
-    (tmp_path / "recipe.toml").write_text(RECIPE.format(keys='files = "?.*"\nurl = "url"'))
+    (tmp_path / "recipe.toml").write_text(RECIPE.format(keys='files = "?.*"\nurl = "url"'), encoding="utf-8")
     recipe = load_recipe(tmp_path / "recipe.toml")
     of_plan = refused(lambda: estimate(recipe, tmp_path, tokenizer=mix.tokenizer))
     of_build = refused(lambda: build(recipe, tmp_path, tmp_path / "mix", tokenizer=mix.tokenizer))

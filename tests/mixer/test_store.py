@@ -174,7 +174,7 @@ def test_no_store_no_right_no_client(store: dict[str, str], recipe_file: Path) -
     program = "from gpts_data.cli.main import cli; cli()"
     command = [sys.executable, "-c", program, "verify", f"{BUCKET}/mix"]
     wrong = {**os.environ, **store, "AWS_SECRET_ACCESS_KEY": "wrong"}
-    refused = subprocess.run(command, env=wrong, capture_output=True, text=True)
+    refused = subprocess.run(command, env=wrong, capture_output=True, text=True, encoding="utf-8")
     assert refused.returncode == StorageError.exit_code and "credentials" in refused.stderr
     assert "Traceback" not in refused.stderr
 

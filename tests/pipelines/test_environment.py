@@ -33,7 +33,7 @@ def test_the_code_digest_changes_with_a_file_in_a_subfolder(tmp_path: Path, monk
     monkeypatch.setattr(environment, "__file__", str(tmp_path / "pipelines" / "environment.py"))
     digests = {environment.code_digest()}
     for package in environment.PACKAGES:
-        (tmp_path / package / "deep" / "deeper" / "new.py").write_text("")
+        (tmp_path / package / "deep" / "deeper" / "new.py").write_text("", encoding="utf-8")
         digests.add(environment.code_digest())
     assert len(digests) == 1 + len(environment.PACKAGES)
 

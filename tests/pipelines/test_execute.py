@@ -205,7 +205,7 @@ def test_an_error_that_is_not_ours_names_the_task(local: LocalCluster) -> None:
 
 def test_a_worker_that_does_not_see_the_folder_is_refused(local: LocalCluster, tmp_path: Path) -> None:
     address = local.scheduler_address
-    (tmp_path / "plan.json").write_text("{}")
+    (tmp_path / "plan.json").write_text("{}", encoding="utf-8")
     with open_engine(scheduler=address, shared=tmp_path / "plan.json") as engine:
         assert list(engine.map(abs, [-1])) == [1]
     with (

@@ -148,7 +148,7 @@ with open_engine(2) as engine:
 @pytest.fixture
 def script(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A script without a main guard whose two workers hang, and these workers."""
-    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "tmp").mkdir()
     own = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     command = [sys.executable, "script.py"]
@@ -160,6 +160,7 @@ def script(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        encoding="utf-8",
     )
     assert process.stdout
     workers = [psutil.Process(pid) for pid in {int(pid) for pid in process.stdout.readline().split()}]

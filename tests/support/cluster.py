@@ -78,7 +78,9 @@ def _wait(file: Path) -> None:
     deadline = time.monotonic() + 60
     while not file.exists():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"the scheduler did not write {file}: {(file.parent / 'scheduler' / 'log').read_text()}")
+            raise RuntimeError(
+                f"the scheduler did not write {file}: {(file.parent / 'scheduler' / 'log').read_text(encoding='utf-8')}"
+            )
         time.sleep(0.05)
 
 

@@ -32,7 +32,9 @@ def card(folder: Path, configs: dict[str, str]) -> None:
     listed = [
         f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {path}" for name, path in configs.items()
     ]
-    (folder / "README.md").write_text("\n".join(["---", "license: odc-by", "configs:", *listed, "---", "# A dataset"]))
+    (folder / "README.md").write_text(
+        "\n".join(["---", "license: odc-by", "configs:", *listed, "---", "# A dataset"]), encoding="utf-8"
+    )
 
 
 def rows(seed: str, n: int, words: int = 60) -> dict[str, list[str]]:
@@ -90,7 +92,9 @@ def benchmarks(hub: Hub) -> None:
     endings = [[prose(rng, 10) for _ in range(4)] for _ in range(2)]
     hellaswag = hub.folder("Rowan/hellaswag")
     splits = "\n".join(f"  - split: {name}\n    path: data/{name}-*" for name in ("train", "test", "validation"))
-    (hellaswag / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}\n---\n")
+    (hellaswag / "README.md").write_text(
+        f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}\n---\n", encoding="utf-8"
+    )
     write(hellaswag / "data/train-00000-of-00001.parquet", {"ctx": ["not read"]})
     write(hellaswag / "data/test-00000-of-00001.parquet", {"ctx": ["not read"]})
     columns = {"ind": [24, 53], "ctx": [QUESTION, prose(rng, 30)], "endings": endings, "label": ["3", "0"]}
@@ -98,7 +102,7 @@ def benchmarks(hub: Hub) -> None:
     arc = hub.folder("allenai/ai2_arc")
     split = "  data_files:\n  - split: test\n    path: {}/test-*"
     configs = [f"- config_name: {name}\n{split.format(name)}" for name in ("ARC-Challenge", "ARC-Easy")]
-    (arc / "README.md").write_text("\n".join(["---", "configs:", *configs, "---"]))
+    (arc / "README.md").write_text("\n".join(["---", "configs:", *configs, "---"]), encoding="utf-8")
     write(arc / "ARC-Challenge/test-00000-of-00001.parquet", {"question": ["not read"]})
     choices = [{"text": texts, "label": list("ABCD")} for texts in endings]
     columns = {"id": ["Mercury_1", "Mercury_2"], "question": [prose(rng, 9), prose(rng, 20)], "choices": choices}
@@ -181,6 +185,7 @@ def run(hub: Hub, home: Path, *arguments: str) -> str:
         capture_output=True,
         text=True,
         timeout=120,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -40,7 +40,7 @@ def write_patterned(folder: Path) -> Mix:
         "added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": True}],
         "model": {"vocab": {entry: number for number, entry in enumerate(ENTRIES)}},
     }
-    (folder / "tokenizer/tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "tokenizer/tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     manifest = {
         "windows": 300,
         "recipe": {"window": WINDOW, "source": [{"name": "web"}, {"name": "books"}]},
@@ -52,7 +52,7 @@ def write_patterned(folder: Path) -> Mix:
         ],
         "root_digest": "d" * 64,
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return Mix(folder, manifest)
 
 
@@ -68,7 +68,7 @@ def run(mix: Mix, out: Path, steps: int = 60, batch: int = 8, **options: Any) ->
 
 def log(out: Path) -> list[dict[str, Any]]:
     """Return the lines of a run's log without the speed, which differs from run to run."""
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all(line.pop("tokens_per_second") > 0 for line in lines)
     return lines
 

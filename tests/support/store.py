@@ -28,7 +28,7 @@ def weed() -> str | None:
 def serve(folder: Path) -> Iterator[dict[str, str]]:
     """Run a server that stores in `folder`; yields the environment variables by which S3 clients find it."""
     folder.mkdir(parents=True)
-    (folder / "s3.json").write_text(json.dumps(CONFIG))
+    (folder / "s3.json").write_text(json.dumps(CONFIG), encoding="utf-8")
     names = "master", "volume", "filer", "s3"
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     command = [

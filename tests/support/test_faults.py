@@ -288,7 +288,7 @@ def fetch() -> list[Any]:
 def test_the_real_client_keeps_its_token_from_the_cdn(hub: Hub, tmp_path: Path) -> None:
     """A range is asked for at the hub again when it fails, a download goes straight to the address that HEAD got."""
     (tmp_path / "hf").mkdir()
-    (tmp_path / "hf/token").write_text("hf_canary")
+    (tmp_path / "hf/token").write_text("hf_canary", encoding="utf-8")
     hub.fault = faults.first(faults.only(faults.at_cdn, faults.times(1, faults.status(503))), faults.redirect())
     part, whole = alone(hub, tmp_path, fetch)
     assert (bytes.fromhex(part), bytes.fromhex(whole)) == (BODY[1000:1050], BODY)

@@ -94,7 +94,7 @@ def test_what_is_saved_loads_and_is_known_by_its_content(saved: Artifact) -> Non
 
 
 def test_saving_again_gives_the_same_bytes(saved: Artifact, tmp_path: Path) -> None:
-    save((saved.folder / "tokenizer.json").read_text(), tmp_path, 64)
+    save((saved.folder / "tokenizer.json").read_text(encoding="utf-8"), tmp_path, 64)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (saved.folder / name).read_bytes()
 
@@ -150,7 +150,7 @@ def test_a_bad_vocabulary_is_refused(
 ) -> None:
     content = json.loads((saved.folder / "tokenizer.json").read_bytes())
     change(content)
-    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UsageError, match=rf"tokenizer\.json.*{message}"):
         load(tmp_path)
 
@@ -159,7 +159,7 @@ def test_65536_ids_are_not_too_many(saved: Artifact, tmp_path: Path) -> None:
     content = json.loads((saved.folder / "tokenizer.json").read_bytes())
     crowd(content)
     content["added_tokens"].pop()
-    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     assert load(tmp_path).vocab_size == 65_536
 
 

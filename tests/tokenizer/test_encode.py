@@ -151,7 +151,7 @@ def changed(folder: Path, to: Path, **changes: Any) -> Path:
     """The tokenizer with some top-level parts replaced."""
     content = json.loads((folder / "tokenizer.json").read_bytes())
     to.mkdir()
-    (to / "tokenizer.json").write_text(json.dumps({**content, **changes}))
+    (to / "tokenizer.json").write_text(json.dumps({**content, **changes}), encoding="utf-8")
     return to
 
 
@@ -207,7 +207,7 @@ def test_added_tokens_that_are_not_special_are_found_in_text(folder: Path, tmp_p
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     stripped = AddedToken("[tab]", special=False, lstrip=True, rstrip=True, normalized=False)
     tokenizer.add_tokens(["<word>", stripped, AddedToken("mi", single_word=True, special=False)])
-    (tmp_path / "tokenizer.json").write_text(tokenizer.to_str())
+    (tmp_path / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
     coder = Encoder(tmp_path)
     for text in (
         "a<word>b <word><word>",
@@ -228,7 +228,7 @@ def test_any_kind_gives_the_ids_of_tokenizers(folder: Path, tmp_path: Path, norm
     parts = json.loads(Tokenizer.from_file(str(folder / "tokenizer.json")).to_str())
     tokenizer = Tokenizer.from_str(json.dumps(parts))
     tokenizer.normalizer = normalizer
-    (tmp_path / "tokenizer.json").write_text(tokenizer.to_str())
+    (tmp_path / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
     coder = Encoder(tmp_path)
     for text in (*fastokens_encoder.PROBE_TEXTS, "A cafe\u0301 ANAGRAM", *corpus()[:5]):
         assert coder.encode([text])[0][:-1].tolist() == coder.reference.encode_one(text)
@@ -260,5 +260,7 @@ print(len(os.listdir("/proc/self/task")) - before, coder.name)
 def test_encoding_starts_no_thread(folder: Path) -> None:
     """The workers are the parallelism: a library with a pool of its own would take the cores of the others."""
     pytest.importorskip("fastokens")
-    run = subprocess.run([sys.executable, "-c", THREADS, str(folder)], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", THREADS, str(folder)], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert run.stdout.startswith("0 fastokens")

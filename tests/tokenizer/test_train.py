@@ -61,7 +61,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [prose(rng, rng.randint(20, 60)) for _ in range(1200)]
     for part in range(3):
         pq.write_table(pa.table({"text": texts[part::3][:300]}), folder / f"web-{part}.parquet", row_group_size=100)
-    (folder / "notes.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts[900:]))
+    (folder / "notes.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in texts[900:]), encoding="utf-8"
+    )
     return folder
 
 
@@ -103,7 +105,11 @@ def test_threads_and_hash_seeds_do_not_matter() -> None:
     for n in ("1", "2"):
         environment = {**os.environ, "RAYON_NUM_THREADS": n, "PYTHONHASHSEED": n, "TOKENIZERS_PARALLELISM": "true"}
         command = [sys.executable, "-c", TRAIN]
-        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+        found.append(
+            subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=True, encoding="utf-8"
+            ).stdout
+        )
     assert found[0] == found[1]
     assert len(found[0]) == 65
 
@@ -158,7 +164,9 @@ def test_a_piece_is_the_first_texts_of_its_unit(sources: Sources, tmp_path: Path
 def test_one_book_is_not_the_sample(tmp_path: Path) -> None:
     """Of a long document its beginning, whole characters; of the short ones all."""
     book, page = "a\u00e9" * MAX_DOCUMENT, "page " * 100
-    (tmp_path / "books.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [book, page, book]))
+    (tmp_path / "books.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in [book, page, book]), encoding="utf-8"
+    )
     source = Source("books", 1, ("books.jsonl",))
     listing = list_files(source, tmp_path)
     (piece,) = plan_sample([(source, listing, CleanConfig())], replace(SMALL, sample=10**6), 10**9, tmp_path)

@@ -33,7 +33,7 @@ def copy(saved: Artifact, folder: Path, **model: Any) -> Path:
     path = folder / "tokenizer.json"
     content = json.loads(path.read_bytes())
     content["model"].update(model)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     return folder
 
 
@@ -46,7 +46,7 @@ def test_memory_is_limited(saved: Artifact, tmp_path: Path) -> None:
     bomb = copy(saved, tmp_path / "bomb", vocab={"VOCABULARY": 0})
     path = bomb / "tokenizer.json"
     entries = ", ".join(f'"{number}": {number}' for number in range(2_000_000))  # 38 MB of text, 500 MB of objects
-    path.write_text(path.read_text().replace('"VOCABULARY": 0', entries))
+    path.write_text(path.read_text(encoding="utf-8").replace('"VOCABULARY": 0', entries), encoding="utf-8")
     with pytest.raises(UsageError, match=r"bomb: loading the tokenizer ended the process.*0\.4 GB.*train-tokenizer"):
         check_untrusted(bomb, memory=MEMORY)
 
@@ -54,7 +54,9 @@ def test_memory_is_limited(saved: Artifact, tmp_path: Path) -> None:
 def test_what_is_not_read_takes_no_memory(saved: Artifact, tmp_path: Path) -> None:
     padded = copy(saved, tmp_path / "padded")
     path = padded / "tokenizer.json"
-    path.write_text(path.read_text()[:-1] + ', "junk": [' + "{}," * 7_000_000 + "{}]}")
+    path.write_text(
+        path.read_text(encoding="utf-8")[:-1] + ', "junk": [' + "{}," * 7_000_000 + "{}]}", encoding="utf-8"
+    )
     assert load(padded).vocab_size == 350
 
 
@@ -67,7 +69,9 @@ def test_a_crash_is_reported(saved: Artifact, monkeypatch: pytest.MonkeyPatch) -
 def test_deep_nesting_is_refused(saved: Artifact, tmp_path: Path) -> None:
     deep = copy(saved, tmp_path / "deep")
     path = deep / "tokenizer.json"
-    path.write_text(path.read_text()[:-1] + ', "junk": ' + "[" * 200_000 + "]" * 200_000 + "}")
+    path.write_text(
+        path.read_text(encoding="utf-8")[:-1] + ', "junk": ' + "[" * 200_000 + "]" * 200_000 + "}", encoding="utf-8"
+    )
     with pytest.raises(UsageError, match=r"deep/tokenizer\.json: not a BPE tokenizer\.json.*recursion"):
         check_untrusted(deep)
 

@@ -76,7 +76,7 @@ def test_every_id_but_the_special_ones_has_a_rank(ranks: dict[bytes, int]) -> No
 
 
 def test_the_list_has_a_line_an_id(folder: Path, ranks: dict[bytes, int]) -> None:
-    lines = [line.split("\t") for line in (folder / "vocabulary.txt").read_text().splitlines()]
+    lines = [line.split("\t") for line in (folder / "vocabulary.txt").read_text(encoding="utf-8").splitlines()]
     assert lines[0] == ["id", "merge", "token", "parts"]
     assert [int(line[0]) for line in lines[1:]] == list(range(600))
     assert [line[2] for line in lines[1:3]] == [END_OF_TEXT, USER]
@@ -107,7 +107,7 @@ def test_merges_in_the_older_form(folder: Path) -> None:
     content = json.loads((folder / "tokenizer.json").read_bytes())
     content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
     assert tiktoken_ranks(json.dumps(content)) == (folder / "tokenizer.tiktoken").read_bytes()
-    assert vocabulary_listing(json.dumps(content)) == (folder / "vocabulary.txt").read_text()
+    assert vocabulary_listing(json.dumps(content)) == (folder / "vocabulary.txt").read_text(encoding="utf-8")
 
 
 def test_a_regular_expression_of_ones_own(folder: Path) -> None:

@@ -118,7 +118,7 @@ def likelihood(run: Path) -> Callable[[str, str], float]:
     """Computes the log-likelihood of `ending` after `context` in nats; without context, at the start of a document."""
     from safetensors.torch import load_file
 
-    model = GPTS(GPTSConfig(**json.loads((run / "config.json").read_text())))
+    model = GPTS(GPTSConfig(**json.loads((run / "config.json").read_text(encoding="utf-8"))))
     model.load_state_dict(load_file(run / "model.safetensors"))
     tokenizer = Tokenizer.from_file(str(run / "tokenizer/tokenizer.json"))
     eos = tokenizer.token_to_id("<|endoftext|>")
@@ -193,7 +193,7 @@ def test_scores_are_those_by_hand(run: Path, data: Path, likelihood: Callable[[s
         for row in ARITHMARK_3
     ]
     assert found.scores["arithmark_3"].shortest_option == pytest.approx(100 * sum(by_hand_3) / N)
-    assert found.mix_root_digest == json.loads((run / "mix.json").read_text())["root_digest"]
+    assert found.mix_root_digest == json.loads((run / "mix.json").read_text(encoding="utf-8"))["root_digest"]
     assert (found.dtype, found.device) == ("float32", "cpu")
 
 

@@ -41,7 +41,7 @@ def test_five_sources_of_windows_of_384(home: Path, tmp_path: Path) -> None:
         for (name, weight), file in zip(WEIGHTS.items(), FILES, strict=True)
     ]
     dedup = "[dedup]\nexact = false\nurl = false\nminhash = false\n"  # two of the five are the same file
-    (home / "five.toml").write_text(RECIPE + dedup + "".join(tables))
+    (home / "five.toml").write_text(RECIPE + dedup + "".join(tables), encoding="utf-8")
     built = build(load_recipe(home / "five.toml"), home, tmp_path / "mix")
     assert built.manifest["windows"] == 104
     assert [source["windows"] for source in built.manifest["sources"].values()] == [16, 31, 21, 21, 15]

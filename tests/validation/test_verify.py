@@ -62,18 +62,18 @@ def test_one_flipped_bit_anywhere(copy: Path) -> None:
 def test_what_the_hub_s_clients_add_is_theirs(copy: Path) -> None:
     for name in (".gitattributes", ".cache/huggingface/download/a.metadata", ".git/HEAD"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        (copy / name).write_text("theirs")
+        (copy / name).write_text("theirs", encoding="utf-8")
     assert verify(copy) == []
     for name in (".cache/other", ".gitattributes.bin", ".gitignore", "shards/.git/x"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        (copy / name).write_text("not theirs")
+        (copy / name).write_text("not theirs", encoding="utf-8")
         assert named(copy) == [name]
         (copy / name).unlink()
 
 
 def test_a_link_to_a_folder_is_extra_and_not_followed(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "file").write_text("extra")
+    (tmp_path / "other" / "file").write_text("extra", encoding="utf-8")
     (copy / "more").symlink_to(tmp_path / "other", target_is_directory=True)
     (copy / "circle").symlink_to(copy, target_is_directory=True)
     assert named(copy) == ["circle", "more"]

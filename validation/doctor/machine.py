@@ -36,7 +36,7 @@ def available_memory(root: Path = Path("/")) -> Memory:
 def _cgroup_memory(root: Path) -> Iterator[int]:
     """Yield the free bytes of each control group of this process, up to the top; none where they cannot be read."""
     groups = root / "proc/self/cgroup"
-    for line in groups.read_text().splitlines() if groups.exists() else ():
+    for line in groups.read_text(encoding="utf-8").splitlines() if groups.exists() else ():
         number, controllers, path = line.split(":", 2)
         top = root / "sys/fs/cgroup"
         names = CGROUP_V2
@@ -55,8 +55,9 @@ def _cgroup_memory(root: Path) -> Iterator[int]:
 def _free_in_group(folder: Path, limit_file: str, usage_file: str, cache_key: str) -> int | None:
     """Return limit minus usage, without file cache that the kernel can drop; None when there is no limit."""
     try:
-        limit, usage = (folder / limit_file).read_text().strip(), int((folder / usage_file).read_text())
-        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        limit = (folder / limit_file).read_text(encoding="utf-8").strip()
+        usage = int((folder / usage_file).read_text(encoding="utf-8"))
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError):
         return None
     if not limit.isdigit():

@@ -113,7 +113,7 @@ def test_datatrove_index_and_metadata(mix: Mix, tmp_path: Path) -> None:
         assert ends[-1] == len(ids) and (np.diff(ends, prepend=0) > 0).all()
         assert all(ids[end - 1] == mix.eos_id or end % mix.window == 0 for end in ends)
         assert np.isin(np.flatnonzero(ids == mix.eos_id) + 1, ends).all()
-        name, count, _ = Path(f"{path}.metadata").read_text().split("\n")
+        name, count, _ = Path(f"{path}.metadata").read_text(encoding="utf-8").split("\n")
         assert name == "tokenizer|2" and int(count) == len(ids)
 
 
@@ -175,7 +175,7 @@ def test_parquet_in_row_groups(mix: Mix, tmp_path: Path, monkeypatch: pytest.Mon
 
 def read_mds(folder: Path) -> np.ndarray:
     """By the layout of streaming/base/format/mds: a count, offsets, the columns, the samples."""
-    index = json.loads((folder / "index.json").read_text())
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     found = []
     for shard in index["shards"]:
         content = (folder / shard["raw_data"]["basename"]).read_bytes()
@@ -207,7 +207,7 @@ def test_mds_by_its_own_reader(mix: Mix, tmp_path: Path) -> None:
 def test_the_list_of_files_is_right(exported: tuple[str, Path, Exported], mix: Mix) -> None:
     name, out, done = exported
     assert repr(done) == f"Exported({name!r}, {len(done.manifest['files'])} files, {len(done.linked)} of them links)"
-    assert done.created and done.manifest == json.loads((out / "export.json").read_text())
+    assert done.created and done.manifest == json.loads((out / "export.json").read_text(encoding="utf-8"))
     listed = {entry["file"]: entry for entry in done.manifest["files"]}
     there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert there == listed.keys() | {"export.json"}
@@ -289,7 +289,7 @@ def test_progress_sums_to_the_windows(exported: tuple[str, Path, Exported], mix:
 
 def test_other_folders_are_refused(mix: Mix, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/notes.txt").write_text("mine")
+    (tmp_path / "other/notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(ForeignFolderError, match="has other files in it"):
         export(mix, "nanogpt", tmp_path / "other")
     with pytest.raises(ForeignFolderError, match="a file; expected a folder"):

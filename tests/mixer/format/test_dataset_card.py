@@ -19,7 +19,7 @@ from gpts_data.mixer.format.mix import Mix
 
 
 def test_the_hub_reads_the_card(mix: Mix) -> None:
-    found = DatasetCard((mix.path / "README.md").read_text())
+    found = DatasetCard((mix.path / "README.md").read_text(encoding="utf-8"))
     assert [config["config_name"] for config in found.data.configs] == list(mix.sources)
     assert found.data.task_categories == ["text-generation"]
     for config in found.data.configs:
@@ -28,7 +28,7 @@ def test_the_hub_reads_the_card(mix: Mix) -> None:
 
 
 def test_the_command_it_names_is_there(mix: Mix) -> None:
-    found = re.search(r"`(hf \S+) ", (mix.path / "README.md").read_text())
+    found = re.search(r"`(hf \S+) ", (mix.path / "README.md").read_text(encoding="utf-8"))
     assert found
     subprocess.run(
         [Path(sys.executable).parent / "hf", *found[1].split()[1:], "--help"], check=True, capture_output=True

@@ -94,7 +94,7 @@ def test_another_encoding_has_the_same_root_digest_and_verifies(mix: Mix, copy: 
         with array.open("wb") as file:
             np.lib.format.write_array(file, values, version=(2, 0))
     for name in DESCRIPTIONS:
-        (copy / name).write_text("other words")
+        (copy / name).write_text("other words", encoding="utf-8")
     assert rewritten(copy) == mix.manifest["root_digest"]
     assert verify(copy) == []
     assert len(verify_with(copy, mix)) > 10
@@ -125,7 +125,7 @@ def test_other_bytes_have_another_root_digest(mix: Mix, copy: Path, name: str) -
 
 
 def test_the_root_digest_is_what_the_documentation_says(mix: Mix) -> None:
-    manifest = json.loads((mix.path / "manifest.json").read_text())
+    manifest = json.loads((mix.path / "manifest.json").read_text(encoding="utf-8"))
     for key in ("root_digest", "environment", "checksum"):
         del manifest[key]
     manifest["files"] = [file for file in manifest["files"] if file["file"] not in ("README.md", "croissant.json")]

@@ -18,7 +18,7 @@ from gpts_data.tokenizer.encode import Encoder
 
 def test_tokens_lead_to_their_documents(mix: Mix, home: Path) -> None:
     encoder, rng = Encoder(mix.tokenizer), random.Random(4)
-    corpus = (home / "corpus/books.jsonl").read_text() + _web(home)
+    corpus = (home / "corpus/books.jsonl").read_text(encoding="utf-8") + _web(home)
     for token in [0, mix.tokens - 1, *(rng.randrange(mix.tokens) for _ in range(60))]:
         origin = trace(mix, token)
         ids, _ = encoder.encode([origin.text])

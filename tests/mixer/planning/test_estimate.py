@@ -74,7 +74,7 @@ def test_repeats_take_no_room(recipe_file: Path, tmp_path: Path) -> None:
 def test_a_file_that_compresses_well_is_not_taken_for_a_short_one(tmp_path: Path) -> None:
     lines = "".join(json.dumps({"text": f"{n} " + "the same words over and over, " * 40}) + "\n" for n in range(300))
     (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(lines.encode()))
-    (tmp_path / "r.toml").write_text(SINGLE)
+    (tmp_path / "r.toml").write_text(SINGLE, encoding="utf-8")
     one = estimate(load_recipe(tmp_path / "r.toml"), tmp_path).sources["a"]
     assert one.read_bytes == pytest.approx(len(lines), rel=0.1)
     assert one.available_tokens > one.tokens
@@ -112,12 +112,14 @@ dataset = "acme/web"
 
 
 def test_of_a_hub_source_the_columns_in_use_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     with Hub(tmp_path / "hub") as hub:
         for part in range(2):
             write(hub.folder("acme/web") / f"train-{part}.parquet", rows(f"web-{part}", 600), 64, group=50)
         command = [sys.executable, "-c", PROGRAM, "plan", "--recipe", "recipe.toml", "--json"]
-        done = subprocess.run(command, cwd=tmp_path, env=hub.env(tmp_path / "hf"), capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=hub.env(tmp_path / "hf"), capture_output=True, text=True, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         whole = 0
@@ -137,9 +139,9 @@ def test_files_that_a_small_build_would_not_reach_are_looked_at_too(tmp_path: Pa
     texts = prose("beyond", 200_000)
     for name, n in (("a", 0), ("b", 1)):
         rows = [{"text": text if n else text[:40]} for text in texts]
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (tmp_path / "r.toml").write_text(
-        SINGLE.replace("a.jsonl.zst", "*.jsonl").replace("filters = []", "min_characters = 100")
+        SINGLE.replace("a.jsonl.zst", "*.jsonl").replace("filters = []", "min_characters = 100"), encoding="utf-8"
     )
     small, large = (estimate(load_recipe(tmp_path / "r.toml", n), tmp_path).sources["a"] for n in (1_000, 20_000))
     assert small.available_tokens == pytest.approx(large.available_tokens, rel=0.2)
@@ -156,16 +158,18 @@ def test_what_a_filter_takes_out_of_a_text_is_not_kept() -> None:
 def test_other_fields_of_a_line_are_no_text(tmp_path: Path) -> None:
     texts = prose("fields", 300_000)
     rows = [{"text": text, "html": "x" * 9 * len(text)} for text in texts]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "a.jsonl"))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "a.jsonl"), encoding="utf-8")
     one = estimate(load_recipe(tmp_path / "r.toml", 20_000), tmp_path).sources["a"]
     assert one.available_tokens < sum(map(len, texts))  # a token is a byte or more
 
 
 def test_a_source_shorter_than_a_window_is_short_however_often_it_may_be_repeated(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in prose("few", 4000)))
+    (tmp_path / "a.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in prose("few", 4000)), encoding="utf-8"
+    )
     recipe = SINGLE.replace("a.jsonl.zst", "a.jsonl").replace("window = 64", "window = 9000").replace("5k", "9k")
-    (tmp_path / "r.toml").write_text(recipe.replace("[clean]", "max_epochs = 1000\n[clean]"))
+    (tmp_path / "r.toml").write_text(recipe.replace("[clean]", "max_epochs = 1000\n[clean]"), encoding="utf-8")
     with pytest.raises(ShortSourceError, match="too short"):
         estimate(load_recipe(tmp_path / "r.toml"), tmp_path)
 
@@ -175,8 +179,8 @@ def test_long_documents_in_lines_count_once_each(tmp_path: Path) -> None:
     texts = prose("long", 3_000_000)
     n = len(texts) // 5
     long = ["\n".join(texts[i * n : (i + 1) * n]) * 8 for i in range(5)]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in long))
-    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "a.jsonl"))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in long), encoding="utf-8")
+    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "a.jsonl"), encoding="utf-8")
     one = estimate(load_recipe(tmp_path / "r.toml", 100_000), tmp_path).sources["a"]
     assert one.read_bytes == pytest.approx(sum(map(len, long)), rel=0.05)
     assert one.read_documents == 5
@@ -185,12 +189,16 @@ def test_long_documents_in_lines_count_once_each(tmp_path: Path) -> None:
 def copies_recipe(folder: Path, size: int, sources: tuple[str, ...] = ("a",)) -> Path:
     tables = "".join(f'[[source]]\nname = "{name}"\nweight = 1\nfiles = "{name}.jsonl"\n' for name in sources)
     head = SINGLE.split("[[source]]")[0].replace("5k", str(size))
-    (folder / "r.toml").write_text(f"{head}{tables}[clean]\nfilters = []\n[validation]\nfraction = 0.0\n")
+    (folder / "r.toml").write_text(
+        f"{head}{tables}[clean]\nfilters = []\n[validation]\nfraction = 0.0\n", encoding="utf-8"
+    )
     return folder / "r.toml"
 
 
 def write_lines(path: Path, texts: list[str]) -> None:
-    path.write_text("".join(json.dumps({"text": text, "id": n}) + "\n" for n, text in enumerate(texts)))
+    path.write_text(
+        "".join(json.dumps({"text": text, "id": n}) + "\n" for n, text in enumerate(texts)), encoding="utf-8"
+    )
 
 
 def test_copies_far_apart_are_not_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +226,10 @@ def test_duplicates_are_those_of_the_files_that_are_read(tmp_path: Path, monkeyp
     write_lines(tmp_path / "a.jsonl", [text for text in texts[:half] for _ in range(2)])
     write_lines(tmp_path / "b.jsonl", texts[half:])
     recipe = copies_recipe(tmp_path, 1000)
-    recipe.write_text(recipe.read_text().replace('"a.jsonl"', '"?.jsonl"') + '[draw]\norder = "file"\n')
+    recipe.write_text(
+        recipe.read_text(encoding="utf-8").replace('"a.jsonl"', '"?.jsonl"') + '[draw]\norder = "file"\n',
+        encoding="utf-8",
+    )
     one = estimate(load_recipe(recipe), tmp_path).sources["a"]
     assert one.files_read == 1
     assert one.duplicate_share == pytest.approx(0.5, abs=0.05)
@@ -253,7 +264,7 @@ def test_many_small_files_are_not_all_opened(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("gpts_data.pipelines.readers.small_files.MANY", len(texts) + 1)  # they are not joined
     monkeypatch.setattr("gpts_data.mixer.planning.source_sample.MOST_PARTS", 50)
     monkeypatch.setattr("gpts_data.mixer.planning.piece.read", counted)
-    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "*.jsonl"))
+    (tmp_path / "r.toml").write_text(SINGLE.replace("a.jsonl.zst", "*.jsonl"), encoding="utf-8")
     one = estimate(load_recipe(tmp_path / "r.toml", 5000), tmp_path).sources["a"]
     assert len(opened) == 50 < len(texts) == one.files_total
     assert one.available_interval[0] < one.available_tokens < sum(map(len, texts))
@@ -261,9 +272,9 @@ def test_many_small_files_are_not_all_opened(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_fault_in_a_later_file_is_found_as_by_a_build(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"text": "one", "url": "u"}\n')
-    (tmp_path / "b.jsonl").write_text('{"text": "two"}\n')
-    (tmp_path / "r.toml").write_text(SINGLE.replace('"a.jsonl.zst"', '"?.jsonl"\nurl = "url"'))
+    (tmp_path / "a.jsonl").write_text('{"text": "one", "url": "u"}\n', encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text('{"text": "two"}\n', encoding="utf-8")
+    (tmp_path / "r.toml").write_text(SINGLE.replace('"a.jsonl.zst"', '"?.jsonl"\nurl = "url"'), encoding="utf-8")
     with pytest.raises(RecipeError, match=r"no column 'url' in b\.jsonl"):
         estimate(load_recipe(tmp_path / "r.toml"), tmp_path)
 

@@ -64,7 +64,7 @@ def test_memory_is_that_of_a_build(mix: Mix, tmp_path: Path) -> None:
     """Never below it, and not far above: 18 to 26% in runs of one build. The first build compiles the kernels."""
     for name in ("first", "second"):
         command = [sys.executable, "-c", BUILD, str(tmp_path / name), str(mix.tokenizer)]
-        peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
+        peak = int(subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout) * 1024
     recipe, _ = open_recipe("sample", None)
     assert peak < estimate_resources(recipe, sample_bytes=0).memory_bytes < 1.35 * peak
 

@@ -60,12 +60,12 @@ def plant(corpus: Path, n: int = 12) -> None:
             if 100 <= number < 120:
                 row["text"] += f" {UNSEEN}"
         pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=20)
-    books = [json.loads(line) for line in (corpus / "books.jsonl").read_text().splitlines()]
+    books = [json.loads(line) for line in (corpus / "books.jsonl").read_text(encoding="utf-8").splitlines()]
     for number in range(3):
         books[number]["text"] += " " + BOILERPLATE
     for number in (5, 6):
         books[number]["text"] += " " + UNSEEN
-    (corpus / "books.jsonl").write_text("".join(json.dumps(row) + "\n" for row in books))
+    (corpus / "books.jsonl").write_text("".join(json.dumps(row) + "\n" for row in books), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_corpus(folder / "corpus")
     plant(folder / "corpus")
     (folder / "evals").mkdir()
-    (folder / "evals/quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in QUIZ))
+    (folder / "evals/quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in QUIZ), encoding="utf-8")
     stories = [{"context": prose(RNG, 20), "endings": [BOILERPLATE, UNSEEN, prose(RNG, 12)]}]
     pq.write_table(pa.Table.from_pylist(stories), folder / "evals/stories.parquet")
     recipe(folder)
@@ -85,7 +85,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe(folder: Path, name: str = "recipe.toml", tables: str = TABLES, **fields: object) -> Path:
     values = {"tokens": "20k", "window": 64, "seed": 1, "unit": "8kB", "shard_windows": 100, "order": "file"} | fields
     path = folder / name
-    path.write_text(RECIPE.format(**values) + tables)
+    path.write_text(RECIPE.format(**values) + tables, encoding="utf-8")
     return path
 
 
@@ -175,12 +175,14 @@ def test_without_benchmarks_the_manifest_says_nothing_of_them(mix: Mix) -> None:
 def test_a_changed_benchmark_is_another_build(place: Path, tmp_path: Path) -> None:
     folder = tmp_path / "place"
     shutil.copytree(place, folder)
-    books = (folder / "corpus/books.jsonl").read_text()
-    (folder / "corpus/books.jsonl").write_text("no json\n" + books)
+    books = (folder / "corpus/books.jsonl").read_text(encoding="utf-8")
+    (folder / "corpus/books.jsonl").write_text("no json\n" + books, encoding="utf-8")
     with pytest.raises(DataError, match="books"):
         made(folder / "recipe.toml", tmp_path / "mix")
     assert (tmp_path / "mix/.build/plan.json").exists()
-    (folder / "evals/quiz.jsonl").write_text(json.dumps({"question": prose(RNG, 20), "answers": ["so"]}))
+    (folder / "evals/quiz.jsonl").write_text(
+        json.dumps({"question": prose(RNG, 20), "answers": ["so"]}), encoding="utf-8"
+    )
     with pytest.raises(ForeignFolderError, match=r"half-finished build .* \(benchmarks\[0\]\.files\[0\]\.sha256"):
         made(folder / "recipe.toml", tmp_path / "mix")
 
@@ -188,7 +190,7 @@ def test_a_changed_benchmark_is_another_build(place: Path, tmp_path: Path) -> No
 def test_a_changed_benchmark_changes_the_build_id(place: Path, clean: Mix, tmp_path: Path) -> None:
     folder = tmp_path / "place"
     shutil.copytree(place, folder)
-    with (folder / "evals/quiz.jsonl").open("a") as file:
+    with (folder / "evals/quiz.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"question": prose(RNG, 20), "answers": ["so"]}))
     other = made(folder / "recipe.toml", tmp_path / "mix").manifest
     assert other["build_id"] != clean.manifest["build_id"]

@@ -48,7 +48,9 @@ def dropped(folder: Path, mix: Mix, sources: Mapping[str, Rows], dedup: str = ""
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     tables = "".join(SOURCE.format(name=name) for name in sources)
-    (folder / "recipe.toml").write_text(RECIPE.format(tokens=2048 * len(sources), sources=tables, dedup=dedup))
+    (folder / "recipe.toml").write_text(
+        RECIPE.format(tokens=2048 * len(sources), sources=tables, dedup=dedup), encoding="utf-8"
+    )
     built = build(load_recipe(folder / "recipe.toml"), folder, folder / "mix", tokenizer=mix.tokenizer)
     reasons = {name: dict(fall["dropped"]) for name, fall in built.manifest["waterfall"].items()}
     for counts in reasons.values():

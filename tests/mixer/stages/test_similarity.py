@@ -39,7 +39,7 @@ def test_texts_come_back_from_their_units(mix: Mix, tmp_path: Path) -> None:
     texts = [f"text {i} " * (i % 7 + 1) + "é<|endoftext|>\n" for i in range(2500)]
     for part in range(2):
         lines = "".join('{"text": ' + f'"{text.strip()}"' + "}\n" for text in texts[part::2])
-        (tmp_path / f"{part}.jsonl").write_text(lines)
+        (tmp_path / f"{part}.jsonl").write_text(lines, encoding="utf-8")
     tokenizer, source = load(mix.tokenizer), Source("web", 1, ("*.jsonl",))
     coder = get_encoder(tokenizer.folder, tokenizer.digest)
     found, first = Texts(coder), 0

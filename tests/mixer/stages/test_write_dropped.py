@@ -19,7 +19,7 @@ from gpts_data.validation.verify import verify
 
 def shown(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return {
-        path.stem: [json.loads(line) for line in path.read_text().splitlines()]
+        path.stem: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         for path in sorted((folder / "dropped").iterdir())
     }
 

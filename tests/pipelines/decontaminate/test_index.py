@@ -223,7 +223,7 @@ def test_damaged_files_are_refused(name: str, content: bytes, message: str, tmp_
 
 def test_a_json_array_is_read_and_other_kinds_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf [{"a": "b"},\n {"a": "c"}]\n')
-    (tmp_path / "x.csv").write_text("a\nb\n")
+    (tmp_path / "x.csv").write_text("a\nb\n", encoding="utf-8")
     assert texts(tmp_path, "x.json", "a") == [["b"], ["c"]]
     with pytest.raises(RecipeError, match=r"x\.csv: cannot search for its texts; expected a benchmark as \.parquet"):
         texts(tmp_path, "x.csv", "a")

@@ -54,7 +54,9 @@ def bands() -> NDArray[np.uint64]:
 
 def test_a_key_is_the_same_in_every_process() -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
-    there = subprocess.run([sys.executable, "-c", KEYS], env=environment, capture_output=True, text=True, check=True)
+    there = subprocess.run(
+        [sys.executable, "-c", KEYS], env=environment, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     here = signer(Dedup()).sign(batch(["a b c d e f g"], ["1"], ["u"]), "web")
     assert there.stdout == f"{here.tolist()}\n"
 

@@ -30,7 +30,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         notes = hub.folder("acme/notes")
         (notes / "a.jsonl.zst").write_bytes(zstandard.compress("".join(lines[:200]).encode()))
         (notes / "b.jsonl.zst").write_bytes(zstandard.compress("".join(lines[200:]).encode()))
-        (hub.folder("acme/plain") / "train.jsonl").write_text("".join(lines))
+        (hub.folder("acme/plain") / "train.jsonl").write_text("".join(lines), encoding="utf-8")
         write(hub.folder("acme/wide") / "train.parquet", rows("wide", 2000, 200), width=768, group=250)
         write(hub.folder("acme/closed") / "train.parquet", rows("closed", 5))
         write(hub.folder("acme/unranged") / "train.parquet", rows("unranged", 500))
@@ -239,7 +239,7 @@ def plans(recipe: str, outs: list[str]) -> list[Any]:
 def test_a_resumed_build_keeps_its_commit(hub: Hub, tmp_path: Path) -> None:
     old = hub.folder("acme/moving")
     write(old / "train-0.parquet", rows("old", 20))
-    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     (before,) = alone(hub, tmp_path, plans, "recipe.toml", ["half-built"])
     new = hub.commit("acme/moving")
     write(new / "train-0.parquet", rows("new", 30))

@@ -180,7 +180,7 @@ def test_an_endpoint_that_is_not_a_url(hub: Hub, monkeypatch: pytest.MonkeyPatch
 
 def test_modules_of_the_current_folder_stay_out(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("queue", "datasets", "httpx2"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     mine = RangeFetcher()
     assert mine.result(ranged(hub, 0, 10), FAST) == CONTENT[:10]
@@ -225,14 +225,17 @@ def test_the_worker_ends_with_its_parent(hub: Hub) -> None:
         "c = RangeFetcher(); c.request(wanted); print(c._worker._process.pid, flush=True)\n"
         "c.result(wanted, RetryPolicy())"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, encoding="utf-8")
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
     time.sleep(0.5)
     parent.kill()
     parent.wait()
     for _ in range(100):
-        if not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text().split()[2]:
+        if (
+            not Path(f"/proc/{worker}").exists()
+            or "Z" in Path(f"/proc/{worker}/stat").read_text(encoding="utf-8").split()[2]
+        ):
             return
         time.sleep(0.05)
     raise AssertionError("the worker is still running")
@@ -247,7 +250,7 @@ def test_ctrl_c_while_the_hub_stalls(hub: Hub) -> None:
         "c = RangeFetcher(); c.request(wanted); print('asked', flush=True); c.result(wanted, RetryPolicy())"
     )
     reader = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
     )
     assert reader.stdout is not None
     reader.stdout.readline()

@@ -33,7 +33,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             monkeypatch.delenv(name, raising=False)
         for name, value in hub.env(tmp_path / "home").items():
             monkeypatch.setenv(name, value)
-        (hub.folder("acme/open") / "train.jsonl").write_text("{}\n")
+        (hub.folder("acme/open") / "train.jsonl").write_text("{}\n", encoding="utf-8")
         yield hub
 
 
@@ -83,7 +83,7 @@ def test_one_request_a_dataset_with_the_token(hub: Hub, monkeypatch: pytest.Monk
 
 def test_the_token_of_the_client_s_file(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(exist_ok=True)
-    (tmp_path / "home/token").write_text(CANARY)
+    (tmp_path / "home/token").write_text(CANARY, encoding="utf-8")
     assert check_reachable([("acme/open", None)]).token_from == "the client's token file"
 
 
@@ -114,7 +114,7 @@ def test_offline_by_choice(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_client_that_cannot_start(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "huggingface_hub.py").write_text("raise SystemExit(7)")
+    (tmp_path / "huggingface_hub.py").write_text("raise SystemExit(7)", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     found = check_reachable([("acme/open", None)])
     assert found.seen == (DatasetStatus("acme/open", SILENT, "its client ended with status 7"),)

@@ -58,7 +58,7 @@ def lines_file(folder: Path, n_broken: int) -> Source:
     lines = [json.dumps({"text": f"document {i}"}) for i in range(20)]
     for i in range(n_broken):
         lines[3 + 2 * i] = "{"
-    (folder / "a.jsonl").write_text("\n".join(lines))
+    (folder / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return Source("notes", 1, ("a.jsonl",))
 
 
@@ -86,7 +86,7 @@ def test_damage_within_the_budget_is_counted(tmp_path: Path, allowed: int) -> No
 
 def test_what_is_merely_of_no_use_is_not_charged(tmp_path: Path) -> None:
     rows = [{"text": None}, {"text": "a\0"}, {"text": "long " * 20}, {"text": ""}]
-    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     found = faults_of(Source("notes", 1, ("a.jsonl",), max_document_bytes=50), tmp_path)
     assert found == {"null_text": 1, "nul_character": 1, "oversized_document": 1}
 
@@ -113,7 +113,11 @@ def test_a_bomb_goes_off_in_bounded_memory(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "bomb.jsonl.zst").write_bytes(zstandard.compress(text * (2 * 10**9 // 16 // len(text))) * 16)
     assert (tmp_path / "bomb.jsonl.zst").stat().st_size < 1_000_000
     done = subprocess.run(
-        [sys.executable, "-c", BOMB, str(tmp_path / "bomb.jsonl.zst")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", BOMB, str(tmp_path / "bomb.jsonl.zst")],
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     found, megabytes = done.stdout.rsplit(" ", 1)
     assert found == "decompression_bomb"

@@ -84,7 +84,7 @@ def test_a_hub_that_says_nothing_takes_no_longer_than_the_budget(hub: Hub) -> No
 
 
 def test_a_cache_that_cannot_be_written_is_of_the_disk(hub: Hub, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with used_here(hub, tmp_path / "file"), pytest.raises(StorageError, match="check HF_HOME"):
         listing(hub)
 

@@ -18,7 +18,7 @@ from gpts_data.pipelines.readers.source import Source
 def touch(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("x")
+        (folder / name).write_text("x", encoding="utf-8")
 
 
 def names(folder: Path, *patterns: str, split: str = "train") -> list[str]:
@@ -123,13 +123,13 @@ def test_braces_and_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_saved_dataset_that_is_not_whole(tmp_path: Path) -> None:
     touch(tmp_path, "d/data-0.arrow", "d/cache-1.arrow")
-    (tmp_path / "d/state.json").write_text('{"_data_files": [{"filename": "data-0.arrow"}]}')
+    (tmp_path / "d/state.json").write_text('{"_data_files": [{"filename": "data-0.arrow"}]}', encoding="utf-8")
     assert names(tmp_path, "d") == ["d/data-0.arrow"]
     os.remove(tmp_path / "d/data-0.arrow")
     with pytest.raises(RecipeError, match=r"data-0\.arrow is missing"):
         names(tmp_path, "d")
     touch(tmp_path, "splits/train/a.arrow")
-    (tmp_path / "splits/dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    (tmp_path / "splits/dataset_dict.json").write_text('{"splits": ["train", "test"]}', encoding="utf-8")
     assert names(tmp_path, "splits") == ["splits/train/a.arrow"]
     with pytest.raises(RecipeError, match="has no split 'dev'; found train, test"):
         names(tmp_path, "splits", split="dev")

@@ -38,7 +38,7 @@ def peak_bytes(folder: Path, texts: list[str], kind: pa.DataType, **options: Any
     table = pa.table({"text": pa.array(texts, kind)})
     pq.write_table(table, folder / "a.parquet", row_group_size=len(texts), **options)
     command = [sys.executable, "-c", READ, str(folder)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    found = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout.split()
     assert found[:2] == [str(len(texts)), str(sum(map(len, texts)))]
     return int(found[2])
 

@@ -141,7 +141,7 @@ def test_a_file_that_changed_its_size_or_went_is_refused(home: Path, file: str) 
 
 
 def test_an_unknown_kind_of_file_is_refused(home: Path) -> None:
-    (home / "data" / "a.docx").write_text("text\n")
+    (home / "data" / "a.docx").write_text("text\n", encoding="utf-8")
     with pytest.raises(RecipeError, match=r"cannot read a\.docx; expected \.parquet or \.pq"):
         listed(home, "data/a.docx")
     file = SourceFile("a.docx", str(home / "data" / "a.docx"), 5, None)
@@ -170,7 +170,7 @@ def scored(folder: Path) -> list[SourceFile]:
     pq.write_table(pa.table({"text": texts, "score": pa.array(SCORES, pa.float64())}), folder / "a.parquet")
     rows = [json.dumps({"text": text, "score": score}) for text, score in zip(texts, SCORES, strict=True)]
     rows += ['{"text": "no score"}', '{"text": "nine", "score": "9"}', '{"text": "t", "score": "?"}']
-    (folder / "b.jsonl").write_text("\n".join(rows))
+    (folder / "b.jsonl").write_text("\n".join(rows), encoding="utf-8")
     return list(list_files(Source("web", 1, ("*.parquet", "*.jsonl")), folder).files)
 
 

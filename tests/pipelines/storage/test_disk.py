@@ -12,7 +12,7 @@ def test_where_a_mix_can_be_written(tmp_path: Path) -> None:
     assert refuses(tmp_path / "a/b/mix") is None
     assert existing(tmp_path / "a/b/mix") == tmp_path
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert refuses(tmp_path / "file/mix") == os.strerror(20)
     assert refuses(Path("/proc/mix")) is not None
 

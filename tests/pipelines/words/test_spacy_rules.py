@@ -19,7 +19,7 @@ CASES = st.lists(st.sampled_from(sorted(english().special)) | PIECE_RUNS, min_si
 
 
 def test_the_file_is_what_the_spacy_of_the_constraints_says() -> None:
-    assert RULES.read_text() == written(), "python -m tests.pipelines.words.write_spacy_rules"
+    assert RULES.read_text(encoding="utf-8") == written(), "python -m tests.pipelines.words.write_spacy_rules"
 
 
 def test_no_unit_is_longer_than_where_suffixes_are_looked_for() -> None:

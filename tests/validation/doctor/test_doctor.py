@@ -46,7 +46,9 @@ def distribution(folder: Path, python: str, *requirements: str) -> None:
     info = folder / "toy-1.0.dist-info"
     info.mkdir()
     lines = ["Metadata-Version: 2.4", "Name: toy", "Version: 1.0", f"Requires-Python: {python}"]
-    (info / "METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {line}" for line in requirements), ""]))
+    (info / "METADATA").write_text(
+        "\n".join([*lines, *(f"Requires-Dist: {line}" for line in requirements), ""]), encoding="utf-8"
+    )
 
 
 def test_versions_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,10 +159,10 @@ def test_output_of_every_kind(recipe: Recipe, recipe_file: Path, mix: Mix, tmp_p
     assert found(tmp_path / "half") == (True, "an unfinished build")
     assert not found(tmp_path / "half", replace(recipe, tokens=30_000))[0]
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/thesis.tex").write_text("")
+    (tmp_path / "other/thesis.tex").write_text("", encoding="utf-8")
     assert "is not empty and has no manifest.json (found thesis.tex)" in found(tmp_path / "other")[1]
     assert found(tmp_path / "other/thesis.tex/mix") == (False, "Not a directory")
-    (tmp_path / "other" / NAME).write_text("{")
+    (tmp_path / "other" / NAME).write_text("{", encoding="utf-8")
     assert not found(tmp_path / "other")[0]
 
 

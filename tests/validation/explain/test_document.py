@@ -90,9 +90,9 @@ def corpus(folder: Path) -> None:
     notes[5]["text"] = texts[6]
     lines = [json.dumps(note) for note in notes]
     lines[7] = '{"id": "n7", "text"'
-    (folder / "notes.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "notes.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     item = {"question": "what does the zebra eat on a cold morning in the deep green valley"}
-    (folder / "quiz.jsonl").write_text(json.dumps(item) + "\n")
+    (folder / "quiz.jsonl").write_text(json.dumps(item) + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe_in(folder: Path, tokens: int = 7_000) -> Recipe:
-    (folder / "recipe.toml").write_text(RECIPE.format(tokens=tokens))
+    (folder / "recipe.toml").write_text(RECIPE.format(tokens=tokens), encoding="utf-8")
     quiz = Benchmark("quiz", files=("quiz.jsonl",), columns=("question",))
     return replace(load_recipe(folder / "recipe.toml"), decontaminate=Decontaminate((quiz,)), keep_dropped=3)
 
@@ -233,7 +233,10 @@ def test_an_id_that_was_not_read(outcomes_mix: Mix, folder: Path) -> None:
 
 
 def test_samples_say_what_decided(outcomes_mix: Mix) -> None:
-    rows = [json.loads(line) for line in (outcomes_mix.path / "dropped" / "web.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (outcomes_mix.path / "dropped" / "web.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     by_reason = {row["reason"]: row for row in rows}
     assert by_reason["gopher_short_doc"]["value"] == 5 and by_reason["gopher_short_doc"]["threshold"] == 10
     assert 0.85 < by_reason["near_duplicate"]["value"] < 1 and by_reason["near_duplicate"]["threshold"] == 0.5

@@ -38,7 +38,7 @@ CARD = {
 
 @pytest.fixture(scope="module")
 def ours(run: Path) -> GPTS:
-    model = GPTS(GPTSConfig(**json.loads((run / "config.json").read_text())))
+    model = GPTS(GPTSConfig(**json.loads((run / "config.json").read_text(encoding="utf-8"))))
     model.load_state_dict(safetensors.load_file(run / "model.safetensors"))
     return model
 
@@ -54,7 +54,7 @@ def random_ids(*shape: int) -> Any:
 
 def test_the_example_of_the_card_runs_offline_and_without_this_package(exported: Path, tmp_path: Path) -> None:
     """The example runs in a separate process, in the exported folder, without importing this package."""
-    code = re.search(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.S)
+    code = re.search(r"```python\n(.*?)```", (exported / "README.md").read_text(encoding="utf-8"), re.S)
     assert code is not None
     check = "import sys; assert not [name for name in sys.modules if name.startswith('gpts_data')]; print(model.dtype)"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
@@ -65,6 +65,7 @@ def test_the_example_of_the_card_runs_offline_and_without_this_package(exported:
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("The water cycle begins")
@@ -159,7 +160,7 @@ def test_the_folder(run: Path, exported: Path, mix: Mix, tmp_path: Path) -> None
     assert report["files"] == sorted(path.name for path in exported.iterdir())
     for path in exported.iterdir():
         assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
-    card = (exported / "README.md").read_text()
+    card = (exported / "README.md").read_text(encoding="utf-8")
     assert mix.manifest["root_digest"] in card and mix.manifest["tokenizer"]["digest"] in card
     assert all(f"| {name} (files)" in card for name in mix.sources)
     tokenizer = transformers.AutoTokenizer.from_pretrained(exported, trust_remote_code=True)
@@ -173,7 +174,7 @@ def test_what_cannot_be_exported(run: Path, mix: Mix, tmp_path: Path) -> None:
     ):
         export_model(mix.path, tmp_path / "out")
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/diary.txt").write_text("dear diary")
+    (tmp_path / "mine/diary.txt").write_text("dear diary", encoding="utf-8")
     with pytest.raises(ForeignFolderError, match="holds something else"):
         export_model(run, tmp_path / "mine")
     with pytest.raises(ForeignFolderError, match="found a file, expected a folder"):
@@ -185,8 +186,8 @@ def test_weights_that_do_not_fit(run: Path, tmp_path: Path, edit: dict[str, int]
     import shutil
 
     shutil.copytree(run, tmp_path / "run")
-    sizes = json.loads((run / "config.json").read_text())
-    (tmp_path / "run/config.json").write_text(json.dumps({**sizes, **edit}))
+    sizes = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "run/config.json").write_text(json.dumps({**sizes, **edit}), encoding="utf-8")
     with pytest.raises(DataError, match="do not fit"):
         export_model(tmp_path / "run", tmp_path / "out")
     assert not (tmp_path / "out").exists()

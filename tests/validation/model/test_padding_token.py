@@ -63,7 +63,7 @@ def test_a_vocabulary_without_bytes_pads_with_end_of_text() -> None:
 def test_code_beside_the_tokenizer_is_not_exported(run: Path, exported: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     for name in ("modeling_gpts.py", "layers_gpts.py", "evil.py", "config.json"):
-        (tmp_path / "run/tokenizer" / name).write_text("raise SystemExit('planted')")
+        (tmp_path / "run/tokenizer" / name).write_text("raise SystemExit('planted')", encoding="utf-8")
     export_model(tmp_path / "run", tmp_path / "out")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
         path.name: path.read_bytes() for path in exported.iterdir()

@@ -192,4 +192,7 @@ def test_the_configuration_names_the_special_ids(exported: Path, tokenizer: Any)
     for each in (config, generation, tokenizer):
         assert each.eos_token_id == each.bos_token_id == 0 != each.pad_token_id < 400
         assert each.pad_token_id == tokenizer.convert_tokens_to_ids("<|pad|>")
-    assert json.loads((exported / "config.json").read_text())["auto_map"]["AutoModel"] == "modeling_gpts.GPTSModel"
+    assert (
+        json.loads((exported / "config.json").read_text(encoding="utf-8"))["auto_map"]["AutoModel"]
+        == "modeling_gpts.GPTSModel"
+    )

@@ -82,8 +82,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Mix:
     home, rng = tmp_path_factory.mktemp("hostile"), random.Random(3)
     texts = [f"{ATTACK} {prose(rng, 60)}" for _ in range(120)]
     texts[3:3] = [texts[0], "long " * 2000]
-    (home / "web.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    (home / "recipe.toml").write_text(RECIPE)
+    (home / "web.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    (home / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     build(load_recipe(home / "recipe.toml"), home, home / "mix")
     return open_mix(home / "mix")
 
@@ -154,7 +154,7 @@ def test_counts_of_sources_are_those_of_the_sidecars(mix: Mix) -> None:
 
 def test_a_run_is_shown_and_one_on_another_mix_is_refused(mix: Mix, hostile: Mix, tmp_path: Path) -> None:
     lines = [Line(step, 6.0 - step, 1e-3, 64 * step, 1000.0) for step in (1, 2, 3)]
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(asdict(line)) + "\n" for line in lines))
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(asdict(line)) + "\n" for line in lines), encoding="utf-8")
     result = {
         "mix_root_digest": mix.manifest["root_digest"],
         "steps": 3,
@@ -164,7 +164,7 @@ def test_a_run_is_shown_and_one_on_another_mix_is_refused(mix: Mix, hostile: Mix
         "unigram_entropy": 4.5,
         "validation_bits_per_byte": {"web": 2.5, "books": None},
     }
-    (tmp_path / "result.json").write_text(json.dumps(result))
+    (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
     text = render_html(collect_report(mix, tmp_path))
     assert "77 parameters, 3 steps" in text and "<td>2.500</td>" in text
     parsed(text)
@@ -184,7 +184,7 @@ def test_in_a_browser_it_loads_and_fits_a_phone(hostile: Mix, tmp_path: Path) ->
     program = "from gpts_data.cli.main import cli; cli()"
     command = [sys.executable, "-c", program, "inspect", str(hostile.path), "--html", str(tmp_path / "report.html")]
     subprocess.run(command, check=True, capture_output=True)
-    (tmp_path / "wrapper.html").write_text(WRAPPER)
+    (tmp_path / "wrapper.html").write_text(WRAPPER, encoding="utf-8")
     shown = subprocess.run(
         [
             str(CHROMIUM),
@@ -200,6 +200,7 @@ def test_in_a_browser_it_loads_and_fits_a_phone(hostile: Mix, tmp_path: Path) ->
         capture_output=True,
         text=True,
         timeout=120,
+        encoding="utf-8",
     )
     found = re.search(r"<title>width (\d+) title (.*?)</title>", shown.stdout)
     assert found, shown.stderr

@@ -48,11 +48,11 @@ def larger(rows: np.ndarray, mix: Mix) -> np.ndarray:
 
 def fewer_merges(rows: np.ndarray, mix: Mix) -> np.ndarray:
     """Ids of a tokenizer with the same vocabulary but half the merges: every window decodes to its text."""
-    content = json.loads((mix.tokenizer / "tokenizer.json").read_text())
+    content = json.loads((mix.tokenizer / "tokenizer.json").read_text(encoding="utf-8"))
     content["model"]["merges"] = content["model"]["merges"][: len(content["model"]["merges"]) // 2]
     other = mix.path.parent / "other"
     shutil.copytree(mix.tokenizer, other, dirs_exist_ok=True)
-    (other / "tokenizer.json").write_text(json.dumps(content))
+    (other / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     encoder = Encoder(other, "tokenizers")
     ids = encoder.encode([encoder.decode(row) for row in rows])[0]
     return np.resize(ids, rows.shape).astype("<u2")

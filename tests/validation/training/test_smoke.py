@@ -126,14 +126,14 @@ def test_files(patterned: Mix, tmp_path: Path) -> None:
         "run.json",
         "tokenizer",
     ]
-    assert json.loads((out / "mix.json").read_text()) == patterned.manifest
+    assert json.loads((out / "mix.json").read_text(encoding="utf-8")) == patterned.manifest
     for path in patterned.tokenizer.iterdir():
         assert (out / "tokenizer" / path.name).read_bytes() == path.read_bytes()
-    assert json.loads((out / "result.json").read_text()) == asdict(result)
+    assert json.loads((out / "result.json").read_text(encoding="utf-8")) == asdict(result)
     first, *_, last = log(out)
     assert first == {"step": 1, "loss": result.first_loss, "lr": pytest.approx(2.5e-3 / 6), "tokens": 8 * WINDOW}
     assert (last["tokens"], last["validation_bits_per_byte"]) == (result.tokens, result.validation_bits_per_byte)
-    config = GPTSConfig(**json.loads((out / "config.json").read_text()))
+    config = GPTSConfig(**json.loads((out / "config.json").read_text(encoding="utf-8")))
     assert config == replace(TINY, vocab_size=32, context=WINDOW)
     model = GPTS(config)
     model.load_state_dict(safetensors.load_file(out / "model.safetensors"))
@@ -183,7 +183,7 @@ def test_a_built_mix_trains(mix: Mix, tmp_path: Path) -> None:
 
 def test_a_vocabulary_that_is_not_byte_level(patterned: Mix) -> None:
     path = patterned.tokenizer / "tokenizer.json"
-    path.write_text(path.read_text().replace(json.dumps("Ġa"), json.dumps("▁a")))
+    path.write_text(path.read_text(encoding="utf-8").replace(json.dumps("Ġa"), json.dumps("▁a")), encoding="utf-8")
     with pytest.raises(UsageError, match="'▁a' is not byte-level"):
         bytes_per_id(patterned.tokenizer, patterned.vocab_size, patterned.eos_id)
 
@@ -205,6 +205,6 @@ def test_a_run_does_not_go_into_the_mix(patterned: Mix, tmp_path: Path) -> None:
     for out in (patterned.path, patterned.path / "run"):
         with pytest.raises(ForeignFolderError, match="inside the mix"):
             run(patterned, out)
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(ForeignFolderError, match="expected a folder"):
         run(patterned, tmp_path / "file")

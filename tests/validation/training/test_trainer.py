@@ -71,7 +71,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert log(first) == log(second)  # losses to the bit
     for name in FILES:
         assert (first / name).read_bytes() == (second / name).read_bytes()
-    results = [json.loads((run / "result.json").read_text()) for run in (first, second)]
+    results = [json.loads((run / "result.json").read_text(encoding="utf-8")) for run in (first, second)]
     assert all(result.pop("tokens_per_second") > 0 for result in results)
     assert results[0] == results[1]
 
@@ -124,16 +124,22 @@ def log_lines(out: Path) -> list[bytes]:
 def test_two_processes_train_as_one(patterned: Mix, tmp_path: Path) -> None:
     """Under torchrun with gloo; two micro-batches per process, so that gradients are exchanged with the last one."""
     run(patterned, tmp_path / "one", 20, validate_every=7)
-    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     arguments = [str(tmp_path / "script.py"), str(patterned.path), str(tmp_path / "two"), "20", "2"]
     done = subprocess.run(
-        [*torchrun, *arguments], env=environment(), cwd=tmp_path, capture_output=True, text=True, check=False
+        [*torchrun, *arguments],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["processes 2"] * 2
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
-    assert json.loads((tmp_path / "two/result.json").read_text())["tokens"] == 20 * 8 * WINDOW
+    assert json.loads((tmp_path / "two/result.json").read_text(encoding="utf-8"))["tokens"] == 20 * 8 * WINDOW
 
 
 @pytest.mark.parametrize("tokens", [1, 3 * WINDOW + 5])
@@ -182,7 +188,7 @@ def test_another_run_does_not_go_into_the_folder(patterned: Mix, tmp_path: Path)
     with pytest.raises(ForeignFolderError, match="another run: schedule .*'steps': 5.*, not .*'steps': 6"):
         run(patterned, tmp_path / "run", 6)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/thesis.txt").write_text("a year of work")
+    (tmp_path / "mine/thesis.txt").write_text("a year of work", encoding="utf-8")
     with pytest.raises(ForeignFolderError, match="holds something else"):
         run(patterned, tmp_path / "mine", 5)
 
