@@ -35,8 +35,8 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         planning train_tokenizer
         build""",
     "validation": """
-        run_files benchmark_rows
-        verify inspect explain published_scores benchmarks model doctor loader progress_bar mix_summary
+        run_files benchmark_rows published_scores
+        verify inspect explain benchmarks model doctor loader progress_bar mix_summary
         training evaluate api
         report""",
 }
