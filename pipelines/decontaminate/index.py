@@ -36,6 +36,7 @@ from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 VERSION = 2  # of the n-grams; units prepared with another version are prepared again
+_MAX_BENCHMARKS = 10_000  # outcomes of documents, of which each benchmark is one, have 16 bits
 _MAX_WORDS = 255  # of an n-gram: the index stores its length in one byte
 _NGRAMS, _TEXTS, RECEIPT = "ngrams.arrow", "texts.arrow", "receipt.json"
 
@@ -82,6 +83,8 @@ def check_decontaminate(config: Decontaminate) -> None:
     """Raise `RecipeError` for a table with impossible values."""
     if not config.benchmark:
         raise RecipeError("decontaminate: no [[decontaminate.benchmark]]; expected at least one to look for")
+    if len(config.benchmark) > _MAX_BENCHMARKS:
+        raise RecipeError(f"decontaminate: {len(config.benchmark):,} benchmarks, expected at most {_MAX_BENCHMARKS:,}")
     names = [benchmark.name for benchmark in config.benchmark]
     if len(set(names)) < len(names):
         raise RecipeError(f"decontaminate: benchmark names must differ; found {', '.join(names)}")

@@ -10,7 +10,9 @@ The newest two are kept. The older one is read when the newest is damaged. Neith
 from __future__ import annotations
 
 import logging
+import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
@@ -31,6 +33,7 @@ from gpts_data.pipelines.storage.typed_json import Count, read_json_file
 from gpts_data.validation.training.trainer import Trainer
 
 FOLDER = "checkpoints"
+_NAME = re.compile(r"step-\d{8,}(\.tmp)?")
 KEPT = 2
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of each parameter
 
@@ -62,7 +65,7 @@ def save_checkpoint(run: Path, trainer: Trainer) -> Path:
         shutil.rmtree(folder, ignore_errors=True)  # exists only if an earlier process could not read it
         publish(temporary, folder)
     earlier = [path for path in _checkpoints(run) if path < folder]
-    for other in set(folder.parent.iterdir()) - {folder, *earlier[-(KEPT - 1) :]}:
+    for other in set(_folders(run)) - {folder, *earlier[-(KEPT - 1) :]}:
         shutil.rmtree(other, ignore_errors=True)
     return folder
 
@@ -105,12 +108,20 @@ def _load(folder: Path, trainer: Trainer) -> None:
 
 def _checkpoints(run: Path) -> list[Path]:
     """Return the folders of complete checkpoints, the newest last."""
-    return sorted(path for path in (run / FOLDER).glob("step-*") if path.suffix != TEMPORARY_SUFFIX)
+    return sorted(path for path in _folders(run) if path.suffix != TEMPORARY_SUFFIX)
+
+
+def _folders(run: Path) -> list[Path]:
+    """Return the folders that `save_checkpoint` made, complete or not, and nothing that a user put beside them."""
+    return [path for path in (run / FOLDER).glob("step-*") if _NAME.fullmatch(path.name)]
 
 
 def drop_checkpoints(run: Path) -> None:
     """Delete all checkpoints of a finished run."""
-    shutil.rmtree(run / FOLDER, ignore_errors=True)
+    for folder in _folders(run):
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # something of the user's is in it, or there is none
+        (run / FOLDER).rmdir()
 
 
 def weights(trainer: Trainer) -> bytes:

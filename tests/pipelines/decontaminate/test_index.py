@@ -229,6 +229,12 @@ def test_a_json_array_is_read_and_other_kinds_are_named(tmp_path: Path) -> None:
         texts(tmp_path, "x.csv", "a")
 
 
+def test_more_benchmarks_than_outcomes_are_refused() -> None:
+    config = Decontaminate(tuple(Benchmark(f"b{i}", ("q",), ("x.jsonl",)) for i in range(10_001)))
+    with pytest.raises(RecipeError, match="10,001 benchmarks, expected at most 10,000"):
+        check_decontaminate(config)
+
+
 def test_a_glob_without_files(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="benchmark 'b': files = 'none.*' matches nothing under"):
         texts(tmp_path, "none*", "a")

@@ -16,7 +16,7 @@ pytest.importorskip("safetensors.torch")
 
 from gpts_data.mixer.format.mix import Mix  # noqa: E402
 from gpts_data.validation.model.model import GPTS  # noqa: E402
-from gpts_data.validation.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from gpts_data.validation.training.checkpoint import drop_checkpoints, load_checkpoint, save_checkpoint  # noqa: E402
 from gpts_data.validation.training.device import DistributedContext  # noqa: E402
 from gpts_data.validation.training.lr_schedule import LearningRateSchedule  # noqa: E402
 from gpts_data.validation.training.trainer import Trainer  # noqa: E402
@@ -55,9 +55,14 @@ def test_of_two_whole_checkpoints_the_newer_counts(patterned: Mix, tmp_path: Pat
     (unfinished / "place.json").unlink()
     load_checkpoint(tmp_path, resumed)
     assert resumed.step == 10
+    others = [newer.parent / name for name in ("best", "step-10", "step-00000007.bak")]
+    for path in others:  # of the user
+        path.mkdir()
     new.step = 12
     save_checkpoint(tmp_path, new)
     assert not unfinished.exists() and not older.exists()
+    drop_checkpoints(tmp_path)
+    assert sorted(newer.parent.iterdir()) == sorted(others)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for the path of a descriptor")
