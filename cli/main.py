@@ -42,7 +42,7 @@ class ErrorHandlingGroup(click.Group):
             echo(f"gpts-data: {error}", err=True)
             sys.exit(error.exit_code)
         except click.ClickException as error:  # of usage; click prints it
-            error.message = escape(error.message)
+            error.message = escape(error.message)  # type: ignore[misc]  # final in click, which has no other way
             raise
         except (click.exceptions.Exit, click.Abort):
             raise  # of --help: click handles them, without the imports below

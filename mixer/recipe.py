@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gpts_data.mixer.recipe_file import has_control_characters, read_recipe_file, shorten
+from gpts_data.mixer.recipe_file import read_recipe_file, shorten
 from gpts_data.mixer.recipe_parser import parse
 from gpts_data.mixer.recipe_stages import (
     Stage,
@@ -36,6 +36,7 @@ from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean
 from gpts_data.pipelines.readers.addresses import split_hub_addresses
 from gpts_data.pipelines.readers.draw_order import ORDERS, Draw
 from gpts_data.pipelines.readers.source import Source
+from gpts_data.pipelines.text.control_characters import has_control_characters
 from gpts_data.tokenizer.artifact import END_OF_TEXT
 from gpts_data.tokenizer.train import Training
 
