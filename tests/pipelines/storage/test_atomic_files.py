@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +237,20 @@ def test_an_upload_holds_its_file_until_it_ends(tmp_path: Path, monkeypatch: pyt
         assert [entry.name.startswith(atomic_files.UPLOAD_PREFIX) for entry in tmp_path.iterdir()] == [True]
     assert path.read_bytes() == b"all of it"
     assert not list(tmp_path.iterdir())
+
+
+def test_the_first_upload_of_a_process_removes_what_killed_ones_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"{atomic_files.UPLOAD_PREFIX}dead").write_bytes(b"half of it")
+    atomic_files.remove_dead_uploads.cache_clear()
+    atomic_files.write_bytes(UPath("memory://atomic/b.bin"), b"abc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_for_a_new_file_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is then no temporary file to remove."""
+    monkeypatch.setattr(atomic_files, "open", raising(OSError(errno.ENOSPC, "full")), raising=False)
+    with pytest.raises(StorageError, match="No space left"):
+        atomic_files.write_bytes(tmp_path / "unit.bin", b"all of it")
