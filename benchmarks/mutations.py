@@ -36,6 +36,7 @@ TESTS = {  # below tests/, the quickest first; every other module has the mirror
     "mixer/stages/finalize.py": ("mixer/stages/test_finalize.py", "mixer/format/test_manifest.py", *BUILDS),
     "validation/verify.py": VERIFY,
     "pipelines/storage/atomic_files.py": ("pipelines/storage/test_atomic_files.py", "pipelines/storage/test_lock.py"),
+    "mixer/format/trace.py": ("mixer/format/test_trace.py", "mixer/format/test_find_document.py"),
     "mixer/format/document_index.py": ("mixer/format/test_find_document.py",),
 }
 MODULES = (
