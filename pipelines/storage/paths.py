@@ -202,7 +202,8 @@ def upload(file: Path, path: StorePath) -> None:
     """Copy a file from disk to a store: it appears whole or not at all. A failed upload is started again."""
     from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, wait_random_exponential
 
-    permanent = (PermissionError, FileNotFoundError)  # no permission, no bucket: another attempt would not help
+    # No permission, no bucket: another attempt would not help. Ctrl-C: tenacity would catch it and try again.
+    permanent = (PermissionError, FileNotFoundError, KeyboardInterrupt)
     with store_errors(path):
         for attempt in Retrying(
             stop=stop_after_attempt(UPLOAD_ATTEMPTS),
