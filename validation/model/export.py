@@ -2,12 +2,12 @@
 
 `AutoModelForCausalLM` and `AutoTokenizer` need trust_remote_code, since the folder brings its own code:
 
-    model.safetensors            float32 weights under Llama's names: model.embed_tokens.weight, model.layers.0. ...
-    config.json                  the sizes, and in `auto_map` the names of the classes
-    modeling_gpts.py, model.py   copies of the code in this package
-    generation_config.json       special ids, and the published sampling parameters
-    tokenizer.json, ...          the files of the mix's tokenizer (tokenizer_files.py)
-    README.md                    model card, with the root digest of the mix
+    model.safetensors         float32 weights under Llama's names: model.embed_tokens.weight, model.layers.0. ...
+    config.json               the sizes, the special ids, and in `auto_map` the names of the classes
+    modeling_gpts.py, ...     copies of the code in this package: CODE of model_card.py
+    generation_config.json    special ids, and the published sampling parameters
+    tokenizer.json, ...       the mix's tokenizer (tokenizer_files.py) with a padding token (padding_token.py)
+    README.md                 model card, with the root digest of the mix
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.untrusted import check_untrusted
 from gpts_data.validation.model.model import GPTS, GPTSConfig
 from gpts_data.validation.model.model_card import CODE, model_card
+from gpts_data.validation.model.padding_token import with_padding_token
 from gpts_data.validation.model.tokenizer_files import exported_tokenizer
 from gpts_data.validation.run_files import MixOfRun, ModelSizes, RunResult, read_mix, read_result, read_run_file
 
@@ -108,31 +109,36 @@ def export_model(run: Path, out: Path) -> dict[str, Any]:
 
 def contents(run: Run) -> dict[str, bytes]:
     """Return the content of each file. config.json is last, because with it transformers accepts the folder."""
-    eos = run.tokenizer.eos_id
+    tokenizer, pad = with_padding_token(exported_tokenizer(run.tokenizer.folder))
+    ids = special_ids(run.tokenizer.eos_id, pad)
     weights = {f"model.{name}": weight.contiguous() for name, weight in run.weights.items()}
     return {
         "model.safetensors": save(weights, metadata={"format": "pt"}),
+        **tokenizer,
         **{name: (CODE_FOLDER / name).read_bytes() for name in CODE},
-        **exported_tokenizer(run.tokenizer.folder),
-        "generation_config.json": pretty_json(
-            {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos, **SAMPLING}
-        ),
-        "README.md": model_card(run.config, run.result, run.mix, run.tokenizer).encode(),
+        "generation_config.json": pretty_json({**ids, **SAMPLING}),
+        "README.md": model_card(run.config, run.result, run.mix, run.tokenizer, pad).encode(),
         "config.json": pretty_json(
             {
-                **hub_config(run.config, eos),
+                **hub_config(run.config, ids),
                 "mix_root_digest": run.mix["root_digest"],
             }  # transformers keeps unknown keys
         ),
     }
 
 
-def hub_config(config: GPTSConfig, eos: int) -> dict[str, Any]:
+def special_ids(eos: int, pad: int) -> dict[str, int]:
+    """Return the special ids under transformers' keys. End-of-text, which stands between documents, also begins one."""
+    return {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": pad}
+
+
+def hub_config(config: GPTSConfig, ids: dict[str, int]) -> dict[str, Any]:
     """Return the content of config.json. Sizes have the names that Llama's configuration gives them."""
     return {
         "architectures": ["GPTSForCausalLM"],
         "auto_map": {
-            "AutoConfig": "modeling_gpts.GPTSConfig",
+            "AutoConfig": "configuration_gpts.GPTSConfig",
+            "AutoModel": "modeling_gpts.GPTSModel",
             "AutoModelForCausalLM": "modeling_gpts.GPTSForCausalLM",
         },
         "model_type": "gpts",
@@ -149,8 +155,7 @@ def hub_config(config: GPTSConfig, eos: int) -> dict[str, Any]:
         "tie_word_embeddings": True,
         "use_cache": True,
         "dtype": "float32",
-        "bos_token_id": eos,
-        "eos_token_id": eos,
+        **ids,
     }
 
 

@@ -6,7 +6,7 @@ from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.validation.model.model import GPTSConfig
 from gpts_data.validation.run_files import CountsOfRun, MixOfRun, RunResult, SourceOfRun
 
-CODE = ("modeling_gpts.py", "model.py")  # the files that the card's example runs
+CODE = ("modeling_gpts.py", "layers_gpts.py", "configuration_gpts.py")  # the files that the card's example runs
 
 USAGE = """\
 ```python
@@ -26,8 +26,17 @@ print(tokenizer.decode(output[0], skip_special_tokens=True))
 ```"""
 
 
-def model_card(config: GPTSConfig, result: RunResult, mix: MixOfRun, tokenizer: Artifact) -> str:
-    """Return the text of the card."""
+NOTES = """\
+The code runs with transformers 4.57, 5.0 and 5.23. For fine-tuning, end each text with `<|endoftext|>` (id {eos}).
+Batches are padded on the left with id {pad}{pad_note}. Documents packed into one row are kept apart when `position_ids`
+start at 0 for each and there is no `attention_mask`. The tokenizer turns `<|endoftext|>` inside a text into id {eos};
+`tokenizer(text, split_special_tokens=True)` does not, which is right for texts from strangers."""
+
+
+def model_card(config: GPTSConfig, result: RunResult, mix: MixOfRun, tokenizer: Artifact, pad: int) -> str:
+    """Return the text of the card. `pad` is the id of the padding token."""
+    eos = tokenizer.eos_id
+    pad_note = ", `<|pad|>`, which no text has" if pad != eos else ", so mask padding in the labels by its place"
     return "\n".join(
         [
             *_front_matter(mix),
@@ -39,6 +48,8 @@ def model_card(config: GPTSConfig, result: RunResult, mix: MixOfRun, tokenizer: 
             f"theta {config.rope_theta:g} and tied embeddings. The context is {config.context:,} tokens.",
             "",
             USAGE,
+            "",
+            NOTES.format(eos=eos, pad=pad, pad_note=pad_note),
             "",
             "## Training",
             "",
@@ -53,8 +64,8 @@ def model_card(config: GPTSConfig, result: RunResult, mix: MixOfRun, tokenizer: 
             "",
             f"The mix has {mix['tokens']:,} tokens and the root digest `{mix['root_digest']}`, which `gpts-data "
             "verify` checks.",
-            f"The tokenizer is a byte-level BPE with {tokenizer.vocab_size:,} entries and the sha256 "
-            f"`{tokenizer.digest}`. Each document ends with `<|endoftext|>` (id {tokenizer.eos_id}).",
+            f"The tokenizer is a byte-level BPE with {tokenizer.vocab_size:,} entries. The mix's tokenizer.json, which "
+            f"has no padding token, has the sha256 `{tokenizer.digest}`. Each document ends with `<|endoftext|>`.",
             "",
             "The licences of the sources apply to their texts.",
             "",
