@@ -9,12 +9,16 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.errors import DataError, SourceUnavailableError
 from gpts_data.pipelines.hub.remote_file import Span, prefetcher
 
 MAGIC = b"PAR1"
 GAP = 16 << 10  # bytes between two columns: fewer cost less than another request,
 GAP_SHARE = 1 / 50  # if they are also less than this share of the bytes that are needed
+
+
+class Encrypted(DataError):
+    """The file is encrypted as a whole."""
 
 
 class Footer:
@@ -75,13 +79,22 @@ def _is_encrypted(metadata: pq.FileMetaData, column: str) -> bool:
 
 
 def _metadata(file: IO[bytes], name: str) -> pq.FileMetaData:
-    """The footer of the file; a remote one that is not readable is fetched a second time."""
+    """The footer of the file; a remote one that is not readable is fetched a second time.
+
+    Raises `SourceUnavailableError` when that is not readable either.
+    """
     try:
         return _read_metadata(file, name)
-    except (DataError, pa.ArrowException, OSError):
-        if not prefetcher(file).evict():
+    except (DataError, pa.ArrowException, OSError) as error:
+        if isinstance(error, Encrypted) or not prefetcher(file).evict():
             raise
+    try:
         return _read_metadata(file, name)
+    except (DataError, pa.ArrowException, OSError) as error:
+        raise SourceUnavailableError(
+            f"{name}: its footer came damaged twice ({str(error)[:200]}); run the same command again, or leave the "
+            "file out of the recipe if it is damaged in the dataset"
+        ) from error
 
 
 def _read_metadata(file: IO[bytes], name: str) -> pq.FileMetaData:
@@ -91,7 +104,7 @@ def _read_metadata(file: IO[bytes], name: str) -> pq.FileMetaData:
     tail = file.read(8)
     length = int.from_bytes(tail[:4], "little")
     if tail[4:] == b"PARE":
-        raise DataError(f"{name}: an encrypted parquet file; decrypt it first")
+        raise Encrypted(f"{name}: an encrypted parquet file; decrypt it first")
     if tail[4:] != MAGIC or length + 12 > size:
         raise DataError(f"{name}: not readable as parquet: no footer at the end of its {size:,} bytes; it may be cut")
     file.seek(size - 8 - length)

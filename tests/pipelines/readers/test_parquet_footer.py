@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
 
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.errors import DataError, SourceUnavailableError
 from gpts_data.pipelines.readers import parquet, parquet_footer
 from gpts_data.pipelines.readers.parquet_footer import Footer
 from gpts_data.pipelines.readers.reader import check_columns, list_files, read, split_units
@@ -102,6 +102,10 @@ def test_a_footer_that_the_network_damaged_is_fetched_again(monkeypatch: pytest.
     monkeypatch.setattr(parquet_footer, "prefetcher", lambda _: remote)
     assert Footer(file, "a.parquet").n_groups == 11
     assert remote.evicted == 1
+    file = io.BytesIO(damaged)
+    monkeypatch.setattr(parquet_footer, "prefetcher", lambda _: Evicting(file, bytes(damaged)))
+    with pytest.raises(SourceUnavailableError, match=r"a\.parquet: its footer came damaged twice"):
+        parquet.columns(file, "a.parquet")
 
 
 def test_row_counts_that_disagree_are_damage() -> None:
