@@ -47,7 +47,8 @@ KEYS = [  # where a value is put into BASE
     "clean.gopher_repetition.top_n_grams clean.gopher_repetition.dup_n_grams clean.gopher_repetition.dup_line_frac",
     "clean.gopher_quality.min_doc_words clean.gopher_quality.max_avg_word_length clean.gopher_quality.stop_words",
     "clean.fineweb_quality.short_line_length clean.fineweb_quality.stop_chars clean.fineweb_quality.line_punct_thr",
-    "source.0.at_least.text source.0.at_least.n decontaminate.ngram decontaminate.max_documents",
+    "source.0.at_least.text source.0.at_least.n source.0.dataset decontaminate.ngram decontaminate.max_documents",
+    "stage stage.0 stage.0.until stage.0.weights stage.0.weights.a stage.0.weights.b",
     *(f"decontaminate.benchmark.0.{key}" for key in ("name", "columns", "files", "split", "config", "revision")),
 ]
 NUMBERS = [0, -1, 1, 2, 255, 2**31, 2**32, 2**63 - 1, 2**63, 10**12, -(10**30), 10**400]
