@@ -6,6 +6,7 @@ the user's own files, or share them in an export; opening a pipe waits for ever.
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
@@ -18,11 +19,11 @@ def file_problem(folder: AnyPath, entry: FileEntry) -> str | None:
     path = folder / entry["file"]
     try:
         with store_errors(path):
-            size = path.stat().st_size if is_store(path) else _size_inside(path, folder)
+            size = size_inside(path, folder)
     except (FileNotFoundError, NotADirectoryError):
         return f"missing, expected {entry['bytes']:,} bytes"
-    except (OSError, RuntimeError) as error:  # Python 3.11 and 3.12 raise RuntimeError for a circle of links
-        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
     except OutsideError as error:
         return str(error)
     return None if size == entry["bytes"] else f"{size:,} bytes, expected {entry['bytes']:,}"
@@ -32,8 +33,18 @@ class OutsideError(Exception):
     """A file is not a regular file inside of the mix."""
 
 
-def _size_inside(path: Path, folder: Path) -> int:
-    real, root = path.resolve(strict=True), folder.resolve()
+def size_inside(path: AnyPath, folder: AnyPath) -> int:
+    """The size of a regular file in a mix. Raises `OutsideError` for a link out of it, a circle of links or a pipe."""
+    if is_store(path) or is_store(folder):
+        return int(path.stat().st_size)
+    try:
+        real, root = path.resolve(strict=True), folder.resolve()
+    except RuntimeError as error:  # so Python 3.11 and 3.12 say it
+        raise OutsideError("a circle of links") from error
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OutsideError("a circle of links") from error
     if not real.is_relative_to(root) and not _is_in_hub_cache(real, root):
         raise OutsideError(f"a link out of the mix, to {real}; expected a file inside of it")
     status = real.stat()

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from gpts_data.mixer.format.check_manifest import check_consistency
+from gpts_data.mixer.format.listed_files import OutsideError, size_inside
 from gpts_data.mixer.format.manifest_types import Manifest, ManifestContent
 from gpts_data.pipelines.environment import libraries
 from gpts_data.pipelines.errors import LockedError, UsageError, VerificationError
@@ -57,13 +58,14 @@ def read_manifest(folder: AnyPath) -> Manifest:
     """
     path = folder / NAME
     try:
+        size_inside(path, folder)
         content = read_regular_file(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         unfinished = " (a half-finished build is there: run the same build-mix command again)"
         raise UsageError(
             f"{folder} is not a finished mix: no {NAME}{unfinished if (folder / '.build').exists() else ''}"
         ) from error
-    except JsonError as error:
+    except (JsonError, OutsideError) as error:
         raise VerificationError(f"{path}: {error}; expected the manifest of a mix") from error
     try:
         return _parse(path, content)

@@ -7,7 +7,6 @@ one that differs from its own checksum, because the disk or somebody changed it:
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
@@ -15,6 +14,7 @@ from typing import Any, TypeVar, cast
 from gpts_data.pipelines.errors import GptsDataError
 from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, write_json
 from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, overwrite, store_errors
+from gpts_data.pipelines.storage.typed_json import check_type, parse_json
 
 log = logging.getLogger("gpts_data")
 CHECKSUM = "checksum"  # the receipt's entry with the digest of all others
@@ -41,25 +41,26 @@ def write_receipt(path: AnyPath, receipt: Receipt) -> Receipt:
 def read_receipt(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt | None:
     """The receipt at `path`, or None when there is none, it has another key, or it was changed since it was written.
 
-    A changed receipt is logged. `kind` is for the type checker only.
+    A changed receipt, or one of another type than `kind`, is logged and counts as none.
     """
     try:
         with store_errors(path):
             content = path.read_bytes()
     except FileNotFoundError:
         return None
-    receipt = _intact(content)
+    receipt = _intact(content, kind)
     if receipt is None:
         log.warning("%s was changed since it was written; the work that it records is done again", path)
     return cast(Receipt, receipt) if receipt is not None and receipt["key"] == key else None
 
 
-def _intact(content: bytes) -> dict[str, Any] | None:
-    """The receipt with this content, without its checksum; None if the checksum is missing or wrong."""
+def _intact(content: bytes, kind: Any) -> dict[str, Any] | None:
+    """The receipt with this content, without its checksum; None if that is missing or wrong, or its type is."""
     try:
-        receipt = json.loads(content)
+        receipt = parse_json(content, dict[str, Any])
         checksum = receipt.pop(CHECKSUM)
-        return receipt if json_digest(receipt) == checksum and "key" in receipt else None
+        is_intact = json_digest(receipt) == checksum and "key" in receipt
+        return check_type(receipt, kind) if is_intact else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

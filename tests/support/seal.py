@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.format.content_digest import content_digest
-from gpts_data.mixer.format.manifest import write_manifest
+from gpts_data.mixer.format.manifest import FORMAT, FORMAT_VERSION, NAME, checksum, environment, root_digest
 from gpts_data.pipelines.errors import VerificationError
-from gpts_data.pipelines.storage.atomic_files import file_digest
+from gpts_data.pipelines.storage.atomic_files import file_digest, write_json
 
 SEALS = ("format", "format_version", "root_digest", "environment", "checksum")
 
@@ -29,4 +29,14 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda _: 
             if "content" in entry:
                 with suppress(VerificationError):  # no array or table: its digest stays
                     entry["content"] = content_digest(path)
-    write_manifest(folder, manifest)
+    seal(folder, manifest)
+
+
+def seal(folder: Path, content: dict[str, Any]) -> None:
+    """Write a manifest with the digests of its content, whatever that is."""
+    manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **content, "root_digest": "0" * 64}
+    with suppress(KeyError, TypeError, AttributeError):  # its list of files is no such list
+        manifest["root_digest"] = root_digest(manifest)
+    manifest["environment"] = environment()
+    manifest["checksum"] = checksum(manifest)
+    write_json(folder / NAME, manifest)

@@ -77,7 +77,7 @@ def check_output(recipe: Recipe, out: AnyPath) -> Check:
 def _folder_state(recipe: dict[str, Any], out: AnyPath) -> tuple[str, str]:
     """Return what `out` holds, and the first difference of its recipe to `recipe`; "" when there is none."""
     if (out / NAME).exists():
-        state, built = "a finished mix", read_manifest(out)["recipe"]
+        state, built = "a finished mix", dict[str, Any](read_manifest(out)["recipe"])
     elif plan := read_plan(out, NAME):
         state, built = "an unfinished build", plan["recipe"]
     else:

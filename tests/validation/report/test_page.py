@@ -159,6 +159,8 @@ def test_a_run_is_shown_and_one_on_another_mix_is_refused(mix: Mix, hostile: Mix
         "mix_root_digest": mix.manifest["root_digest"],
         "steps": 3,
         "parameters": 77,
+        "tokens": 192,
+        "epochs": 0.01,
         "first_loss": 5.0,
         "last_loss": 3.0,
         "unigram_entropy": 4.5,
