@@ -68,6 +68,9 @@ def rewrite_manifest(mix: Mix) -> None:
             entry["content"] = content_digest(path) or ""
     for entry in manifest["shards"]:
         entry["highest_id"] = int(map_windows(mix.path / entry["file"], mix.window).max())
+    for name, source in manifest["sources"].items():
+        n_windows = len(map_windows(mix.path / f"validation/{name}.bin", mix.window))
+        source["validation"].update(windows=n_windows, tokens=n_windows * mix.window)
     left_out = ("format", "format_version", "root_digest", "environment", "checksum")
     write_manifest(mix.path, {key: value for key, value in manifest.items() if key not in left_out})
 
@@ -119,6 +122,8 @@ def test_one_bad_file(copy: Mix, damage: Damage, reason: str, verify_problems: l
     if file.startswith("validation"):  # the fixture's are too short for some of the checks
         rows = np.concatenate([map_windows(path, copy.window) for path in copy.shards])
         (copy.path / file).write_bytes(rows[:40].tobytes())
+        (entry,) = (entry for entry in copy.manifest["files"] if entry["file"] == file)
+        entry["bytes"] = rows[:40].nbytes
         (copy.path / "shards/train-00000.bin").write_bytes(np.roll(rows[:100], 7, axis=1).tobytes())
     damage_file(copy, file, damage)
     (problem,) = find_data_problems(copy)
