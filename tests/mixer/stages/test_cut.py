@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpts_data.pipelines.storage.atomic_files import write_npy
+from gpts_data.mixer.format.document_index import SUFFIX
+from gpts_data.mixer.schedule.permutation import EpochOrder
+from gpts_data.mixer.stages.cut import Cut
+from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_npy
+from gpts_data.pipelines.storage.checksums import checksum
 
 CHILD = """
 import resource, signal, sys
@@ -40,3 +44,25 @@ def test_an_array_comes_back(tmp_path: Path) -> None:
     array = np.array([(1, 2), (3, 4)], dtype=[("slot", "<u4"), ("window", "<u4")])
     write_npy(tmp_path / "a.npy", array)
     assert (np.load(tmp_path / "a.npy", mmap_mode="r") == array).all()
+
+
+def test_an_earlier_run_counts_only_when_each_of_its_files_is_as_it_was(tmp_path: Path) -> None:
+    documents = tmp_path / "documents" / "00000.parquet"
+    task = Cut((), 64, EpochOrder(1, 1, 1, "web"), tmp_path / "00000.bin", documents, "key")
+    write_bytes(task.path, b"windows")
+    write_bytes(documents, b"table")
+    table = {"documents": 1, "bytes": 5, "sha256": file_digest(documents)}
+    table["index"] = write_npy(documents.with_suffix(SUFFIX), np.arange(3))
+    receipt = {"windows": checksum(task.path), "slots": write_npy(task.slots, np.arange(2)), **table}
+    assert task.accepts(receipt)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert not task.accepts(receipt), path
+        path.unlink()
+        assert not task.accepts(receipt), path
+        path.write_bytes(content)
+    documents.unlink()
+    assert task.accepts({**receipt, "documents": 0})  # a unit without documents has no table
