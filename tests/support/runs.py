@@ -43,7 +43,7 @@ def write_patterned(folder: Path) -> Mix:
     (folder / "tokenizer/tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     manifest = {
         "windows": 300,
-        "recipe": {"window": WINDOW, "source": [{"name": "web"}, {"name": "books"}]},
+        "recipe": {"window": WINDOW, "source": [{"name": "web", "weight": 1}, {"name": "books", "weight": 1}]},
         "tokenizer": {"vocab_size": 32, "eos_id": 0},
         "shards": shards,
         "files": [
