@@ -15,12 +15,13 @@ import pytest
 
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.find_document import find_documents
-from gpts_data.mixer.format.manifest import NAME
+from gpts_data.mixer.format.manifest import NAME, checksum
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import trace
 from gpts_data.mixer.format.training_order import TrainingOrder
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError
+from gpts_data.pipelines.storage.atomic_files import pretty_json
 from gpts_data.pipelines.storage.lease import store_lease
 from gpts_data.pipelines.storage.paths import as_path, create, list_files
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
@@ -107,6 +108,7 @@ from pathlib import Path
 from gpts_data.pipelines.storage import lease
 from gpts_data.mixer.build import build
 from gpts_data.mixer.recipe import load_recipe
+from gpts_data.pipelines.storage.atomic_files import pretty_json
 from gpts_data.pipelines.storage.paths import as_path
 lease.BEAT, lease.SILENCE = 0.2, 1.0  # a dead writer is known sooner
 build(load_recipe(Path(sys.argv[1])), Path(sys.argv[1]).parent, as_path(sys.argv[2]))
@@ -157,15 +159,18 @@ def test_a_dead_writer_is_followed_and_notices_when_it_was_only_asleep(
     assert not path.exists()
 
 
-def test_a_second_manifest_is_refused(mix: Mix, store: dict[str, str], recipe_file: Path) -> None:
+def test_of_two_builds_only_one_writes_the_manifest(mix: Mix, store: dict[str, str], recipe_file: Path) -> None:
     folder = as_path(f"{BUCKET}/twice")
 
     def other_finishes(stage: str, *_: object) -> None:
         if stage == "shards":
-            create(folder / NAME, b"of another writer")
+            assert create(folder / NAME, theirs)
 
-    with pytest.raises(LockedError, match="another build finished first"):
-        build(load_recipe(recipe_file), recipe_file.parent, folder, progress=other_finishes)
+    values = {**mix.manifest, "environment": {**mix.manifest["environment"], "encoders": ["of another machine"]}}
+    theirs = pretty_json({**values, "checksum": checksum(values)})
+    built = build(load_recipe(recipe_file), recipe_file.parent, folder, progress=other_finishes)
+    assert not built.created and built.manifest["root_digest"] == mix.manifest["root_digest"]
+    assert (folder / NAME).read_bytes() == theirs
 
 
 def test_no_store_no_right_no_client(store: dict[str, str], recipe_file: Path) -> None:
