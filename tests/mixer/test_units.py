@@ -96,5 +96,5 @@ def test_a_source_too_short_leaves_its_units_to_a_smaller_mix(
 
 
 def test_files_of_the_user_in_the_folder_of_units_stay(units: Path) -> None:
-    assert [(units / name).read_text("utf-8", encoding="utf-8") for name in OF_THE_USER] == ["text"] * len(OF_THE_USER)
+    assert [(units / name).read_text(encoding="utf-8") for name in OF_THE_USER] == ["text"] * len(OF_THE_USER)
     assert not (units / LEFT_BEHIND).exists()
