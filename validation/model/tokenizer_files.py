@@ -6,11 +6,11 @@ any module in the folder that `auto_map` names, and any in another repository of
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import pretty_json
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.typed_json import JsonError, parse_json, read_regular_file
 from gpts_data.tokenizer.artifact import FILES, MAX_BYTES
 
@@ -33,7 +33,7 @@ KEPT_KEYS = {
 """The keys of tokenizer_config.json that say how texts become ids. `auto_map` and classes of other names load code."""
 
 
-def exported_tokenizer(folder: Path) -> dict[str, bytes]:
+def exported_tokenizer(folder: AnyPath) -> dict[str, bytes]:
     """The content of each file, by name. Raises `UsageError` for a file that is too large, a pipe, or not JSON."""
     files: dict[str, bytes] = {}
     for name in FILES:
