@@ -228,3 +228,16 @@ def test_the_last_ordinal() -> None:
     no, tokens = np.zeros(2, np.bool_), np.ones(2, np.uint32)
     state.decide(shared, tokens, no, no, 100)
     assert state._first_holders.tolist() == [MAX_DOCUMENTS]
+
+
+def test_the_first_shared_key_of_a_unit_is_tested_for_similarity_too() -> None:
+    """The band of the only document of the second unit, which has no other shared key."""
+    one, no = np.ones(1, np.uint32), np.zeros(1, np.bool_)
+    band = SharedKeys(np.array([3], np.uint64), np.array([0], np.uint32), 1)
+    for similar, code in ((True, FIRST_DUPLICATE + 3), (False, TRAIN)):
+        pairs: list[tuple[int, int]] = []
+        state = DedupState(1, 4)
+        test = lambda *pair, similar=similar, pairs=pairs: pairs.append(pair) or similar  # noqa: E731
+        assert state.decide(band, one, no, no, 9, test).codes.tolist() == [TRAIN]
+        assert state.decide(band, one, no, no, 9, test).codes.tolist() == [code]
+        assert pairs == [(1, 0)]
