@@ -36,8 +36,8 @@ from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.readers.damage import damaged_places, split_faulty
 from gpts_data.pipelines.readers.reader import read
 from gpts_data.pipelines.readers.source import Source, Unit
-from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write
-from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
+from gpts_data.pipelines.storage.atomic_files import atomic_write
+from gpts_data.pipelines.storage.checksums import AnyChecksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.text.hashing import hash_strings
@@ -95,7 +95,7 @@ class UnitReceipt(TypedDict):
     """Tokens of the kept documents."""
     keys: int
     """Keys in the unit's run."""
-    files: dict[str, Checksum | FileDigest]
+    files: dict[str, AnyChecksum]
     """Of the unit file and the files beside it, by what their names end with."""
     encoder: str
     """Library and version that encoded the text."""
@@ -170,11 +170,11 @@ def prepare(task: Prepare) -> UnitReceipt:
                     run.add(signer(task.dedup).sign(cleaned, task.source.name))
                     writer.write_batch(unit.encode(cleaned))
         checksum = checksum_so_far(file)
-    files: dict[str, Checksum | FileDigest] = {
-        UNIT_END: checksum,
-        RUN_END: run.checksum,
-        SAMPLES_END: unit.samples.save(task.samples),
-        DROPPED_END: unit.dropped_ids.save(task.dropped),
+    files: dict[str, AnyChecksum] = {
+        UNIT_END: {**checksum},
+        RUN_END: {**run.checksum},
+        SAMPLES_END: {**unit.samples.save(task.samples)},
+        DROPPED_END: {**unit.dropped_ids.save(task.dropped)},
     }
     return write_receipt(task.receipt, unit.receipt(run.n_keys, files))
 
@@ -209,7 +209,7 @@ class _UnitWork:
         self._tokens += len(encoded.column("ids").values)
         return encoded
 
-    def receipt(self, n_keys: int, files: dict[str, Checksum | FileDigest]) -> UnitReceipt:
+    def receipt(self, n_keys: int, files: dict[str, AnyChecksum]) -> UnitReceipt:
         return {
             "key": self._task.key,
             "source": self._task.source.name,

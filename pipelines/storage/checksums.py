@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, TypedDict
+from typing import IO, Any, NotRequired, TypedDict
 
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
@@ -27,6 +27,14 @@ class Checksum(TypedDict):
 
     bytes: int
     xxh3: str
+
+
+class AnyChecksum(TypedDict):
+    """A `Checksum` or a `FileDigest`, for the types of receipts: msgspec checks no union of two TypedDicts."""
+
+    bytes: int
+    xxh3: NotRequired[str]
+    sha256: NotRequired[str]
 
 
 def checksum(path: AnyPath) -> Checksum:
@@ -50,7 +58,7 @@ def checksum_of(content: bytes) -> Checksum:
     return {"bytes": len(content), "xxh3": xxh3_128_hexdigest(content)}
 
 
-def damage(path: AnyPath, expected: Checksum | FileDigest) -> str | None:
+def damage(path: AnyPath, expected: Checksum | FileDigest | AnyChecksum) -> str | None:
     """What is wrong with a file, found against expected; None when it is as it was written."""
     try:
         with store_errors(path):
@@ -59,7 +67,7 @@ def damage(path: AnyPath, expected: Checksum | FileDigest) -> str | None:
             return f"found {size:,} bytes, expected {expected['bytes']:,}"
         digests: Mapping[str, Any] = expected
         name = "xxh3" if "xxh3" in digests else "sha256"
-        digest, found = digests[name], checksum(path)["xxh3"] if name == "xxh3" else file_digest(path)
+        digest, found = digests.get(name), checksum(path)["xxh3"] if name == "xxh3" else file_digest(path)
     except FileNotFoundError:
         return "found no file"
     except OSError as error:  # a sector that the disk cannot read any more
@@ -67,7 +75,7 @@ def damage(path: AnyPath, expected: Checksum | FileDigest) -> str | None:
     return None if found == digest else f"found {name} {found}, expected {digest}"
 
 
-def all_intact(what: str, files: Mapping[AnyPath, Checksum | FileDigest]) -> bool:
+def all_intact(what: str, files: Mapping[AnyPath, Checksum | FileDigest | AnyChecksum]) -> bool:
     """Whether all files are as they were written; the first that is not is logged.
 
     what: the work that is done again for it, such as "source 'web', unit a.parquet:0-3".
