@@ -20,7 +20,7 @@ CHANGES = {
     "another weight": ((("weight = 55", "weight = 20"),), {}),
     "another seed": ((), {"seed": 2}),
     "another window": ((), {"window": 48}),
-    "fewer tokens": ((), {"tokens": "9k"}),
+    "fewer tokens": ((), {"tokens": "4k"}),
     "other shards": ((), {"shard_windows": 17}),
     "another share held out": ((("fraction = 0.05", "fraction = 0.2"),), {}),
 }
@@ -38,7 +38,7 @@ def units(mix: Mix, write_recipe: WriteRecipe, tmp_path_factory: pytest.TempPath
     for name in (*OF_THE_USER, LEFT_BEHIND):
         (folder / "kept" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "kept" / name).write_text("text", encoding="utf-8")
-    path = write_recipe(tokens="60k")
+    path = write_recipe(tokens="30k")
     built = build(load_recipe(path), path.parent, folder / "mix", tokenizer=mix.tokenizer, keep_units=folder / "kept")
     assert (built.units > 10, built.reused) == (True, 0)
     assert not (folder / "mix" / ".build").exists()
@@ -54,7 +54,7 @@ def test_another_mix_reads_no_text(
     change: str, mix: Mix, units: Path, write_recipe: WriteRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit, fields = CHANGES[change]
-    path = write_recipe(edit=edit, **fields)  # type: ignore[arg-type]
+    path = write_recipe(edit=edit, **{"tokens": "8k", **fields})  # type: ignore[arg-type]
     fresh = built(path, mix, tmp_path / "fresh", None)
     monkeypatch.setattr(prepare, "read", None)
     again = built(path, mix, tmp_path / "again", units)
@@ -65,7 +65,7 @@ def test_another_mix_reads_no_text(
 def test_other_cleaning_reads_it_again(mix: Mix, units: Path, write_recipe: WriteRecipe, tmp_path: Path) -> None:
     own = tmp_path / "kept"
     shutil.copytree(units, own)
-    path = write_recipe(edit=(("[validation]", "[clean]\nmin_characters = 300\n[validation]"),))
+    path = write_recipe(edit=(("[validation]", "[clean]\nmin_characters = 300\n[validation]"),), tokens="8k")
     assert built(path, mix, tmp_path / "mix", own).reused == 0
 
 
