@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +22,6 @@ from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import trace
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import RecipeError, ShortSourceError
-from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.verify import verify
 from tests.conftest import prose
@@ -92,12 +90,8 @@ RECIPES = st.builds(
 
 
 @pytest.fixture(scope="module")
-def encoder(mix: Mix) -> Iterator[Encoder]:
-    """An encoder of the given tokenizer, which builds here load in this process; nothing is synced. It is fast then."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpts_data.mixer.build.check_untrusted", artifact.load)
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield Encoder(mix.tokenizer)
+def encoder(mix: Mix) -> Encoder:
+    return Encoder(mix.tokenizer)
 
 
 @settings(max_examples=N_EXAMPLES, suppress_health_check=list(HealthCheck))
