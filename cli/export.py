@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from gpts_data.cli.options import json_option, mix_argument, print_json
+from gpts_data.cli.options import Name, json_option, mix_argument, print_json
 from gpts_data.cli.progress import progress
 from gpts_data.cli.terminal import echo
 
 FORMAT_NAMES = (
     "nanogpt",
     "llmc",
+    "modded-nanogpt",
     "datatrove",
     "megatron",
     "parquet",
@@ -26,21 +27,23 @@ FORMAT_NAMES = (
     "--format",
     "name",
     required=True,
-    type=click.Choice(FORMAT_NAMES),
-    help="Format of nanoGPT, llm.c, datatrove (nanotron), Megatron, Parquet (datasets) or MDS (MosaicML streaming).",
+    type=Name(FORMAT_NAMES),
+    help="Format of nanoGPT, llm.c, modded-nanogpt, datatrove (nanotron), Megatron, Parquet (datasets) or MDS "
+    "(MosaicML streaming).",
 )
 @click.option(
     "--out", required=True, metavar="PATH", type=click.Path(path_type=Path), help="Folder to write the export to."
 )
 @json_option
 def export(folder: Path, name: str, out: Path, as_json: bool) -> None:
-    """Write a mix in the format of another trainer.
+    """Write a mix in the format of another trainer, and print the command that trains on it.
 
     The export includes the validation set and the tokenizer. A file that is equal to one of the mix is a hard link to
     it: changing one changes both. If the export is interrupted, run the same command again to resume it.
 
     Example: gpts-data export mix --format nanogpt --out mix-nanogpt
     """
+    from gpts_data.mixer.export.commands import command, missing_validation
     from gpts_data.mixer.export.export import export as export_mix
     from gpts_data.mixer.format.mix import open_mix
 
@@ -59,3 +62,6 @@ def export(folder: Path, name: str, out: Path, as_json: bool) -> None:
         f"{manifest['windows']:,} training windows of {manifest['window']} tokens, "
         f"{manifest['validation_windows']:,} validation windows"
     )
+    if missing := missing_validation(manifest):
+        echo(missing)
+    echo(command(manifest, out))

@@ -47,7 +47,28 @@ def ids(file: IO[bytes], window_files: Sequence[WindowFile]) -> Iterator[int]:
 
 def llmc(file: IO[bytes], window_files: Sequence[WindowFile]) -> Iterator[int]:
     """256 int32 (magic number, version, number of ids, zeros), then the token ids, uint16."""
-    count = sum(rows.windows * rows.size for rows in window_files)
+    _llmc_header(file, window_files, sum(rows.windows * rows.size for rows in window_files))
+    yield from ids(file, window_files)
+
+
+def bos_first(file: IO[bytes], window_files: Sequence[WindowFile], eos_id: int) -> Iterator[int]:
+    """llm.c's header, then each window behind an end-of-text, and without its own at its end: uint16.
+
+    So each document, or the window's part of one, begins with end-of-text instead of ending with it.
+    """
+    chunks = (chunk for rows in window_files for chunk in rows.chunks())
+    count = sum(chunk.size + int((chunk[:, -1] != eos_id).sum()) for chunk in chunks)
+    _llmc_header(file, window_files, count)
+    for rows in window_files:
+        for chunk in rows.chunks():
+            begun = np.pad(chunk, ((0, 0), (1, 0)), constant_values=eos_id)
+            is_taken = np.ones(begun.shape, np.bool_)
+            is_taken[:, -1] = chunk[:, -1] != eos_id
+            file.write(begun[is_taken].data)
+            yield len(chunk)
+
+
+def _llmc_header(file: IO[bytes], window_files: Sequence[WindowFile], count: int) -> None:
     if count >= 2**31:
         raise UsageError(
             f"{window_files[0].path}: {count:,} ids, and llm.c's header counts to {2**31 - 1:,}; build the mix "
@@ -56,7 +77,6 @@ def llmc(file: IO[bytes], window_files: Sequence[WindowFile]) -> Iterator[int]:
     header = np.zeros(256, "<i4")
     header[:3] = LLMC_MAGIC, LLMC_VERSION, count
     file.write(header.data)
-    yield from ids(file, window_files)
 
 
 def document_ends(file: IO[bytes], rows: WindowFile, eos_id: int) -> Iterator[int]:

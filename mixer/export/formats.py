@@ -1,8 +1,9 @@
 """Other trainers' formats: which files an export has, and how each of them is written.
 
-In every format the windows stay whole and in training order, and no id is added or left out. A window holds documents
-of one source, or parts of them; each ends with end-of-text except perhaps the last. The held-out windows follow one
-another source by source; a mix without held-out windows gives no validation file.
+In every format the windows stay whole and in training order, and no id is added or left out; only modded-nanogpt's
+moves the end-of-text tokens. A window holds documents of one source, or parts of them; each ends with end-of-text
+except perhaps the last. The held-out windows follow one another source by source; a mix without held-out windows gives
+no validation file.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO
 
-from gpts_data.mixer.export import byte_layouts
+from gpts_data.mixer.export import byte_layouts, nanogpt_files
+from gpts_data.mixer.export.dataset_readme import dataset_readme
 from gpts_data.mixer.export.window_files import WindowFile, count, train, validation
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.storage.paths import AnyPath
@@ -47,22 +49,44 @@ def export_files(mix: Mix, name: str) -> list[ExportFile]:
 def nanogpt(mix: Mix) -> list[ExportFile]:
     """train.bin, val.bin: the token ids, uint16, without a header. nanoGPT's `get_batch` samples at any offset of them.
 
-    There is no meta.pkl, because nanoGPT's sample.py expects a table of characters in it. Give the model the vocab_size
-    of export.json.
+    meta.pkl has the vocabulary for train.py and sample.py. config/train_mix.py is a config for train.py and finds the
+    other files by its own path.
     """
-    return [_joined("train.bin", train(mix)), *_if_any("val.bin", validation(mix))]
+    held_out = validation(mix)
+    return [
+        _joined("train.bin", train(mix)),
+        *_if_any("val.bin", held_out),
+        ExportFile("meta.pkl", 0, partial(nanogpt_files.meta, mix=mix)),
+        _text("config/train_mix.py", nanogpt_files.config(mix, count(held_out))),
+    ]
 
 
 def llmc(mix: Mix) -> list[ExportFile]:
     """train_00000.bin for each shard, val_00000.bin: 256 int32 (magic, version, number of ids), then the ids, uint16.
 
-    This is the layout of llm.c and modded-nanogpt. They put end-of-text before each document, this mix puts it after.
-    Raises `UsageError` for a shard with 2**31 ids or more, which the header cannot count.
+    llm.c reads the ids as one stream. Raises `UsageError` for a shard with 2**31 ids or more, which the header cannot
+    count.
     """
-    splits = [([rows], f"train_{i:05}.bin") for i, rows in enumerate(train(mix))]
-    if held_out := validation(mix):
-        splits.append((held_out, "val_00000.bin"))
-    return [ExportFile(name, count(rows), partial(byte_layouts.llmc, window_files=rows)) for rows, name in splits]
+    return _llmc_files(train(mix), validation(mix), byte_layouts.llmc)
+
+
+def modded_nanogpt(mix: Mix) -> list[ExportFile]:
+    """The files of `llmc` with end-of-text before each document instead of after it, and at least two for training.
+
+    modded-nanogpt begins every sequence at its BOS_ID, which is end-of-text, and stops when there is no second file. A
+    document that continues in another window begins anew there. Raises like `llmc`.
+    """
+    shards = train(mix)
+    shards = shards if len(shards) > 1 else shards[0].halves()
+    return _llmc_files(shards, validation(mix), partial(byte_layouts.bos_first, eos_id=mix.eos_id))
+
+
+def _llmc_files(
+    shards: Sequence[WindowFile], held_out: Sequence[WindowFile], layout: Callable[..., Iterator[int]]
+) -> list[ExportFile]:
+    splits = [([rows], f"train_{i:05}.bin") for i, rows in enumerate(shards)]
+    splits += [(list(held_out), "val_00000.bin")] if held_out else []
+    return [ExportFile(name, count(rows), partial(layout, window_files=rows)) for rows, name in splits]
 
 
 def datatrove(mix: Mix) -> list[ExportFile]:
@@ -104,13 +128,13 @@ def megatron(mix: Mix) -> list[ExportFile]:
 
 
 def parquet(mix: Mix) -> list[ExportFile]:
-    """data/train-*.parquet for each shard, data/validation-*: `datasets.load_dataset(out)` finds both splits.
+    """data/train-*.parquet for each shard, data/validation-*, README.md: `datasets.load_dataset(out)` has both splits.
 
     A row is a window: `input_ids`, list of uint16; `source`, the source's name; `document_starts`, list of int32: the
     offsets in the window at which a document, or the window's part of one, begins. The first is always 0.
     """
     splits = (("train", train(mix)), ("validation", validation(mix)))
-    return [
+    files = [
         ExportFile(
             f"data/{name}-{i:05}-of-{len(split):05}.parquet",
             rows.windows,
@@ -119,6 +143,7 @@ def parquet(mix: Mix) -> list[ExportFile]:
         for name, split in splits
         for i, rows in enumerate(split)
     ]
+    return [*files, _text("README.md", dataset_readme(mix, [name for name, split in splits if split]))]
 
 
 def mds(mix: Mix) -> list[ExportFile]:
@@ -141,6 +166,7 @@ def mds(mix: Mix) -> list[ExportFile]:
 FORMATS: dict[str, Callable[[Mix], list[ExportFile]]] = {
     "nanogpt": nanogpt,
     "llmc": llmc,
+    "modded-nanogpt": modded_nanogpt,
     "datatrove": datatrove,
     "megatron": megatron,
     "parquet": parquet,

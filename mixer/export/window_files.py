@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +22,39 @@ class WindowFile:
 
     path: AnyPath
     windows: int
-    """Number of windows in the file."""
+    """Number of windows that are read."""
     size: int
     """Tokens in a window."""
     source: int | None = None
     """Index of the source that all windows come from; None for a shard, whose sidecar has the source of each."""
     shard: tuple[Mix, int] | None = None
     """The mix and the number of the shard in it; None for held-out windows."""
+    first: int = 0
+    """The file's first window that is read, where only a part of it is."""
 
     def chunks(self) -> Iterator[NDArray[np.uint16]]:
         """Consecutive windows: uint16, shape (at most CHUNK, size); memory-mapped."""
         rows = map_windows(self.path, self.size)
-        for start in range(0, self.windows, CHUNK):
-            yield rows[start : start + CHUNK]
+        for start, stop in self._ranges():
+            yield rows[start:stop]
 
     def sources(self) -> Iterator[NDArray[np.uint8]]:
         """The index of each window's source, in the same chunks: uint8, shape (at most CHUNK,)."""
-        indices = sidecar(*self.shard)["source"] if self.shard else np.full(self.windows, self.source, np.uint8)
-        for start in range(0, self.windows, CHUNK):
-            yield indices[start : start + CHUNK]
+        last = self.first + self.windows
+        indices = sidecar(*self.shard)["source"] if self.shard else np.full(last, self.source, np.uint8)
+        for start, stop in self._ranges():
+            yield indices[start:stop]
+
+    def halves(self) -> list[WindowFile]:
+        """The first and the second half of the windows; the file itself when it has only one."""
+        middle = self.windows // 2
+        parts = (replace(self, windows=middle), replace(self, windows=self.windows - middle, first=self.first + middle))
+        return [part for part in parts if part.windows]
+
+    def _ranges(self) -> Iterator[tuple[int, int]]:
+        last = self.first + self.windows
+        for start in range(self.first, last, CHUNK):
+            yield start, min(start + CHUNK, last)
 
 
 def train(mix: Mix) -> list[WindowFile]:

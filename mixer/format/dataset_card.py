@@ -60,12 +60,7 @@ def card(content: ManifestContent) -> str:
             "",
             "## Sources",
             "",
-            "| source | weight | windows | share | tokens | documents | revision | licence |",
-            "|---|---:|---:|---:|---:|---:|---|---|",
-            *(
-                _row(source, _weight(content, source), content["sources"][source["name"]])
-                for source in recipe["source"]
-            ),
+            *source_table(content),
             "",
             *_stages(content),
             _files(content),
@@ -76,6 +71,16 @@ def card(content: ManifestContent) -> str:
             COMMANDS,
         ]
     )
+
+
+def source_table(content: ManifestContent) -> list[str]:
+    """The lines of a table of the sources: weight, counts, revision and licence of each."""
+    sources = content["recipe"]["source"]
+    return [
+        "| source | weight | windows | share | tokens | documents | revision | licence |",
+        "|---|---:|---:|---:|---:|---:|---|---|",
+        *(_row(source, _weight(content, source), content["sources"][source["name"]]) for source in sources),
+    ]
 
 
 def _files(content: ManifestContent) -> str:
@@ -99,7 +104,7 @@ def _metadata(content: ManifestContent) -> list[str]:
     return [
         "---",
         f"pretty_name: {json.dumps(escape_line(recipe['name']), ensure_ascii=False)}",
-        *(["license:", *(f"- {json.dumps(name)}" for name in names)] if (names := licenses(recipe)) else []),
+        *license_lines(recipe),
         "task_categories:\n- text-generation",
         "tags:\n- croissant\n- gpts-data\n- pretraining",
         *(["source_datasets:", *(f"- {_yaml(name)}" for name in datasets)] if datasets else []),
@@ -112,6 +117,12 @@ def _metadata(content: ManifestContent) -> list[str]:
         "---",
         "",
     ]
+
+
+def license_lines(recipe: RecipeEntry) -> list[str]:
+    """The key `license` of the YAML metadata; nothing if the licence of any source is unknown."""
+    names = licenses(recipe)
+    return ["license:", *(f"- {json.dumps(name)}" for name in names)] if names else []
 
 
 def licenses(recipe: RecipeEntry) -> list[str]:

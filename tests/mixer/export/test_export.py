@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
+import pickle
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,15 +15,18 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import DatasetCard
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tokenizers import Tokenizer
 
 from gpts_data.cli.export import FORMAT_NAMES
-from gpts_data.mixer.export import byte_layouts, window_files
+from gpts_data.mixer.export import byte_layouts, nanogpt_files, window_files
 from gpts_data.mixer.export import export as module
+from gpts_data.mixer.export.commands import command, missing_validation
 from gpts_data.mixer.export.export import FORMATS, Exported, export
-from gpts_data.mixer.export.formats import export_files
+from gpts_data.mixer.export.formats import export_files, modded_nanogpt
 from gpts_data.mixer.export.window_files import WindowFile, document_start_mask
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError, VerificationError
@@ -69,6 +75,36 @@ def test_nanogpt(mix: Mix, tmp_path: Path) -> None:
         assert np.array_equal(found, windows.ravel())
 
 
+def test_nanogpt_meta(mix: Mix, tmp_path: Path) -> None:
+    """As sample.py uses it: [stoi[c] for c in prompt], "".join([itos[i] for i in ids])."""
+    export(mix, "nanogpt", tmp_path / "out")
+    meta = pickle.loads((tmp_path / "out/meta.pkl").read_bytes())
+    assert set(meta) == {"vocab_size", "itos", "stoi"} and meta["vocab_size"] == mix.vocab_size
+    assert set(meta["itos"]) == set(range(mix.vocab_size))
+    tokenizer = Tokenizer.from_file(str(mix.tokenizer / "tokenizer.json"))
+    ids = training(mix)[:3].ravel().tolist()
+    text = "".join(meta["itos"][i] for i in ids)
+    assert text == tokenizer.decode(ids, skip_special_tokens=False) and len(text) > len(ids)
+    prompt = "\nThe history of printing: 1455?"
+    assert tokenizer.decode([meta["stoi"][character] for character in prompt]) == prompt
+    assert all(meta["itos"][number] == text for text, number in meta["stoi"].items())
+    assert meta["stoi"]["<|endoftext|>"] == mix.eos_id
+
+
+def test_nanogpt_config(mix: Mix, tmp_path: Path) -> None:
+    """Executed as configurator.py executes it, among the global variables of train.py."""
+    path = tmp_path / "out/config/train_mix.py"
+    export(mix, "nanogpt", tmp_path / "out")
+    variables: dict[str, Any] = {"os": os, "config_file": str(path)}
+    exec(path.read_text(encoding="utf-8"), variables)
+    assert (Path("data") / variables["dataset"] / "meta.pkl").exists()
+    assert variables["block_size"] == mix.window
+    per_iteration = variables["batch_size"] * variables["block_size"] * variables["gradient_accumulation_steps"]
+    assert variables["max_iters"] * per_iteration >= mix.tokens
+    assert variables["max_iters"] % variables["eval_interval"] == 0  # so the last iteration saves a checkpoint
+    assert f"block_size = {mix.window - 1}\n" in nanogpt_files.config(mix, 1)  # one window: block_size + 1 tokens
+
+
 def read_llmc(path: Path) -> np.ndarray:
     """As llm.c's dataloader.h: 256 int32, magic and version checked, the count too, then uint16 to the end."""
     content = path.read_bytes()
@@ -84,6 +120,37 @@ def test_llmc(mix: Mix, tmp_path: Path) -> None:
     assert [path.name for path in files] == [f"train_{i:05}.bin" for i in range(len(mix.shards))]
     assert all(np.array_equal(read_llmc(path), mix.shard(i).ravel()) for i, path in enumerate(files))
     assert np.array_equal(read_llmc(tmp_path / "out/val_00000.bin"), held_out(mix).ravel())
+
+
+def test_modded_nanogpt(mix: Mix, tmp_path: Path) -> None:
+    """Every document, and every window's part of one, begins with end-of-text; nothing else differs."""
+    export(mix, "modded-nanogpt", tmp_path / "out")
+    files = sorted((tmp_path / "out").glob("train_*.bin"))
+    assert len(files) == len(mix.shards)
+    for path, windows in ((files[1], mix.shard(1)), (tmp_path / "out/val_00000.bin", held_out(mix))):
+        pieces = [
+            [mix.eos_id, *(int(i) for i in window[a:b] if i != mix.eos_id)]
+            for window in windows
+            for a, b in itertools.pairwise([*runs(window.tolist(), mix.eos_id), mix.window])
+        ]
+        assert read_llmc(path).tolist() == [i for piece in pieces for i in piece]
+
+
+def test_modded_nanogpt_of_one_shard(mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loader opens a second file before it yields the first batch."""
+    monkeypatch.setattr(window_files, "CHUNK", 3)
+    shard = mix.manifest["shards"][0]
+    copy = Mix(mix.path, {**mix.manifest, "shards": [shard], "windows": shard["windows"]})
+    files = modded_nanogpt(copy)
+    assert [file.name for file in files] == ["train_00000.bin", "train_00001.bin", "val_00000.bin"]
+    assert [file.windows for file in files[:2]] == [shard["windows"] // 2, -(-shard["windows"] // 2)]
+    halves = []
+    for file in files[:2]:
+        content = io.BytesIO()
+        assert sum(file.write(content)) == file.windows
+        halves += np.frombuffer(content.getvalue()[1024:], "<u2").tolist()
+    ids = [i for i in halves if i != mix.eos_id]
+    assert ids == [i for i in mix.shard(0).ravel().tolist() if i != mix.eos_id]
 
 
 def test_datatrove(mix: Mix, tmp_path: Path) -> None:
@@ -164,6 +231,22 @@ def test_parquet_by_datasets(mix: Mix, tmp_path: Path) -> None:
         assert starts == [runs(window.tolist(), mix.eos_id) for window in windows]
 
 
+def test_parquet_card(mix: Mix, tmp_path: Path) -> None:
+    """The hub reads the licences, and one default config, so that tokenizer and export.json are no data."""
+    recipe = json.loads(json.dumps(mix.manifest["recipe"]))
+    for source in recipe["source"]:
+        source["license"] = ["odc-by"]
+    files = {file.name: file for file in export_files(Mix(mix.path, {**mix.manifest, "recipe": recipe}), "parquet")}
+    content = io.BytesIO()
+    list(files["README.md"].write(content))
+    found = DatasetCard(content.getvalue().decode())
+    assert found.data.license == ["odc-by"]
+    config = found.data.configs[0]
+    assert config["config_name"] == "default" and config["default"] is True
+    assert [split["split"] for split in config["data_files"]] == ["train", "validation"]
+    assert mix.manifest["root_digest"] in found.text and "| odc-by |" in found.text
+
+
 def test_parquet_in_row_groups(mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for part in (byte_layouts, window_files):
         monkeypatch.setattr(part, "CHUNK", 7)
@@ -218,6 +301,20 @@ def test_the_list_of_files_is_right(exported: tuple[str, Path, Exported], mix: M
     assert list(listed) == [file.name for file in export_files(mix, name)]
     assert done.manifest["windows"] == mix.windows and done.manifest["validation_windows"] == len(held_out(mix))
     assert (out / "tokenizer/tokenizer.json").read_bytes() == (mix.tokenizer / "tokenizer.json").read_bytes()
+
+
+def test_the_command_names_files_that_exist(exported: tuple[str, Path, Exported]) -> None:
+    name, out, done = exported
+    text = command(done.manifest, out)
+    assert str(out) in text and "{" not in text
+    words = [word.strip("'\"(),").split("=")[-1].strip("'\"") for word in shlex.split(text.replace("'", " "))]
+    paths = [Path(word) for word in words if word.startswith(str(out))]
+    assert paths and all(list(path.parent.glob(f"{path.name}*")) for path in paths)
+    assert missing_validation(done.manifest) is None
+    spaced = command(done.manifest, out / "my mixes")
+    assert "my mixes'" in spaced or "my mixes/" in spaced
+    missing = missing_validation({**done.manifest, "validation_windows": 0})
+    assert missing and ("train.py stops without val.bin" in missing) == (name == "nanogpt")
 
 
 def test_files_of_the_same_bytes_are_links(exported: tuple[str, Path, Exported], mix: Mix) -> None:
