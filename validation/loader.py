@@ -73,8 +73,40 @@ class Batches(IterableDataset[Tensor]):
             step += steps
 
 
-class Loader:
+class TrainingWindows(IterableDataset[dict[str, Tensor]]):
+    """One epoch of the training order, window by window, as `transformers.Trainer` and other trainers take it.
+
+    An item has `input_ids` and `labels`, both int64, shape (window,). With `position_ids` it also has those, which
+    begin at 0 again at each document: `transformers` then keeps attention inside documents. For `DataLoader(windows,
+    batch_size=B, num_workers=W)`: worker w yields every W-th window, so no window comes twice. Each rank has the same
+    number of windows; the last `mix.windows % ranks` are left out. Raises `UsageError` for a rank out of range.
+    """
+
+    def __init__(self, mix: Mix, *, rank: int = 0, ranks: int = 1, position_ids: bool = False) -> None:
+        if not 0 <= rank < ranks:
+            raise UsageError(f"rank = {rank} of {ranks}: expected a rank from 0 to ranks - 1")
+        self._order = TrainingOrder(mix)
+        self.rank, self.ranks, self.position_ids = rank, ranks, position_ids
+
+    def __len__(self) -> int:
+        return self._order.mix.windows // self.ranks
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for number in range(first, len(self), step):
+            ids = torch.from_numpy(self._order.read(number * self.ranks + self.rank, 1))
+            item = {"input_ids": ids[0], "labels": ids[0].clone()}
+            if self.position_ids:
+                item["position_ids"] = document_positions(ids, self._order.mix.eos_id)[0]
+            yield item
+
+
+class Loader(IterableDataset[Tensor]):
     """A rank's batches, resumable: it keeps its position, so iterating again continues. The iteration is endless.
+
+    It also works in `DataLoader(loader, batch_size=None)`. With `num_workers`, each worker has a copy of the loader,
+    whose position this one does not see: set `position` to `steps * batch_size * ranks` yourself before you save it.
 
     A thread reads `ahead` batches in advance, and pins their memory where there is a GPU. That helps with a slow disk,
     because the thread waits for it without holding the GIL; for a mix in the page cache 0 is faster
@@ -97,10 +129,16 @@ class Loader:
 
     def __iter__(self) -> Iterator[Tensor]:
         batches = self._batches()
-        stream = map(Tensor.pin_memory, batches) if torch.cuda.is_available() else iter(batches)
+        can_pin = torch.cuda.is_available() and get_worker_info() is None  # a worker process has no GPU context
+        stream = map(Tensor.pin_memory, batches) if can_pin else iter(batches)
         for batch in _read_ahead(stream, self.ahead) if self.ahead else stream:
             self.position += batches.stride  # batches that were read in advance do not count yet
             yield batch
+
+    def with_document_starts(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same batches, each with its `document_starts`, the `cu_seqlens` of flash-attention."""
+        for ids in self:
+            yield ids, document_starts(ids, self.mix.eos_id)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next step begins. It is the same on every rank; ranks and batch size may change on resuming."""
@@ -149,3 +187,14 @@ def document_starts(ids: Tensor, eos_id: int) -> Tensor:
     is_first[:, 1:] = ids[:, :-1] == eos_id
     end = torch.tensor([ids.numel()], device=ids.device)
     return torch.cat((is_first.flatten().nonzero().flatten(), end)).to(torch.int32)
+
+
+def document_positions(ids: Tensor, eos_id: int) -> Tensor:
+    """The position of each id in its document, counted from the window's part of it: (B, T) int64 -> (B, T) int64.
+
+    These are the `position_ids` by which `transformers` tells packed documents apart.
+    """
+    offsets = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    starts = torch.zeros_like(ids)
+    starts[:, 1:] = torch.where(ids[:, :-1] == eos_id, offsets[:, 1:], 0)
+    return offsets - starts.cummax(1).values

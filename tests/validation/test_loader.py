@@ -23,8 +23,10 @@ from gpts_data.pipelines.errors import UsageError, VerificationError  # noqa: E4
 from gpts_data.validation.loader import (  # noqa: E402
     Batches,
     Loader,
+    TrainingWindows,
     Windows,
     document_numbers,
+    document_positions,
     document_starts,
 )
 from tests.validation.training.test_metrics import WINDOW, write_mix  # noqa: E402
@@ -127,6 +129,41 @@ def test_by_position(made: tuple[Mix, np.ndarray]) -> None:
     assert np.array_equal(found.numpy(), windows)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_in_a_data_loader(made: tuple[Mix, np.ndarray], workers: int) -> None:
+    mix, windows = made
+    loader = Loader(mix, 2)
+    found = taken(DataLoader(loader, batch_size=None, num_workers=workers), 12)
+    assert np.array_equal(found.reshape(-1, WINDOW), in_order(windows, 0, 24))
+    assert loader.position == (0 if workers else 24)
+
+
+def test_batches_with_document_starts(made: tuple[Mix, np.ndarray]) -> None:
+    loader = Loader(made[0], 3)
+    for ids, starts in itertools.islice(loader.with_document_starts(), 4):
+        assert torch.equal(starts, document_starts(ids, made[0].eos_id))
+    assert loader.position == 12
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_of_an_epoch_repeat_no_window(made: tuple[Mix, np.ndarray], workers: int) -> None:
+    mix, windows = made
+    for rank in range(2):
+        dataset = TrainingWindows(mix, rank=rank, ranks=2, position_ids=True)
+        found = list(DataLoader(dataset, batch_size=2, num_workers=workers))
+        ids = torch.cat([batch["input_ids"] for batch in found])
+        expected = windows[rank:18:2]  # of 19 windows, the last is left out
+        assert len(dataset) == len(expected) == len(ids)
+        assert sorted(ids.tolist()) == sorted(expected.tolist())
+        assert workers or np.array_equal(ids.numpy(), expected)
+        assert torch.equal(torch.cat([batch["labels"] for batch in found]), ids)
+        positions = torch.cat([batch["position_ids"] for batch in found])
+        assert torch.equal(positions, document_positions(ids, mix.eos_id))
+    assert set(next(iter(TrainingWindows(mix)))) == {"input_ids", "labels"}
+    with pytest.raises(UsageError, match="rank = 2 of 2"):
+        TrainingWindows(mix, rank=2, ranks=2)
+
+
 @pytest.mark.parametrize("kind", [Windows, lambda mix: Batches(mix, 2)])
 def test_a_pickle_is_small(made: tuple[Mix, np.ndarray], kind: type[Windows]) -> None:
     """Workers that are spawned get one: a memory map in it would be a copy of the shard."""
@@ -167,6 +204,8 @@ def test_documents_begin_behind_end_of_text(rows: list[list[int]]) -> None:
     assert document_starts(ids, 0).tolist() == [*np.flatnonzero(first), ids.numel()]
     assert document_starts(ids, 0).dtype == torch.int32
     assert np.array_equal(document_numbers(ids, 0).numpy(), first.cumsum(1) - 1)
+    lengths = np.diff(document_starts(ids, 0).numpy())
+    assert document_positions(ids, 0).flatten().tolist() == [i for length in lengths for i in range(length)]
 
 
 def test_documents_of_a_real_mix(mix: Mix) -> None:
