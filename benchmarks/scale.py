@@ -31,7 +31,7 @@ from gpts_data.mixer.quantities import parse_quantity
 from gpts_data.mixer.stages.assemble import assemble, shard_tasks
 from gpts_data.mixer.stages.cut import cut, cut_tasks
 from gpts_data.mixer.stages.dedup import DedupedUnit
-from gpts_data.mixer.stages.prepare import UNIT
+from gpts_data.mixer.stages.unit_file import UNIT
 from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE, TRAIN
 
 UNIT_TOKENS = 18_000_000

@@ -137,6 +137,7 @@ class Plan:
                 source.url,
                 source.max_document_bytes,
                 source.at_least,
+                *([{"below": source.below}] if source.below else []),  # the key is as before there was `below`
                 asdict(self.recipe.cleaning(source)),
                 asdict(self.recipe.dedup),
                 self.index_key() if self.index else None,

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gpts_data.mixer.recipe_buckets import check_bounds
 from gpts_data.mixer.recipe_file import read_recipe_file, shorten
 from gpts_data.mixer.recipe_parser import parse
 from gpts_data.mixer.recipe_stages import (
@@ -255,6 +256,7 @@ def _check_source(source: RecipeSource) -> None:
         raise RecipeError(f'source {source.name!r}: integrity = {source.integrity!r}, expected "stream" or "sha256"')
     if source.max_damaged < 0:
         raise RecipeError(f"source {source.name!r}: max_damaged = {source.max_damaged}, expected 0 or more")
+    check_bounds(source)
     if source.max_epochs < 1:
         raise RecipeError(f"source {source.name!r}: max_epochs = {source.max_epochs}, expected 1 or more")
     if source.files and source.config:
@@ -273,4 +275,6 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     for source in content["source"]:
         if source["weight"] is None:
             del source["weight"]
+        if not source["below"]:
+            del source["below"]
     return content

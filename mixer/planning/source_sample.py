@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.planning.file_sizes import FileSizes
 from gpts_data.mixer.planning.piece import PIECE_BYTES, Part, Piece, draw_parts, read_part
 from gpts_data.mixer.recipe import Recipe, RecipeSource
+from gpts_data.mixer.recipe_buckets import draw_name
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.readers.draw_order import draw_units
@@ -93,7 +94,8 @@ class SourceSample:
 
     def draw(self) -> Iterator[Unit]:
         """All units of the source, in the order in which a build reads them."""
-        return draw_units(self.listing.files, self.sizes.split, self.recipe.draw, self.source.name)
+        name = draw_name(self.recipe.source, self.source)
+        return draw_units(self.listing.files, self.sizes.split, self.recipe.draw, name)
 
     def pieces_near(self, file: SourceFile) -> list[int]:
         """Indices of the pieces that tell most about a file: its own, if they are a fair sample, else all."""
@@ -157,7 +159,8 @@ def sample_source(
 def _split_some(recipe: Recipe, source: RecipeSource, listing: Listing, sizes: FileSizes) -> None:
     """Split files from all over a local source, so that all sizes are seen; of a hub source the first in draw order."""
     if source.dataset:
-        for _ in islice(draw_units(listing.files, sizes.split, recipe.draw, source.name), MOST_HUB_FILES):
+        name = draw_name(recipe.source, source)
+        for _ in islice(draw_units(listing.files, sizes.split, recipe.draw, name), MOST_HUB_FILES):
             pass
     else:
         for file in listing.files[:: -(-len(listing.files) // MOST_FILES) or 1]:

@@ -10,7 +10,7 @@ import numpy as np
 from gpts_data.mixer.format.manifest_types import BenchmarkEntry, ContaminatedDocument, DecontaminationEntry
 from gpts_data.mixer.plan import Plan, listing_entry
 from gpts_data.mixer.stages.dedup import DedupedUnit
-from gpts_data.mixer.stages.prepare import unit_batches
+from gpts_data.mixer.stages.unit_file import unit_batches
 from gpts_data.pipelines.decontaminate.index import RECEIPT, IndexReceipt, benchmark_numbers, build_index, origins
 from gpts_data.pipelines.dedup.greedy import EXCLUDED
 from gpts_data.pipelines.storage.receipts import require_receipt

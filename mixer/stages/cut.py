@@ -24,7 +24,7 @@ from gpts_data.mixer.format.layout import DOCUMENTS
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.mixer.stages.dedup import DedupedUnit
-from gpts_data.mixer.stages.prepare import batch_ids, unit_batches
+from gpts_data.mixer.stages.unit_file import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
 from gpts_data.pipelines.storage.atomic_files import (
     ContentDigest,

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.stages.dedup_index import Index, index
-from gpts_data.mixer.stages.prepare import Columns, document_columns
 from gpts_data.mixer.stages.similarity import SimilarTexts
+from gpts_data.mixer.stages.unit_file import Columns, document_columns
 from gpts_data.mixer.stages.unit_texts import Texts
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, DedupState

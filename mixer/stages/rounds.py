@@ -4,6 +4,9 @@ How many tokens survive cleaning and dedup is known only afterwards. So each rou
 not filled yet, as many of the next units in draw order (pipelines/readers/draw_order.py) as should fill it at the rate
 its units gave so far, and then dedups everything prepared.
 The rounds depend on the recipe and the texts, never on the workers.
+
+Quality buckets (recipe_buckets.py) draw the same units in the same order. A unit is read when the first of them takes
+it, and prepared for all that are not filled; the others find it prepared when they take it.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gpts_data.mixer.plan import Plan, too_short
+from gpts_data.mixer.recipe_buckets import draw_name
 from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, surviving_tokens
-from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, UnitReceipt, prepare_or_reuse
+from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, PrepareBuckets, UnitReceipt, prepare_buckets
 from gpts_data.mixer.stages.waterfall import describe, waterfall
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
 from gpts_data.pipelines.dedup.greedy import check_documents
@@ -28,6 +32,9 @@ from gpts_data.tokenizer.encode import get_encoder
 FIRST_RATE = 0.25  # training tokens per byte of text, for the first round: 3.4 bytes per token, 15% dropped
 MARGIN = 1.05  # prepare 5% more than expected: a round that falls just short costs another one
 
+RoundTasks = dict[AnyPath, tuple["SourceUnits", Prepare]]
+"""The units taken in a round, by the path of the unit file."""
+
 Report = Callable[[str, UnitReceipt], None]
 """Called for each prepared unit with the name of its source and its receipt."""
 
@@ -42,11 +49,14 @@ class SourceUnits:
         self.receipts: list[UnitReceipt] = []
         self.tasks: list[Prepare] = []
         self.reused = 0  # units that an earlier build had prepared
+        self._taken: set[str] = set()  # names of units
         self._n_damaged = 0
         config, index = plan.recipe.decontaminate, plan.index
         self._benchmarks = Benchmarks(index, config.ngram) if config and index else None
         self._files_without_units: set[str] = set()
-        self._units = draw_units(plan.listings[number].files, self._split, plan.recipe.draw, self.source.name)
+        self.draw_name = draw_name(plan.recipe.source, self.source)
+        self.ahead: dict[str, tuple[UnitReceipt, bool]] = {}  # by unit: prepared for another bucket's sake, not taken
+        self._units = draw_units(plan.listings[number].files, self._split, plan.recipe.draw, self.draw_name)
 
     def take(self, missing: int, rate: float) -> list[Prepare]:
         """Tasks for the next units, which should give `missing` training tokens at `rate` tokens per byte of text.
@@ -56,10 +66,15 @@ class SourceUnits:
         taken: list[Prepare] = []
         expected = 0.0
         while expected < missing * MARGIN and (unit := next(self._units, None)):
-            taken.append(self._task(unit))
+            taken.append(self.task(unit))
+            self._taken.add(unit.name)
             expected += unit.text_bytes * rate
         self.tasks += taken
         return taken
+
+    def has(self, unit: str) -> bool:
+        """Whether the unit of this name was taken, or prepared for another bucket's sake."""
+        return unit in self._taken or unit in self.ahead
 
     def add(self, receipt: UnitReceipt, reused: bool) -> None:
         """Note the receipt of the next unit. Raises `DataError` when the units so far have more damage than allowed."""
@@ -113,7 +128,8 @@ class SourceUnits:
             self._files_without_units.add(file.name)
         return units
 
-    def _task(self, unit: Unit) -> Prepare:
+    def task(self, unit: Unit) -> Prepare:
+        """The task that prepares a unit."""
         key = self.plan.unit_key(self.source, unit, self.tokenizer)
         return Prepare(
             source=self.source,
@@ -147,14 +163,12 @@ def prepare_until_filled(
     return sources, deduped
 
 
-def _next_tasks(
-    sources: Sequence[SourceUnits], deduped: Sequence[Sequence[DedupedUnit]]
-) -> dict[AnyPath, tuple[SourceUnits, Prepare]]:
+def _next_tasks(sources: Sequence[SourceUnits], deduped: Sequence[Sequence[DedupedUnit]]) -> RoundTasks:
     """The next round: for each source that is not filled the units that should fill it, by the path of the unit file.
 
     Empty when every source is filled, or exhausted but long enough when repeated.
     """
-    tasks: dict[AnyPath, tuple[SourceUnits, Prepare]] = {}
+    tasks: RoundTasks = {}
     for source, units in zip(sources, deduped, strict=True):
         tokens = surviving_tokens(units)
         if tokens >= source.needed:
@@ -169,24 +183,45 @@ def _next_tasks(
     return tasks
 
 
-def _prepare(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]], engine: Engine, report: Report) -> None:
+def _prepare(tasks: RoundTasks, engine: Engine, report: Report) -> None:
+    """Prepare the tasks of a round, and their units for the other unfilled buckets too, so that they are read once."""
     results = {}  # they come in any order; two sources may read the same unit, so the key alone is not enough
-    for receipt, reused in engine.map(prepare_or_reuse, _by_file(tasks)):
-        results[receipt["source"], receipt["key"]] = receipt, reused
-        report(receipt["source"], receipt)
     for source, task in tasks.values():
-        source.add(*results[task.source.name, task.key])
+        if task.unit.name in source.ahead:
+            results[task.path] = source.ahead.pop(task.unit.name)
+            report(source.source.name, results[task.path][0])
+    groups = _groups({path: pair for path, pair in tasks.items() if path not in results}, tasks)
+    owners = {(source.source.name, task.key): (source, task) for group in groups for source, task in group}
+    for group_results in engine.map(prepare_buckets, [PrepareBuckets(tuple(t for _, t in group)) for group in groups]):
+        for receipt, reused in group_results:
+            source, task = owners[receipt["source"], receipt["key"]]
+            if task.path in tasks:
+                results[task.path] = receipt, reused
+                report(receipt["source"], receipt)
+            else:
+                source.ahead[receipt["unit"]] = receipt, reused
+    for source, task in tasks.values():
+        source.add(*results[task.path])
 
 
-def _by_file(tasks: dict[AnyPath, tuple[SourceUnits, Prepare]]) -> list[Prepare]:
-    """The tasks of a round, those of a file together: with `integrity = "sha256"` a hub file is then downloaded once.
+def _groups(missing: RoundTasks, tasks: RoundTasks) -> list[list[tuple[SourceUnits, Prepare]]]:
+    """The tasks that are `missing`, those of one unit of quality buckets together, in the order of their first task.
 
-    The files are in the order of their first task.
+    Each unit has a task for every bucket that is not filled, also if the bucket does not take it in this round. The
+    units of a file follow each other: with `integrity = "sha256"` a hub file is then downloaded once.
     """
-    files: dict[str, list[Prepare]] = {}
-    for source, task in tasks.values():
-        files.setdefault(f"{source.source.name}/{task.unit.file.name}", []).append(task)
-    return [task for of_file in files.values() for task in of_file]
+    files: dict[tuple[str, str], dict[str, list[tuple[SourceUnits, Prepare]]]] = {}
+    for source, task in missing.values():
+        units = files.setdefault((source.draw_name, task.unit.file.name), {})
+        units.setdefault(task.unit.name, []).append((source, task))
+    unfilled = {source.source.name: source for source, _ in tasks.values()}.values()
+    for (group_name, _), units in files.items():
+        for name, group in units.items():
+            members = {source.source.name for source, _ in group}
+            for source in unfilled:
+                if source.draw_name == group_name and source.source.name not in members and not source.has(name):
+                    group.append((source, source.task(group[0][1].unit)))
+    return [group for units in files.values() for group in units.values()]
 
 
 def _dedup(plan: Plan, tokenizer: Artifact, sources: Sequence[SourceUnits], engine: Engine) -> list[list[DedupedUnit]]:

@@ -17,8 +17,9 @@ import numpy as np
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, DedupedUnit
 from gpts_data.mixer.stages.dropped_samples import MEASURED, DroppedSamples, load_samples
-from gpts_data.mixer.stages.prepare import Prepare, document_columns
+from gpts_data.mixer.stages.prepare import Prepare
 from gpts_data.mixer.stages.similarity import similarity
+from gpts_data.mixer.stages.unit_file import document_columns
 from gpts_data.mixer.stages.unit_texts import Texts
 from gpts_data.pipelines.decontaminate.index import NgramOrigin, origins
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE

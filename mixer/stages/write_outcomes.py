@@ -22,7 +22,8 @@ from gpts_data.mixer.format.outcomes import (
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON, DedupedUnit
 from gpts_data.mixer.stages.dropped_ids import load_dropped
-from gpts_data.mixer.stages.prepare import Prepare, UnitReceipt, document_columns
+from gpts_data.mixer.stages.prepare import Prepare, UnitReceipt
+from gpts_data.mixer.stages.unit_file import document_columns
 from gpts_data.pipelines.decontaminate.index import benchmark_numbers
 from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, HELD_OUT, OVER_BUDGET, TRAIN
 from gpts_data.pipelines.dedup.signatures import REASONS

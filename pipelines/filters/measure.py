@@ -41,7 +41,7 @@ class Measurement:
     lines: tuple[str, ...] = ()
     """The first lines, paragraphs or n-grams that decided."""
     is_match: bool = False
-    """Whether values from the threshold on are dropped: a similarity, not a limit of quality."""
+    """Whether the threshold itself is dropped too, with the values above it: of a similarity, or a score's `below`."""
 
     def __str__(self) -> str:
         bound = "below" if self.is_match else "at least" if self.is_minimum else "at most"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
 
@@ -25,7 +25,7 @@ from gpts_data.pipelines.readers.columns import (
     plain_type,
     slices,
 )
-from gpts_data.pipelines.readers.source import NO_SCORES, Columns
+from gpts_data.pipelines.readers.source import Columns
 
 FILE_MAGIC = b"ARROW1"
 FEATHER_1 = b"FEA1"
@@ -63,24 +63,28 @@ def read(
     stop: int,
     names: Columns,
     max_document_bytes: int = damage.MAX_DOCUMENT_BYTES,
-    at_least: Mapping[str, float] = NO_SCORES,
+    buckets: Sequence[damage.ScoreBounds] = (damage.ANY_SCORE,),
 ) -> Iterator[pa.RecordBatch]:
     """Record batches `start..stop` as batches of text, id, url, place, fault (see `reader.read`).
 
     Raises `DataError` for a file that is damaged, or that lacks a column for id, url or a score.
     """
     schema = _schema(file, name)
-    check_schema(schema, name, names, at_least)
+    scores = damage.score_columns(buckets)
+    check_schema(schema, name, names, scores)
     has_text = is_text(plain_type(schema, names[0]))
-    wanted = [column for column in (*names, *at_least) if column]
+    wanted = [column for column in (*names, *scores) if column]
     for number, batch in _batches(file, name, wanted, start, stop):
         row = 0
         for part in slices(batch, names[0]):
             places = [f"{name}:{number}:{row + i}" for i in range(part.num_rows)]
             row += part.num_rows
             with _as_data_error(name):
-                rows = documents(part, names, places, max_document_bytes, at_least) if has_text else _drift(places)
-            yield rows
+                if has_text:
+                    rows = documents(part, names, places, max_document_bytes, buckets)
+                else:
+                    rows = [_drift(places)] * len(buckets)
+            yield from rows
 
 
 def _drift(places: list[str]) -> pa.RecordBatch:

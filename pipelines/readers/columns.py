@@ -111,20 +111,22 @@ def slices(batch: pa.RecordBatch, text: str) -> Iterator[pa.RecordBatch]:
         start = stop
 
 
-def check_schema(schema: pa.Schema, name: str, names: Columns, at_least: Mapping[str, float]) -> None:
-    """Raise `DataError` when the file `name` lacks a column for id, url or at_least, or one of at_least has no numbers.
+def check_schema(schema: pa.Schema, name: str, names: Columns, scores: Sequence[str]) -> None:
+    """Raise `DataError` when the file `name` lacks a column for id, url or scores, or one of the scores has no numbers.
 
     Without their ids, documents would be deduplicated and held out differently. A file without its column of text is no
     error: each of its rows has the fault damage.DRIFT.
     """
-    for column in filter(None, (*names[1:], *at_least)):
+    for column in filter(None, (*names[1:], *scores)):
         if plain_type(schema, column) is None:
             found = ", ".join(sorted(column_names(schema)))
-            raise DataError(f"{name}: no column {column!r} of plain values for id, url or at_least; found {found}")
-    for column in at_least:
+            raise DataError(
+                f"{name}: no column {column!r} of plain values for id, url, at_least or below; found {found}"
+            )
+    for column in scores:
         kind = plain_type(schema, column)
         if not is_score(kind):
-            raise DataError(f"{name}: at_least: column {column!r} holds {kind}, expected numbers")
+            raise DataError(f"{name}: at_least or below: column {column!r} holds {kind}, expected numbers")
 
 
 def documents(
@@ -132,9 +134,9 @@ def documents(
     names: Columns,
     places: Sequence[str],
     max_document_bytes: int,
-    at_least: Mapping[str, float],
-) -> pa.RecordBatch:
-    """The rows of a batch as documents of damage.SCHEMA, with their faults (see `reader.read`).
+    buckets: Sequence[damage.ScoreBounds],
+) -> list[pa.RecordBatch]:
+    """The rows of a batch as documents of damage.SCHEMA, with their faults (see `reader.read`), for each bucket.
 
     places: the place of each row. The schema has passed `check_schema`. Without a column of text, the text is null.
     """
@@ -149,7 +151,8 @@ def documents(
         strings[0] = pc.if_else(pc.is_null(fault), strings[0], pa.scalar(None, pa.string()))
     rows = pa.RecordBatch.from_arrays([*strings, pa.array(places, pa.string()), fault], schema=damage.SCHEMA)
     rows = damage.flag_faults(rows, max_document_bytes)
-    return damage.flag_low_scores(rows, {column: _numbers(find(batch, column)) for column in at_least}, at_least)
+    scores = {column: _numbers(find(batch, column)) for column in damage.score_columns(buckets)}
+    return [damage.flag_scores(rows, scores, bounds) for bounds in buckets]
 
 
 def _path(fields: pa.Schema | pa.StructType, name: str) -> list[str]:
@@ -252,7 +255,7 @@ def _uuid(value: bytes) -> str:
 
 
 def _numbers(column: pa.Array) -> pa.Array:
-    """Scores as numbers, for `damage.flag_low_scores`; strings stay as they are."""
+    """Scores as numbers, for `damage.flag_scores`; strings stay as they are."""
     column = _values(column)
     if _is_string(column.type):
         return _strings(column)[0]

@@ -19,7 +19,7 @@ from gpts_data.pipelines.readers import damage
 from gpts_data.pipelines.readers.columns import BATCH_BYTES, BATCH_ROWS, documents
 from gpts_data.pipelines.readers.compression import DecompressionError, chunks
 from gpts_data.pipelines.readers.kinds import TSV, format_of
-from gpts_data.pipelines.readers.source import NO_SCORES, Columns
+from gpts_data.pipelines.readers.source import Columns
 
 BOM = "\xef\xbb\xbf"  # of UTF-8, as latin-1
 OTHER_FIELDS = 64 << 20  # most bytes of a row beside its text; a quote that is never closed reaches it
@@ -41,7 +41,7 @@ def read(
     stop: int,
     names: Columns,
     max_document_bytes: int = damage.MAX_DOCUMENT_BYTES,
-    at_least: Mapping[str, float] = NO_SCORES,
+    buckets: Sequence[damage.ScoreBounds] = (damage.ANY_SCORE,),
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the file as batches of text, id, url, place, fault (see `reader.read`).
 
@@ -51,14 +51,14 @@ def read(
     rows = _rows(file, name, max_document_bytes + OTHER_FIELDS)
     header = next(rows, [])
     if isinstance(header, str):
-        yield _documents([header], {}, [f"{name}:0"], names, max_document_bytes, NO_SCORES)
+        yield from _documents([header], {}, [f"{name}:0"], names, max_document_bytes, [damage.ANY_SCORE] * len(buckets))
         return
     if not header:  # an empty file
         return
     indices = {column: header.index(column) for column in header if header.count(column) == 1}
-    for column in filter(None, (*names[1:], *at_least)):
+    for column in filter(None, (*names[1:], *damage.score_columns(buckets))):
         if column not in indices:  # without their ids, documents would be deduplicated and held out differently
-            raise DataError(f"{name}: no column {column!r} for id, url or at_least; found {', '.join(header)}")
+            raise DataError(f"{name}: no column {column!r} for id, url, at_least or below; found {', '.join(header)}")
     batch: list[Row] = []
     held = place = 0
     for number, row in enumerate(rows, 1):
@@ -67,11 +67,11 @@ def read(
         held += sum(map(len, row))
         if len(batch) == BATCH_ROWS or held >= BATCH_BYTES:
             places = [f"{name}:{i}" for i in range(place, number)]
-            yield _documents(batch, indices, places, names, max_document_bytes, at_least)
+            yield from _documents(batch, indices, places, names, max_document_bytes, buckets)
             batch, held, place = [], 0, number
     if batch:
         places = [f"{name}:{i}" for i in range(place, place + len(batch))]
-        yield _documents(batch, indices, places, names, max_document_bytes, at_least)
+        yield from _documents(batch, indices, places, names, max_document_bytes, buckets)
 
 
 def _rows(file: IO[bytes], name: str, limit: int) -> Iterator[Row]:
@@ -150,17 +150,17 @@ def _documents(
     places: list[str],
     names: Columns,
     max_document_bytes: int,
-    at_least: Mapping[str, float],
-) -> pa.RecordBatch:
-    """Documents of rows, whose columns are at `indices`; a row that is a fault has no text."""
-    arrays = {column: _column(rows, indices.get(column)) for column in (*names, *at_least) if column}
-    for column in at_least:
+    buckets: Sequence[damage.ScoreBounds],
+) -> list[pa.RecordBatch]:
+    """Documents of rows for each bucket. The columns are at `indices`; a row that is a fault has no text."""
+    arrays = {column: _column(rows, indices.get(column)) for column in names if column}
+    for column in damage.score_columns(buckets):
         arrays[column] = pa.array([_score(row, indices[column]) for row in rows], pa.string())
     batch = pa.record_batch(list(arrays.values()), list(arrays))
-    found = documents(batch, names, places, max_document_bytes, at_least)
+    found = documents(batch, names, places, max_document_bytes, buckets)
     without_text = None if names[0] in indices else damage.DRIFT
     faults = pa.array([row if isinstance(row, str) else without_text for row in rows], pa.string())
-    return found.set_column(4, "fault", pc.coalesce(faults, found.column("fault")))
+    return [rows.set_column(4, "fault", pc.coalesce(faults, rows.column("fault"))) for rows in found]
 
 
 def _column(rows: list[Row], i: int | None) -> pa.Array:

@@ -8,7 +8,8 @@ faults are dropped as by any filter.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ MAX_DOCUMENT_BYTES = 8_000_000  # of UTF-8, by default: longer than any book, sh
 NULL = "null_text"
 NUL = "nul_character"
 OVERSIZED = "oversized_document"
+LOW, HIGH = "low_", "high_"
+"""How the faults of documents begin whose score is out of bounds; the name of its column follows."""
 
 NOT_STRING = "text_not_string"
 NOT_UTF8 = "invalid_utf8"
@@ -52,6 +55,36 @@ DAMAGE = {
 SCHEMA = pa.schema([(name, pa.string()) for name in ("text", "id", "url", "place", "fault")])
 
 
+@dataclass(frozen=True)
+class ScoreBounds:
+    """Which scores of its own a source accepts: `at_least <= score < below` in each column that is named."""
+
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    below: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the score columns, sorted."""
+        return tuple(sorted({*self.at_least, *self.below}))
+
+    @property
+    def limits(self) -> list[tuple[str, float, bool]]:
+        """Column, limit, and whether it is a minimum: all minimums by column, then all others.
+
+        The first limit that a score breaks is the reason, and a TOML table has no order.
+        """
+        minimums = [(column, limit, True) for column, limit in sorted(self.at_least.items())]
+        return minimums + [(column, limit, False) for column, limit in sorted(self.below.items())]
+
+
+ANY_SCORE = ScoreBounds()
+
+
+def score_columns(buckets: Sequence[ScoreBounds]) -> tuple[str, ...]:
+    """The names of the score columns of all buckets, sorted."""
+    return tuple(sorted({column for bounds in buckets for column in bounds.columns}))
+
+
 def flag_faults(batch: pa.RecordBatch, max_document_bytes: int) -> pa.RecordBatch:
     """`batch` with a fault for each text that is null, too long or contains a NUL character. Its schema is SCHEMA."""
     text, fault = batch.column("text"), batch.column("fault")
@@ -65,20 +98,21 @@ def flag_faults(batch: pa.RecordBatch, max_document_bytes: int) -> pa.RecordBatc
     return batch.set_column(0, "text", text).set_column(4, "fault", faults.cast(pa.string()))
 
 
-def flag_low_scores(
-    batch: pa.RecordBatch, scores: Mapping[str, pa.Array], at_least: Mapping[str, float]
-) -> pa.RecordBatch:
-    """`batch` with the fault of `score_fault` for each document whose score is too low, missing or not a number.
+def flag_scores(batch: pa.RecordBatch, scores: Mapping[str, pa.Array], bounds: ScoreBounds) -> pa.RecordBatch:
+    """`batch` with the fault of `score_fault` for each document whose score is out of bounds or not a number.
 
-    scores: one number or string per row, by column. at_least: the lowest allowed score, by column.
+    scores: one number or string per row, by column.
     """
     faults = batch.column("fault")
-    for column, least in sorted(at_least.items()):  # a TOML table has no order, but the first low score is the reason
-        if pa.types.is_string(scores[column].type):
-            found = pa.array([score_fault(column, score, least) for score in scores[column].to_pylist()], pa.string())
+    for column, limit, is_minimum in bounds.limits:
+        values = scores[column]
+        if pa.types.is_string(values.type):
+            flags = [_limit_fault(column, score, limit, is_minimum) for score in values.to_pylist()]
+            found = pa.array(flags, pa.string())
         else:
-            enough = pc.fill_null(pc.greater_equal(scores[column], least), False)  # NaN is not
-            found = pc.if_else(enough, pa.scalar(None, pa.string()), f"low_{column}")
+            within = (pc.greater_equal if is_minimum else pc.less)(values, limit)  # NaN is neither
+            reason = _reason(column, is_minimum)
+            found = pc.if_else(pc.fill_null(within, False), pa.scalar(None, pa.string()), reason)
         faults = pc.coalesce(faults, found)
     if faults.null_count == batch.column("fault").null_count:
         return batch
@@ -86,21 +120,32 @@ def flag_low_scores(
     return batch.set_column(0, "text", text).set_column(4, "fault", faults.cast(pa.string()))
 
 
-def score_fault(column: str, score: Any, least: float) -> str | None:
-    """`low_<column>` for a score that is too low or missing, `<column>_not_a_number` for one that is not a number.
+def score_fault(scores: Mapping[str, Any], bounds: ScoreBounds) -> str | None:
+    """The fault of a document with these scores by column; None when all are within their bounds.
 
-    score: a number, or a string of one. NaN and blank strings are missing.
+    `low_<column>` for a score below `at_least`, `high_<column>` for one that is not below `below`,
+    `<column>_not_a_number` for one that is not a number, or a string of one. NaN, blank and missing scores are out of
+    any bound.
     """
+    faults = (_limit_fault(column, scores[column], limit, is_min) for column, limit, is_min in bounds.limits)
+    return next(filter(None, faults), None)
+
+
+def _limit_fault(column: str, score: Any, limit: float, is_minimum: bool) -> str | None:
     if isinstance(score, str) and score.strip():
         try:
             score = float(score)
         except ValueError:
             return f"{column}_not_a_number"
     if score is None or isinstance(score, str):
-        return f"low_{column}"
+        return _reason(column, is_minimum)
     if not isinstance(score, int | float):
         return f"{column}_not_a_number"
-    return None if score >= least else f"low_{column}"
+    return None if (score >= limit if is_minimum else score < limit) else _reason(column, is_minimum)
+
+
+def _reason(column: str, is_minimum: bool) -> str:
+    return f"{LOW if is_minimum else HIGH}{column}"
 
 
 def has_nul(text: pa.StringArray) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import IO
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gpts_data.pipelines.readers import damage, jsonl
 from gpts_data.pipelines.readers.compression import CHUNK_BYTES, DecompressionError, chunks
-from gpts_data.pipelines.readers.source import NO_SCORES, Columns
+from gpts_data.pipelines.readers.source import Columns
 
 BLANK = " \t\r\n"
 
@@ -48,7 +48,7 @@ def read(
     stop: int,
     names: Columns,
     max_document_bytes: int = damage.MAX_DOCUMENT_BYTES,
-    at_least: Mapping[str, float] = NO_SCORES,
+    buckets: Sequence[damage.ScoreBounds] = (damage.ANY_SCORE,),
 ) -> Iterator[pa.RecordBatch]:
     """The objects of the array, or the lines that begin in bytes `start..stop`, as `jsonl.read` gives them.
 
@@ -58,10 +58,10 @@ def read(
     array = start == 0 and is_array(file, name)
     file.seek(0)
     if not array:
-        yield from jsonl.read(file, name, start, stop, names, max_document_bytes, at_least)
+        yield from jsonl.read(file, name, start, stop, names, max_document_bytes, buckets)
         return
     items = _items(chunks(file, name), jsonl.ESCAPE * max_document_bytes + CHUNK_BYTES)
-    yield from jsonl.documents(items, name, names, max_document_bytes, at_least)
+    yield from jsonl.documents(items, name, names, max_document_bytes, buckets)
 
 
 def _items(texts: Iterator[bytes], limit: int) -> Iterator[tuple[int, bytes | str]]:

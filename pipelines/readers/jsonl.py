@@ -17,13 +17,16 @@ from gpts_data.pipelines.readers import damage
 from gpts_data.pipelines.readers.columns import BATCH_BYTES, BATCH_ROWS, json_label, json_names, json_value
 from gpts_data.pipelines.readers.compression import CHUNK_BYTES, DecompressionError, chunks
 from gpts_data.pipelines.readers.kinds import compression_of
-from gpts_data.pipelines.readers.source import NO_SCORES, Columns
+from gpts_data.pipelines.readers.source import Columns
 
 HEAD_BYTES = 16 << 20  # of a file, in which a column must occur; some 0.2 s to parse
 ESCAPE = 6  # most bytes of JSON for one byte of text: \\u0001
 
 Row = tuple[int, str | None, str | None, str | None, str | None]
 """Byte offset of the line, text, id, url, fault."""
+
+Scores = Mapping[str, Any]
+"""The scores of a row by column, as JSON has them."""
 
 Lines = Iterator[tuple[int, bytes | str]]
 """Each line with its byte offset, or its fault."""
@@ -58,7 +61,7 @@ def read(
     stop: int,
     names: Columns,
     max_document_bytes: int = damage.MAX_DOCUMENT_BYTES,
-    at_least: Mapping[str, float] = NO_SCORES,
+    buckets: Sequence[damage.ScoreBounds] = (damage.ANY_SCORE,),
 ) -> Iterator[pa.RecordBatch]:
     """Lines that begin in bytes `start..stop` as batches of text, id, url, place, fault (see `reader.read`).
 
@@ -66,26 +69,42 @@ def read(
     at most `max_document_bytes` is skipped without being kept in memory.
     """
     lines = _unit_lines(file, name, start, stop, ESCAPE * max_document_bytes + CHUNK_BYTES)
-    yield from documents(lines, name, names, max_document_bytes, at_least)
+    yield from documents(lines, name, names, max_document_bytes, buckets)
 
 
 def documents(
-    lines: Lines, name: str, names: Columns, max_document_bytes: int, at_least: Mapping[str, float]
+    lines: Lines, name: str, names: Columns, max_document_bytes: int, buckets: Sequence[damage.ScoreBounds]
 ) -> Iterator[pa.RecordBatch]:
     """The JSON objects among `lines` of the file `name` as batches of text, id, url, place, fault."""
     rows: list[Row] = []
+    scores: list[Scores] = []
+    columns = damage.score_columns(buckets)
     n_bytes = 0
     for offset, line in lines:
         if isinstance(line, str):
             rows.append((offset, None, None, None, line))
+            scores.append({})
         elif line.strip():
-            rows.append(_row(line, offset, names, at_least))
+            row, row_scores = _row(line, offset, names, columns)
+            rows.append(row)
+            scores.append(row_scores)
         n_bytes += len(line)
         if len(rows) == BATCH_ROWS or n_bytes >= BATCH_BYTES:
-            yield damage.flag_faults(_documents(rows, name), max_document_bytes)
-            rows, n_bytes = [], 0
+            yield from _buckets(rows, scores, name, max_document_bytes, buckets)
+            rows, scores, n_bytes = [], [], 0
     if rows:
-        yield damage.flag_faults(_documents(rows, name), max_document_bytes)
+        yield from _buckets(rows, scores, name, max_document_bytes, buckets)
+
+
+def _buckets(
+    rows: list[Row], scores: list[Scores], name: str, max_document_bytes: int, buckets: Sequence[damage.ScoreBounds]
+) -> Iterator[pa.RecordBatch]:
+    """The rows as a batch for each bucket, where those out of its bounds have a fault and no text."""
+    for bounds in buckets:
+        faults = [damage.score_fault(found, bounds) if found else None for found in scores]
+        pairs = zip(rows, faults, strict=True)
+        bucket = [(row[0], None, row[2], row[3], fault) if fault else row for row, fault in pairs]
+        yield damage.flag_faults(_documents(bucket, name), max_document_bytes)
 
 
 def _unit_lines(file: IO[bytes], name: str, start: int, stop: int, limit: int) -> Lines:
@@ -138,21 +157,19 @@ def _lines(texts: Iterator[bytes], offset: int, limit: int) -> Lines:
         yield offset, b"".join(parts) if length <= limit else damage.OVERSIZED
 
 
-def _row(line: bytes, offset: int, names: Columns, at_least: Mapping[str, float]) -> Row:
+def _row(line: bytes, offset: int, names: Columns, columns: Sequence[str]) -> tuple[Row, Scores]:
+    """The document of a line, and its scores in these columns if it has a text."""
     row = _parse(line, offset)
     if isinstance(row, str):
-        return offset, None, None, None, row
+        return (offset, None, None, None, row), {}
     text, id_, url = names
     id_label = json_label(json_value(row, id_)) if id_ else None
     url_label = json_label(json_value(row, url)) if url else None
     value = json_value(row, text)
     if value is not None and not isinstance(value, str):
-        return offset, None, id_label, url_label, damage.NOT_STRING
-    if value:
-        scores = (damage.score_fault(column, json_value(row, column), least) for column, least in at_least.items())
-        if fault := next(filter(None, scores), None):
-            return offset, None, id_label, url_label, fault
-    return offset, value, id_label, url_label, None
+        return (offset, None, id_label, url_label, damage.NOT_STRING), {}
+    scores = {column: json_value(row, column) for column in columns} if value else {}
+    return (offset, value, id_label, url_label, None), scores
 
 
 def _parse(line: bytes, offset: int) -> dict[str, Any] | str:

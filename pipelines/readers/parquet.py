@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
 
@@ -24,7 +24,7 @@ from gpts_data.pipelines.readers.columns import (
     slices,
 )
 from gpts_data.pipelines.readers.parquet_footer import Footer
-from gpts_data.pipelines.readers.source import NO_SCORES, Columns
+from gpts_data.pipelines.readers.source import Columns
 
 # Bytes read at once from a local file. Without a buffer Arrow reads the column of a whole row group at once, which is
 # right for a remote file, since exactly these ranges were prefetched.
@@ -89,29 +89,30 @@ def read(
     stop: int,
     names: Columns,
     max_document_bytes: int = damage.MAX_DOCUMENT_BYTES,
-    at_least: Mapping[str, float] = NO_SCORES,
+    buckets: Sequence[damage.ScoreBounds] = (damage.ANY_SCORE,),
 ) -> Iterator[pa.RecordBatch]:
     """Row groups `start..stop` as batches of text, id, url, place, fault (see `reader.read`).
 
     A row group that does not decode gives the rows before the damage, then a row with a fault for each that is lost.
     """
+    scores = damage.score_columns(buckets)
     with _as_data_error(name):
         footer = Footer(file, name)
-        check_schema(footer.schema, name, names, at_least)
-    for group, row, batch in _decoded_groups(file, footer, range(start, stop), names, at_least):
+        check_schema(footer.schema, name, names, scores)
+    for group, row, batch in _decoded_groups(file, footer, range(start, stop), names, scores):
         if isinstance(batch, str):
-            yield from _lost(name, group, row, footer.n_rows(group), batch)
+            yield from _lost(name, group, row, footer.n_rows(group), batch, len(buckets))
             continue
         for part in slices(batch, names[0]):
             places = _places(name, group, row, row + part.num_rows)
             row += part.num_rows
             with _as_data_error(name):
-                rows = documents(part, names, places, max_document_bytes, at_least)
-            yield rows
+                rows = documents(part, names, places, max_document_bytes, buckets)
+            yield from rows
 
 
 def _decoded_groups(
-    file: IO[bytes], footer: Footer, groups: Iterable[int], names: Columns, at_least: Mapping[str, float]
+    file: IO[bytes], footer: Footer, groups: Iterable[int], names: Columns, scores: Sequence[str]
 ) -> Iterator[tuple[int, int, pa.RecordBatch | str]]:
     """Each batch with its row group and the number of its first row; where a row group ends, the fault of the rows
     that it lacks."""
@@ -119,7 +120,7 @@ def _decoded_groups(
     if not is_text(plain_type(footer.schema, names[0])):
         yield from ((group, 0, damage.DRIFT) for group in groups)
         return
-    columns = list(dict.fromkeys(column for column in (*names, *at_least) if column))
+    columns = list(dict.fromkeys(column for column in (*names, *scores) if column))
     with _as_data_error(name):
         size = file.seek(0, os.SEEK_END)
         spans = {group: _clipped(footer.spans(group, columns), size) for group in groups}
@@ -177,13 +178,14 @@ def _clipped(spans: list[Span], size: int) -> list[Span]:
     return [(start, min(stop, size)) for start, stop in spans if start < size]
 
 
-def _lost(name: str, group: int, start: int, stop: int, fault: str) -> Iterator[pa.RecordBatch]:
-    """Rows `start..stop` of a row group, none of which can be read, as rows with a fault."""
+def _lost(name: str, group: int, start: int, stop: int, fault: str, n_buckets: int) -> Iterator[pa.RecordBatch]:
+    """Rows `start..stop` of a row group, none of which can be read, as rows with a fault, for each bucket."""
     for first in range(start, stop, BATCH_ROWS):
         last = min(first + BATCH_ROWS, stop)
         nulls = pa.nulls(last - first, pa.string())
         places = _places(name, group, first, last)
-        yield pa.RecordBatch.from_arrays([nulls, nulls, nulls, places, _all(fault, last - first)], schema=damage.SCHEMA)
+        columns = [nulls, nulls, nulls, places, _all(fault, last - first)]
+        yield from [pa.RecordBatch.from_arrays(columns, schema=damage.SCHEMA)] * n_buckets
 
 
 def _places(name: str, group: int, start: int, stop: int) -> pa.StringArray:

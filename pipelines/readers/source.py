@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from gpts_data.pipelines.readers.damage import MAX_DOCUMENT_BYTES
+from gpts_data.pipelines.readers.damage import MAX_DOCUMENT_BYTES, ScoreBounds
 
 Columns = tuple[str, str | None, str | None]
 """The source's names of the columns for text, id and url."""
-
-NO_SCORES: Mapping[str, float] = {}
-"""The default of `at_least`: no score is required."""
 
 
 class FileSet(Protocol):
@@ -75,6 +72,14 @@ class Source:
     at_least: Mapping[str, float] = field(default_factory=dict)
     """The lowest value a document must have in each of the source's score columns, numbers or strings of numbers:
     `{ int_score = 3 }`."""
+    below: Mapping[str, float] = field(default_factory=dict)
+    """The value that a document's score must be below, by column. With `at_least` it makes one dataset several sources
+    by quality (quality buckets)."""
+
+    @property
+    def bounds(self) -> ScoreBounds:
+        """`at_least` and `below`."""
+        return ScoreBounds(self.at_least, self.below)
 
     @property
     def is_remote(self) -> bool:
@@ -84,7 +89,7 @@ class Source:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read. No other column is ever fetched."""
-        return tuple(dict.fromkeys(c for c in (self.text, self.id, self.url, *sorted(self.at_least)) if c))
+        return tuple(dict.fromkeys(c for c in (self.text, self.id, self.url, *self.bounds.columns) if c))
 
 
 @dataclass(frozen=True)

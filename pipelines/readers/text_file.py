@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow as pa
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.readers import damage
 from gpts_data.pipelines.readers.compression import DecompressionError, chunks
-from gpts_data.pipelines.readers.source import NO_SCORES, Columns
+from gpts_data.pipelines.readers.source import Columns
 
 COLUMN = "text"
 
@@ -27,18 +27,18 @@ def read(
     stop: int,
     names: Columns,
     max_document_bytes: int = damage.MAX_DOCUMENT_BYTES,
-    at_least: Mapping[str, float] = NO_SCORES,
+    buckets: Sequence[damage.ScoreBounds] = (damage.ANY_SCORE,),
 ) -> Iterator[pa.RecordBatch]:
     """The file's text as a batch of one row: text, id, url, place, fault (see `reader.read`). A BOM is left out.
 
     No more than `max_document_bytes` of it are kept in memory.
     """
-    if names[1:] != (None, None) or at_least or names[0] != COLUMN:
-        raise DataError(f"{name}: a text file has only the column {COLUMN!r}; leave out id, url and at_least")
+    if names[1:] != (None, None) or damage.score_columns(buckets) or names[0] != COLUMN:
+        raise DataError(f"{name}: a text file has only the column {COLUMN!r}; leave out id, url, at_least and below")
     text, fault = _text(file, name, max_document_bytes)
     row = [text], [None], [None], [f"{name}:0"], [fault]
     batch = pa.RecordBatch.from_arrays([pa.array(value, pa.string()) for value in row], schema=damage.SCHEMA)
-    yield damage.flag_faults(batch, max_document_bytes)
+    yield from [damage.flag_faults(batch, max_document_bytes)] * len(buckets)
 
 
 def _text(file: IO[bytes], name: str, limit: int) -> tuple[str | None, str | None]:

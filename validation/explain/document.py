@@ -17,11 +17,11 @@ from gpts_data.pipelines.errors import GptsDataError, UsageError, VerificationEr
 from gpts_data.pipelines.filters.measure import Measurement, measure
 from gpts_data.pipelines.readers.damage import DAMAGE, NUL, NULL, OVERSIZED
 from gpts_data.validation.explain.reread import (
-    LOW,
     SourceDocument,
     cleaning,
     recipe_source,
     reread,
+    score_limit,
     to_dataclass,
     why_not,
 )
@@ -171,9 +171,11 @@ def _explain(mix: Mix, outcome: DocumentOutcome, document: SourceDocument | None
     if reason == CONTAMINATED:
         return _contaminated(mix, outcome), None
     source = recipe_source(mix, outcome.source)
-    if reason.startswith(LOW) and (column := reason.removeprefix(LOW)) in source.at_least:
+    if limit := score_limit(source, reason):
+        column, threshold, is_minimum = limit
+        name = f"{'at_least' if is_minimum else 'below'}.{column}"
         score = document.score if document else None
-        measurement = Measurement(column, score, source.at_least[column], f"at_least.{column}", is_minimum=True)
+        measurement = Measurement(column, score, threshold, name, is_minimum, is_match=not is_minimum)
     else:
         text = document.text if document else None
         measurement = measure(text, cleaning(mix, outcome.source), reason) if text is not None else None

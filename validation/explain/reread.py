@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from gpts_data.pipelines.errors import RecipeError, SourceUnavailableError, Veri
 from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean, get_cleaner
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.hub.retry import RetryPolicy
+from gpts_data.pipelines.readers.damage import HIGH, LOW
 from gpts_data.pipelines.readers.local_files import local_files
 from gpts_data.pipelines.readers.reader import list_files, read, split_units
 from gpts_data.pipelines.readers.source import SourceFile, Unit
@@ -26,7 +26,6 @@ from gpts_data.pipelines.storage.typed_json import JsonError, convert
 
 Table = TypeVar("Table")
 PATIENCE = RetryPolicy.lasting(20.0)  # seconds; trace can do without the source
-LOW = "low_"  # how the reason begins for a document whose score is too low
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class SourceDocument:
     """Its text; None when it has none that can be used."""
     url: str | None
     score: float | None
-    """For a document with too low a score, that score."""
+    """For a document whose score is out of its source's bounds, that score."""
 
 
 def reread(mix: Mix, source: str, unit: str, document_id: str, reason: str, folder: Path) -> SourceDocument:
@@ -48,19 +47,25 @@ def reread(mix: Mix, source: str, unit: str, document_id: str, reason: str, fold
     recipe = recipe_source(mix, source)
     options = FetchOptions(None, PATIENCE)
     part = _unit(mix, recipe, unit, folder, options)
-    column = reason.removeprefix(LOW) if reason.startswith(LOW) else None
-    least = recipe.at_least.get(column, math.inf) if column else math.inf
-    if column:  # the score takes the place of the URL
-        recipe = replace(recipe, at_least={}, url=column)
+    limit = score_limit(recipe, reason)
+    if limit:  # the score takes the place of the URL
+        recipe = replace(recipe, at_least={}, below={}, url=limit[0])
     for row in _rows(recipe, part, document_id, options):
         (values,) = row.to_pylist()
-        if column:
+        if limit:
             score = _number(values["url"])
-            if score is None or not score >= least:  # others with this id may have been good enough
+            # Others with this id may have been within the bounds.
+            if score is None or not (score >= limit[1] if limit[2] else score < limit[1]):
                 return SourceDocument(values["text"], None, score)
         elif reason == (values["fault"] or _filter_reason(row, cleaning(mix, source)) or reason):
             return SourceDocument(values["text"], values["url"], None)
     raise SourceUnavailableError(f"{unit} has no document {document_id!r}")
+
+
+def score_limit(source: RecipeSource, reason: str) -> tuple[str, float, bool] | None:
+    """The limit of a score that a reason names: column, limit, whether it is a minimum. None for other reasons."""
+    reasons = ((f"{LOW if limit[2] else HIGH}{limit[0]}", limit) for limit in source.bounds.limits)
+    return next((limit for name, limit in reasons if name == reason), None)
 
 
 def recipe_source(mix: Mix, source: str) -> RecipeSource:

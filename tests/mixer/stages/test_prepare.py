@@ -58,7 +58,7 @@ def test_damaged_units_are_prepared_again(
                 assert prepare_or_reuse(task) == (receipt, False), (name, path)
             assert files(task) == whole, (name, path)
             assert len(caplog.records) == (0 if (name, path) == ("deleted", task.receipt) else 1)
-    monkeypatch.setattr(prepare_module, "read", None)
+    monkeypatch.setattr(prepare_module, "read_buckets", None)
     assert prepare_or_reuse(task) == (receipt, True)  # a whole one is not
 
 

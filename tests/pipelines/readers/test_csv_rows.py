@@ -57,7 +57,7 @@ def test_scores_are_compared_as_those_of_other_formats() -> None:
     scores = b"3", b" 4.5 ", b"2", b"", b"nan", b"high", b"\xe9"
     content = b"text,id,score\n" + b"".join(b"a,%d,%s\n" % row for row in enumerate(scores)) + b"a,7\n"
     low, no_number = "low_score", "score_not_a_number"
-    assert [fault for *_, fault in read(content, at_least={"score": 3})] == [
+    assert [fault for *_, fault in read(content, buckets=[damage.ScoreBounds({"score": 3})])] == [
         *(None, None, low, low, low, no_number, no_number),
         damage.BROKEN_ROW,
     ]
@@ -79,6 +79,6 @@ def test_batches_are_bounded() -> None:
 
 def test_a_file_without_the_text_or_the_id() -> None:
     assert [fault for *_, fault in read(b"body,id\na,1\n")] == [damage.DRIFT]
-    with pytest.raises(DataError, match=r"a.csv: no column 'id' for id, url or at_least; found text, x"):
+    with pytest.raises(DataError, match=r"a.csv: no column 'id' for id, url, at_least or below; found text, x"):
         read(b"text,x\na,1\n")
     assert read(b"") == []

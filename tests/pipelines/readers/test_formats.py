@@ -105,9 +105,10 @@ def documents(folder: Path, name: str, unit_bytes: int = 1 << 20, **keys: Any) -
 @given(rows=ROWS, unit=st.sampled_from([1, 40, 10**6]))
 def test_every_format_holds_the_same_documents(name: str, tmp_path: Path, rows: Rows, unit: int) -> None:
     (tmp_path / name).write_bytes(WRITERS[name](rows))
-    found = documents(tmp_path, name, unit, id="id", at_least={"score": 3})
+    found = documents(tmp_path, name, unit, id="id", at_least={"score": 3}, below={"score": 5})
+    faults = ["low_score" if row["score"] < 3 else None if row["score"] < 5 else "high_score" for row in rows]
     assert [(row["text"], row["id"], row["fault"]) for row in found] == [
-        (None, row["id"], "low_score") if row["score"] < 3 else (row["text"], row["id"], None) for row in rows
+        (None if fault else row["text"], row["id"], fault) for row, fault in zip(rows, faults, strict=True)
     ]
     assert len({row["place"] for row in found}) == len(rows)
 

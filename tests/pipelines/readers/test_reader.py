@@ -196,5 +196,5 @@ def test_scores_are_read_from_their_columns_only_and_must_be_numbers(tmp_path: P
     pq.write_table(pa.table({"text": ["a"], "day": [date(2026, 1, 1)]}), tmp_path / "days.parquet")
     source = Source("web", 1, ("days.parquet",), at_least={"day": 3})
     (days,) = list_files(source, tmp_path).files
-    with pytest.raises(DataError, match="at_least: column 'day' holds date32.*, expected numbers"):
+    with pytest.raises(DataError, match="at_least or below: column 'day' holds date32.*, expected numbers"):
         list(read(source, split_units(source, days, 1 << 20)[0]))

@@ -1,0 +1,59 @@
+"""The file of a prepared unit: the token ids and columns of its kept documents.
+
+It is Arrow IPC with one record batch per batch of documents, so that it can be written and memory-mapped batch by
+batch. Its columns (UNIT):
+
+    id, url   strings
+    draw      uint64, hash of the id, which decides whether the document is held out for validation
+    matches   list of uint32, the benchmark n-grams in the document
+    tokens    uint32, number of token ids
+    ids       list of uint16, token ids, end-of-text included; the text itself is not stored
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
+
+UNIT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("draw", pa.uint64()),
+        ("matches", pa.list_(pa.uint32())),
+        ("tokens", pa.uint32()),
+        ("ids", pa.list_(pa.uint16())),
+    ]
+)
+
+Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]
+"""The columns tokens, draw and matches of all documents of a unit."""
+
+
+def unit_batches(path: AnyPath, columns: Sequence[str] = tuple(UNIT.names)) -> Iterator[pa.RecordBatch]:
+    """The record batches of a unit file. Only the given columns are read; they come in the order of UNIT."""
+    options = pa.ipc.IpcReadOptions(included_fields=[UNIT.get_field_index(name) for name in columns])
+    with open_arrow(path) as source, pa.ipc.open_file(source, options=options) as reader:
+        for i in range(reader.num_record_batches):
+            yield reader.get_batch(i)
+
+
+def document_columns(path: AnyPath) -> Columns:
+    """The columns tokens (uint32), draw (uint64) and matches (list of uint32) of all documents of a unit."""
+    columns = "tokens", "draw", "matches"
+    empty = pa.RecordBatch.from_pylist([], schema=UNIT)
+    batches = [batch.select(columns) for batch in (empty, *unit_batches(path, columns))]
+    table = pa.Table.from_batches(batches).combine_chunks()
+    tokens, draws, matches = (table.column(name) for name in columns)
+    return tokens.to_numpy(), draws.to_numpy(), matches.chunk(0) if matches.num_chunks else empty.column("matches")
+
+
+def batch_ids(batch: pa.RecordBatch, chosen: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """The token ids of the chosen documents, concatenated: uint16. chosen: bool, shape (documents,)."""
+    ids: NDArray[np.uint16] = batch.column("ids").flatten().to_numpy()
+    return ids[np.repeat(chosen, batch.column("tokens").to_numpy())]
