@@ -26,8 +26,8 @@ from tests.support.datasets import rows, used_here, write
 from tests.support.hub import Hub
 
 YEARS = [str(year) for year in range(2013, 2025)]
-GROUPS, GROUP = 72, 3  # row groups of a file, documents of a row group
-SHARES = (0.02, 0.2, 0.7)
+GROUPS, GROUP = 24, 3  # row groups of a file, documents of a row group
+SHARES = (0.06, 0.2, 0.7)
 RECIPE = """
 name = "years"
 tokens = {tokens}
@@ -50,10 +50,14 @@ Build = Callable[..., Manifest]
 
 @pytest.fixture(scope="module")
 def years(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve files by year, in row groups of 3 documents."""
-    folder, rng = tmp_path_factory.mktemp("years"), random.Random(1)
+    return write_files(tmp_path_factory.mktemp("years"), 20)
+
+
+def write_files(folder: Path, n_words: int) -> Path:
+    """Twelve files by year, in row groups of 3 documents, of `n_words` to twice as many each."""
+    rng = random.Random(1)
     for year in YEARS:
-        texts = [f"{year} {prose(rng, rng.randint(20, 40))}" for _ in range(GROUPS * GROUP)]
+        texts = [f"{year} {prose(rng, rng.randint(n_words, 2 * n_words))}" for _ in range(GROUPS * GROUP)]
         pq.write_table(pa.table({"text": texts}), folder / f"{year}.parquet", row_group_size=GROUP)
     return folder
 
@@ -74,7 +78,7 @@ def all_tokens(years: Path, mix: Mix, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def mixes(years: Path, all_tokens: int, mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> list[Mix]:
-    """Mixes of 2%, 20% and 70% of the source. Their units are kept: a larger mix uses those of the smaller ones."""
+    """Mixes of 6%, 20% and 70% of the source. Their units are kept: a larger mix uses those of the smaller ones."""
     folder = tmp_path_factory.mktemp("mixes")
     built = []
     for share in SHARES:
@@ -113,7 +117,7 @@ def test_a_larger_budget_extends_a_smaller_one(mixes: list[Mix]) -> None:
 def test_a_units_text_is_not_read_again_for_another_draw(years: Path, mix: Mix, tmp_path: Path) -> None:
     """The unit does not depend on the draw: only units that the first draw did not read are prepared."""
     kept = tmp_path / "units"
-    seeds = [load_recipe(write_years(years, f"seed{n}", 30_000, "4kB", f"[draw]\nseed = {n}")) for n in (1, 2)]
+    seeds = [load_recipe(write_years(years, f"seed{n}", 15_000, "4kB", f"[draw]\nseed = {n}")) for n in (1, 2)]
     first, other = (
         build(recipe, years, tmp_path / f"mix{n}", tokenizer=mix.tokenizer, keep_units=kept)
         for n, recipe in enumerate(seeds)
@@ -138,11 +142,9 @@ def test_file_order_reads_the_first_files(years: Path, all_tokens: int, mix: Mix
     assert "web: text from 2 of 12 files" in shown
 
 
-def test_units_too_large_for_the_budget_are_named_with_what_to_do(
-    years: Path, all_tokens: int, mix: Mix, tmp_path: Path
-) -> None:
+def test_units_too_large_for_the_budget_are_named_with_what_to_do(all_tokens: int, mix: Mix, tmp_path: Path) -> None:
     """A unit that is a whole file of 50 kB, not of 1 MB as the recipe allows: the mix reaches three of them."""
-    path = write_years(years, "large", all_tokens // 5, "1MB")
+    path = write_years(write_files(tmp_path, 60), "large", 3 * all_tokens // 5, "1MB")
 
     def told(out: str) -> str:
         command = ["build-mix", "--recipe", str(path), "--out", str(tmp_path / out), "--tokenizer", str(mix.tokenizer)]
