@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import cast
@@ -36,6 +37,7 @@ from gpts_data.pipelines.storage.paths import AnyPath, list_folder
 from gpts_data.pipelines.storage.receipts import require_receipt
 from gpts_data.tokenizer.artifact import Artifact
 
+log = logging.getLogger("gpts_data")
 CARD = "README.md"
 
 
@@ -72,6 +74,8 @@ def finalize(
     write_json(plan.folder / CROISSANT, croissant(content, described))
     files = [*outcomes, *_files(plan, tokenizer, tasks, [*dropped, plan.folder / CROISSANT])]
     content["files"] = sorted(files, key=lambda entry: entry["file"])
+    for warning in missing_validation(content["sources"], plan.recipe.validation.fraction, plan.recipe.window):
+        log.warning("%s", warning)
     encoders = {receipt["encoder"] for source in sources for receipt in source.receipts}
     return write_manifest(plan.folder, content, sorted(encoders))
 
@@ -141,6 +145,23 @@ def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUn
         },
         "damaged": source.damaged()[:MAX_NAMED],
     }
+
+
+def missing_validation(sources: Mapping[str, SourceEntry], fraction: float, window: int) -> Iterator[str]:
+    """Yield one sentence for each source without a held-out window, unless the recipe holds nothing out.
+
+    fraction: of the documents to hold out. window: its tokens.
+    """
+    for name, source in sources.items():
+        held_out = source["validation"]
+        if fraction and not held_out["windows"]:
+            found = (
+                f"its {held_out['documents']:,} held-out documents have {held_out['leftover_tokens']:,} tokens, which "
+                f"fill no window of {window}"
+                if held_out["documents"]
+                else f"none of its {source['documents']:,} documents was held out"
+            )
+            yield f"{name}: no validation set: {found}; raise [validation] fraction = {fraction:g}"
 
 
 def _shard(plan: Plan, task: Shard) -> ShardEntry:
