@@ -28,6 +28,7 @@ from typing import Any, TypedDict
 
 from gpts_data.mixer.format.manifest import NAME, read_manifest
 from gpts_data.mixer.format.manifest_types import Manifest
+from gpts_data.mixer.kernels import compile_kernels
 from gpts_data.mixer.plan import Plan, make_plan, refuse_short_sources
 from gpts_data.mixer.plan_file import TOKENIZER_RECEIPT, WORK, difference, write_plan
 from gpts_data.mixer.planning.resources import explain_full_disk, room_to_begin, room_to_cut
@@ -132,6 +133,8 @@ def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progres
     remove_temporaries(*(plan.units / name for name in plan.recipe.names), below=False)
     index_benchmarks(plan)  # before anything is written: a benchmark that cannot be read leaves no half-finished build
     write_plan(plan.work, plan.identity())
+    if scheduler is None:  # the workers of a cluster have caches of their own
+        compile_kernels(plan.recipe, progress)
     try:
         with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
             tokenizer = _get_tokenizer(plan, engine, progress)

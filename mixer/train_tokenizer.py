@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
+from gpts_data.mixer.kernels import compile_kernels
 from gpts_data.mixer.plan import Plan, make_plan
 from gpts_data.mixer.plan_file import write_plan
 from gpts_data.mixer.recipe import Recipe, check
@@ -96,6 +97,8 @@ def train_alone(
 def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progress) -> TrainedTokenizer:
     remove_temporaries(plan.folder)
     write_plan(plan.work, plan.identity())
+    if scheduler is None:  # the workers of a cluster have caches of their own
+        compile_kernels(plan.recipe, progress)
     try:
         with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
             return train_tokenizer(plan, engine, plan.folder, progress)

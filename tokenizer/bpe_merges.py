@@ -102,7 +102,9 @@ def _count_pairs(
     used = 0
     for word in range(len(spans)):
         for i in range(spans[word, 0], spans[word, 1] - 1):
-            used = _add_to_pair(symbols[i], symbols[i + 1], counts[word], word, numbers, table, chain, used)
+            used = _add_to_pair(
+                np.int64(symbols[i]), np.int64(symbols[i + 1]), counts[word], word, numbers, table, chain, used
+            )
     return used
 
 
@@ -142,18 +144,18 @@ def _merge_pair(
     left, right = pair >> 32, pair & 0xFFFFFFFF
     link = table[numbers[pair], LAST]
     while link >= 0:
-        word, link = chain[link, 0], chain[link, 1]
+        word, link = np.int64(chain[link, 0]), np.int64(chain[link, 1])
         begin, end = spans[word, 0], spans[word, 1]
         write = read = begin
         while read < end:
             symbols[write] = symbols[read]
             if symbols[read] == left and read + 1 < end and symbols[read + 1] == right:
                 if write > begin:
-                    before = symbols[write - 1]
+                    before = np.int64(symbols[write - 1])
                     used = _add_to_pair(before, left, -counts[word], word, numbers, table, chain, used)
                     used = _add_to_pair(before, new, counts[word], word, numbers, table, chain, used)
                 if read + 2 < end:
-                    after = symbols[read + 2]
+                    after = np.int64(symbols[read + 2])
                     used = _add_to_pair(right, after, -counts[word], word, numbers, table, chain, used)
                     used = _add_to_pair(new, after, counts[word], word, numbers, table, chain, used)
                 symbols[write] = new

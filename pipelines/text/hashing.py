@@ -30,7 +30,17 @@ StringBuffers = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def string_buffers(column: pa.Array) -> StringBuffers:
-    """Return the buffers of a column of strings; null becomes empty. The text is copied only if there are nulls."""
+    """Return the buffers of a column of strings; null becomes empty. The text is copied only if there are nulls.
+
+    Neither array can be written to, whatever the column was read from: numba compiles a kernel once for arrays that
+    can be written to and once for those that cannot.
+    """
+    data, offsets = _string_buffers(column)
+    data.flags.writeable = offsets.flags.writeable = False
+    return data, offsets
+
+
+def _string_buffers(column: pa.Array) -> StringBuffers:
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         column = column.cast(pa.large_string())
     if column.null_count:

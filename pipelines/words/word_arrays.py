@@ -75,10 +75,8 @@ def split_words(texts: pa.Array) -> WordArrays:
     )
     unknown = np.empty((1 + (size + len(texts)) // 2, 4), np.int64)  # between two chunks of a text is a space
     n_rows, n_unknown = _split(data, offsets, tables, cache.table, words, unknown)
-    if n_unknown:
-        unknown = unknown[:n_unknown]
-        text = data.data
-        cache.add(sorted({bytes(text[begin:end]) for begin, end in unknown[:, : END + 1].tolist()}))
+    if len(unknown := unknown[:n_unknown]):
+        cache.add(sorted({data[begin:end].tobytes() for begin, end in unknown[:, : END + 1].tolist()}))
         _insert_split_chunks(data, tables, cache.table, words, unknown, n_rows)
     return words
 
@@ -196,7 +194,7 @@ def _insert_split_chunks(
     """
     rows, starts, counts, k, shift = words.rows, words.starts, words.counts, 0, 0
     classes, powers = tables.classes, tables.powers
-    cuts = np.empty((unknown[:, END] - unknown[:, BEGIN]).max() + 2, dtype=np.int64)
+    cuts = np.empty(len(rows) + 1, dtype=np.int64)  # no chunk is longer; pages that stay unused are never allocated
     added = np.empty(len(unknown), dtype=np.int64)
     for row in range(len(counts)):
         end = starts[row] + counts[row]
@@ -210,9 +208,11 @@ def _insert_split_chunks(
     for k in range(len(unknown) - 1, -1, -1):
         chunk_row = unknown[k, ROW]
         for row in range(end - 1, chunk_row, -1):
-            rows[row + shift] = rows[row]
+            for column in range(4):  # to assign a whole row takes numba 2.5 s longer to compile
+                rows[row + shift, column] = rows[row, column]
         shift -= added[k]
-        rows[chunk_row + shift] = rows[chunk_row]
+        for column in range(4):
+            rows[chunk_row + shift, column] = rows[chunk_row, column]
         n = chunk_words(data, unknown[k, BEGIN], unknown[k, END], table, cuts)
         _append_words(data, cuts, n, classes, powers, rows, chunk_row + shift, np.uint64(unknown[k, POWER]))
         end = chunk_row
