@@ -44,7 +44,8 @@ def show_mix(summary: dict[str, Any]) -> None:
         print_table(_stages(summary["stages"]))
     for name, source in summary["sources"].items():
         if source["epochs"] > 1:
-            console.print(f" {name}: repeated for {source['epochs']:.2f} epochs", highlight=False)
+            repeats = ", ".join(f"{count:,} windows {times}x" for times, count in source["repeats"].items())
+            console.print(f" {name}: repeated for {source['epochs']:.2f} epochs: {repeats}", highlight=False)
         if source["files_read"] < source["files_total"]:
             console.print(
                 f" {name}: text from {source['files_read']:,} of {source['files_total']:,} files", highlight=False

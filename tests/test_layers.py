@@ -26,7 +26,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         readers
         decontaminate""",
     "mixer": """
-        schedule quantities recipe_file
+        schedule quantities recipe_buckets recipe_file
         recipe_parser recipe_stages
         recipe format
         plan_file

@@ -65,6 +65,7 @@ def inspect(mix: Mix) -> dict[str, Any]:
             name: {
                 "wanted": shares[name],
                 **{key: dict(manifest["sources"][name])[key] for key in _SOURCE_KEYS},
+                "repeats": repeats(manifest["sources"][name]["windows"], manifest["sources"][name]["pass_windows"]),
             }
             for name in mix.sources
         },
@@ -74,6 +75,15 @@ def inspect(mix: Mix) -> dict[str, Any]:
         "tokenizer": manifest["tokenizer"],
         "root_digest": manifest["root_digest"],
     }
+
+
+def repeats(windows: int, distinct: int) -> dict[str, int]:
+    """How often a source's distinct windows are in the training order: windows by the number of times.
+
+    windows: those of the source in the training order. distinct: those of one epoch. The last epoch may be a part.
+    """
+    times, more = divmod(windows, distinct)
+    return {str(n): count for n, count in ((times, distinct - more), (times + 1, more)) if count}
 
 
 def _stage(mix: Mix, stage: TrainingStage) -> dict[str, Any]:

@@ -20,7 +20,9 @@ class SourceSummary:
     documents: int
     """Documents kept for training."""
     epochs: float
-    """How often its windows are in the training order."""
+    """How often its windows are in the training order, on average."""
+    repeats: dict[str, int]
+    """How many of its distinct windows are in the training order once ("1"), twice ("2") and so on."""
     files_read: int
     """Files that text was read from."""
     files_total: int

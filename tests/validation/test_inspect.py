@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.validation.inspect import decode_window, inspect
+from gpts_data.validation.inspect import decode_window, inspect, repeats
 
 
 def test_counts_are_those_of_the_files(mix: Mix) -> None:
@@ -23,8 +26,16 @@ def test_counts_are_those_of_the_files(mix: Mix) -> None:
         tables = (pq.read_table(path) for path in (mix.path / "documents" / name).glob("*.parquet"))
         assert source["documents"] == sum(table.num_rows for table in tables)
         assert source["epochs"] == 1
+        assert source["repeats"] == {"1": source["windows"]}
         fall = facts["waterfall"][name]
         assert fall["kept"] == source["documents"] + source["validation"]["documents"]
+
+
+@pytest.mark.parametrize(("windows", "distinct"), [(7, 7), (10, 7), (14, 7), (23, 7), (5, 1)])
+def test_repeats_count_the_windows_of_the_training_order(windows: int, distinct: int) -> None:
+    order = EpochOrder(windows, distinct, seed=3, name="a")
+    times = Counter(Counter(order.windows_at(np.arange(windows)).tolist()).values())
+    assert repeats(windows, distinct) == {str(n): count for n, count in sorted(times.items())}
 
 
 def test_a_window_decoded(mix: Mix) -> None:

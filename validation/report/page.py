@@ -55,6 +55,8 @@ class SourceView:
     windows: int
     documents: int
     epochs: float
+    repeats: dict[str, int]
+    """Distinct windows by how often they are in the training order."""
     read: int
     kept: int
     held_out: int
@@ -143,6 +145,7 @@ def _source_view(report: Report, summary: dict[str, Any], number: int) -> Source
         windows=counts["windows"],
         documents=counts["documents"],
         epochs=counts["epochs"],
+        repeats=counts["repeats"],
         read=waterfall["read"],
         kept=waterfall["kept"],
         held_out=waterfall["validation"],
