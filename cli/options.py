@@ -50,6 +50,18 @@ class DurationParam(FloatParam):
         return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2] or "s"]
 
 
+class Name(click.Choice):  # type: ignore[type-arg]  # click below 8.2 has no generic Choice
+    """One of several names, in any case; a message on an unknown one says which was probably meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from gpts_data.pipelines.suggestion import suggest
+
+        by_folded = {choice.casefold(): choice for choice in self.choices}
+        if str(value).casefold() not in by_folded:
+            self.fail(f"{value!r} is unknown; {suggest(str(value), self.choices)}", param, ctx)
+        return by_folded[str(value).casefold()]
+
+
 class PathOrUrl(click.Path):
     """A local path, or the URL of a folder in an object store: `s3://bucket/mix`."""
 

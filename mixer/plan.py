@@ -231,11 +231,14 @@ def refuse_short_sources(plan: Plan) -> None:
         text_bytes = sum(
             unit.text_bytes
             for file in listing.files
+    errors = []
             for unit in split_units(source, file, plan.recipe.unit, plan.fetch_options)
         )
         if text_bytes * source.max_epochs < needed:
             epochs = -(-needed // max(text_bytes, 1))
-            raise too_short(source, needed, f"{text_bytes:,} bytes of text in all its files", epochs)
+            errors.append(too_short(source, needed, f"{text_bytes:,} bytes of text in all its files", epochs))
+    if errors:
+        raise ShortSourceError("\n".join(map(str, errors)))
 
 
 def too_short(source: RecipeSource, needed: int, found: str, epochs: int) -> ShortSourceError:

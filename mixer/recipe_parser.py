@@ -6,7 +6,6 @@ spelling, wants a list where one string will do, and turns `weight = 55` into 55
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -16,6 +15,7 @@ from gpts_data.mixer.quantities import parse_bytes, parse_quantity, parse_until
 from gpts_data.mixer.recipe_file import MAX_SHOWN, shorten
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.filters.cleaner import CleanConfig
+from gpts_data.pipelines.suggestion import suggest
 
 _QUANTITIES = {
     "tokens": parse_quantity,
@@ -106,5 +106,4 @@ def _parse_clean(table: Mapping[str, Any], where: str) -> CleanConfig:
 
 
 def _suggest(key: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(key, known, 1)
-    return f"; did you mean {close[0]}?" if close else f"; expected one of {', '.join(sorted(known))}"
+    return f"; {suggest(key, sorted(known))}"

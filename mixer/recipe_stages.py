@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.schedule.budget import total_windows, whole_weights
 from gpts_data.mixer.schedule.training_stages import TrainingStage, training_stages
 from gpts_data.pipelines.errors import RecipeError
+from gpts_data.pipelines.suggestion import suggest
 
 MAX_WEIGHTS = 1024  # of stages times sources: dividing the windows among so many takes 2 s
 
@@ -160,9 +160,7 @@ def _check_stage(where: str, stage: Stage, names: Sequence[str], is_last: bool) 
         raise RecipeError(f"{where}.weights is empty, expected the weight of at least one source")
     for name, weight in stage.weights.items():
         if name not in names:
-            close = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(names)}"
-            raise RecipeError(f"{where}.weights: no source is called {name!r}; {hint}")
+            raise RecipeError(f"{where}.weights: no source is called {name!r}; {suggest(name, names)}")
         if not 0 < weight < inf:
             raise RecipeError(
                 f"{where}.weights.{name} = {weight}, expected a number above 0; a source that is not named is absent"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("pipelines", "tokenizer", "mixer", "validation", "cli")
 ORDER = {  # of the files and folders inside a package: a row may import the rows above it
     "pipelines": """
-        errors progress figures kernel stall_warning local_worker
+        errors progress figures kernel stall_warning local_worker suggestion
         text
         words dedup storage
         environment worker_pool
@@ -31,8 +31,8 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         recipe format
         plan_file
         plan tokenizer_fit export
-        workspace stages
-        planning train_tokenizer
+        workspace stages starter
+        planning train_tokenizer build_status
         build""",
     "validation": """
         run_files benchmark_rows published_scores

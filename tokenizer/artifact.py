@@ -55,7 +55,8 @@ def load(folder: AnyPath) -> Artifact:
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise UsageError(f"{folder}: no tokenizer.json there; expected a folder written by `gpts-data train-tokenizer`")
+        missing = "no tokenizer.json there" if folder.is_dir() else "no such folder"
+        raise UsageError(f"{folder}: {missing}; expected a folder written by `gpts-data train-tokenizer`")
     ids = _read_ids(path)
     if END_OF_TEXT not in ids:
         raise UsageError(f"{path}: no {END_OF_TEXT} in the vocabulary; every document must end with it")

@@ -23,6 +23,7 @@ from gpts_data.mixer.format.manifest_types import FileEntry
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.outcomes import count_outcomes
 from gpts_data.mixer.format.training_order import sidecar
+from gpts_data.mixer.plan_file import WORK
 from gpts_data.mixer.schedule.source_order import find_source_order
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON
 from gpts_data.pipelines.errors import UsageError, VerificationError
@@ -52,13 +53,14 @@ def verify(
     """All problems of a mix folder; an empty list means that the mix is intact.
 
     `quick` compares only names and sizes. `engine` runs the slow part, the sha256 of every file. The contents are
-    checked against each other only when all files are intact. Raises `UsageError` when there is no such folder.
+    checked against each other only when all files are intact. Raises `UsageError` when the folder holds no mix: neither
+    a manifest nor shards, or a half-finished build.
     """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; expected a mix written by build-mix")
     try:
         mix = open_mix(folder)
     except (UsageError, VerificationError) as error:
+        if isinstance(error, UsageError) and ((folder / WORK).exists() or not (folder / "shards").exists()):
+            raise
         return [Problem(NAME, str(error))]
     entries = [*mix.manifest["shards"], *mix.manifest["files"]]
     problems = [*_names(folder, entries), *_files(folder, entries)]

@@ -61,16 +61,22 @@ def read_manifest(folder: AnyPath) -> Manifest:
         size_inside(path, folder)
         content = read_regular_file(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        unfinished = " (a half-finished build is there: run the same build-mix command again)"
-        raise UsageError(
-            f"{folder} is not a finished mix: no {NAME}{unfinished if (folder / '.build').exists() else ''}"
-        ) from error
+        raise UsageError(f"{folder} is not a finished mix: {_why_no_mix(folder)}") from error
     except (JsonError, OutsideError) as error:
         raise VerificationError(f"{path}: {error}; expected the manifest of a mix") from error
     try:
         return _parse(path, content)
     except (JsonError, RecursionError) as error:
         raise VerificationError(f"{path}: {error}; the file is damaged, or no build-mix wrote it") from error
+
+
+def _why_no_mix(folder: AnyPath) -> str:
+    if not folder.exists():
+        return "no such folder"
+    if not folder.is_dir():
+        return "it is a file; expected the folder that build-mix wrote"
+    unfinished = f"; a half-finished build is there: gpts-data status {folder} says how to continue it"
+    return f"no {NAME} in it{unfinished if (folder / '.build').exists() else ''}"
 
 
 def _parse(path: AnyPath, content: bytes) -> Manifest:

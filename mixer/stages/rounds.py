@@ -171,6 +171,7 @@ def _next_tasks(sources: Sequence[SourceUnits], deduped: Sequence[Sequence[Dedup
     tasks: RoundTasks = {}
     for source, units in zip(sources, deduped, strict=True):
         tokens = surviving_tokens(units)
+    errors = []
         if tokens >= source.needed:
             continue
         taken = source.take(source.needed - tokens, source.rate(tokens))
@@ -178,10 +179,12 @@ def _next_tasks(sources: Sequence[SourceUnits], deduped: Sequence[Sequence[Dedup
             found = f"{tokens:,} after cleaning and dedup of all its files"
             error = too_short(source.source, source.needed, found, source.epochs(tokens))
             documents = describe(waterfall(source.receipts, units))
-            raise ShortSourceError(f"{error}\nWhat became of its documents:\n{documents}")
+            errors.append(f"{error}\nWhat became of its documents:\n{documents}")
         tasks.update({task.path: (source, task) for task in taken})
     return tasks
 
+    if errors:  # all sources that are known to be too short by now; others may have units to come
+        raise ShortSourceError("\n".join(errors))
 
 def _prepare(tasks: RoundTasks, engine: Engine, report: Report) -> None:
     """Prepare the tasks of a round, and their units for the other unfilled buckets too, so that they are read once."""

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import RecipeError
+from gpts_data.pipelines.suggestion import suggest
 from gpts_data.pipelines.text.hashing import is_blank, string_buffers
 
 FILTERS = {
@@ -60,13 +61,13 @@ def check_clean(clean: CleanConfig) -> None:
     """Raise `RecipeError` for an unknown filter, threshold or engine, or a value of the wrong type."""
     for name in (*clean.filters, *clean.thresholds):
         if name not in FILTERS:
-            raise RecipeError(f"clean: no filter is called {name!r}; expected one of {', '.join(FILTERS)}")
+            raise RecipeError(f"clean: no filter is called {name!r}; {suggest(name, FILTERS)}")
     for name, values in clean.thresholds.items():
         known = inspect.signature(_datatrove_filter(name).__init__).parameters
         for key, value in values.items():
             if key in _NOT_THRESHOLDS or key not in known:
-                names = ", ".join(sorted(set(known) - _NOT_THRESHOLDS))
-                raise RecipeError(f"clean.{name}: no threshold is called {key!r}; expected one of {names}")
+                names = sorted(set(known) - _NOT_THRESHOLDS)
+                raise RecipeError(f"clean.{name}: no threshold is called {key!r}; {suggest(key, names)}")
             if expected := _mismatch(known[key].default, value):
                 raise RecipeError(f"clean.{name}.{key} = {value!r}, expected {expected}")
     if clean.engine not in ENGINES:

@@ -21,13 +21,14 @@ from gpts_data.pipelines.errors import DataError, RecipeError, SourceUnavailable
 from gpts_data.pipelines.hub.range_fetcher import range_fetcher
 from gpts_data.pipelines.hub.remote_file import BLOCK, FetchOptions, RemoteFile, Span
 from gpts_data.pipelines.readers import arrow_ipc, csv_rows, json_array, jsonl, kinds, parquet, text_file
-from gpts_data.pipelines.readers.columns import why_unusable
+from gpts_data.pipelines.readers.columns import plain_type, why_unusable
 from gpts_data.pipelines.readers.damage import DAMAGE, DRIFT, INVALID_ID, INVALID_URL, NOT_STRING, damaged_places
 from gpts_data.pipelines.readers.kinds import READABLE, compression_of, format_of
 from gpts_data.pipelines.readers.local_files import local_files
 from gpts_data.pipelines.readers.small_files import join_small_files
 from gpts_data.pipelines.readers.source import FileSet, Listing, Source, SourceFile, Unit
 from gpts_data.pipelines.readers.store_files import is_address, list_store_files, open_store_file
+from gpts_data.pipelines.readers.usual_columns import suggest_column
 from gpts_data.pipelines.readers.verified_file import list_local, open_checked, open_local, unchanged
 
 READERS_VERSION = 1  # of the documents that readers make of a file; units prepared with another version are not reused
@@ -90,13 +91,24 @@ def check_columns(source: Source, file: SourceFile, fetch_options: FetchOptions 
     with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
         columns = reader.columns(opened, file.name, source.columns)
         schema = reader.schema(opened, file.name) if reader in (parquet, arrow_ipc) else pa.schema([])
+    keys = {source.id: "id", source.url: "url", source.text: "text"}
     for column in source.columns:
         problem = why_unusable(schema, column)
         if column not in columns and (columns or problem):  # without any, reading it names the damage
             raise RecipeError(
                 f"source {source.name!r}: {problem or f'no column {column!r}'} in {file.name}; found "
                 f"{', '.join(sorted(columns)) or 'no other column'}"
+                f"{suggest_column(keys.get(column, ''), column, columns - {*source.columns})}"
             )
+
+
+def column_types(file: SourceFile, fetch_options: FetchOptions = FetchOptions()) -> dict[str, pa.DataType | None]:
+    """The columns of a file that can be read, with their types; None where rows have no schema, as in JSON lines."""
+    reader = _reader(file.name)
+    with open_file(file, replace(fetch_options, cache_ranges=True)) as opened:
+        columns = sorted(reader.columns(opened, file.name))
+        schema = reader.schema(opened, file.name) if reader in (parquet, arrow_ipc) else None
+    return {column: None if schema is None else plain_type(schema, column) for column in columns}
 
 
 def split_units(

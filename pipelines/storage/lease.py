@@ -44,14 +44,14 @@ class Lease:
     def acquire(self) -> None:
         """Take the lease, after waiting for SILENCE when it exists. Raises `LockedError` when its writer is alive."""
         while not create(self._path, self._content()):
-            content = self._read()
+            content = self.read()
             if content is None:
                 continue
             log.warning("%s exists: waiting %.0f s to see whether its build is alive", self._path, SILENCE)
             end = time.monotonic() + SILENCE
             while time.monotonic() < end:
                 time.sleep(BEAT / 2)
-                if self._read() != content:
+                if self.read() != content:
                     raise LockedError(self._refusal)
             remove(self._path)
 
@@ -74,18 +74,31 @@ class Lease:
                 log.warning("%s", error)
 
     def _ours(self) -> bool:
-        content = self._read()
+        content = self.read()
         return content is not None and json.loads(content)["writer"] == self._writer
 
     def _content(self) -> bytes:
         return json.dumps({"writer": self._writer, "beats": self._beats}).encode()
 
-    def _read(self) -> bytes | None:
+    def read(self) -> bytes | None:
+        """The content of the object; None when there is none."""
         try:
             with store_errors(self._path):
                 return bytes(self._path.read_bytes())
         except FileNotFoundError:
             return None
+
+
+def is_alive(path: StorePath) -> bool:
+    """Whether a writer holds the lease `path` now: it is watched for two heartbeats."""
+    lease = Lease(path, "")
+    content = lease.read()
+    end = time.monotonic() + 2 * BEAT
+    while content is not None and time.monotonic() < end:
+        time.sleep(BEAT / 2)
+        if lease.read() != content:
+            return True
+    return False
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gpts_data.pipelines.errors import LockedError
 from gpts_data.pipelines.storage.atomic_files import TEMPORARY_SUFFIX, is_temporary, storage_errors
-from gpts_data.pipelines.storage.lease import store_lease
+from gpts_data.pipelines.storage.lease import is_alive, store_lease
 from gpts_data.pipelines.storage.paths import AnyPath, is_store
+
+LOCK_TIMEOUT = 0.2  # seconds: `is_locked` of another process holds the lock for some microseconds
 
 
 @contextmanager
@@ -26,7 +29,7 @@ def folder_lock(work: AnyPath, refusal: str, name: str = "lock") -> Iterator[Cal
 
     with storage_errors(work):
         work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work / name, timeout=0)
+    lock = FileLock(work / name, timeout=LOCK_TIMEOUT)
     try:
         lock.acquire()
     except Timeout as error:
@@ -35,6 +38,20 @@ def folder_lock(work: AnyPath, refusal: str, name: str = "lock") -> Iterator[Cal
         yield lambda: None
     finally:
         lock.release()
+
+
+def is_locked(work: AnyPath, name: str = "lock") -> bool:
+    """Whether a writer holds the lock of a folder now. In a store with a lease, this takes up to 10 seconds."""
+    if is_store(work):
+        return is_alive(work / name)
+    if not (work / name).is_file():
+        return False
+    with open(work / name, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False  # closing the file has ended our own lock
 
 
 def remove_temporaries(*folders: AnyPath, below: bool = True) -> None:

@@ -54,6 +54,15 @@ def read_receipt(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt | None
     return cast(Receipt, receipt) if receipt is not None and receipt["key"] == key else None
 
 
+def read_any_receipt(path: AnyPath, kind: type[Receipt]) -> Receipt | None:
+    """The receipt at `path` whatever its key, to count work; None when there is none or it is damaged."""
+    try:
+        with store_errors(path):
+            return cast(Receipt | None, _intact(path.read_bytes(), kind))
+    except FileNotFoundError:
+        return None
+
+
 def _intact(content: bytes, kind: Any) -> dict[str, Any] | None:
     """The receipt with this content, without its checksum; None if that is missing or wrong, or its type is."""
     try:
@@ -61,7 +70,7 @@ def _intact(content: bytes, kind: Any) -> dict[str, Any] | None:
         checksum = receipt.pop(CHECKSUM)
         is_intact = json_digest(receipt) == checksum and "key" in receipt
         return check_type(receipt, kind) if is_intact else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, RecursionError):  # not TypeError, which says that msgspec cannot check `kind` at all
         return None
 
 

@@ -170,7 +170,12 @@ def test_a_folder_of_something_else_is_refused(recipe_file: Path, tmp_path: Path
     [
         ('"corpus/books.jsonl"', '"corpus/nothing-*.jsonl"', RecipeError, "matches nothing"),
         ('url = "url"', 'url = "link"', RecipeError, "no column 'link' in part-0.parquet; found id, other, text, url"),
-        ('tokens = "20k"', 'tokens = "20M"', DataError, "source 'web' is too short: 11,000,000 tokens are needed"),
+        (
+            'tokens = "20k"',
+            'tokens = "20M"',
+            DataError,
+            r"source 'web' is too short: 11,000,000 tokens are needed.*\nsource 'books' is too short: 6,0",
+        ),
     ],
 )
 def test_refused_before_any_work(

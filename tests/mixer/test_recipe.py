@@ -53,9 +53,13 @@ BAD = {
     "revision of files": (HEAD + SOURCE + "revision = 'main'\n", "belongs to a hub dataset"),
     "weight zero": (HEAD + SOURCE.replace("weight = 1", "weight = 0"), "weight = 0, expected a number above 0"),
     "unknown filter": (HEAD + "[clean]\nfilters = ['gopher']\n" + SOURCE, "no filter is called 'gopher'"),
+    "misspelled filter": (
+        HEAD + "[clean]\nfilters = ['Gopher-Quality']\n" + SOURCE,
+        r"no filter is called 'Gopher-Quality'; did you mean gopher_quality\?",
+    ),
     "unknown threshold": (
         HEAD + "[clean]\nfilters = ['gopher_quality']\n[clean.gopher_quality]\nmin_words = 3\n" + SOURCE,
-        "no threshold is called 'min_words'; expected one of .*min_doc_words",
+        r"no threshold is called 'min_words'; did you mean min_doc_words\?",
     ),
     "window of one": (HEAD + "window = 1\n" + SOURCE, "window = 1, expected at least 2"),
     "fraction of one": (HEAD + "[validation]\nfraction = 1.0\n" + SOURCE, "expected at least 0 and below 1"),

@@ -63,9 +63,9 @@ def read_run(run: Path) -> Run:
     """
     for name in ("result.json", "config.json", "model.safetensors", "mix.json", "tokenizer"):
         if not (run / name).exists():
+            missing = f"no {name} in this folder" if run.is_dir() else "no such folder"
             raise UsageError(
-                f"{run}: no {name} in this folder; expected a finished run, as written by "
-                f"gpts-data smoke-train MIX --out {run}"
+                f"{run}: {missing}; expected a finished run, as written by gpts-data smoke-train MIX --out {run}"
             )
     sizes = read_run_file(run / "config.json", ModelSizes)
     result, mix = read_result(run), read_mix(run)

@@ -108,7 +108,9 @@ def test_a_glob_without_a_match_says_where_it_looked(home: Path) -> None:
 def test_a_missing_column_lists_those_found(home: Path, file: str) -> None:
     listing = listed(home, f"data/{file}")
     check_columns(Source("web", 1, id="id"), listing.files[0])
-    with pytest.raises(RecipeError, match=r"'web': no column 'body' in .*; found id, text"):
+    with pytest.raises(
+        RecipeError, match=r"'web': no column 'body' in .*; found id, text; did you mean text = \"text\"\?"
+    ):
         check_columns(Source("web", 1, text="body"), listing.files[0])
     with pytest.raises(RecipeError, match="no column 'url'"):
         check_columns(Source("web", 1, url="url"), listing.files[0])
