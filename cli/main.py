@@ -13,12 +13,12 @@ from gpts_data.cli.build import build_mix, train_tokenizer
 from gpts_data.cli.check import doctor, inspect, trace, verify
 from gpts_data.cli.demo import demo
 from gpts_data.cli.export import export
-from gpts_data.cli.models import evaluate, export_model
 from gpts_data.cli.init import init
+from gpts_data.cli.models import evaluate, export_model
 from gpts_data.cli.options import verbosity_options
 from gpts_data.cli.plan import plan
-from gpts_data.cli.terminal import echo, prepare_streams
 from gpts_data.cli.status import status
+from gpts_data.cli.terminal import echo, prepare_streams
 from gpts_data.cli.tokenizer_report import tokenizer_report
 from gpts_data.cli.train import smoke_train
 from gpts_data.pipelines.errors import GptsDataError, StorageError, is_out_of_memory, out_of_memory_message
@@ -84,14 +84,14 @@ def cli(debug: bool) -> None:
 
 COMMANDS = (  # in the order of `gpts-data --help`: that of use
     demo,
-    plan,
     init,
+    plan,
     doctor,
     train_tokenizer,
     tokenizer_report,
     build_mix,
-    inspect,
     status,
+    inspect,
     trace,
     verify,
     export,

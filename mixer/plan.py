@@ -224,6 +224,7 @@ def _list_benchmarks(
 
 def refuse_short_sources(plan: Plan) -> None:
     """Raise `ShortSourceError` before any work when local files are too small: a token is at least one byte."""
+    errors = []
     for source, listing, windows in zip(plan.recipe.source, plan.listings, plan.recipe.windows, strict=True):
         if source.is_remote or any(compression_of(file.name) for file in listing.files):
             continue  # the size of the text in a compressed file is known only after it was read
@@ -231,7 +232,6 @@ def refuse_short_sources(plan: Plan) -> None:
         text_bytes = sum(
             unit.text_bytes
             for file in listing.files
-    errors = []
             for unit in split_units(source, file, plan.recipe.unit, plan.fetch_options)
         )
         if text_bytes * source.max_epochs < needed:

@@ -169,9 +169,9 @@ def _next_tasks(sources: Sequence[SourceUnits], deduped: Sequence[Sequence[Dedup
     Empty when every source is filled, or exhausted but long enough when repeated.
     """
     tasks: RoundTasks = {}
+    errors = []
     for source, units in zip(sources, deduped, strict=True):
         tokens = surviving_tokens(units)
-    errors = []
         if tokens >= source.needed:
             continue
         taken = source.take(source.needed - tokens, source.rate(tokens))
@@ -181,10 +181,10 @@ def _next_tasks(sources: Sequence[SourceUnits], deduped: Sequence[Sequence[Dedup
             documents = describe(waterfall(source.receipts, units))
             errors.append(f"{error}\nWhat became of its documents:\n{documents}")
         tasks.update({task.path: (source, task) for task in taken})
-    return tasks
-
     if errors:  # all sources that are known to be too short by now; others may have units to come
         raise ShortSourceError("\n".join(errors))
+    return tasks
+
 
 def _prepare(tasks: RoundTasks, engine: Engine, report: Report) -> None:
     """Prepare the tasks of a round, and their units for the other unfilled buckets too, so that they are read once."""
