@@ -33,7 +33,7 @@ CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-STRINGS = int(os.environ.get("STRINGS", "2000"))  # of each tokenizer; 100,000 have been run
+STRINGS = int(os.environ.get("STRINGS", "500"))  # of each tokenizer; 100,000 have been run
 TEXTS = ANY | st.lists(TRAPS | ANY, max_size=8).map("".join)
 
 
