@@ -23,6 +23,7 @@ from gpts_data.tokenizer.word_counts import Int32Array, WordCounts
 
 Numbers = Any
 """A numba.typed.Dict from a pair (left << 32 | right) to its row in the table of pairs."""
+Integer = int | np.int64  # mypy calls only the first one `int`, numba both
 _BASE = np.uint64(0x100000001B3)  # of the hash of strings: a polynomial in it, modulo 2**64
 PAIR, TOTAL, LAST = range(3)  # columns of the table of pairs: left << 32 | right, count, newest link of the list
 
@@ -110,7 +111,14 @@ def _count_pairs(
 
 @kernel
 def _add_to_pair(
-    left: int, right: int, count: int, word: int, numbers: Numbers, table: Int64Array, chain: Int32Array, used: int
+    left: Integer,
+    right: Integer,
+    count: int,
+    word: Integer,
+    numbers: Numbers,
+    table: Int64Array,
+    chain: Int32Array,
+    used: int,
 ) -> int:
     """Add `count` to a pair's total, and `word` to its list unless it is the newest there; returns the links used."""
     pair = np.int64(left) << 32 | np.int64(right)
