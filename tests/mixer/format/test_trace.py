@@ -34,7 +34,7 @@ def _web(home: Path) -> str:
 
 
 def test_ids_and_urls_are_the_sources_own(mix: Mix) -> None:
-    origins = {origin.source: origin for origin in (trace(mix, token) for token in range(0, mix.tokens, 64))}
+    origins = {origin.source: origin for origin in (trace(mix, token) for token in range(0, mix.tokens, 704))}
     assert origins["web"].document_id.startswith("web-")
     assert origins["web"].url and origins["web"].url.startswith("https://example.org/")
     assert origins["notes"].document_id.startswith("note-")
