@@ -18,7 +18,7 @@ from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers import verified_file
 from gpts_data.pipelines.readers.reader import list_files, read, split_units
 from gpts_data.pipelines.readers.source import Source, SourceFile
-from gpts_data.pipelines.readers.verified_file import list_local, open_checked, open_local
+from gpts_data.pipelines.readers.verified_file import list_local, open_checked, open_local, unchanged
 from tests.support import faults
 from tests.support.datasets import used_here
 from tests.support.hub import Hub
@@ -134,6 +134,13 @@ def test_workers_that_make_room_for_each_other(hub: Hub, tmp_path: Path, monkeyp
     for worker in workers:
         worker.join()
     assert not wrong
+
+
+def test_a_fetched_file_that_another_worker_uses_too_is_unchanged(hub: Hub, tmp_path: Path) -> None:
+    """Each use is noted in the file's times."""
+    file, options = listed(hub, "0.parquet"), FetchOptions(tmp_path, FAST)
+    with open_checked(file, options) as opened, unchanged(file, opened):
+        open_checked(file, options).close()
 
 
 def test_what_is_kept_of_streaming_is_not_used(hub: Hub, tmp_path: Path) -> None:
