@@ -127,6 +127,7 @@ def build_mix(
 
     Example: gpts-data build-mix --recipe sample --tokens 1M --out mix
     """
+    from gpts_data.cli.exclusions import show_unmatched
     from gpts_data.cli.tables import show_unread_files
     from gpts_data.mixer.build import build
 
@@ -141,6 +142,7 @@ def build_mix(
     _print_built(out, built)
     if built.created:
         show_unread_files(_summary(out, built), built.manifest)
+        show_unmatched(built.manifest.get("exclusions", []))
     if options["keep_units"] and built.created:
         _print_reused(out, built, options["tokenizer"])
     echo(f"Next: gpts-data verify {out}")

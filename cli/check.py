@@ -20,6 +20,7 @@ from gpts_data.cli.options import (
     workers_option,
     workers_options,
 )
+from gpts_data.cli.output_file import output_file
 from gpts_data.cli.progress import progress
 from gpts_data.cli.terminal import echo
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError, VerificationError
@@ -81,8 +82,16 @@ def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bo
     type=click.Path(path_type=Path),
     help="With --html: also report on RUN, a folder that smoke-train wrote for this mix.",
 )
+@click.option(
+    "--summary",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a draft of the EU's public summary of training content to FILE, in Markdown.",
+)
 @json_option
-def inspect(folder: Path, window: int | None, html: Path | None, run: Path | None, as_json: bool) -> None:
+def inspect(
+    folder: Path, window: int | None, html: Path | None, run: Path | None, summary: Path | None, as_json: bool
+) -> None:
     """Show what a mix contains.
 
     Prints the share of each source, and how many of its documents were kept or were dropped for which reason.
@@ -97,40 +106,47 @@ def inspect(folder: Path, window: int | None, html: Path | None, run: Path | Non
     if run and not html:
         raise UsageError("inspect --run: only the HTML report shows a run; add --html FILE")
     mix = open_mix(folder)
-    summary = summarize(mix)
+    contents = summarize(mix)
     if html:
         write_report(mix, html, run)
+    if summary:
+        write_summary(mix, summary)
     decoded = None if window is None else decode_window(mix, window)
     if as_json:
-        print_json({**summary, **({"window_shown": asdict(decoded)} if decoded else {})})
+        print_json({**contents, **({"window_shown": asdict(decoded)} if decoded else {})})
     elif decoded:
         location = f"{decoded.shard} row {decoded.row:,}, window {decoded.window:,} of {decoded.source}"
         echo(f"window {decoded.position:,}: {location}")
         echo(decoded.text)
-    elif html:
-        echo(f"{html}: open it in a browser")
+    elif html or summary:
+        if html:
+            echo(f"{html}: open it in a browser")
+        if summary:
+            echo(f"{summary}: a draft; it says what a person must add")
     else:
-        show_mix(summary)
+        show_mix(contents)
 
 
 def write_report(mix: Mix, html: Path, run: Path | None) -> None:
     """Write the HTML report of a mix, and of a training run on it. Raises `UsageError` for an unsuitable file name."""
     from gpts_data.pipelines.storage.atomic_files import write_bytes
-    from gpts_data.pipelines.storage.paths import is_inside
     from gpts_data.validation.report.collect import collect_report
     from gpts_data.validation.report.page import render_html
 
-    if str(html) == "-":
-        raise UsageError("--html -: the report cannot be written to stdout; choose a file name")
-    target = html.resolve()  # writes the target of a symbolic link and keeps the link
-    if target.exists() and not target.is_file():
-        raise UsageError(f"--html {html}: exists and is not a file; choose a file name")
-    if is_inside(target, mix.path):
-        raise UsageError(f"--html {html}: verify would report an extra file in the mix; choose a path outside of it")
+    target = output_file(html, "--html", mix.path)
     with progress() as show:
         show("report", "", 0, 1)
         write_bytes(target, render_html(collect_report(mix, run)).encode())
         show("report", "", 1, 1)
+
+
+def write_summary(mix: Mix, path: Path) -> None:
+    """Write the draft of the public summary. Raises `UsageError` for an unsuitable file name."""
+    from gpts_data.pipelines.storage.atomic_files import write_bytes
+    from gpts_data.validation.report.training_summary import training_summary
+
+    target = output_file(path, "--summary", mix.path)
+    write_bytes(target, training_summary(mix).encode())
 
 
 @click.command()

@@ -12,6 +12,7 @@ import click
 from gpts_data.cli.build import build_mix, train_tokenizer
 from gpts_data.cli.check import doctor, inspect, trace, verify
 from gpts_data.cli.demo import demo
+from gpts_data.cli.diff import diff
 from gpts_data.cli.export import export
 from gpts_data.cli.init import init
 from gpts_data.cli.models import evaluate, export_model
@@ -94,6 +95,7 @@ COMMANDS = (  # in the order of `gpts-data --help`: that of use
     inspect,
     trace,
     verify,
+    diff,
     export,
     smoke_train,
     export_model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from gpts_data.cli.terminal import new_console
 if TYPE_CHECKING:
     from gpts_data.mixer.planning.estimate import Estimate
     from gpts_data.mixer.recipe import Recipe
+    from gpts_data.mixer.recipe_exclude import ExclusionList
 
 UNSEEN = 0.1  # share of documents; more possible duplicates that the sample cannot show are worth a line
 
@@ -53,6 +54,7 @@ def plan(
     Example: gpts-data plan --recipe sample --tokens 1M --workers 2
     """
     from gpts_data.mixer.planning.estimate import estimate
+    from gpts_data.mixer.recipe_exclude import read_lists
 
     resolved, recipe_folder = open_recipe(recipe, tokens)
     with progress() as show:
@@ -67,17 +69,21 @@ def plan(
     if as_json:
         print_json(estimated)
     else:
-        print_estimate(resolved, estimated)
+        print_estimate(resolved, estimated, read_lists(resolved.exclude, recipe_folder))
 
 
-def print_estimate(recipe: Recipe, estimate: Estimate) -> None:
-    """Print a table of the sources, then what the build reads and what the machine must have."""
+def print_estimate(recipe: Recipe, estimate: Estimate, exclusions: Sequence[ExclusionList] = ()) -> None:
+    """Print a table of the sources, then what the build reads and what the machine must have.
+
+    exclusions: the lists of `[exclude]`.
+    """
+    from gpts_data.cli.exclusions import exclusion_lines
     from gpts_data.cli.tables import print_table, show_large_losses
 
     print_table(_source_table(recipe, estimate))
     print_table(_dropped_table(estimate))
     console = new_console()
-    for line in _stage_lines(recipe):
+    for line in (*_stage_lines(recipe), *exclusion_lines(exclusions)):
         console.print(f" {line}", highlight=False, soft_wrap=True)
     for label, value in _resource_lines(estimate):
         console.print(f" {label:<10} {value}", highlight=False, soft_wrap=True)

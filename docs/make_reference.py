@@ -15,6 +15,7 @@ import click
 
 from gpts_data.cli.main import CONTEXT, cli
 from gpts_data.mixer.recipe import Recipe, RecipeSource, Validation
+from gpts_data.mixer.recipe_exclude import Exclude
 from gpts_data.mixer.recipe_stages import Stage
 from gpts_data.pipelines import errors
 from gpts_data.pipelines.decontaminate.benchmarks import Benchmark
@@ -36,6 +37,7 @@ TABLES: dict[str, Any] = {
     "dedup.minhash": MinHash,
     "[decontaminate]": Decontaminate,
     "[[decontaminate.benchmark]]": Benchmark,
+    "[exclude]": Exclude,
     "[validation]": Validation,
 }
 BAR = r"\|"  # in a cell of a table

@@ -33,6 +33,7 @@ from gpts_data.mixer.plan import Plan, make_plan, refuse_short_sources
 from gpts_data.mixer.plan_file import TOKENIZER_RECEIPT, WORK, difference, write_plan
 from gpts_data.mixer.planning.resources import explain_full_disk, room_to_begin, room_to_cut
 from gpts_data.mixer.recipe import Recipe, resolved
+from gpts_data.mixer.recipe_exclude import read_lists
 from gpts_data.mixer.stages.assemble import assemble, shard_tasks
 from gpts_data.mixer.stages.contamination import index_benchmarks
 from gpts_data.mixer.stages.cut import cut, cut_tasks, hold_out, hold_out_task
@@ -108,7 +109,7 @@ def build(
         )
     given_tokenizer = check_untrusted(tokenizer) if tokenizer else None
     if (folder / NAME).exists():
-        built = Built(_finished_mix(folder, recipe, given_tokenizer), created=False)
+        built = Built(_finished_mix(folder, recipe, recipe_folder, given_tokenizer), created=False)
         if not (folder / WORK).exists():
             return built
     plan = make_plan(recipe, recipe_folder, folder, given_tokenizer, NAME, retry_policy, encoder, keep_units)
@@ -117,14 +118,15 @@ def build(
     try:
         with locked(plan) as check_lock, explain_full_disk(plan):
             if (folder / NAME).exists():  # the last build was killed while it cleaned up
-                built = Built(_finished_mix(folder, recipe, given_tokenizer), created=False)
+                built = Built(_finished_mix(folder, recipe, recipe_folder, given_tokenizer), created=False)
             else:
                 built = _run_plan(plan, workers, scheduler, _checking(check_lock, progress))
             clean_up(plan)
     except LockedError:
         if not (folder / NAME).exists():
             raise
-        built = Built(_finished_mix(folder, recipe, given_tokenizer), created=False)  # the other build cleans up
+        # the other build cleans up
+        built = Built(_finished_mix(folder, recipe, recipe_folder, given_tokenizer), created=False)
     return built
 
 
@@ -216,11 +218,17 @@ def _get_tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
     return artifact.load(folder)
 
 
-def _finished_mix(folder: AnyPath, recipe: Recipe, tokenizer: Artifact | None) -> Manifest:
+def _finished_mix(folder: AnyPath, recipe: Recipe, recipe_folder: Path, tokenizer: Artifact | None) -> Manifest:
     """The manifest of a finished mix, without asking any source. Raises `ForeignFolderError` when it is another mix."""
     manifest = read_manifest(folder)
     expected: dict[str, Any] = {"recipe": resolved(recipe)}
     found: dict[str, Any] = {"recipe": manifest["recipe"]}
+    if recipe.exclude:
+        expected["exclude"] = [exclusion.digest() for exclusion in read_lists(recipe.exclude, recipe_folder)]
+        found["exclude"] = [
+            {"kind": entry["kind"], "sha256": entry["sha256"], "entries": entry["entries"]}
+            for entry in manifest.get("exclusions", [])
+        ]
     if tokenizer:
         expected["tokenizer"], found["tokenizer"] = tokenizer.digest, manifest["tokenizer"]["digest"]
     if expected != found:

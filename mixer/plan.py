@@ -24,6 +24,7 @@ from gpts_data.mixer.plan_file import (
     without_budgets,
 )
 from gpts_data.mixer.recipe import Recipe, RecipeSource, resolved
+from gpts_data.mixer.recipe_exclude import ExclusionList, read_lists
 from gpts_data.pipelines.decontaminate import index
 from gpts_data.pipelines.decontaminate.benchmarks import list_benchmark
 from gpts_data.pipelines.dedup.signatures import VERSION
@@ -64,6 +65,8 @@ class Plan:
     """Files of each benchmark, in recipe order."""
     keep_units: AnyPath | None = None
     """Folder where prepared units stay after the build; None to delete them with it."""
+    exclusions: tuple[ExclusionList, ...] = ()
+    """The lists of the recipe's `[exclude]`."""
 
     @property
     def fetch_options(self) -> FetchOptions:
@@ -89,13 +92,16 @@ class Plan:
 
     def identity(self) -> PlanIdentity:
         """Everything that determines the bytes of the mix. It is the same on every machine."""
-        return {
+        identity: PlanIdentity = {
             "format": FORMAT,
             "recipe": resolved(self.recipe),
             "sources": [listing_entry(listing) for listing in self.listings],
             "benchmarks": [listing_entry(listing) for listing in self.benchmarks],
             "tokenizer": self.tokenizer.digest if self.tokenizer else None,
         }
+        if self.exclusions:
+            identity["exclude"] = [exclusion.digest() for exclusion in self.exclusions]
+        return identity
 
     @property
     def key(self) -> str:
@@ -182,7 +188,8 @@ def make_plan(
     )
     benchmarks = _list_benchmarks(recipe, frozen, recipe_folder, fetch_options)
     units = absolute(keep_units) if keep_units else None
-    plan = Plan(recipe, listings, absolute(folder), tokenizer, retry_policy, encoder, benchmarks, units)
+    lists = read_lists(recipe.exclude, recipe_folder)
+    plan = Plan(recipe, listings, absolute(folder), tokenizer, retry_policy, encoder, benchmarks, units, lists)
     if frozen is not None and without_budgets(frozen) != without_budgets(plan.identity()):
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.identity())} differs); "

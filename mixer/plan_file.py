@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from gpts_data.mixer.format.manifest_types import ListingEntry
+from gpts_data.mixer.recipe_exclude import ListDigest
 from gpts_data.pipelines.errors import ForeignFolderError
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
@@ -25,6 +26,8 @@ class PlanIdentity(TypedDict):
     """The recipe with all defaults filled in."""
     sources: list[ListingEntry]
     benchmarks: list[ListingEntry]
+    exclude: NotRequired[list[ListDigest]]
+    """The lists of a recipe with `[exclude]`."""
     tokenizer: str | None
     """Digest of the given tokenizer; None when one is trained."""
 

@@ -3,7 +3,7 @@
 Most tables are defined beside the code that uses them: `[draw]` is pipelines.readers.draw_order.Draw, `[tokenizer]` is
 tokenizer.train.Training, `[[source]]` extends pipelines.readers.source.Source, `[clean]` is
 pipelines.filters.cleaner.CleanConfig, `[dedup]` is pipelines.dedup.signatures.Dedup, `[decontaminate]` is
-pipelines.decontaminate.index.Decontaminate.
+pipelines.decontaminate.index.Decontaminate, `[exclude]` is mixer.recipe_exclude.Exclude.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gpts_data.mixer.recipe_buckets import check_bounds
+from gpts_data.mixer.recipe_exclude import Exclude, check_exclude
 from gpts_data.mixer.recipe_file import read_recipe_file, shorten
 from gpts_data.mixer.recipe_parser import parse
 from gpts_data.mixer.recipe_stages import (
@@ -38,8 +39,7 @@ from gpts_data.pipelines.readers.addresses import split_hub_addresses
 from gpts_data.pipelines.readers.draw_order import ORDERS, Draw
 from gpts_data.pipelines.readers.source import Source
 from gpts_data.pipelines.text.control_characters import has_control_characters
-from gpts_data.tokenizer.artifact import END_OF_TEXT
-from gpts_data.tokenizer.train import Training
+from gpts_data.tokenizer.train import Training, check_training
 
 MAX_KEEP_DROPPED = 10  # dropped documents per reason that every prepared unit has as examples
 MAX_NAME = 100  # characters of a name; it begins names of files, which may have 255 bytes
@@ -50,7 +50,6 @@ _RANGES = {  # of whole numbers in the recipe: the least and the greatest
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
-_SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # the pre-tokenizer splits it, so no merge makes it
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,8 @@ class Recipe:
     """Deduplication, within and across sources."""
     decontaminate: Decontaminate | None = None
     """Removal of documents that contain text of a benchmark."""
+    exclude: Exclude | None = None
+    """Lists of documents that must not be in the mix."""
     validation: Validation = Validation()
     """Documents held out for validation."""
 
@@ -186,6 +187,8 @@ def check(recipe: Recipe) -> None:
     check_stages(recipe.names, [source.weight for source in recipe.source], recipe.stage)
     if recipe.decontaminate is not None:
         check_decontaminate(recipe.decontaminate)
+    if recipe.exclude is not None:
+        check_exclude(recipe.exclude)
     if recipe.dedup.minhash:
         check_minhash(recipe.dedup.minhash)
     if recipe.dedup.id not in (None, SOURCE, ALL):
@@ -202,7 +205,7 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(f"validation.fraction = {recipe.validation.fraction}, expected at least 0 and below 1")
     if recipe.draw.order not in ORDERS:
         raise RecipeError(f"draw.order = {recipe.draw.order!r}, expected {' or '.join(map(repr, ORDERS))}")
-    _check_tokenizer(recipe.tokenizer)
+    check_training(recipe.tokenizer)
     _check_order(recipe)
 
 
@@ -222,21 +225,6 @@ def _check_order(recipe: Recipe) -> None:
                 "windows; round them to four digits"
             )
     check_windows(recipe.names, recipe.stages)
-
-
-def _check_tokenizer(training: Training) -> None:
-    minimum = 257 + len(training.special)
-    if not minimum <= training.vocab_size <= 65_536:
-        raise RecipeError(
-            f"tokenizer.vocab_size = {training.vocab_size}, expected {minimum} (256 bytes, end-of-text"
-            f"{' and special tokens' if training.special else ''}) to 65,536"
-        )
-    for token in training.special:
-        if not _SPECIAL.fullmatch(token) or token == END_OF_TEXT or training.special.count(token) > 1:
-            raise RecipeError(
-                f"tokenizer.special has {token!r}, expected names like <|user|>, each once and none {END_OF_TEXT}: "
-                "letters, digits and _ between <| and |>, so that no merge can make one from text"
-            )
 
 
 def _check_source(source: RecipeSource) -> None:
@@ -272,6 +260,8 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     content = dict(json.loads(json.dumps(asdict(recipe))))
     if not recipe.stage:
         del content["stage"]  # so that a recipe without stages has the digest it had before there were any
+    if recipe.exclude is None:
+        del content["exclude"]
     for source in content["source"]:
         if source["weight"] is None:
             del source["weight"]

@@ -76,7 +76,8 @@ def train_alone(
         recipe = replace(recipe, tokenizer=replace(recipe.tokenizer, vocab_size=vocab_size))
         check(recipe)
     # The sample is not searched for benchmarks: a tokenizer counts pairs of letters and remembers no question.
-    recipe = replace(recipe, decontaminate=None)
+    # Nor are the lists of [exclude] applied, so that a tokenizer and the units made with it outlast a new list.
+    recipe = replace(recipe, decontaminate=None, exclude=None)
     plan = make_plan(recipe, recipe_folder, folder, None, RECEIPT, retry_policy)
     key = json_digest(plan.identity())
     if receipt := read_receipt(folder / RECEIPT, key, TrainingReceipt):

@@ -26,7 +26,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         readers
         decontaminate""",
     "mixer": """
-        schedule quantities recipe_buckets recipe_file
+        schedule quantities recipe_buckets recipe_exclude recipe_file
         recipe_parser recipe_stages
         recipe format
         plan_file
@@ -36,7 +36,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         build""",
     "validation": """
         run_files benchmark_rows published_scores
-        verify inspect explain benchmarks model doctor loader progress_bar mix_summary
+        verify inspect diff explain benchmarks model doctor loader progress_bar mix_summary
         training evaluate api
         report""",
 }

@@ -9,6 +9,7 @@ so the tokenizer does not depend on the number of workers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -18,7 +19,7 @@ from typing import TypedDict, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from gpts_data.pipelines.errors import ShortSourceError
+from gpts_data.pipelines.errors import RecipeError, ShortSourceError
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
 from gpts_data.pipelines.hub.remote_file import FetchOptions
@@ -33,7 +34,7 @@ from gpts_data.pipelines.storage.checksums import all_intact
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
 from gpts_data.tokenizer import artifact
-from gpts_data.tokenizer.artifact import Artifact
+from gpts_data.tokenizer.artifact import END_OF_TEXT, Artifact
 from gpts_data.tokenizer.bpe import train_bpe
 
 Item = TypeVar("Item")
@@ -42,6 +43,7 @@ DOCUMENTS_PER_BATCH = 64  # filtered at a time, since a piece may need only a fe
 MAX_DOCUMENT = 1 << 16  # bytes; a book of megabytes would fill a piece, and its names would become entries
 MIN_UNITS = 16  # per source: enough to sample all parts of it, and few enough footers to read
 FILTERED_OUT = 2  # bytes of text in the units of a sample for each byte that is needed after the filters
+_SPECIAL = re.compile(r"<\|[A-Za-z0-9][A-Za-z0-9_]*\|>")  # the pre-tokenizer splits it, so no merge makes it
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,22 @@ class Training:
     """Bytes of filtered text to train on, drawn from the sources by weight."""
     special: tuple[str, ...] = ()
     """Additional special tokens such as `<|user|>`, with ids 1, 2, ... in this order; text never encodes to them."""
+
+
+def check_training(training: Training) -> None:
+    """Raise `RecipeError` for a size or special tokens that no tokenizer can have."""
+    minimum = 257 + len(training.special)
+    if not minimum <= training.vocab_size <= 65_536:
+        raise RecipeError(
+            f"tokenizer.vocab_size = {training.vocab_size}, expected {minimum} (256 bytes, end-of-text"
+            f"{' and special tokens' if training.special else ''}) to 65,536"
+        )
+    for token in training.special:
+        if not _SPECIAL.fullmatch(token) or token == END_OF_TEXT or training.special.count(token) > 1:
+            raise RecipeError(
+                f"tokenizer.special has {token!r}, expected names like <|user|>, each once and none {END_OF_TEXT}: "
+                "letters, digits and _ between <| and |>, so that no merge can make one from text"
+            )
 
 
 class SampleReceipt(TypedDict):

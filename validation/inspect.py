@@ -72,6 +72,7 @@ def inspect(mix: Mix) -> dict[str, Any]:
         "waterfall": {name: manifest["waterfall"][name] for name in mix.sources},
         "overlap": {name: {other: manifest["overlap"][name][other] for other in mix.sources} for name in mix.sources},
         **({"decontamination": manifest["decontamination"]} if "decontamination" in manifest else {}),
+        **({"exclusions": manifest["exclusions"]} if "exclusions" in manifest else {}),
         "tokenizer": manifest["tokenizer"],
         "root_digest": manifest["root_digest"],
     }

@@ -60,6 +60,8 @@ class MixSummary:
     """sha256 over everything that the mix is a function of, and over its files."""
     decontamination: dict[str, Any] | None = field(default=None, repr=False)
     """Counts by benchmark; None when the recipe does not decontaminate."""
+    exclusions: list[dict[str, Any]] | None = field(default=None, repr=False)
+    """The lists of `[exclude]`, with the number of documents in each; None when the recipe has none."""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> MixSummary:

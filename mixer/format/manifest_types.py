@@ -104,6 +104,20 @@ class DecontaminationEntry(TypedDict):
     documents: list[ContaminatedDocument]
 
 
+class ExclusionEntry(TypedDict):
+    """A list of `[exclude]`. The manifest has no entry of it: the lists may be private."""
+
+    kind: str
+    """`ids`, `urls` or `domains`."""
+    file: str
+    """Its path, as the recipe has it."""
+    sha256: Sha256
+    """Of its distinct entries in normal form, sorted, each followed by a line feed."""
+    entries: Count
+    documents: Count
+    """Documents in it, among those that were read and passed the filters."""
+
+
 class TokenizerEntry(TypedDict):
     """The tokenizer of the mix."""
 
@@ -219,6 +233,8 @@ class ManifestContent(TypedDict):
     """Of a recipe with stages, in order; the other ones have one stage, the whole training order."""
     waterfall: dict[str, WaterfallEntry]
     decontamination: NotRequired[DecontaminationEntry]
+    exclusions: NotRequired[list[ExclusionEntry]]
+    """The lists of a recipe with `[exclude]`."""
     overlap: dict[str, dict[str, Count]]
     """Duplicates by their source, then by the source of the document that each repeats."""
     tokenizer: TokenizerEntry

@@ -12,7 +12,7 @@ from gpts_data.mixer.plan import Plan, listing_entry
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.unit_file import unit_batches
 from gpts_data.pipelines.decontaminate.index import RECEIPT, IndexReceipt, benchmark_numbers, build_index, origins
-from gpts_data.pipelines.dedup.greedy import EXCLUDED
+from gpts_data.pipelines.dedup.greedy import CONTAMINATED
 from gpts_data.pipelines.storage.receipts import require_receipt
 
 MAX_NAMED = 20  # contaminated documents that the manifest lists
@@ -69,6 +69,6 @@ def _contaminated(plan: Plan, deduped: Sequence[Sequence[DedupedUnit]]) -> Itera
     for source, units in zip(plan.recipe.names, deduped, strict=True):
         for unit in (unit for unit in units if len(unit.matched_ngrams)):
             ids = [id for batch in unit_batches(unit.path, ("id",)) for id in batch.column("id").to_pylist()]
-            rows = np.flatnonzero(unit.codes == EXCLUDED)
+            rows = np.flatnonzero(unit.codes == CONTAMINATED)
             for row, ngram in zip(rows.tolist(), unit.matched_ngrams.tolist(), strict=True):
                 yield source, unit.name, ids[row], ngram

@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.manifest_types import ExclusionEntry
+from gpts_data.mixer.recipe_exclude import ExclusionList
 from gpts_data.mixer.stages.dedup_index import Index, index
+from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS, NOT_EXCLUDED, Excluder
 from gpts_data.mixer.stages.similarity import SimilarTexts
 from gpts_data.mixer.stages.unit_file import Columns, document_columns
 from gpts_data.mixer.stages.unit_texts import Texts
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
-from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, OVER_BUDGET, DedupState
+from gpts_data.pipelines.dedup.greedy import CONTAMINATED, FIRST_DUPLICATE, FIRST_EXCLUDED, OVER_BUDGET, DedupState
 from gpts_data.pipelines.dedup.signatures import REASONS, Dedup
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.storage.paths import AnyPath, read_all
@@ -47,6 +51,8 @@ class DedupedUnit:
     """Ordinal of the unit's first document among all documents of the build, in canonical order."""
     duplicate_of: NDArray[np.uint32]
     """For each duplicate, in order, the ordinal of the kept document that it repeats."""
+    listed: tuple[int, ...] = ()
+    """Documents in each list of `[exclude]`."""
 
     @property
     def stop(self) -> int:
@@ -55,8 +61,8 @@ class DedupedUnit:
     def dropped(self) -> Counter[str]:
         """Dropped documents by reason."""
         counts = np.bincount(self.codes, minlength=FIRST_DUPLICATE + len(REASONS)).tolist()
-        duplicates = dict(zip(REASONS, counts[FIRST_DUPLICATE:], strict=True))
-        return +Counter({**duplicates, OVER_BUDGET_REASON: counts[OVER_BUDGET], CONTAMINATED_REASON: counts[EXCLUDED]})
+        named = dict(zip((*EXCLUDED_REASONS, *REASONS), counts[FIRST_EXCLUDED:], strict=True))
+        return +Counter({**named, OVER_BUDGET_REASON: counts[OVER_BUDGET], CONTAMINATED_REASON: counts[CONTAMINATED]})
 
     def count(self, code: int) -> int:
         """Documents with the verdict `code`."""
@@ -82,6 +88,7 @@ def dedup(
     fraction: float,
     guard: BoilerplateGuard,
     encoder: Encoder,
+    excluder: Excluder,
     folder: AnyPath,
     scratch: Path,
     engine: Engine,
@@ -93,13 +100,14 @@ def dedup(
     fraction: of the documents, to hold out for validation.
     guard: a new one, which has seen no document.
     encoder: of the token ids in the units.
+    excluder: of the recipe's `[exclude]`.
     folder, scratch: for the index, as for `dedup_index.index`; removed afterwards.
     """
     units = [unit for source in sources for unit in source]
     limit = np.uint64(min(int(fraction * 2**64), 2**64 - 1))
     with index([unit.run for unit in units], sum(unit.n_keys for unit in units), folder, scratch, engine) as keys:
         state = DedupState(keys.n_groups, dedup.n_keys)
-        walk = _DedupWalk(keys, state, guard, limit, Texts(encoder), dedup)
+        walk = _DedupWalk(keys, state, guard, limit, Texts(encoder), dedup, excluder)
         return [walk.source(units, budget) for units, budget in zip(sources, needed, strict=True)]
 
 
@@ -107,11 +115,19 @@ class _DedupWalk:
     """Walks over all units in canonical order, one after the other."""
 
     def __init__(
-        self, keys: Index, state: DedupState, guard: BoilerplateGuard, limit: np.uint64, texts: Texts, dedup: Dedup
+        self,
+        keys: Index,
+        state: DedupState,
+        guard: BoilerplateGuard,
+        limit: np.uint64,
+        texts: Texts,
+        dedup: Dedup,
+        excluder: Excluder,
     ) -> None:
         self._index, self._state, self._guard, self._limit, self._texts = keys, state, guard, limit, texts
         minhash = dedup.minhash
         self._similar = SimilarTexts(texts, minhash.ngrams, minhash.jaccard) if minhash and minhash.jaccard else None
+        self._excluder = excluder
         self._number = 0
 
     def source(self, units: Sequence[PreparedUnit], needed: int) -> list[DedupedUnit]:
@@ -126,15 +142,38 @@ class _DedupWalk:
         tokens, draws, matches = columns
         shared = self._index.of(self._number)
         self._number += 1
-        first, ngrams = self._state.seen, self._guard.judge(matches)
+        first = self._state.seen
         self._texts.add(unit.path, first)
+        exclusions = self._excluder.unit(unit.path)
+        kinds = exclusions.kinds if exclusions else np.full(len(tokens), NOT_EXCLUDED, np.uint8)
+        is_listed = kinds != NOT_EXCLUDED
+        if is_listed.any():  # as if the document were not there: its n-grams are not counted either
+            matches = _without(matches, is_listed)
+        ngrams = self._guard.judge(matches)
         budget = max(needed - start, 0)
-        verdicts = self._state.decide(shared, tokens, draws < self._limit, ngrams >= 0, budget, self._similar)
+        excluded = (ngrams >= 0) | is_listed
+        verdicts = self._state.decide(shared, tokens, draws < self._limit, excluded, budget, self._similar)
         self._guard.undo(matches, verdicts.codes == OVER_BUDGET)
-        matched = ngrams[verdicts.codes == EXCLUDED].astype(np.uint32)
+        codes = np.where(is_listed, FIRST_EXCLUDED + kinds, verdicts.codes)  # also beyond the budget
         return DedupedUnit(
-            unit.path, unit.name, verdicts.codes, start, verdicts.tokens, matched, first, verdicts.duplicate_of
+            path=unit.path,
+            name=unit.name,
+            codes=codes,
+            start=start,
+            tokens=verdicts.tokens,
+            matched_ngrams=ngrams[codes == CONTAMINATED].astype(np.uint32),
+            first=first,
+            duplicate_of=verdicts.duplicate_of,
+            listed=exclusions.documents if exclusions else (),
         )
+
+
+def _without(matches: pa.ListArray, rows: NDArray[np.bool_]) -> pa.ListArray:
+    """The n-grams of all documents, with none for the documents of `rows`."""
+    lengths = np.diff(matches.offsets.to_numpy())
+    ngrams = matches.flatten().filter(pa.array(np.repeat(~rows, lengths)))
+    offsets = np.concatenate([[0], np.cumsum(np.where(rows, 0, lengths))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), ngrams)
 
 
 def overlap(deduped: Sequence[Sequence[DedupedUnit]]) -> list[list[int]]:
@@ -149,6 +188,15 @@ def overlap(deduped: Sequence[Sequence[DedupedUnit]]) -> list[list[int]]:
             minlength=len(deduped),
         ).tolist()
         for units in deduped
+    ]
+
+
+def exclusion_entries(lists: Sequence[ExclusionList], deduped: Sequence[Sequence[DedupedUnit]]) -> list[ExclusionEntry]:
+    """The manifest's `exclusions`: the lists of `[exclude]`, and how many documents are in each."""
+    documents = [sum(unit.listed[n] for units in deduped for unit in units) for n in range(len(lists))]
+    return [
+        {**exclusion.digest(), "file": exclusion.file, "documents": count}
+        for exclusion, count in zip(lists, documents, strict=True)
     ]
 
 

@@ -26,7 +26,7 @@ from gpts_data.mixer.recipe import resolved
 from gpts_data.mixer.stages.assemble import Shard, ShardReceipt
 from gpts_data.mixer.stages.contamination import contamination
 from gpts_data.mixer.stages.cut import Cut, CutReceipt, DocumentTable, HoldOut, HoldOutReceipt
-from gpts_data.mixer.stages.dedup import DedupedUnit, overlap
+from gpts_data.mixer.stages.dedup import DedupedUnit, exclusion_entries, overlap
 from gpts_data.mixer.stages.prepare import MAX_NAMED
 from gpts_data.mixer.stages.rounds import SourceUnits
 from gpts_data.mixer.stages.waterfall import waterfall
@@ -115,6 +115,8 @@ def _content(
         ]
     if decontamination := contamination(plan, deduped):
         content["decontamination"] = decontamination
+    if plan.exclusions:
+        content["exclusions"] = exclusion_entries(plan.exclusions, deduped)
     return content
 
 

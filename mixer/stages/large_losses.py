@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, OVER_BUDGET_REASON
+from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS
 from gpts_data.pipelines.dedup.signatures import REASONS
 
 LARGE_LOSS = 0.3
@@ -15,12 +16,12 @@ def large_losses(read: int, dropped: Mapping[str, int]) -> Iterator[tuple[str, f
     """Yield each reason that drops more than LARGE_LOSS of a source's documents, and the share that it drops.
 
     read: documents read. dropped: documents dropped by reason. Documents over the budget are compared with no others,
-    so the shares of duplicates and of contaminated documents leave them out.
+    so the shares of duplicates and of contaminated documents leave them out. What `[exclude]` drops is meant to go.
     """
     within_budget = read - dropped.get(OVER_BUDGET_REASON, 0)
     for reason, count in dropped.items():
         judged = within_budget if reason in (*REASONS, CONTAMINATED_REASON) else read
-        if reason != OVER_BUDGET_REASON and count > LARGE_LOSS * judged and judged > 0:
+        if reason not in (OVER_BUDGET_REASON, *EXCLUDED_REASONS) and count > LARGE_LOSS * judged and judged > 0:
             yield reason, count / judged
 
 

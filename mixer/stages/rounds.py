@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.recipe_buckets import draw_name
 from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, surviving_tokens
+from gpts_data.mixer.stages.exclude import Excluder
 from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, PrepareBuckets, UnitReceipt, prepare_buckets
 from gpts_data.mixer.stages.waterfall import describe, waterfall
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
@@ -156,10 +157,11 @@ def prepare_until_filled(
     """
     sources = [SourceUnits(plan, i, tokenizer) for i in range(len(plan.recipe.source))]
     deduped: list[list[DedupedUnit]] = [[] for _ in sources]
+    excluder = Excluder(plan.exclusions)
     while tasks := _next_tasks(sources, deduped):
         _prepare(tasks, engine, report)
         check_documents(sum(receipt["kept"] for source in sources for receipt in source.receipts))
-        deduped = _dedup(plan, tokenizer, sources, engine)
+        deduped = _dedup(plan, tokenizer, sources, excluder, engine)
     return sources, deduped
 
 
@@ -227,7 +229,9 @@ def _groups(missing: RoundTasks, tasks: RoundTasks) -> list[list[tuple[SourceUni
     return [group for units in files.values() for group in units.values()]
 
 
-def _dedup(plan: Plan, tokenizer: Artifact, sources: Sequence[SourceUnits], engine: Engine) -> list[list[DedupedUnit]]:
+def _dedup(
+    plan: Plan, tokenizer: Artifact, sources: Sequence[SourceUnits], excluder: Excluder, engine: Engine
+) -> list[list[DedupedUnit]]:
     """Dedup everything prepared so far, from the beginning: a new document may be the first of later duplicates."""
     decontaminate = plan.recipe.decontaminate
     return dedup(
@@ -237,6 +241,7 @@ def _dedup(plan: Plan, tokenizer: Artifact, sources: Sequence[SourceUnits], engi
         fraction=plan.recipe.validation.fraction,
         guard=BoilerplateGuard(decontaminate.max_documents if decontaminate else 0),
         encoder=get_encoder(tokenizer.folder, tokenizer.digest),
+        excluder=excluder,
         folder=plan.work / "index",
         scratch=plan.scratch / "index",
         engine=engine,

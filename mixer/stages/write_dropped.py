@@ -1,8 +1,9 @@
 """Write examples of dropped documents, per source and reason; duplicates beside the document that they repeat.
 
 The documents with the smallest hashes of their ids are taken, so the choice does not depend on the workers. PREPARE has
-kept those that filters dropped; duplicates and contaminated documents are decoded from the token ids in their units. A
-row says what decided: the filter's value and threshold with the lines, or the benchmark and the words.
+kept those that filters dropped; duplicates and contaminated documents are decoded from the token ids in their units.
+Documents in a list of `[exclude]` are left out. A row says what decided: the filter's value and threshold with the
+lines, or the benchmark and the words.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import numpy as np
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, DedupedUnit
 from gpts_data.mixer.stages.dropped_samples import MEASURED, DroppedSamples, load_samples
+from gpts_data.mixer.stages.exclude import Excluder
 from gpts_data.mixer.stages.prepare import Prepare
 from gpts_data.mixer.stages.similarity import similarity
 from gpts_data.mixer.stages.unit_file import document_columns
 from gpts_data.mixer.stages.unit_texts import Texts
 from gpts_data.pipelines.decontaminate.index import NgramOrigin, origins
-from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE
+from gpts_data.pipelines.dedup.greedy import CONTAMINATED, FIRST_DUPLICATE
 from gpts_data.pipelines.dedup.signatures import REASONS
 from gpts_data.pipelines.filters.cleaner import CleanConfig
 from gpts_data.pipelines.filters.measure import measure
@@ -31,7 +33,10 @@ from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import Encoder, get_encoder
 
-REASON_OF_CODE = {EXCLUDED: CONTAMINATED_REASON, **{FIRST_DUPLICATE + i: reason for i, reason in enumerate(REASONS)}}
+REASON_OF_CODE = {
+    CONTAMINATED: CONTAMINATED_REASON,
+    **{FIRST_DUPLICATE + i: reason for i, reason in enumerate(REASONS)},
+}
 
 
 def write_dropped(
@@ -41,11 +46,11 @@ def write_dropped(
     if not plan.recipe.keep_dropped:
         return []
     readers = _Readers(plan, deduped, get_encoder(tokenizer.folder, tokenizer.digest))
-    paths = []
+    excluder, paths = Excluder(plan.exclusions), []
     for source, units, prepared in zip(plan.recipe.source, deduped, tasks, strict=True):
         samples = DroppedSamples(plan.recipe.keep_dropped)
         for task in prepared:
-            for draw, row in load_samples(task.samples):
+            for draw, row in excluder.without(load_samples(task.samples)):
                 samples.add(draw, row)
         for unit in units:
             for draw, row in _dedup_samples(unit, samples.most):
@@ -59,12 +64,12 @@ def write_dropped(
 
 def _dedup_samples(unit: DedupedUnit, most: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """The documents of a unit that dedup or decontamination dropped: per reason the `most` with the smallest draws."""
-    if not (unit.codes >= EXCLUDED).any():
+    if not np.isin(unit.codes, list(REASON_OF_CODE)).any():
         return
     _, draws, _ = document_columns(unit.path)
     cause = np.zeros(len(unit.codes), dtype=np.int64)
     cause[unit.codes >= FIRST_DUPLICATE] = unit.duplicate_of
-    cause[unit.codes == EXCLUDED] = unit.matched_ngrams
+    cause[unit.codes == CONTAMINATED] = unit.matched_ngrams
     for code, reason in REASON_OF_CODE.items():
         rows = np.flatnonzero(unit.codes == code)
         for row in rows[np.argsort(draws[rows], kind="stable")[:most]].tolist():

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.format.manifest_types import FileEntry, WaterfallEntry
 from gpts_data.mixer.format.outcomes import (
-    CONTAMINATED,
     KEPT,
     OutcomeName,
     is_duplicate,
@@ -20,12 +19,20 @@ from gpts_data.mixer.format.outcomes import (
     pack,
 )
 from gpts_data.mixer.plan import Plan
-from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON, DedupedUnit
+from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, OVER_BUDGET_REASON, DedupedUnit
 from gpts_data.mixer.stages.dropped_ids import load_dropped
+from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS
 from gpts_data.mixer.stages.prepare import Prepare, UnitReceipt
 from gpts_data.mixer.stages.unit_file import document_columns
 from gpts_data.pipelines.decontaminate.index import benchmark_numbers
-from gpts_data.pipelines.dedup.greedy import EXCLUDED, FIRST_DUPLICATE, HELD_OUT, OVER_BUDGET, TRAIN
+from gpts_data.pipelines.dedup.greedy import (
+    CONTAMINATED,
+    FIRST_DUPLICATE,
+    FIRST_EXCLUDED,
+    HELD_OUT,
+    OVER_BUDGET,
+    TRAIN,
+)
 from gpts_data.pipelines.dedup.signatures import REASONS
 from gpts_data.pipelines.storage.atomic_files import ContentDigest, FileDigest, json_digest, write_npy
 from gpts_data.pipelines.storage.checksums import all_intact
@@ -135,10 +142,11 @@ def _numbers_of_codes(
     """The outcome numbers of the documents of a unit file: int64, shape (documents,)."""
     by_code = np.zeros(FIRST_DUPLICATE + len(REASONS), np.int64)  # TRAIN and HELD_OUT stay 0, the outcome 'kept'
     by_code[OVER_BUDGET] = numbers.get((OVER_BUDGET_REASON, None), 0)
+    by_code[FIRST_EXCLUDED:FIRST_DUPLICATE] = [numbers.get((reason, None), 0) for reason in EXCLUDED_REASONS]
     by_code[FIRST_DUPLICATE:] = [numbers.get((reason, None), 0) for reason in REASONS]
     outcomes: NDArray[np.int64] = by_code[unit.codes]
-    first_benchmark = next((n for n, name in enumerate(names) if name.reason == CONTAMINATED), 0)
-    outcomes[unit.codes == EXCLUDED] = first_benchmark + owners[unit.matched_ngrams]
+    first_benchmark = next((n for n, name in enumerate(names) if name.reason == CONTAMINATED_REASON), 0)
+    outcomes[unit.codes == CONTAMINATED] = first_benchmark + owners[unit.matched_ngrams]
     return outcomes
 
 

@@ -24,8 +24,10 @@ from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64
 
 UInt32Array = NDArray[np.uint32]
 
-TRAIN, HELD_OUT, OVER_BUDGET, EXCLUDED, FIRST_DUPLICATE = range(5)
-"""Verdicts. From FIRST_DUPLICATE on, `verdict - FIRST_DUPLICATE` is the key column that matched; all bands are one."""
+TRAIN, HELD_OUT, OVER_BUDGET, CONTAMINATED, FIRST_EXCLUDED = range(5)
+FIRST_DUPLICATE = FIRST_EXCLUDED + 3
+"""Verdicts. From FIRST_DUPLICATE on, `verdict - FIRST_DUPLICATE` is the key column that matched; all bands are one. The
+three before it are given by the caller, to documents in one of three kinds of lists of what to exclude."""
 
 DOCUMENT, RESUME_AT, CONFIRMED, TAKEN = range(4)
 """State of the walk: the next document, the first of its shared keys that may match, whether that one was confirmed by
@@ -120,7 +122,8 @@ class DedupState:
         """Judge the next documents in canonical order and remember the kept ones.
 
         shared: their shared keys, with documents numbered from the first of these. tokens: uint32, their lengths.
-        held_out: True keeps a document for validation, outside the budget. excluded: True drops it, whatever its keys.
+        held_out: True keeps a document for validation, outside the budget. excluded: True drops it as CONTAMINATED,
+        whatever its keys, unless it is over budget.
         budget: training tokens that the source still needs; once they are taken, documents are over budget.
         similar: called for each holder of a band of the document, in the order of the columns, until it returns True;
         without it every shared band counts.
@@ -183,7 +186,7 @@ def _decide(
         if taken >= budget:
             result.codes[d] = OVER_BUDGET
         elif documents.excluded[d]:
-            result.codes[d] = EXCLUDED
+            result.codes[d] = CONTAMINATED
         else:
             match: int = _first_held(first_holders, shared.groups, max(start, state[RESUME_AT]), stop)
             column = np.int64(shared.places[match]) - d * columns if match >= 0 else 0

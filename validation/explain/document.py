@@ -11,6 +11,7 @@ from gpts_data.mixer.format.find_document import DocumentLocation, locate, table
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.outcomes import CONTAMINATED, DroppedDocument, find_dropped
 from gpts_data.mixer.format.stored_text import stored_text
+from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS
 from gpts_data.mixer.stages.similarity import similarity
 from gpts_data.pipelines.dedup.signatures import REASONS, MinHash
 from gpts_data.pipelines.errors import GptsDataError, UsageError, VerificationError
@@ -146,6 +147,10 @@ def _dropped(mix: Mix, document_id: str, row: DroppedDocument, folder: Path | No
     if reason == OVER_BUDGET:
         tokens = mix.manifest["sources"][row.source]["tokens"]
         return replace(outcome, detail=f"exceeds the token budget: {row.source} had its {tokens:,} tokens before it")
+    if reason in EXCLUDED_REASONS:  # nor is its text read again
+        name = reason.removeprefix("excluded_")
+        whose = "its id" if name == "id" else f"its {name.replace('url', 'URL')}"
+        return replace(outcome, detail=f"{whose} is in a list of [exclude] {name}s, which must not be in the mix")
     document, problem = None, ""
     try:
         document = reread(mix, row.source, row.unit, document_id, reason, folder) if folder is not None else None

@@ -105,7 +105,7 @@ def collect_report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
         UsageError: `run` is not a finished run, or a run on another mix.
     """
     encoder = open_encoder(mix)
-    id_bytes = _id_bytes(mix, encoder)
+    id_bytes = all_id_bytes(mix, encoder)
     positions, source_counts = count_sources(mix)
     ids = _sample(mix, seed)
     frequency = np.bincount(ids.ravel(), minlength=mix.vocab_size)
@@ -115,7 +115,7 @@ def collect_report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
         positions=positions,
         source_counts=source_counts,
         document_lengths=[_document_lengths(mix, name) for name in mix.sources],
-        bytes_per_token=[_bytes_per_token(mix, number, id_bytes, seed) for number in range(len(mix.sources))],
+        bytes_per_token=[bytes_per_token(mix, number, id_bytes, seed) for number in range(len(mix.sources))],
         frequent_tokens=[(token_text(encoder, int(id)), int(frequency[id])) for id in frequent if frequency[id]],
         sampled_tokens=ids.size,
         unused_tokens=[token_text(encoder, int(id)) for id in np.flatnonzero(frequency == 0)],
@@ -175,7 +175,7 @@ def _document_lengths(mix: Mix, source: str) -> NDArray[np.uint32]:
     return np.concatenate(lengths)
 
 
-def _id_bytes(mix: Mix, encoder: Encoder) -> NDArray[np.int64]:
+def all_id_bytes(mix: Mix, encoder: Encoder) -> NDArray[np.int64]:
     """Return the bytes of text of each id; unless the vocabulary is byte-level, of the text that the id alone gives."""
     try:
         return bytes_per_id(mix.tokenizer, mix.vocab_size, mix.eos_id)
@@ -183,7 +183,7 @@ def _id_bytes(mix: Mix, encoder: Encoder) -> NDArray[np.int64]:
         return np.array([len(encoder.decode(np.array([id], np.uint16)).encode()) for id in range(mix.vocab_size)])
 
 
-def _bytes_per_token(mix: Mix, source: int, id_bytes: NDArray[np.int64], seed: int) -> float:
+def bytes_per_token(mix: Mix, source: int, id_bytes: NDArray[np.int64], seed: int) -> float:
     """Estimate the bytes per token of a source from windows of the first shards. End-of-text counts as a token."""
     rows: list[NDArray[np.uint16]] = []
     for shard in range(len(mix.shards)):

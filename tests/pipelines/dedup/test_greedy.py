@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.dedup.greedy import (
-    EXCLUDED,
+    CONTAMINATED,
     FIRST_DUPLICATE,
     HELD_OUT,
     MAX_DOCUMENTS,
@@ -83,7 +83,7 @@ def plainly(
         if budget <= 0:
             judged.append((OVER_BUDGET, 0))
         elif documents.excluded[d]:
-            judged.append((EXCLUDED, 0))
+            judged.append((CONTAMINATED, 0))
         elif matches:
             judged.append((FIRST_DUPLICATE + min(matches[0], 3), owners[keys[matches[0]]]))
         else:
