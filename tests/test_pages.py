@@ -16,6 +16,7 @@ import pytest
 
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, OVER_BUDGET_REASON
+from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS
 from gpts_data.pipelines.dedup.signatures import REASONS
 from gpts_data.pipelines.filters.cleaner import EMPTY, TOO_LONG, TOO_SHORT
 from gpts_data.pipelines.filters.quality_rules import FINEWEB_REASONS, GOPHER_REASONS
@@ -91,6 +92,7 @@ def test_every_reason_is_explained() -> None:
         *REASONS,
         OVER_BUDGET_REASON,
         CONTAMINATED_REASON,
+        *EXCLUDED_REASONS,
         NULL,
         NUL,
         OVERSIZED,
