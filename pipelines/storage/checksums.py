@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NotRequired, TypedDict
@@ -16,7 +17,7 @@ from typing import IO, Any, NotRequired, TypedDict
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
 from gpts_data.pipelines.storage.atomic_files import FileDigest, file_digest
-from gpts_data.pipelines.storage.paths import AnyPath, store_errors
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, store_errors
 
 log = logging.getLogger("gpts_data")
 _BLOCK = 1 << 20
@@ -62,7 +63,10 @@ def damage(path: AnyPath, expected: Checksum | FileDigest | AnyChecksum) -> str 
     """What is wrong with a file, found against expected; None when it is as it was written."""
     try:
         with store_errors(path):
-            size = path.stat().st_size
+            status = path.stat()
+        if not is_store(path) and not stat.S_ISREG(status.st_mode):
+            return "found no regular file"  # a pipe or a device may never end
+        size = status.st_size
         if size != expected["bytes"]:
             return f"found {size:,} bytes, expected {expected['bytes']:,}"
         digests: Mapping[str, Any] = expected

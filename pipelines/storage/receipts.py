@@ -13,8 +13,8 @@ from typing import Any, TypeVar, cast
 
 from gpts_data.pipelines.errors import GptsDataError
 from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, write_json
-from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, overwrite, store_errors
-from gpts_data.pipelines.storage.typed_json import check_type, parse_json
+from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, overwrite
+from gpts_data.pipelines.storage.typed_json import check_type, parse_json, read_regular_file
 
 log = logging.getLogger("gpts_data")
 CHECKSUM = "checksum"  # the receipt's entry with the digest of all others
@@ -41,14 +41,12 @@ def write_receipt(path: AnyPath, receipt: Receipt) -> Receipt:
 def read_receipt(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt | None:
     """The receipt at `path`, or None when there is none, it has another key, or it was changed since it was written.
 
-    A changed receipt, or one of another type than `kind`, is logged and counts as none.
+    A changed receipt, one of another type than `kind`, a pipe or a device is logged and counts as none.
     """
     try:
-        with store_errors(path):
-            content = path.read_bytes()
+        receipt = _intact(path, kind)
     except FileNotFoundError:
         return None
-    receipt = _intact(content, kind)
     if receipt is None:
         log.warning("%s was changed since it was written; the work that it records is done again", path)
     return cast(Receipt, receipt) if receipt is not None and receipt["key"] == key else None
@@ -57,16 +55,15 @@ def read_receipt(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt | None
 def read_any_receipt(path: AnyPath, kind: type[Receipt]) -> Receipt | None:
     """The receipt at `path` whatever its key, to count work; None when there is none or it is damaged."""
     try:
-        with store_errors(path):
-            return cast(Receipt | None, _intact(path.read_bytes(), kind))
+        return cast(Receipt | None, _intact(path, kind))
     except FileNotFoundError:
         return None
 
 
-def _intact(content: bytes, kind: Any) -> dict[str, Any] | None:
-    """The receipt with this content, without its checksum; None if that is missing or wrong, or its type is."""
+def _intact(path: AnyPath, kind: Any) -> dict[str, Any] | None:
+    """The receipt at `path` without its checksum; None if that is missing or wrong, its type is, or it is no file."""
     try:
-        receipt = parse_json(content, dict[str, Any])
+        receipt = parse_json(read_regular_file(path), dict[str, Any])
         checksum = receipt.pop(CHECKSUM)
         is_intact = json_digest(receipt) == checksum and "key" in receipt
         return check_type(receipt, kind) if is_intact else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,9 @@ def test_every_kind_of_damage_is_noticed(
     assert [record.getMessage() for record in caplog.records] == [
         "source 'web', unit a:0-3: unit.arrow: found no file; it is made again"
     ]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """It has 0 bytes, as the samples of a unit without dropped documents have."""
+    os.mkfifo(tmp_path / "samples")
+    assert damage(tmp_path / "samples", checksum_of(b"")) == "found no regular file"

@@ -10,7 +10,7 @@ from upath import UPath
 
 from gpts_data.pipelines.errors import GptsDataError
 from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
-from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
+from gpts_data.pipelines.storage.receipts import read_any_receipt, read_receipt, require_receipt, write_receipt
 
 
 def test_no_receipt_is_not_done(tmp_path: Path) -> None:
@@ -92,3 +92,17 @@ def test_in_a_store_the_first_receipt_of_a_key_stays() -> None:
 def test_a_receipt_without_a_key_counts_as_absent(tmp_path: Path) -> None:
     write_json(tmp_path / "unit.json", {"tokens": 1, "checksum": json_digest({"tokens": 1})})
     assert read_receipt(tmp_path / "unit.json", "key", dict) is None
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "huge"])
+def test_what_cannot_be_a_receipt_is_not_read(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A pipe would be waited for, a device read for ever, and a sparse file of 30 GB take all memory."""
+    path = tmp_path / "unit.json"
+    if kind == "huge":
+        with open(path, "wb") as file:
+            file.truncate(30 << 30)
+    else:
+        {"pipe": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero"), "folder": os.mkdir}[kind](path)
+    assert read_receipt(path, "key", dict) is None
+    assert "the work that it records is done again" in caplog.text
+    assert read_any_receipt(path, dict) is None
