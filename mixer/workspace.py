@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from gpts_data.mixer.plan import UNITS, Plan
+from gpts_data.pipelines.errors import ForeignFolderError
 from gpts_data.pipelines.storage.lock import folder_lock
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, remove
 
@@ -19,14 +21,31 @@ def locked(plan: Plan) -> Iterator[Callable[[], None]]:
     """Lock the output folder and the folder of kept units for this build.
 
     Yields a function that raises `LockedError` once a lock in a store was lost. Raises `LockedError` when another build
-    holds a folder.
+    holds a folder, and `ForeignFolderError` when there are symbolic links where the build writes.
     """
+    _refuse_links(plan)
     with ExitStack() as stack:
         checks = [stack.enter_context(folder_lock(plan.work, _refusal(plan.folder)))]
         stack.callback(keep_only_units, plan)
         if plan.keep_units:
             checks.append(stack.enter_context(folder_lock(plan.keep_units, _refusal(plan.keep_units), UNITS_LOCK)))
         yield lambda: _call(checks)
+
+
+def _refuse_links(plan: Plan) -> None:
+    """Raise `ForeignFolderError` for a symbolic link in the output folder or in place of a folder of kept units: the
+    build would write to where it leads. The two folders themselves may be links."""
+    paths: list[str] = []
+    if not is_store(plan.folder):
+        for parent, folders, files in os.walk(plan.folder):  # links are not followed
+            paths += [os.path.join(parent, name) for name in (*folders, *files)]
+    if plan.keep_units and not is_store(plan.keep_units):
+        paths += [str(plan.keep_units / name) for name in (UNITS_LOCK, *plan.recipe.names)]
+    if link := next(filter(os.path.islink, paths), None):
+        raise ForeignFolderError(
+            f"{link} is a symbolic link, and the build would write to where it leads; delete the link, or choose "
+            "another folder"
+        )
 
 
 def _call(checks: Sequence[Callable[[], None]]) -> None:
@@ -58,7 +77,7 @@ def keep_only_units(plan: Plan) -> None:
         for entry in [entry for entry in plan.work.iterdir() if entry.name != UNITS]:
             _remove_with_others(entry)
         for folder in () if is_store(plan.folder) else (plan.work, plan.folder):
-            if not any(folder.iterdir()):
+            if not folder.is_symlink() and not any(folder.iterdir()):
                 folder.rmdir()
 
 
