@@ -56,7 +56,7 @@ def test_another_mix_reads_no_text(
     edit, fields = CHANGES[change]
     path = write_recipe(edit=edit, **{"tokens": "8k", **fields})  # type: ignore[arg-type]
     fresh = built(path, mix, tmp_path / "fresh", None)
-    monkeypatch.setattr(prepare, "read", None)
+    monkeypatch.setattr(prepare, "read_buckets", None)
     again = built(path, mix, tmp_path / "again", units)
     assert again.manifest["root_digest"] == fresh.manifest["root_digest"]
     assert again.reused == again.units == fresh.units
@@ -88,7 +88,7 @@ def test_a_source_too_short_leaves_its_units_to_a_smaller_mix(
         built(write_recipe(tokens="150k"), mix, tmp_path / "mix", None)
     path = write_recipe(tokens="21k")
     fresh = built(path, mix, tmp_path / "fresh", None)
-    monkeypatch.setattr(prepare, "read", None)
+    monkeypatch.setattr(prepare, "read_buckets", None)
     smaller = built(path, mix, tmp_path / "mix", None)
     assert smaller.manifest["root_digest"] == fresh.manifest["root_digest"]
     assert smaller.reused == smaller.units
