@@ -16,7 +16,7 @@ from gpts_data.cli.diff import diff
 from gpts_data.cli.export import export
 from gpts_data.cli.init import init
 from gpts_data.cli.models import evaluate, export_model
-from gpts_data.cli.options import verbosity_options
+from gpts_data.cli.options import refuse_undecodable, verbosity_options
 from gpts_data.cli.plan import plan
 from gpts_data.cli.status import status
 from gpts_data.cli.terminal import echo, prepare_streams
@@ -36,9 +36,19 @@ class ErrorHandlingGroup(click.Group):
         prepare_streams()
         return super().main(*args, **options)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            refuse_undecodable(args)
+            return super().parse_args(ctx, args)  # prints for --help and --version
+        except GptsDataError as error:
+            echo(f"gpts-data: {error}", err=True)
+            sys.exit(error.exit_code)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # while its errors are still answered
+            return result
         except GptsDataError as error:
             if ctx.params.get("debug"):
                 raise

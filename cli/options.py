@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from gpts_data.pipelines.errors import UsageError
 
 if TYPE_CHECKING:
     from gpts_data.mixer.recipe import Recipe
@@ -137,6 +140,18 @@ def verbosity_options() -> list[click.Parameter]:
         flag("-q", "--quiet", -1, "Do not report progress."),
         flag("-v", "--verbose", 1, "Print one line per unit."),
     ]
+
+
+def refuse_undecodable(arguments: Sequence[str]) -> None:
+    """Raise `UsageError` for an argument that is not text: it could not become a part of a manifest or of JSON."""
+    from gpts_data.pipelines.text.control_characters import escape_line
+
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):  # bytes that Python could not decode
+            raise UsageError(
+                f"the argument '{escape_line(argument)}' is not in the encoding of this locale, "
+                f"{sys.getfilesystemencoding()}; choose another name, or set LC_ALL=C.UTF-8 if it is UTF-8"
+            )
 
 
 def open_recipe(recipe: str, tokens: int | None) -> tuple[Recipe, Path]:

@@ -66,6 +66,8 @@ class _Stream:
         self._stream, self._silent = stream, lossy
 
     def write(self, text: str) -> int:
+        if text == "":  # click writes it to see what kind of stream this is, and drops the error that it would raise
+            return 0
         try:
             return self._stream.write(text)
         except (OSError, ValueError) as error:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 
 _C0, _C1 = r"\x00-\x08\x0b-\x1f\x7f", r"\x80-\x9f"  # without tab and line feed
-_SEPARATORS, _DIRECTIONS = r"\u2028\u2029", r"\u202a-\u202e\u2066-\u2069"
+_SEPARATORS, _DIRECTIONS = r"\u2028\u2029", r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_NO_WIDTH = r"\ufeff"  # two ids that differ only in a byte order mark would look alike
 _SURROGATES = r"\ud800-\udfff"  # bytes of a file's name that are not UTF-8; no terminal takes them
-_HIDDEN = re.compile(f"[{_C0}{_C1}{_SEPARATORS}{_DIRECTIONS}{_SURROGATES}]")
-_HIDDEN_OR_BREAK = re.compile(f"[{_C0}\t\n{_C1}{_SEPARATORS}{_DIRECTIONS}{_SURROGATES}]")
+_HIDDEN = re.compile(f"[{_C0}{_C1}{_SEPARATORS}{_DIRECTIONS}{_NO_WIDTH}{_SURROGATES}]")
+_HIDDEN_OR_BREAK = re.compile(f"[{_C0}\t\n{_C1}{_SEPARATORS}{_DIRECTIONS}{_NO_WIDTH}{_SURROGATES}]")
 
 
 def escape(text: str) -> str:

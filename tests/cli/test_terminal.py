@@ -45,7 +45,7 @@ def test_control_characters_become_visible_and_text_stays() -> None:
     assert escape("\x1b[2J\r\n\x9b\u202e\udc80") == "\\x1b[2J\\r\n\\x9b\\u202e\\udc80"
     assert escape_line("a\nb\tc") == "a\\nb\\tc"
     controls = [chr(c) for c in range(0x110000) if chr(c) != escape_line(chr(c))]
-    assert len(controls) == 65 + 2 + 9 + 2048 and all(map(has_control_characters, controls))
+    assert len(controls) == 65 + 2 + 12 + 1 + 2048 and all(map(has_control_characters, controls))
     assert commands_no_terminal(escape("".join(map(chr, range(0x110000)))))
 
 
@@ -122,6 +122,30 @@ def test_a_stream_that_fails_is_dropped_or_named_once(monkeypatch: pytest.Monkey
     with pytest.raises(StorageError, match="cannot write to stdout: No space left"):
         print("result \N{SKULL}", flush=True)
     sys.stdout.flush()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["inspect", "DIR", "--json"]])
+def test_a_full_stdout_is_an_error(unbuffered: str, arguments: list[str], mix: Mix) -> None:
+    words = [str(mix.path) if word == "DIR" else word for word in arguments]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert ended.returncode == 5
+    assert re.fullmatch(r"gpts-data: cannot write to stdout: No space left .*\n", ended.stderr)
+
+
+@pytest.mark.parametrize("arguments", [("trace", "mix", "--document"), ("build-mix", "--out")])
+def test_an_argument_that_is_not_text_is_refused(arguments: tuple[str, ...]) -> None:
+    refused = CliRunner().invoke(cli, [*arguments, "na\udcff"])
+    assert refused.exit_code == 2
+    assert re.fullmatch(r"gpts-data: the argument 'na\\udcff' is not in the encoding .*\n", refused.stderr)
 
 
 def test_a_build_outlives_its_streams(recipe_file: Path, mix: Mix, tmp_path: Path) -> None:
