@@ -181,9 +181,17 @@ class Mix:
         return map_windows(self.file(self.manifest["shards"][number]["file"]), self.window)
 
     def row(self, shard: int, row: int) -> NDArray[np.uint16]:
-        """One window of a shard; nothing else of the shard is read: uint16, shape (window,)."""
+        """One window of a shard; nothing else of the shard is read: uint16, shape (window,).
+
+        Raises `VerificationError` for ids beyond the vocabulary.
+        """
         path = self.file(self.manifest["shards"][shard]["file"])
         window: NDArray[np.uint16] = read_windows(path, self.window, row, row + 1)[0]
+        if window.max() >= self.vocab_size:
+            raise VerificationError(
+                f"{path}: row {row:,} has the id {window.max():,}, expected ids below {self.vocab_size:,}; "
+                f"run gpts-data verify {self.path}"
+            )
         return window
 
     def validation(self, source: str) -> NDArray[np.uint16]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 
 from gpts_data.mixer.format.manifest import write_manifest
 from gpts_data.mixer.format.mix import Mix, open_mix
-from gpts_data.pipelines.errors import UsageError
+from gpts_data.mixer.format.trace import trace
+from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.validation.inspect import decode_window
+from gpts_data.validation.report.collect import collect_report
 from gpts_data.validation.verify import verify
 from tests.support.seal import reseal
 
@@ -132,6 +136,12 @@ def test_ids_beyond_the_vocabulary(copy: Path) -> None:
 
     reseal(copy, change)
     assert named(copy) == ["shards/train-00000.bin"]
+    mix = open_mix(copy)
+    for read in (partial(trace, mix, 17), partial(decode_window, mix, 0), partial(collect_report, mix)):
+        with pytest.raises(
+            VerificationError, match="row 0 has the id 400, expected ids below 400; run gpts-data verify"
+        ):
+            read()
 
 
 def test_a_waterfall_that_does_not_sum(copy: Path) -> None:
@@ -181,6 +191,18 @@ def test_a_digest_of_other_values(copy: Path) -> None:
         entries[name]["content"] = "0" * 64
     write_manifest(copy, manifest)  # type: ignore[arg-type]
     assert named(copy) == changed
+
+
+def test_an_array_that_is_a_pickle(copy: Path) -> None:
+    """Without a digest of its values only the sha256 would be compared."""
+    name = "documents/web/00000.ids.npy"
+
+    def change(manifest: dict[str, Any]) -> None:
+        np.save(copy / name, np.array([{}], object), allow_pickle=True)
+        next(entry for entry in manifest["files"] if entry["file"] == name).pop("content")
+
+    reseal(copy, change)
+    assert named(copy) == [name]
 
 
 def test_shares_that_are_not_the_largest_remainder(copy: Path) -> None:
