@@ -38,9 +38,9 @@ def _match(file_set: FileSet, pattern: str, folder: Path) -> list[str]:
     """The files of one pattern. Links are not resolved: a hub cache's links lead to files without a suffix."""
     what = f"{file_set.kind} {file_set.name!r}: files = {pattern[:MAX_PATTERN]!r}"
     path = os.fsdecode(os.path.expanduser(pattern).encode())  # names of files are UTF-8, also in another locale
-    if is_kernel_folder(os.path.normpath(folder / path)):
-        raise RecipeError(f"{what} names what the kernel shows of this machine; expected files of text")
+    _refuse_kernel_path(os.path.normpath(folder / path), what)
     if os.path.lexists(folder / path):  # a file's own name may have brackets in it
+        _refuse_kernel_path(os.path.realpath(folder / path), what)
         return sorted(_files(os.path.normpath(folder / path), file_set.split, what))
     files: list[str] = []
     for option in expand_braces(path):
@@ -54,6 +54,11 @@ def _match(file_set: FileSet, pattern: str, folder: Path) -> list[str]:
             "relative to the recipe's folder"
         )
     return files
+
+
+def _refuse_kernel_path(path: str, what: str) -> None:
+    if is_kernel_folder(path):
+        raise RecipeError(f"{what} names what the kernel shows of this machine; expected files of text")
 
 
 def is_bookkeeping(name: str) -> bool:
@@ -74,6 +79,8 @@ def _files(path: str, split: str, what: str) -> list[str]:
     if not os.path.exists(path):
         raise RecipeError(f"{what}: {path} is a link to a file that does not exist; remove it or restore that file")
     if not os.path.isdir(path):
+        if os.path.islink(path):
+            _refuse_kernel_path(os.path.realpath(path), what)
         _refuse_unreadable([path], what)
         return [path]
     files = list(_walk(path, split, what, frozenset()))
@@ -100,6 +107,7 @@ def _walk(folder: str, split: str, what: str, parents: frozenset[str]) -> Iterat
     real_folder = os.path.realpath(folder)
     if real_folder in parents:
         return
+    _refuse_kernel_path(real_folder, what)
     try:
         names = sorted(name for name in os.listdir(folder) if not is_bookkeeping(name))
     except OSError as error:
@@ -114,6 +122,8 @@ def _walk(folder: str, split: str, what: str, parents: frozenset[str]) -> Iterat
         if os.path.isdir(path):
             yield from _walk(path, split, what, parents | {real_folder})
         else:
+            if os.path.islink(path):
+                _refuse_kernel_path(os.path.realpath(path), what)
             yield path
 
 

@@ -64,6 +64,15 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         list_files(Source("web", 1, ("*.jsonl",)), tmp_path)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs /proc")
+@pytest.mark.parametrize("pattern", ["d/b.txt", "d/*.txt", "d"])
+def test_a_link_to_the_state_of_a_process_is_refused(tmp_path: Path, pattern: str) -> None:
+    touch(tmp_path, "d/a.txt")
+    (tmp_path / "d/b.txt").symlink_to("/proc/self/environ")
+    with pytest.raises(RecipeError, match="names what the kernel shows of this machine"):
+        names(tmp_path, pattern)
+
+
 def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "d/a.jsonl", "e/a.jsonl")
     (tmp_path / "d/b.jsonl").symlink_to("gone.jsonl")
