@@ -30,6 +30,7 @@ from gpts_data.validation.model.model import GPTS, GPTSConfig
 from gpts_data.validation.model.model_card import CODE, model_card
 from gpts_data.validation.model.padding_token import with_padding_token
 from gpts_data.validation.model.tokenizer_files import exported_tokenizer
+from gpts_data.validation.model.weights import load_weights
 from gpts_data.validation.run_files import MixOfRun, ModelSizes, RunResult, read_mix, read_result, read_run_file
 
 CODE_FOLDER = Path(__file__).parent
@@ -78,7 +79,7 @@ def read_run(run: Path) -> Run:
         if config.layers > len(weights):  # a model of a billion layers would take hours to make, even without memory
             raise ValueError(f"{config.layers:,} layers, but {len(weights):,} tensors")
         with torch.device("meta"):  # shapes without memory
-            GPTS(config).load_state_dict(weights, assign=True)
+            load_weights(GPTS(config), weights, assign=True)
     except (TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{run}: the weights do not fit config.json: {error}; train again") from error
     if config.vocab_size != tokenizer.vocab_size:

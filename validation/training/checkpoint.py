@@ -30,6 +30,7 @@ from gpts_data.pipelines.storage.atomic_files import (
     write_json,
 )
 from gpts_data.pipelines.storage.typed_json import Count, read_json_file
+from gpts_data.validation.model.weights import load_weights
 from gpts_data.validation.training.trainer import Trainer
 
 FOLDER = "checkpoints"
@@ -95,7 +96,7 @@ def _load(folder: Path, trainer: Trainer) -> None:
     for name, tensor in (*model.items(), *tensors.items()):
         if not tensor.isfinite().all():
             raise ValueError(f"{name} has values that are not finite")
-    trainer.model.load_state_dict(model)
+    load_weights(trainer.model, model)
     for name, parameter in trainer.model.named_parameters():
         state = {key: tensors[f"{key}.{name}"].to(parameter.device) for key in OPTIMIZER_STATE}
         if not state["exp_avg"].shape == state["exp_avg_sq"].shape == parameter.shape:
