@@ -39,8 +39,8 @@ from gpts_data.mixer.stages.contamination import index_benchmarks
 from gpts_data.mixer.stages.cut import cut, cut_tasks, hold_out, hold_out_task
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.finalize import MixTasks, finalize
-from gpts_data.mixer.stages.prepare import UnitReceipt
 from gpts_data.mixer.stages.rounds import Report, prepare_until_filled
+from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.mixer.train_tokenizer import train_tokenizer
 from gpts_data.mixer.workspace import clean_up, discard_plan, locked
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, ShortSourceError, UsageError

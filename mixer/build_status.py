@@ -13,7 +13,7 @@ from gpts_data.mixer.plan_file import KEY, TOKENIZER_RECEIPT, WORK, FrozenPlan
 from gpts_data.mixer.plan_file import NAME as PLAN
 from gpts_data.mixer.recipe_stages import recorded_stages
 from gpts_data.mixer.schedule.budget import total_windows
-from gpts_data.mixer.stages.prepare import UnitReceipt
+from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.lock import is_locked
 from gpts_data.pipelines.storage.paths import AnyPath, list_files, read_all

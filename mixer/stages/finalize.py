@@ -11,7 +11,7 @@ from typing import cast
 from gpts_data.mixer.format.croissant import NAME as CROISSANT
 from gpts_data.mixer.format.croissant import croissant
 from gpts_data.mixer.format.dataset_card import card
-from gpts_data.mixer.format.document_index import SUFFIX
+from gpts_data.mixer.format.document_index import index_name
 from gpts_data.mixer.format.manifest import write_manifest
 from gpts_data.mixer.format.manifest_types import (
     FileEntry,
@@ -27,8 +27,8 @@ from gpts_data.mixer.stages.assemble import Shard, ShardReceipt
 from gpts_data.mixer.stages.contamination import contamination
 from gpts_data.mixer.stages.cut import Cut, CutReceipt, DocumentTable, HoldOut, HoldOutReceipt
 from gpts_data.mixer.stages.dedup import DedupedUnit, exclusion_entries, overlap
-from gpts_data.mixer.stages.prepare import MAX_NAMED
 from gpts_data.mixer.stages.rounds import SourceUnits
+from gpts_data.mixer.stages.unit_receipt import MAX_NAMED
 from gpts_data.mixer.stages.waterfall import waterfall
 from gpts_data.mixer.stages.write_dropped import write_dropped
 from gpts_data.mixer.stages.write_outcomes import write_outcomes
@@ -199,7 +199,7 @@ def _table(plan: Plan, path: AnyPath, table: DocumentTable) -> Iterator[FileEntr
         return
     digest: ContentDigest = {"bytes": table["bytes"], "sha256": table["sha256"], "content": table["content"]}
     yield {**_content_entry(plan, path, digest), "start": table["start"], "documents": table["documents"]}
-    yield _content_entry(plan, path.with_suffix(SUFFIX), table["index"])
+    yield _content_entry(plan, path.with_name(index_name(path.name)), table["index"])
 
 
 def _file(plan: Plan, path: AnyPath) -> FileEntry:

@@ -7,10 +7,11 @@ kept documents (unit_file.py), a second one the keys that dedup compares (dedup_
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TypedDict, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,16 @@ from gpts_data.mixer.stages.dedup_index import run_writer
 from gpts_data.mixer.stages.dropped_ids import DroppedIds
 from gpts_data.mixer.stages.dropped_samples import DroppedSamples
 from gpts_data.mixer.stages.unit_file import UNIT
+from gpts_data.mixer.stages.unit_receipt import (
+    DROPPED_END,
+    MAX_NAMED,
+    RUN_END,
+    SAMPLES_END,
+    UNIT_END,
+    UnitReceipt,
+    check_files,
+    check_receipt,
+)
 from gpts_data.pipelines.decontaminate.index import get_matcher
 from gpts_data.pipelines.dedup.signatures import Dedup, signer
 from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner
@@ -31,15 +42,13 @@ from gpts_data.pipelines.readers.reader import read_buckets
 from gpts_data.pipelines.readers.source import Source, Unit
 from gpts_data.pipelines.storage.atomic_files import atomic_write
 from gpts_data.pipelines.storage.checksums import AnyChecksum, all_intact, checksum_so_far
-from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.paths import AnyPath, is_store
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.text.hashing import hash_strings
 from gpts_data.tokenizer.encode import Encoder, EncoderName, get_encoder
 from gpts_data.tokenizer.parity_check import ParityCheck
 
-UNIT_END, RUN_END, SAMPLES_END, DROPPED_END = ".arrow", ".keys.arrow", ".dropped.jsonl", ".dropped.npy"
-"""What the names of a unit's files end with."""
-MAX_NAMED = 20  # damaged documents listed in the receipt of a unit, and per source in the manifest
+log = logging.getLogger("gpts_data")
 
 
 @dataclass(frozen=True)
@@ -48,38 +57,6 @@ class Benchmarks:
 
     folder: AnyPath
     ngram: int
-
-
-class ParityCheckCounts(TypedDict):
-    """Text on which the fast encoder was compared with the reference encoder."""
-
-    documents: int
-    bytes: int
-
-
-class UnitReceipt(TypedDict):
-    """Receipt of one prepared unit."""
-
-    key: str
-    source: str
-    unit: str
-    read: int
-    """Documents read; `kept` and the values of `dropped` add up to it."""
-    kept: int
-    dropped: dict[str, int]
-    """Documents dropped, by reason."""
-    damaged: list[str]
-    """`place: fault` of the first MAX_NAMED damaged documents."""
-    n_damaged: int
-    tokens: int
-    """Tokens of the kept documents."""
-    keys: int
-    """Keys in the unit's run."""
-    files: dict[str, AnyChecksum]
-    """Of the unit file and the files beside it, by what their names end with."""
-    encoder: str
-    """Library and version that encoded the text."""
-    proven: ParityCheckCounts
 
 
 @dataclass(frozen=True)
@@ -123,11 +100,20 @@ class Prepare:
         return f"source {self.source.name!r}, unit {self.unit.name}"
 
     def accepts(self, receipt: UnitReceipt) -> bool:
-        """Whether an existing unit can be used: its files are as they were written, and its encoder is the one that
-        was asked for (a user who asks for `tokenizers` may distrust others)."""
+        """Whether an existing unit can be used: its files are as they were written and hold what the receipt says, and
+        its encoder is the one that was asked for (a user who asks for `tokenizers` may distrust others)."""
         if self.encoder != "fast" and not receipt["encoder"].startswith(self.encoder):
             return False
-        return all_intact(self.name, {self.path.with_suffix(end): file for end, file in receipt["files"].items()})
+        try:
+            check_receipt(receipt, self.source.name, self.unit.name)
+            if not all_intact(self.name, {self.path.with_suffix(end): file for end, file in receipt["files"].items()}):
+                return False
+            if not is_store(self.path):  # a store's files would be fetched a second time
+                check_files(receipt, self.path, self.dedup.n_keys)
+        except ValueError as error:
+            log.warning("%s: %s: %s; the unit is prepared again", self.name, self.receipt.name, error)
+            return False
+        return True
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.recipe_buckets import draw_name
 from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, surviving_tokens
 from gpts_data.mixer.stages.exclude import Excluder
-from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, PrepareBuckets, UnitReceipt, prepare_buckets
+from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, PrepareBuckets, prepare_buckets
+from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.mixer.stages.waterfall import describe, waterfall
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
 from gpts_data.pipelines.dedup.greedy import check_documents

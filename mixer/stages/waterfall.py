@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gpts_data.mixer.format.manifest_types import WaterfallEntry
 from gpts_data.mixer.stages.dedup import DedupedUnit
-from gpts_data.mixer.stages.prepare import UnitReceipt
+from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.pipelines.dedup.greedy import HELD_OUT
 
 

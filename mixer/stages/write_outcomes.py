@@ -22,8 +22,9 @@ from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, OVER_BUDGET_REASON, DedupedUnit
 from gpts_data.mixer.stages.dropped_ids import load_dropped
 from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS
-from gpts_data.mixer.stages.prepare import Prepare, UnitReceipt
+from gpts_data.mixer.stages.prepare import Prepare
 from gpts_data.mixer.stages.unit_file import document_columns
+from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.pipelines.decontaminate.index import benchmark_numbers
 from gpts_data.pipelines.dedup.greedy import (
     CONTAMINATED,
