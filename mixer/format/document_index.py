@@ -1,6 +1,6 @@
 """The index of a document table: from a document's id to its rows, without reading the table.
 
-`00000.ids.npy` lies beside `00000.parquet` and has a uint64 for each row, sorted: the upper half of a 64-bit hash of
+`_00000.ids.npy` lies beside `00000.parquet` and has a uint64 for each row, sorted: the upper half of a 64-bit hash of
 the row's id in the upper 32 bits, the row's number in the lower ones. 32 bits of hash are enough: among 20 million
 documents one lookup in 200 finds another document's row too, which the reader of the table then rejects.
 """
@@ -13,9 +13,16 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.text.hashing import hash_strings
 
-SUFFIX = ".ids.npy"
 SEED = 0x1D
 _HASH_BITS = np.uint64(0xFFFFFFFF00000000)
+
+
+def index_name(table: str) -> str:
+    """The name of the index of a table: `_00000.ids.npy` for `00000.parquet`.
+
+    pyarrow leaves out names with an underscore in front when it opens a folder of tables as one.
+    """
+    return f"_{table.removesuffix('.parquet')}.ids.npy"
 
 
 def index_ids(ids: pa.ChunkedArray) -> NDArray[np.uint64]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gpts_data.mixer.format.document_index import SUFFIX, find_rows
+from gpts_data.mixer.format.document_index import find_rows, index_name
 from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.manifest_types import FileEntry
 from gpts_data.mixer.format.mix import Mix
@@ -98,7 +98,8 @@ def table_entries(mix: Mix, source: str, held_out: bool) -> list[FileEntry]:
 
 
 def _rows(mix: Mix, entry: FileEntry, document_id: str) -> Iterator[dict[str, Any]]:
-    index = mix.array(entry["file"].removesuffix(".parquet") + SUFFIX, np.dtype("<u8"), entry["documents"])
+    folder, _, name = entry["file"].rpartition("/")
+    index = mix.array(f"{folder}/{index_name(name)}", np.dtype("<u8"), entry["documents"])
     candidates = find_rows(index, document_id)
     if len(candidates):
         if candidates.max() >= len(index):

@@ -21,8 +21,8 @@ validation/SOURCE.parquet                the same for the held-out documents
     start   uint64    its first token in the source's stream
     tokens  uint32    number of its tokens, end-of-text included
 
-documents/SOURCE/00000.ids.npy, ...      index of a document table: from an id to its rows (document_index.py)
-validation/SOURCE.ids.npy
+documents/SOURCE/_00000.ids.npy, ...     index of a document table: from an id to its rows (document_index.py)
+validation/_SOURCE.ids.npy
     NumPy's .npy header, then a uint64 for each row, sorted: the upper 32 bits are the upper half of a hash of the id,
     the lower 32 bits the row's number in the table
 
@@ -69,8 +69,8 @@ DOCUMENTS = pa.schema(
 Entry = TypeVar("Entry", bound=Mapping[str, Any])
 
 _FILES_OF_A_MIX = re.compile(
-    r"shards/train-\d{5,}\.(bin|windows\.npy)|validation/SOURCE\.(bin|parquet|ids\.npy)|"
-    r"documents/SOURCE/\d{5,}\.(parquet|ids\.npy)|outcomes/SOURCE/\d{5,}(\.kept)?\.npy|dropped/SOURCE\.jsonl|"
+    r"shards/train-\d{5,}\.(bin|windows\.npy)|validation/(SOURCE\.(bin|parquet)|_SOURCE\.ids\.npy)|"
+    r"documents/SOURCE/(\d{5,}\.parquet|_\d{5,}\.ids\.npy)|outcomes/SOURCE/\d{5,}(\.kept)?\.npy|dropped/SOURCE\.jsonl|"
     r"README\.md|croissant\.json|tokenizer/(TOKENIZER)".replace("SOURCE", r"[A-Za-z0-9][A-Za-z0-9._-]*").replace(
         "TOKENIZER", "|".join(map(re.escape, TOKENIZER_FILES))
     )

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gpts_data.mixer.format.content_digest import table_digest
-from gpts_data.mixer.format.document_index import SUFFIX, index_ids
+from gpts_data.mixer.format.document_index import index_ids, index_name
 from gpts_data.mixer.format.layout import DOCUMENTS
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.schedule.permutation import EpochOrder
@@ -265,7 +265,7 @@ def _write_documents(path: AnyPath, table: pa.Table) -> DocumentTable:
     with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd", store_schema=False)
         digest = size_and_sha256(file)
-    index = write_npy(path.with_suffix(SUFFIX), index_ids(table.column("id")))
+    index = write_npy(path.with_name(index_name(path.name)), index_ids(table.column("id")))
     return {
         "documents": table.num_rows,
         "start": table.column("start")[0].as_py(),
@@ -279,4 +279,7 @@ def _files(path: AnyPath, table: DocumentTable) -> dict[AnyPath, FileDigest]:
     """The files of a document table that `_write_documents` wrote."""
     if table["documents"] == 0:
         return {}
-    return {path: {"bytes": table["bytes"], "sha256": table["sha256"]}, path.with_suffix(SUFFIX): table["index"]}
+    return {
+        path: {"bytes": table["bytes"], "sha256": table["sha256"]},
+        path.with_name(index_name(path.name)): table["index"],
+    }

@@ -195,7 +195,7 @@ def test_a_digest_of_other_values(copy: Path) -> None:
 
 def test_an_array_that_is_a_pickle(copy: Path) -> None:
     """Without a digest of its values only the sha256 would be compared."""
-    name = "documents/web/00000.ids.npy"
+    name = "documents/web/_00000.ids.npy"
 
     def change(manifest: dict[str, Any]) -> None:
         np.save(copy / name, np.array([{}], object), allow_pickle=True)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpts_data.mixer.format.document_index import SEED, SUFFIX, find_rows, index_ids
+from gpts_data.mixer.format.document_index import SEED, find_rows, index_ids, index_name
 from gpts_data.mixer.format.find_document import find_documents, locate
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import stream, trace
@@ -81,9 +81,9 @@ def test_a_dropped_document_is_named_with_its_reason(mix: Mix) -> None:
 def test_the_index_finds_every_row_of_an_id(tmp_path_factory: pytest.TempPathFactory, ids: list[str]) -> None:
     ids = [some for some in ids if some.isascii()] or ["a"]
     table = tmp_path_factory.mktemp("ids") / "t.parquet"
-    write_npy(table.with_suffix(SUFFIX), index_ids(pa.chunked_array([ids[:7], ids[7:]], pa.string())))
+    write_npy(table.with_name(index_name(table.name)), index_ids(pa.chunked_array([ids[:7], ids[7:]], pa.string())))
     for some in set(ids):
-        assert find_rows(np.load(table.with_suffix(SUFFIX)), some).tolist() == [
+        assert find_rows(np.load(table.with_name(index_name(table.name))), some).tolist() == [
             i for i, other in enumerate(ids) if other == some
         ]
 
@@ -106,9 +106,9 @@ def test_two_ids_of_one_half_hash_are_told_apart(mix: Mix, tmp_path: Path) -> No
     content = pq.read_table(table)
     ids = [a, "between", b, *content.column("id").to_pylist()[3:]]
     pq.write_table(content.set_column(0, "id", pa.array(ids, pa.string())), table)
-    write_npy(table.with_suffix(SUFFIX), index_ids(pa.chunked_array([ids], pa.string())))
+    write_npy(table.with_name(index_name(table.name)), index_ids(pa.chunked_array([ids], pa.string())))
     reseal(copy.path)
-    copy, index = open_mix(copy.path), np.load(table.with_suffix(SUFFIX))
+    copy, index = open_mix(copy.path), np.load(table.with_name(index_name(table.name)))
     assert find_rows(index, a).tolist() == find_rows(index, b).tolist() == [0, 2]
     for number, name in ((0, a), (2, b)):
         (location,) = locate(copy, name)

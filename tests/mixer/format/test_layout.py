@@ -17,13 +17,13 @@ def test_document_tables_are_those_of_the_source_in_stream_order(mix: Mix) -> No
 
 def test_document_tables_of_a_source_whose_name_begins_another() -> None:
     files = [
-        {"file": name} for name in ("documents/a/0.parquet", "documents/a/0.ids.npy", "documents/ab/0.parquet", "a")
+        {"file": name} for name in ("documents/a/0.parquet", "documents/a/_0.ids.npy", "documents/ab/0.parquet", "a")
     ]
     assert document_tables(files, "a") == files[:1]
 
 
 def test_the_tables_of_a_source_come_in_stream_order() -> None:
     names = [f"documents/web/{number:05d}.parquet" for number in (0, 10_000, 99_999, 100_000, 100_001)]
-    others = ["documents/web2/00000.parquet", "documents/web/00000.ids.npy", "validation/web.parquet"]
+    others = ["documents/web2/00000.parquet", "documents/web/_00000.ids.npy", "validation/web.parquet"]
     files = [{"file": name} for name in sorted([*names, *others])]
     assert [table["file"] for table in document_tables(files, "web")] == names

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpts_data.mixer.format.document_index import SUFFIX
+from gpts_data.mixer.format.document_index import index_name
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.mixer.stages.cut import Cut
 from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_npy
@@ -52,7 +52,7 @@ def test_an_earlier_run_counts_only_when_each_of_its_files_is_as_it_was(tmp_path
     write_bytes(task.path, b"windows")
     write_bytes(documents, b"table")
     table = {"documents": 1, "bytes": 5, "sha256": file_digest(documents)}
-    table["index"] = write_npy(documents.with_suffix(SUFFIX), np.arange(3))
+    table["index"] = write_npy(documents.with_name(index_name(documents.name)), np.arange(3))
     receipt = {"windows": checksum(task.path), "slots": write_npy(task.slots, np.arange(2)), **table}
     assert task.accepts(receipt)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
