@@ -22,10 +22,11 @@ from gpts_data.cli.status import status
 from gpts_data.cli.terminal import echo, prepare_streams
 from gpts_data.cli.tokenizer_report import tokenizer_report
 from gpts_data.cli.train import smoke_train
-from gpts_data.pipelines.errors import GptsDataError, StorageError, is_out_of_memory, out_of_memory_message
-from gpts_data.pipelines.text.control_characters import escape
+from gpts_data.pipelines.errors import GptsDataError, StorageError, UsageError, is_out_of_memory, out_of_memory_message
+from gpts_data.pipelines.text.control_characters import escape, escape_line
 
 INTERRUPTED = 130
+MAX_NAME = 200  # characters of a name in a message
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -60,19 +61,11 @@ class ErrorHandlingGroup(click.Group):
         except (click.exceptions.Exit, click.Abort):
             raise  # of --help: click handles them, without the imports below
         except Exception as error:
-            if not ctx.params.get("debug") and is_out_of_memory(error):
-                echo(f"gpts-data: {out_of_memory_message(error)}", err=True)
-                sys.exit(GptsDataError.exit_code)
-            from gpts_data.pipelines.storage.paths import is_store_error, store_error_message
-
-            # A file that cannot be read (failed writes are StorageErrors already). click handles closed pipes.
-            unreadable = isinstance(error, OSError) and not isinstance(error, BrokenPipeError)
-            if ctx.params.get("debug") or not (unreadable or is_store_error(error)):
+            answer = None if ctx.params.get("debug") else _answer(error)
+            if answer is None:
                 raise
-            message = store_error_message(error, "the store") if is_store_error(error) else str(error)
-            message = message or f"{type(error).__name__}: no reason was given; run the same command again"
-            echo(f"gpts-data: {message}", err=True)
-            sys.exit(StorageError.exit_code)
+            echo(f"gpts-data: {answer[1]}", err=True)
+            sys.exit(answer[0])
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # Ctrl-C again, while threads are waited for
             echo("gpts-data: interrupted; run the same command again to resume", err=True)
@@ -80,6 +73,25 @@ class ErrorHandlingGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of COMMANDS, not by name
+
+
+def _answer(error: Exception) -> tuple[int, str] | None:
+    """The exit code and the message for an error of the machine or of a library; None for a fault of ours."""
+    if is_out_of_memory(error):
+        return GptsDataError.exit_code, out_of_memory_message(error)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        name = escape_line(error.object[-MAX_NAME:])
+        return UsageError.exit_code, f"the name '{name}' is not UTF-8; rename that folder or file, or use another"
+    from gpts_data.pipelines.storage.paths import is_store_error, store_error_message
+
+    if is_store_error(error):
+        message = store_error_message(error, "the store")
+    elif isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        message = str(error)  # a file that cannot be read: failed writes are StorageErrors already
+    else:
+        return None  # a closed pipe as well, which click handles
+    unexplained = f"{type(error).__name__}: no reason was given; run the same command again"
+    return StorageError.exit_code, message or unexplained
 
 
 @click.group(cls=ErrorHandlingGroup, context_settings=CONTEXT)

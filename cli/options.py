@@ -148,10 +148,10 @@ def refuse_undecodable(arguments: Sequence[str]) -> None:
 
     for argument in arguments:
         if any("\ud800" <= character <= "\udfff" for character in argument):  # bytes that Python could not decode
-            raise UsageError(
-                f"the argument '{escape_line(argument)}' is not in the encoding of this locale, "
-                f"{sys.getfilesystemencoding()}; choose another name, or set LC_ALL=C.UTF-8 if it is UTF-8"
-            )
+            encoding = sys.getfilesystemencoding()
+            advice = "" if encoding == "utf-8" else ", or set LC_ALL=C.UTF-8 if it is UTF-8"
+            shown = escape_line(argument)
+            raise UsageError(f"the argument '{shown}' is not {encoding.upper()}; choose another name{advice}")
 
 
 def open_recipe(recipe: str, tokens: int | None) -> tuple[Recipe, Path]:

@@ -145,7 +145,17 @@ def test_a_full_stdout_is_an_error(unbuffered: str, arguments: list[str], mix: M
 def test_an_argument_that_is_not_text_is_refused(arguments: tuple[str, ...]) -> None:
     refused = CliRunner().invoke(cli, [*arguments, "na\udcff"])
     assert refused.exit_code == 2
-    assert re.fullmatch(r"gpts-data: the argument 'na\\udcff' is not in the encoding .*\n", refused.stderr)
+    assert re.fullmatch(r"gpts-data: the argument 'na\\udcff' is not UTF-8; choose .*\n", refused.stderr)
+
+
+def test_a_folder_whose_name_is_not_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("gpts_data.validation.verify.verify", lambda *_, **__: "/na\udcff/a".encode())
+    refused = CliRunner().invoke(cli, ["verify", str(tmp_path)])
+    assert refused.exit_code == 2
+    assert (
+        refused.stderr
+        == "gpts-data: the name '/na\\udcff/a' is not UTF-8; rename that folder or file, or use another\n"
+    )
 
 
 def test_a_build_outlives_its_streams(recipe_file: Path, mix: Mix, tmp_path: Path) -> None:
