@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import IO, cast
@@ -180,7 +181,7 @@ def read_buckets(
             with _open_unit(source, part, fetch_options) as opened, unchanged(part.file, opened):
                 file = part.file.name, part.start, part.stop
                 batches = _reader(part.file.name).read(opened, *file, names, *rules)
-                for of_sources in zip(*[batches] * len(sources), strict=True):  # readers give one after the other
+                while of_sources := tuple(islice(batches, len(sources))):  # zip would hold an earlier batch too
                     for each, places, batch in zip(sources, damaged, of_sources, strict=True):
                         places += damaged_places(batch)
                         check_damage_budget(each, places)
