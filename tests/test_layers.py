@@ -32,7 +32,8 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         plan_file
         plan tokenizer_fit export
         workspace stages starter
-        planning train_tokenizer build_status
+        planning kernels
+        train_tokenizer build_status
         build""",
     "validation": """
         run_files benchmark_rows published_scores
@@ -58,7 +59,7 @@ ROOMS = {
     "huggingface_hub": ("pipelines/",),
     "tokenizers": ("tokenizer/",),
     "fastokens": ("tokenizer/fastokens_encoder.py",),
-    "numba": ("pipelines/kernel.py", "tokenizer/bpe_merges.py"),
+    "numba": ("pipelines/kernel.py", "tokenizer/bpe_merges.py", "mixer/kernels.py"),
     "psutil": ("validation/doctor/machine.py",),
     "upath": ("pipelines/storage/paths.py",),
     "packaging": ("validation/doctor/packages.py",),

@@ -101,7 +101,7 @@ def test_saving_again_gives_the_same_bytes(saved: Artifact, tmp_path: Path) -> N
 
 def test_a_folder_without_a_tokenizer_is_refused(saved: Artifact, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere", saved.folder / "tokenizer.json"):
-        with pytest.raises(UsageError, match=r"no tokenizer\.json there.*train-tokenizer"):
+        with pytest.raises(UsageError, match=r"no (tokenizer\.json there|such folder).*train-tokenizer"):
             load(folder)
 
 

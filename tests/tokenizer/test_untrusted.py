@@ -91,7 +91,7 @@ def test_size_is_limited(saved: Artifact, tmp_path: Path, name: str) -> None:
 
 
 def test_errors_of_load_are_passed_on(saved: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no tokenizer\.json there"):
+    with pytest.raises(UsageError, match="no such folder"):
         check_untrusted(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=r"found 2 ids up to 3, expected 0"):
         check_untrusted(copy(saved, tmp_path / "other", vocab={"a": 3}, merges=[]))

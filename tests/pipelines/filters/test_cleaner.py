@@ -231,14 +231,16 @@ def test_settings_that_differ_in_a_threshold_only_have_their_own_cleaner() -> No
 
 
 @pytest.mark.parametrize("clean", [CleanConfig(("gopher",)), CleanConfig((), {"gopher": {}})])
-def test_an_unknown_filter_is_refused_with_those_there_are(clean: CleanConfig) -> None:
-    with pytest.raises(RecipeError, match=r"'gopher'; expected one of gopher_repetition, gopher_quality"):
+def test_an_unknown_filter_is_refused_with_the_one_that_is_meant(clean: CleanConfig) -> None:
+    with pytest.raises(RecipeError, match=r"'gopher'; did you mean gopher_quality\?"):
         check_clean(clean)
 
 
 @pytest.mark.parametrize("key", ["min_words", "language", "exclusion_writer", "self"])
 def test_an_unknown_threshold_is_refused_with_those_there_are(key: str) -> None:
-    with pytest.raises(RecipeError, match=rf"clean\.gopher_quality: .*'{key}'; expected one of .*min_doc_words"):
+    with pytest.raises(
+        RecipeError, match=rf"clean\.gopher_quality: .*'{key}'; (expected one of .*|did you mean )min_doc_words"
+    ):
         check_clean(CleanConfig(("gopher_quality",), {"gopher_quality": {key: 1}}))
 
 

@@ -49,7 +49,7 @@ def rules() -> dict[str, Any]:
     assert HOSTS in host and tokenizer.token_match is None
     return {
         "source": f"the English rules of spaCy {spacy.__version__}, https://github.com/explosion/spaCy",
-        "license": distribution("spacy").read_text("licenses/LICENSE", encoding="utf-8"),
+        "license": distribution("spacy").read_text("licenses/LICENSE"),
         "prefix": "|".join(piece for piece in EnglishDefaults.prefixes if piece.strip()),
         "suffix": suffix,
         "infix": infix,

@@ -19,12 +19,12 @@ def group(root: Path, folder: str, names: tuple[str, str, str], limit: str, used
     place = root / "sys/fs/cgroup" / folder
     place.mkdir(parents=True, exist_ok=True)
     for name, value in ((names[0], limit), (names[1], used), ("memory.stat", f"anon 1\n{names[2]} {cache}")):
-        (place / name).write_text(f"{value}\n")
+        (place / name).write_text(f"{value}\n", encoding="utf-8")
 
 
 def belongs(root: Path, *lines: str) -> None:
     (root / "proc/self").mkdir(parents=True)
-    (root / "proc/self/cgroup").write_text("".join(f"{line}\n" for line in lines))
+    (root / "proc/self/cgroup").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def test_a_group_of_version_2_and_those_above_it(tmp_path: Path) -> None:
@@ -58,7 +58,10 @@ def test_no_limit_leaves_the_machine_s(tmp_path: Path, limit: str) -> None:
 def test_the_limit_of_open_files_is_the_soft_one(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "from gpts_data.validation.doctor.machine import open_file_limit; print(open_file_limit())"
     command = f"ulimit -S -n 77 && {sys.executable} -c '{code}'"
-    assert subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout == "77\n"
+    assert (
+        subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, encoding="utf-8").stdout
+        == "77\n"
+    )
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     monkeypatch.setattr(resource, "getrlimit", lambda which: unlimited)
     assert open_file_limit() is None
