@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import click
 
@@ -16,7 +18,7 @@ from gpts_data.cli.diff import diff
 from gpts_data.cli.export import export
 from gpts_data.cli.init import init
 from gpts_data.cli.models import evaluate, export_model
-from gpts_data.cli.options import refuse_undecodable, verbosity_options
+from gpts_data.cli.options import print_json, refuse_undecodable, verbosity_options
 from gpts_data.cli.plan import plan
 from gpts_data.cli.status import status
 from gpts_data.cli.terminal import echo, prepare_streams
@@ -31,19 +33,33 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class ErrorHandlingGroup(click.Group):
-    """Prints an error as one line and exits with the exit code of its class; with --debug, raises it."""
+    """Prints an error as one line and exits with the exit code of its class; with --debug, raises it.
 
-    def main(self, *args: Any, **options: Any) -> Any:
+    With --json, the error is also printed on stdout, as one object.
+    """
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
         prepare_streams()
-        return super().main(*args, **options)
+        self._as_json = "--json" in (sys.argv[1:] if args is None else args)
+        return super().main(args, *more, **options)
+
+    def _fail(self, kind: str, message: str, exit_code: int) -> NoReturn:
+        echo(f"gpts-data: {message}", err=True)
+        self._print_as_json(kind, message, exit_code)
+        sys.exit(exit_code)
+
+    def _print_as_json(self, kind: str, message: str, exit_code: int) -> None:
+        if self._as_json:
+            with suppress(GptsDataError, OSError):  # stdout itself may be what failed
+                print_json({"error": {"kind": kind, "message": message, "exit_code": exit_code}})
+                sys.stdout.flush()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             refuse_undecodable(args)
             return super().parse_args(ctx, args)  # prints for --help and --version
         except GptsDataError as error:
-            echo(f"gpts-data: {error}", err=True)
-            sys.exit(error.exit_code)
+            self._fail(type(error).__name__, str(error), error.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -53,10 +69,10 @@ class ErrorHandlingGroup(click.Group):
         except GptsDataError as error:
             if ctx.params.get("debug"):
                 raise
-            echo(f"gpts-data: {error}", err=True)
-            sys.exit(error.exit_code)
+            self._fail(type(error).__name__, str(error), error.exit_code)
         except click.ClickException as error:  # of usage; click prints it
             error.message = escape(error.message)  # type: ignore[misc]  # final in click, which has no other way
+            self._print_as_json(UsageError.__name__, error.format_message(), error.exit_code)
             raise
         except (click.exceptions.Exit, click.Abort):
             raise  # of --help: click handles them, without the imports below
@@ -64,24 +80,23 @@ class ErrorHandlingGroup(click.Group):
             answer = None if ctx.params.get("debug") else _answer(error)
             if answer is None:
                 raise
-            echo(f"gpts-data: {answer[1]}", err=True)
-            sys.exit(answer[0])
+            self._fail(*answer)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # Ctrl-C again, while threads are waited for
-            echo("gpts-data: interrupted; run the same command again to resume", err=True)
-            sys.exit(INTERRUPTED)
+            self._fail("Interrupted", "interrupted; run the same command again to resume", INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of COMMANDS, not by name
 
 
-def _answer(error: Exception) -> tuple[int, str] | None:
-    """The exit code and the message for an error of the machine or of a library; None for a fault of ours."""
+def _answer(error: Exception) -> tuple[str, str, int] | None:
+    """The kind, message and exit code for an error of the machine or of a library; None for a fault of ours."""
     if is_out_of_memory(error):
-        return GptsDataError.exit_code, out_of_memory_message(error)
+        return GptsDataError.__name__, out_of_memory_message(error), GptsDataError.exit_code
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         name = escape_line(error.object[-MAX_NAME:])
-        return UsageError.exit_code, f"the name '{name}' is not UTF-8; rename that folder or file, or use another"
+        message = f"the name '{name}' is not UTF-8; rename that folder or file, or use another"
+        return UsageError.__name__, message, UsageError.exit_code
     from gpts_data.pipelines.storage.paths import is_store_error, store_error_message
 
     if is_store_error(error):
@@ -91,7 +106,7 @@ def _answer(error: Exception) -> tuple[int, str] | None:
     else:
         return None  # a closed pipe as well, which click handles
     unexplained = f"{type(error).__name__}: no reason was given; run the same command again"
-    return StorageError.exit_code, message or unexplained
+    return StorageError.__name__, message or unexplained, StorageError.exit_code
 
 
 @click.group(cls=ErrorHandlingGroup, context_settings=CONTEXT)

@@ -211,3 +211,21 @@ def test_an_error_without_a_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
     result = run("verify", tmp_path)
     assert result.exit_code == 5
     assert "gpts-data: ConnectionResetError: no reason was given" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "exit_code"),
+    [
+        (["inspect", "nowhere", "--json"], "UsageError", 2),
+        (["plan", "--recipe", "nowhere.toml", "--json"], "RecipeError", 2),
+        (["verify", "--json", "--no-such-option", "x"], "UsageError", 2),
+    ],
+    ids=str,
+)
+def test_an_error_is_one_object_for_programs(arguments: list[str], kind: str, exit_code: int) -> None:
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == exit_code
+    error = json.loads(done.stdout)["error"]
+    assert (error["kind"], error["exit_code"]) == (kind, exit_code)
+    assert error["message"].splitlines()[0] in done.stderr
+    assert not CliRunner().invoke(cli, [name for name in arguments if name != "--json"]).stdout
