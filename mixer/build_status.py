@@ -9,15 +9,14 @@ from typing import Any
 
 from gpts_data.mixer.format.manifest import NAME, read_manifest
 from gpts_data.mixer.plan import UNITS
-from gpts_data.mixer.plan_file import KEY, TOKENIZER_RECEIPT, WORK, FrozenPlan
-from gpts_data.mixer.plan_file import NAME as PLAN
+from gpts_data.mixer.plan_file import TOKENIZER_RECEIPT, WORK, read_frozen_plan
 from gpts_data.mixer.recipe_stages import recorded_stages
 from gpts_data.mixer.schedule.budget import total_windows
 from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.lock import is_locked
 from gpts_data.pipelines.storage.paths import AnyPath, list_files, read_all
-from gpts_data.pipelines.storage.receipts import read_any_receipt, read_receipt
+from gpts_data.pipelines.storage.receipts import read_any_receipt
 
 FINISHED, GIVEN_UP = "finished", "given up"
 TOKENIZER, PREPARE, CUT, SHARDS = "tokenizer", "prepare", "cut", "shards"
@@ -73,8 +72,8 @@ def read_status(folder: AnyPath) -> BuildStatus:
     if not work.exists():
         raise UsageError(f"{folder} is not a mix or a build: it has neither {NAME} nor {WORK}")
     names = list_files(work)
-    frozen = read_receipt(work / PLAN, KEY, FrozenPlan)
-    recipe = frozen["plan"]["recipe"] if frozen else None
+    frozen = read_frozen_plan(work)
+    recipe = frozen["recipe"] if frozen else None
     units = list(_unit_receipts(work, names))
     shards = sum(name.startswith("shards/") and name.endswith(".json") for name in names)
     return BuildStatus(
@@ -84,7 +83,7 @@ def read_status(folder: AnyPath) -> BuildStatus:
         shards=shards,
         shards_total=-(-_windows(recipe) // recipe["shard_windows"]) if recipe else None,
         recipe=recipe,
-        has_tokenizer=bool(frozen and frozen["plan"]["tokenizer"]),
+        has_tokenizer=bool(frozen and frozen["tokenizer"]),
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, NotRequired, TypedDict
 
-from gpts_data.mixer.format.manifest_types import ListingEntry
+from gpts_data.mixer.format.manifest_types import ListingEntry, RecipeEntry
 from gpts_data.mixer.recipe_exclude import ListDigest
 from gpts_data.pipelines.errors import ForeignFolderError
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.typed_json import JsonError, convert
 
 FORMAT = 1
 NAME = "plan.json"
@@ -49,8 +50,7 @@ def read_plan(folder: AnyPath, manifest_name: str) -> PlanIdentity | None:
     """The plan of a half-finished build in `folder`, or None. Raises `ForeignFolderError` when it holds other files."""
     work = folder / WORK
     if (work / NAME).exists():
-        frozen = read_receipt(work / NAME, KEY, FrozenPlan)
-        return frozen["plan"] if frozen else None
+        return read_frozen_plan(work)
     if (work / TOKENIZER_RECEIPT).exists():  # somebody removed plan.json only
         return None
     names = [entry.name for entry in folder.iterdir() if entry.name != WORK] if folder.is_dir() else []
@@ -60,6 +60,23 @@ def read_plan(folder: AnyPath, manifest_name: str) -> PlanIdentity | None:
             "choose another --out"
         )
     return None
+
+
+def read_frozen_plan(work: AnyPath) -> PlanIdentity | None:
+    """The plan in a folder of intermediate files; None when there is none, or it is damaged."""
+    frozen = read_receipt(work / NAME, KEY, FrozenPlan)
+    return frozen["plan"] if frozen and _fits_its_recipe(frozen["plan"]) else None
+
+
+def _fits_its_recipe(identity: PlanIdentity) -> bool:
+    """Whether its recipe is one, with a listing for each source and benchmark."""
+    try:
+        recipe = convert(identity["recipe"], RecipeEntry)
+    except JsonError:
+        return False
+    decontaminate = recipe.get("decontaminate")
+    n_benchmarks = len(decontaminate["benchmark"]) if decontaminate else 0
+    return (len(identity["sources"]), len(identity["benchmarks"])) == (len(recipe["source"]), n_benchmarks)
 
 
 def difference(before: Any, now: Any, where: str = "") -> str:

@@ -206,6 +206,7 @@ class RecipeEntry(TypedDict):
     window: Annotated[int, Meta(ge=2, le=1 << 31)]
     seed: int
     unit: Positive
+    shard_windows: Positive
     keep_dropped: Count
     draw: NotRequired[DrawEntry]
     clean: dict[str, Any]
