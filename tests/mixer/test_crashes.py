@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def test_kills_and_failing_disks_change_no_byte() -> None:
-    command = [sys.executable, "-m", "benchmarks.crashes", "--kills", "12", "--faults", "2"]
+    command = [sys.executable, "-m", "benchmarks.crashes", "--kills", "12", "--rots", "3", "--faults", "2"]
     command += ["--pairs", "3", "--disks", "0", "--seed", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.returncode == 0, done.stderr
