@@ -54,7 +54,7 @@ def test_another_mix_reads_no_text(
     change: str, mix: Mix, units: Path, write_recipe: WriteRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit, fields = CHANGES[change]
-    path = write_recipe(edit=edit, **{"tokens": "8k", **fields})  # type: ignore[arg-type]
+    path = write_recipe(edit=edit, **{"tokens": "8k", **fields})  # type: ignore[arg-type,dict-item]
     fresh = built(path, mix, tmp_path / "fresh", None)
     monkeypatch.setattr(prepare, "read_buckets", None)
     again = built(path, mix, tmp_path / "again", units)

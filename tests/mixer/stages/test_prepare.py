@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -43,9 +43,9 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "flipped": flip,
-    "cut": lambda path: path.write_bytes(path.read_bytes()[:-9]) and None,
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-9]),
     "deleted": Path.unlink,
 }
 
@@ -86,11 +86,11 @@ def test_swapped_units_are_prepared_again(
     assert [files(task) for task, _ in units] == whole
 
 
-def with_count(name: str, count: int) -> Callable[[UnitReceipt], None]:
-    return lambda receipt: receipt.update({name: count})  # type: ignore[call-overload,no-any-return]
+def with_count(name: str, count: int) -> Callable[[Any], object]:
+    return lambda receipt: receipt.update({name: count})
 
 
-FORGED: dict[str, Callable[[UnitReceipt], None]] = {
+FORGED: dict[str, Callable[[Any], object]] = {
     **{f"{name} = {n}": with_count(name, n) for name in ("read", "kept", "tokens", "keys") for n in (-1, 0, 10**15)},
     "n_damaged": with_count("n_damaged", 10**9),
     "source": lambda receipt: receipt.update(source="books"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_compiles_as_one_graph_with_joined_products() -> None:
     ids = torch.randint(50, (2, 16))
     products: list[tuple[int, ...]] = []
 
-    def count(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+    def count(graph: Any, _: object) -> Any:
         products.extend(
             tuple(node.meta["example_value"].shape) for node in graph.graph.nodes if node.target is torch._C._nn.linear
         )
@@ -180,8 +181,8 @@ def test_compiles_as_one_graph_with_joined_products() -> None:
 def test_replaced_layers_are_called_in_a_compiled_graph() -> None:
     """As LoRA replaces them: their weights alone would leave out what they add."""
 
-    class Doubled(torch.nn.Linear):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+    class Doubled(torch.nn.Linear):  # type: ignore[name-defined]  # the module is a result of importorskip
+        def forward(self, x: Any) -> Any:
             return 2 * super().forward(x)
 
     model = random_model(SMALL)

@@ -137,7 +137,7 @@ def test_words_that_differ_are_marked(mix: Mix) -> None:
     assert kept == [("a ", False), ("x", True), (" c", False), (" d", True)]
     sample = {"id": "1", "url": None, "reason": "near_duplicate", "text": "a < b c"}
     sample["kept"] = {"source": "web", "id": "2", "text": "a < x c d"}
-    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in mix.sources}
+    samples: dict[str, Any] = {name: [] for name in mix.sources}
     text = render_html(replace(collect_report(mix), dropped_samples={**samples, "web": [sample]}))
     assert "\na &lt; <del>b</del> c</div>" in text
     assert "\na &lt; <ins>x</ins> c<ins> d</ins></div>" in text

@@ -70,7 +70,7 @@ def rewrite_manifest(mix: Mix) -> None:
         entry["highest_id"] = int(map_windows(mix.path / entry["file"], mix.window).max())
     for name, source in manifest["sources"].items():
         n_windows = len(map_windows(mix.path / f"validation/{name}.bin", mix.window))
-        source["validation"].update(windows=n_windows, tokens=n_windows * mix.window)
+        source["validation"].update({"windows": n_windows, "tokens": n_windows * mix.window})
     left_out = ("format", "format_version", "root_digest", "environment", "checksum")
     write_manifest(mix.path, {key: value for key, value in manifest.items() if key not in left_out})
 

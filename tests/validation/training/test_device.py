@@ -51,7 +51,7 @@ def test_utilization(monkeypatch: pytest.MonkeyPatch, name: str, peak: float | N
     ],
 )
 def test_number_format_and_compiler_follow_the_gpu(
-    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype, compiled: bool
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: object, compiled: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     gpu, cpu = torch.device("cuda", 0), torch.device("cpu")
