@@ -39,7 +39,8 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         run_files benchmark_rows published_scores
         verify inspect diff explain benchmarks model doctor loader progress_bar mix_summary
         training evaluate api
-        report""",
+        report
+        search""",
 }
 ROOMS = {
     "click": ("cli/",),
@@ -52,6 +53,7 @@ ROOMS = {
         "validation/evaluate.py",
     ),
     "lm_eval": ("validation/evaluate.py",),
+    "scipy": ("validation/search/",),
     "dask": ("pipelines/execute.py",),
     "distributed": ("pipelines/execute.py",),
     "datatrove": ("pipelines/",),
@@ -75,6 +77,7 @@ HEAVY = {
     "tokenizers",
     "fastokens",
     "lm_eval",
+    "scipy",
     "s3fs",
     "upath",
 }
