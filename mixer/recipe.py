@@ -57,7 +57,10 @@ class Validation:
     """The `[validation]` table: documents held out of training."""
 
     fraction: float = 0.0005
-    """Fraction of the documents to hold out. They are chosen by a hash of their id."""
+    """Fraction of the documents to hold out. They are chosen by a hash of their id. With 0, none are held out."""
+    minimum: int = 1
+    """Documents to hold out of each source at least, and so many more that they fill a window. A source that is too
+    short for this holds out its fraction only."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,8 @@ def check(recipe: Recipe) -> None:
             raise RecipeError(f"{key} = {getattr(recipe, key)}, expected at least {minimum} and at most {maximum:,}")
     if not 0 <= recipe.validation.fraction < 1:
         raise RecipeError(f"validation.fraction = {recipe.validation.fraction}, expected at least 0 and below 1")
+    if recipe.validation.minimum < 0:
+        raise RecipeError(f"validation.minimum = {recipe.validation.minimum}, expected 0 or more")
     if recipe.draw.order not in ORDERS:
         raise RecipeError(f"draw.order = {recipe.draw.order!r}, expected {' or '.join(map(repr, ORDERS))}")
     check_training(recipe.tokenizer)
@@ -262,6 +267,8 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
         del content["stage"]  # so that a recipe without stages has the digest it had before there were any
     if recipe.exclude is None:
         del content["exclude"]
+    if recipe.validation.minimum == Validation.minimum:
+        del content["validation"]["minimum"]
     for source in content["source"]:
         if source["weight"] is None:
             del source["weight"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,15 @@ from gpts_data.mixer.stages.similarity import SimilarTexts
 from gpts_data.mixer.stages.unit_file import Columns, document_columns
 from gpts_data.mixer.stages.unit_texts import Texts
 from gpts_data.pipelines.decontaminate.index import BoilerplateGuard
-from gpts_data.pipelines.dedup.greedy import CONTAMINATED, FIRST_DUPLICATE, FIRST_EXCLUDED, OVER_BUDGET, DedupState
+from gpts_data.pipelines.dedup.greedy import (
+    CONTAMINATED,
+    FIRST_DUPLICATE,
+    FIRST_EXCLUDED,
+    HELD_OUT,
+    OVER_BUDGET,
+    TRAIN,
+    DedupState,
+)
 from gpts_data.pipelines.dedup.signatures import REASONS, Dedup
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.storage.paths import AnyPath, read_all
@@ -53,6 +61,8 @@ class DedupedUnit:
     """For each duplicate, in order, the ordinal of the kept document that it repeats."""
     listed: tuple[int, ...] = ()
     """Documents in each list of `[exclude]`."""
+    held_out_tokens: int = 0
+    """Tokens of the documents held out for validation."""
 
     @property
     def stop(self) -> int:
@@ -67,6 +77,57 @@ class DedupedUnit:
     def count(self, code: int) -> int:
         """Documents with the verdict `code`."""
         return int((self.codes == code).sum())
+
+
+@dataclass(frozen=True)
+class HoldOutRule:
+    """Which documents of a source are held out: those whose hashed ids (`draw`) are below a limit."""
+
+    fraction: float
+    """Of all hashes, below the limit; with 0 no document is held out."""
+    documents: int = 0
+    """With 1 or more, those with the next smallest hashes too, until this many are held out and they fill a window."""
+    window: int = 0
+    """Tokens of a window."""
+    raised: np.uint64 = np.uint64(0)
+    """A higher limit, for the documents before the ordinal `stop`."""
+    stop: int = 0
+
+    def applies(self, draws: NDArray[np.uint64], first: int) -> NDArray[np.bool_]:
+        """Whether each of some documents is held out if it is kept: bool, one per document.
+
+        draws: their hashed ids. first: ordinal of the first of them.
+        """
+        is_before_stop = np.arange(first, first + len(draws)) < self.stop
+        limit = np.uint64(min(int(self.fraction * 2**64), 2**64 - 1))
+        is_held_out: NDArray[np.bool_] = (draws < limit) | (is_before_stop & (draws < self.raised))
+        return is_held_out
+
+    def is_enough(self, units: Sequence[DedupedUnit]) -> bool:
+        """Whether the documents held out of a source are as many as the rule demands."""
+        documents, tokens = sum(unit.count(HELD_OUT) for unit in units), sum(unit.held_out_tokens for unit in units)
+        is_off = not (self.fraction and self.documents)
+        return is_off or (documents >= self.documents and tokens >= self.window)
+
+    def raise_limit(self, units: Sequence[DedupedUnit]) -> HoldOutRule:
+        """The rule that holds out enough of the documents that were kept in a source; this one if all are too few."""
+        if not units:
+            return self
+        draws, lengths, ordinals = (np.concatenate(column) for column in zip(*map(_kept_documents, units), strict=True))
+        order = np.argsort(draws, kind="stable")
+        is_enough = np.cumsum(lengths[order], dtype=np.int64) >= self.window
+        is_enough[: self.documents - 1] = False
+        if not is_enough.any():
+            return self
+        last = np.uint64(draws[order[np.argmax(is_enough)]])
+        return replace(self, raised=last + np.uint64(1), stop=int(ordinals[-1]) + 1)
+
+
+def _kept_documents(unit: DedupedUnit) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.int64]]:
+    """Hashed ids, tokens and ordinals of the kept documents of a unit, for training and held out."""
+    tokens, draws, _ = document_columns(unit.path)
+    rows = np.flatnonzero(np.isin(unit.codes, (TRAIN, HELD_OUT)))
+    return draws[rows], tokens[rows], unit.first + rows
 
 
 @dataclass(frozen=True)
@@ -85,7 +146,7 @@ def dedup(
     dedup: Dedup,
     *,
     needed: Sequence[int],
-    fraction: float,
+    hold_out: Sequence[HoldOutRule],
     guard: BoilerplateGuard,
     encoder: Encoder,
     excluder: Excluder,
@@ -97,18 +158,17 @@ def dedup(
 
     sources: the units of each source, in recipe order.
     needed: training tokens per source.
-    fraction: of the documents, to hold out for validation.
+    hold_out: which documents of each source are held out for validation.
     guard: a new one, which has seen no document.
     encoder: of the token ids in the units.
     excluder: of the recipe's `[exclude]`.
     folder, scratch: for the index, as for `dedup_index.index`; removed afterwards.
     """
     units = [unit for source in sources for unit in source]
-    limit = np.uint64(min(int(fraction * 2**64), 2**64 - 1))
     with index([unit.run for unit in units], sum(unit.n_keys for unit in units), folder, scratch, engine) as keys:
         state = DedupState(keys.n_groups, dedup.n_keys)
-        walk = _DedupWalk(keys, state, guard, limit, Texts(encoder), dedup, excluder)
-        return [walk.source(units, budget) for units, budget in zip(sources, needed, strict=True)]
+        walk = _DedupWalk(keys, state, guard, Texts(encoder), dedup, excluder)
+        return [walk.source(*source) for source in zip(sources, needed, hold_out, strict=True)]
 
 
 class _DedupWalk:
@@ -119,26 +179,43 @@ class _DedupWalk:
         keys: Index,
         state: DedupState,
         guard: BoilerplateGuard,
-        limit: np.uint64,
         texts: Texts,
         dedup: Dedup,
         excluder: Excluder,
     ) -> None:
-        self._index, self._state, self._guard, self._limit, self._texts = keys, state, guard, limit, texts
+        self._index, self._state, self._guard, self._texts = keys, state, guard, texts
         minhash = dedup.minhash
         self._similar = SimilarTexts(texts, minhash.ngrams, minhash.jaccard) if minhash and minhash.jaccard else None
         self._excluder = excluder
         self._number = 0
 
-    def source(self, units: Sequence[PreparedUnit], needed: int) -> list[DedupedUnit]:
-        """Decide on the units of the next source, which needs `needed` training tokens."""
+    def source(self, units: Sequence[PreparedUnit], needed: int, hold_out: HoldOutRule) -> list[DedupedUnit]:
+        """Decide on the units of the next source, which needs `needed` training tokens.
+
+        When too few documents are held out, the walk over the source begins again with more of them: later documents
+        then fill the budget in their place.
+        """
+        number, first, guard = self._number, self._state.seen, self._guard.state()
+        deduped = self._units(units, needed, hold_out)
+        if not hold_out.is_enough(deduped):
+            self._number = number
+            self._texts.rewind(number)
+            self._state.rewind(first)
+            self._guard.restore(guard)
+            deduped = self._units(units, needed, hold_out.raise_limit(deduped))
+        return deduped
+
+    def _units(self, units: Sequence[PreparedUnit], needed: int, hold_out: HoldOutRule) -> list[DedupedUnit]:
+        """Decide on the units of a source once."""
         deduped: list[DedupedUnit] = []
         folder = units[0].path if units else Path()
         for unit, columns in zip(units, read_all(document_columns, [unit.path for unit in units], folder), strict=True):
-            deduped.append(self._unit(unit, columns, deduped[-1].stop if deduped else 0, needed))
+            deduped.append(self._unit(unit, columns, deduped[-1].stop if deduped else 0, needed, hold_out))
         return deduped
 
-    def _unit(self, unit: PreparedUnit, columns: Columns, start: int, needed: int) -> DedupedUnit:
+    def _unit(
+        self, unit: PreparedUnit, columns: Columns, start: int, needed: int, hold_out: HoldOutRule
+    ) -> DedupedUnit:
         tokens, draws, matches = columns
         shared = self._index.of(self._number)
         self._number += 1
@@ -152,7 +229,8 @@ class _DedupWalk:
         ngrams = self._guard.judge(matches)
         budget = max(needed - start, 0)
         excluded = (ngrams >= 0) | is_listed
-        verdicts = self._state.decide(shared, tokens, draws < self._limit, excluded, budget, self._similar)
+        is_held_out = hold_out.applies(draws, first)
+        verdicts = self._state.decide(shared, tokens, is_held_out, excluded, budget, self._similar)
         self._guard.undo(matches, verdicts.codes == OVER_BUDGET)
         codes = np.where(is_listed, FIRST_EXCLUDED + kinds, verdicts.codes)  # also beyond the budget
         return DedupedUnit(
@@ -165,6 +243,7 @@ class _DedupWalk:
             first=first,
             duplicate_of=verdicts.duplicate_of,
             listed=exclusions.documents if exclusions else (),
+            held_out_tokens=int(tokens[codes == HELD_OUT].sum()),
         )
 
 

@@ -22,7 +22,7 @@ from gpts_data.mixer.format.manifest_types import (
     SourceEntry,
 )
 from gpts_data.mixer.plan import Plan, listing_entry
-from gpts_data.mixer.recipe import resolved
+from gpts_data.mixer.recipe import Validation, resolved
 from gpts_data.mixer.stages.assemble import Shard, ShardReceipt
 from gpts_data.mixer.stages.contamination import contamination
 from gpts_data.mixer.stages.cut import Cut, CutReceipt, DocumentTable, HoldOut, HoldOutReceipt
@@ -74,7 +74,7 @@ def finalize(
     write_json(plan.folder / CROISSANT, croissant(content, described))
     files = [*outcomes, *_files(plan, tokenizer, tasks, [*dropped, plan.folder / CROISSANT])]
     content["files"] = sorted(files, key=lambda entry: entry["file"])
-    for warning in missing_validation(content["sources"], plan.recipe.validation.fraction, plan.recipe.window):
+    for warning in missing_validation(content["sources"], plan.recipe.validation, plan.recipe.window):
         log.warning("%s", warning)
     encoders = {receipt["encoder"] for source in sources for receipt in source.receipts}
     return write_manifest(plan.folder, content, sorted(encoders))
@@ -149,21 +149,26 @@ def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUn
     }
 
 
-def missing_validation(sources: Mapping[str, SourceEntry], fraction: float, window: int) -> Iterator[str]:
+def missing_validation(sources: Mapping[str, SourceEntry], validation: Validation, window: int) -> Iterator[str]:
     """Yield one sentence for each source without a held-out window, unless the recipe holds nothing out.
 
-    fraction: of the documents to hold out. window: its tokens.
+    window: its tokens.
     """
+    advice = (
+        "it needs all others for training: give it more files"
+        if validation.minimum
+        else f"set [validation] minimum = 1, or raise fraction = {validation.fraction:g}"
+    )
     for name, source in sources.items():
         held_out = source["validation"]
-        if fraction and not held_out["windows"]:
+        if validation.fraction and not held_out["windows"]:
             found = (
                 f"its {held_out['documents']:,} held-out documents have {held_out['leftover_tokens']:,} tokens, which "
                 f"fill no window of {window}"
                 if held_out["documents"]
                 else f"none of its {source['documents']:,} documents was held out"
             )
-            yield f"{name}: no validation set: {found}; raise [validation] fraction = {fraction:g}"
+            yield f"{name}: no validation set: {found}; {advice}"
 
 
 def _shard(plan: Plan, task: Shard) -> ShardEntry:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.recipe_buckets import draw_name
-from gpts_data.mixer.stages.dedup import DedupedUnit, PreparedUnit, dedup, surviving_tokens
+from gpts_data.mixer.stages.dedup import DedupedUnit, HoldOutRule, PreparedUnit, dedup, surviving_tokens
 from gpts_data.mixer.stages.exclude import Excluder
 from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, PrepareBuckets, prepare_buckets
 from gpts_data.mixer.stages.unit_receipt import UnitReceipt
@@ -48,6 +48,8 @@ class SourceUnits:
         self.plan, self.tokenizer = plan, tokenizer
         self.source = plan.recipe.source[number]
         self.needed = plan.recipe.windows[number] * plan.recipe.window
+        self.held_out = plan.recipe.validation.minimum
+        """Documents to hold out at least; 0 once the source turned out to be too short for them."""
         self.receipts: list[UnitReceipt] = []
         self.tasks: list[Prepare] = []
         self.reused = 0  # units that an earlier build had prepared
@@ -159,34 +161,40 @@ def prepare_until_filled(
     sources = [SourceUnits(plan, i, tokenizer) for i in range(len(plan.recipe.source))]
     deduped: list[list[DedupedUnit]] = [[] for _ in sources]
     excluder = Excluder(plan.exclusions)
-    while tasks := _next_tasks(sources, deduped):
+    while (tasks := _next_tasks(sources, deduped)) is not None:
         _prepare(tasks, engine, report)
         check_documents(sum(receipt["kept"] for source in sources for receipt in source.receipts))
         deduped = _dedup(plan, tokenizer, sources, excluder, engine)
     return sources, deduped
 
 
-def _next_tasks(sources: Sequence[SourceUnits], deduped: Sequence[Sequence[DedupedUnit]]) -> RoundTasks:
+def _next_tasks(sources: Sequence[SourceUnits], deduped: Sequence[Sequence[DedupedUnit]]) -> RoundTasks | None:
     """The next round: for each source that is not filled the units that should fill it, by the path of the unit file.
 
-    Empty when every source is filled, or exhausted but long enough when repeated.
+    None when every source is filled, or exhausted but long enough when repeated. Empty when no more units are needed,
+    but a source cannot spare the documents that it should hold out at least: it must train on them.
     """
     tasks: RoundTasks = {}
     errors = []
+    is_final = True
     for source, units in zip(sources, deduped, strict=True):
         tokens = surviving_tokens(units)
         if tokens >= source.needed:
             continue
         taken = source.take(source.needed - tokens, source.rate(tokens))
-        if not taken and not source.is_enough(tokens):
+        is_final &= not taken
+        if taken or source.is_enough(tokens):
+            tasks.update({task.path: (source, task) for task in taken})
+        elif source.held_out and source.is_enough(tokens + sum(unit.held_out_tokens for unit in units)):
+            source.held_out, is_final = 0, False
+        else:
             found = f"{tokens:,} after cleaning and dedup of all its files"
             error = too_short(source.source, source.needed, found, source.epochs(tokens))
             documents = describe(waterfall(source.receipts, units))
             errors.append(f"{error}\nWhat became of its documents:\n{documents}")
-        tasks.update({task.path: (source, task) for task in taken})
     if errors:  # all sources that are known to be too short by now; others may have units to come
         raise ShortSourceError("\n".join(errors))
-    return tasks
+    return None if is_final else tasks
 
 
 def _prepare(tasks: RoundTasks, engine: Engine, report: Report) -> None:
@@ -239,7 +247,9 @@ def _dedup(
         [source.prepared() for source in sources],
         plan.recipe.dedup,
         needed=[source.needed for source in sources],
-        fraction=plan.recipe.validation.fraction,
+        hold_out=[
+            HoldOutRule(plan.recipe.validation.fraction, source.held_out, plan.recipe.window) for source in sources
+        ],
         guard=BoilerplateGuard(decontaminate.max_documents if decontaminate else 0),
         encoder=get_encoder(tokenizer.folder, tokenizer.digest),
         excluder=excluder,

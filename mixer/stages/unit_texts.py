@@ -29,6 +29,10 @@ class Texts:
         self._paths.append(path)
         self._first.append(first)
 
+    def rewind(self, units: int) -> None:
+        """Remove all units but the first `units`."""
+        del self._paths[units:], self._first[units:]
+
     def unit(self, ordinal: int) -> int:
         """The number of the unit that has a document."""
         return bisect_right(self._first, ordinal) - 1

@@ -224,6 +224,14 @@ class BoilerplateGuard:
             if over_budget[row]:
                 self._n_documents[ngrams] -= 1
 
+    def state(self) -> NDArray[np.uint32]:
+        """A copy of what it remembers, for `restore`."""
+        return self._n_documents.copy()
+
+    def restore(self, state: NDArray[np.uint32]) -> None:
+        """Remember what it did when `state` was returned, and nothing since."""
+        self._n_documents = state.copy()
+
     def _grow(self, ngram: int) -> None:
         size = len(self._n_documents)
         if ngram >= size:

@@ -147,6 +147,11 @@ class DedupState:
         is_duplicate = result.codes >= FIRST_DUPLICATE
         return Verdicts(result.codes, result.duplicate_of[is_duplicate], int(state[TAKEN]))
 
+    def rewind(self, document: int) -> None:
+        """Forget the documents from ordinal `document` on."""
+        self._first_holders[self._first_holders > document] = 0
+        self.seen = document
+
 
 def decide(
     keys: UInt64Array, tokens: UInt32Array, held_out: BoolArray, budget: int, similar: SimilarityTest | None = None

@@ -62,6 +62,10 @@ BAD = {
         r"no threshold is called 'min_words'; did you mean min_doc_words\?",
     ),
     "window of one": (HEAD + "window = 1\n" + SOURCE, "window = 1, expected at least 2"),
+    "minimum below zero": (
+        HEAD + "[validation]\nminimum = -1\n" + SOURCE,
+        "validation.minimum = -1, expected 0 or more",
+    ),
     "fraction of one": (HEAD + "[validation]\nfraction = 1.0\n" + SOURCE, "expected at least 0 and below 1"),
     "vocabulary": (HEAD + "[tokenizer]\nvocab_size = 70000\n" + SOURCE, r"vocab_size = 70000, expected 257"),
     "no room for the merges": (

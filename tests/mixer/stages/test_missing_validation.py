@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gpts_data.mixer.recipe import Validation
 from gpts_data.mixer.stages.finalize import missing_validation
 
 
@@ -14,9 +15,10 @@ def source(windows: int, documents: int, leftover: int) -> dict[str, Any]:
 
 def test_sources_without_a_held_out_window_are_named() -> None:
     sources = {"web": source(1, 2, 7), "books": source(0, 2, 301), "notes": source(0, 0, 0)}
-    assert list(missing_validation(sources, 0.0005, 512)) == [
-        "books: no validation set: its 2 held-out documents have 301 tokens, which fill no window of 512; "
-        "raise [validation] fraction = 0.0005",
-        "notes: no validation set: none of its 1,200 documents was held out; raise [validation] fraction = 0.0005",
-    ]
-    assert not list(missing_validation(sources, 0, 512))  # holding nothing out was asked for
+    books = "books: no validation set: its 2 held-out documents have 301 tokens, which fill no window of 512; "
+    notes = "notes: no validation set: none of its 1,200 documents was held out; "
+    too_short = "it needs all others for training: give it more files"
+    assert list(missing_validation(sources, Validation(), 512)) == [books + too_short, notes + too_short]
+    key = "set [validation] minimum = 1, or raise fraction = 0.0005"
+    assert list(missing_validation(sources, Validation(minimum=0), 512)) == [books + key, notes + key]
+    assert not list(missing_validation(sources, Validation(0), 512))  # holding nothing out was asked for
