@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -34,13 +35,11 @@ from gpts_data.mixer.plan_file import TOKENIZER_RECEIPT, WORK, difference, write
 from gpts_data.mixer.planning.resources import explain_full_disk, room_to_begin, room_to_cut
 from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.mixer.recipe_exclude import read_lists
-from gpts_data.mixer.stages.assemble import assemble, shard_tasks
 from gpts_data.mixer.stages.contamination import index_benchmarks
-from gpts_data.mixer.stages.cut import cut, cut_tasks, hold_out, hold_out_task
-from gpts_data.mixer.stages.dedup import DedupedUnit
-from gpts_data.mixer.stages.finalize import MixTasks, finalize
+from gpts_data.mixer.stages.finalize import finalize
 from gpts_data.mixer.stages.rounds import Report, prepare_until_filled
 from gpts_data.mixer.stages.unit_receipt import UnitReceipt
+from gpts_data.mixer.stages.write_mix import write_mix
 from gpts_data.mixer.train_tokenizer import train_tokenizer
 from gpts_data.mixer.workspace import clean_up, discard_plan, locked
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, ShortSourceError, UsageError
@@ -149,27 +148,11 @@ def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progres
 def _build_mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) -> Built:
     """Run all stages, from the texts of the sources to the manifest."""
     sources, deduped = prepare_until_filled(plan, tokenizer, engine, _unit_report(plan, progress))
-    tasks = _mix_tasks(plan, tokenizer, deduped)
-    room_to_cut(plan, tasks.all_cuts, tasks.shards)
-    _run("cut", engine, cut, tasks.all_cuts, progress)
-    _run("validation", engine, hold_out, tasks.held_out, progress)
-    _run("shards", engine, assemble, tasks.shards, progress)
-    manifest = finalize(plan, tokenizer, sources, deduped, tasks)
+    check_room = partial(room_to_cut, plan)
+    written = write_mix(plan, plan.build_id(tokenizer), deduped, engine, progress, check_room)
+    manifest = finalize(plan, tokenizer, sources, deduped, written)
     units, reused = sum(len(source.tasks) for source in sources), sum(source.reused for source in sources)
     return Built(manifest, created=True, units=units, reused=reused)
-
-
-def _mix_tasks(plan: Plan, tokenizer: Artifact, deduped: Sequence[Sequence[DedupedUnit]]) -> MixTasks:
-    """The tasks of CUT and ASSEMBLE. Their receipts depend on the build id, so another mix never reuses them."""
-    build_id = plan.build_id(tokenizer)
-    cuts = [cut_tasks(plan, i, units, build_id) for i, units in enumerate(deduped)]
-    held_out = [hold_out_task(plan, i, units, build_id) for i, units in enumerate(deduped)]
-    return MixTasks(cuts, held_out, shard_tasks(plan, cuts, build_id))
-
-
-def _run(stage: str, engine: Engine, function: Callable[[Any], Any], tasks: Sequence[Any], progress: Progress) -> None:
-    for done, _ in enumerate(engine.map(function, tasks), 1):
-        progress(stage, "", done, len(tasks))
 
 
 def _checking(check_lock: Callable[[], None], progress: Progress) -> Progress:

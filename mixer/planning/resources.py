@@ -29,8 +29,8 @@ from gpts_data.mixer.format.layout import SIDECAR
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.recipe import Recipe
 from gpts_data.mixer.stages.assemble import Shard
-from gpts_data.mixer.stages.cut import SLOTS, Cut
 from gpts_data.mixer.stages.dedup_index import RANGE_KEYS
+from gpts_data.mixer.stages.merge_cuts import CutFile
 from gpts_data.mixer.stages.rounds import FIRST_RATE, MARGIN
 from gpts_data.pipelines.errors import StorageError
 from gpts_data.pipelines.readers.columns import BATCH_BYTES, BATCH_ROWS
@@ -127,7 +127,7 @@ def disk_by_stage(recipe: Recipe, text_tokens: int | None = None, sample_bytes: 
     unique_tokens = _text_tokens(recipe, text_tokens)
     documents = unique_tokens / TOKENS_PER_DOCUMENT
     held_out = recipe.validation.fraction * tokens * ID_BYTES
-    cut = tokens * ID_BYTES + windows * SLOTS.itemsize
+    cut = tokens * ID_BYTES + held_out
     shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
     mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out + documents * INDEX_DOCUMENT_BYTES
     return {
@@ -202,11 +202,11 @@ def room_to_begin(plan: Plan) -> None:
     _require(plan.folder, copies * tokens * ID_BYTES - used_bytes(plan.folder), "the build")
 
 
-def room_to_cut(plan: Plan, cuts: Sequence[Cut], shards: Sequence[Shard]) -> None:
+def room_to_cut(plan: Plan, files: Sequence[CutFile], shards: Sequence[Shard]) -> None:
     """Raise `StorageError` when the disk has no room for the cut files and shards that are not written yet."""
     if is_store(plan.folder):
         return
-    units = sum(task.parts[0].tokens for task in cuts if not task.path.exists())
+    units = sum(cut.parts[0].tokens for file in files if not file.path.exists() for cut in file.cuts)
     windows = sum(task.stop - task.start for task in shards if not task.path.exists())
     budget = sum(plan.recipe.windows) * plan.recipe.window
     _require(plan.folder, (min(units, budget) + windows * plan.recipe.window) * ID_BYTES, "cutting and assembling")

@@ -1,4 +1,8 @@
-"""ASSEMBLE(shard): collect the windows of a shard from the cut files, in training order."""
+"""ASSEMBLE(shard): collect the windows of a shard from the cut files, in training order.
+
+Which windows of a source are in its slots, `EpochOrder` says, so no index of a cut file is read. A task carries no
+paths and no numbers of other tasks; it opens only those cut files that have windows for it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,14 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.mixer.format.layout import SIDECAR, read_windows
+from gpts_data.mixer.format.layout import SIDECAR
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.schedule.source_order import SourceOrder, find_source_order
-from gpts_data.mixer.stages.cut import Cut
+from gpts_data.mixer.stages.cut import epoch_order
+from gpts_data.mixer.stages.dedup import DedupedUnit
+from gpts_data.mixer.stages.merge_cuts import CutFile, CutFileReceipt
+from gpts_data.mixer.stages.shuffle import Bounds, ShuffledSource, gather_windows, write_first_slots
+from gpts_data.pipelines.errors import GptsDataError
 from gpts_data.pipelines.storage.atomic_files import (
     ContentDigest,
     atomic_write,
@@ -21,7 +29,7 @@ from gpts_data.pipelines.storage.atomic_files import (
     write_npy,
 )
 from gpts_data.pipelines.storage.checksums import all_intact
-from gpts_data.pipelines.storage.paths import AnyPath, load_npy, read_all
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
 
@@ -42,14 +50,14 @@ class ShardReceipt(TypedDict):
 class Shard:
     """One task: the windows of positions `start..stop` of the training order."""
 
+    number: int
     start: int
     stop: int
     before: tuple[int, ...]
     """Windows per source at earlier positions."""
     schedule: SourceOrder
     window: int
-    cuts: tuple[tuple[AnyPath, ...], ...]
-    """Per source its cut files (.bin), in source order."""
+    sources: tuple[ShuffledSource, ...]
     path: AnyPath
     receipt: AnyPath
     key: str
@@ -63,26 +71,42 @@ class Shard:
         return all_intact("shards", {self.path: receipt, self.sidecar: receipt["sidecar"]})
 
 
-def shard_tasks(plan: Plan, cuts: Sequence[Sequence[Cut]], build_id: str) -> list[Shard]:
-    """The tasks that assemble all shards of a mix from its cut files."""
+def shard_tasks(plan: Plan, deduped: Sequence[Sequence[DedupedUnit]], merged: int, build_id: str) -> list[Shard]:
+    """The tasks that assemble all shards of a mix. merged: units to a cut file.
+
+    Writes the first slot of each shard, which CUT needs. `write_bounds` must follow before the tasks are run.
+    """
     recipe = plan.recipe
     order = find_source_order(recipe.stages)
     counts = order.counts(recipe.shard_windows)
-    paths = tuple(tuple(task.path for task in tasks) for tasks in cuts)
+    folder = plan.work / "shuffle" / build_id[:16]
+    sources = []
+    for i, (name, units) in enumerate(zip(recipe.names, deduped, strict=True)):
+        bounds = Bounds(folder / f"{name}.bounds", -(-len(units) // merged))
+        files = plan.work / ("cut" if merged == 1 else "merged") / name
+        sources.append(ShuffledSource(epoch_order(plan, i, units), files, bounds, folder / f"{name}.slots"))
+        write_first_slots(sources[-1].slots, counts[:, i])
     return [
         Shard(
+            number=n,
             start=start,
             stop=min(start + recipe.shard_windows, order.windows),
             before=tuple(counts[n].tolist()),
             schedule=order,
             window=recipe.window,
-            cuts=paths,
+            sources=tuple(sources),
             path=plan.folder / "shards" / f"train-{n:05d}.bin",
             receipt=plan.work / "shards" / f"{n:05d}.json",
             key=json_digest([build_id, "shard", n]),
         )
         for n, start in enumerate(range(0, order.windows, recipe.shard_windows))
     ]
+
+
+def write_bounds(source: ShuffledSource, files: Sequence[tuple[CutFile, CutFileReceipt]]) -> None:
+    """Write where the windows of each shard begin in the cut files of a source, from their receipts."""
+    rows = np.array([receipt["rows"] for _, receipt in files], np.int64)
+    source.bounds.write([task.cuts[0].first for task, _ in files], rows)
 
 
 def assemble(task: Shard) -> ShardReceipt:
@@ -94,9 +118,8 @@ def assemble(task: Shard) -> ShardReceipt:
     tokens = np.empty((task.stop - task.start, task.window), dtype="<u2")
     sidecar = np.empty(len(order), dtype=SIDECAR)
     sidecar["source"] = order
-    for source, cuts in enumerate(task.cuts):
-        positions = np.flatnonzero(order == source)
-        _gather(cuts, task.before[source], positions, tokens, sidecar)
+    for number in range(len(task.sources)):
+        _gather(task, number, np.flatnonzero(order == number), tokens, sidecar)
     with atomic_write(task.path) as file:
         file.write(tokens.data)
         digest = size_and_sha256(file)
@@ -105,33 +128,33 @@ def assemble(task: Shard) -> ShardReceipt:
         "windows": len(order),
         **digest,
         "sidecar": write_npy(task.sidecar, sidecar),
-        "sources": np.bincount(order, minlength=len(task.cuts)).tolist(),
+        "sources": np.bincount(order, minlength=len(task.sources)).tolist(),
         "highest_id": int(tokens.max()),
     }
     return write_receipt(task.receipt, result)
 
 
 def _gather(
-    cuts: Sequence[AnyPath],
-    first_slot: int,
+    task: Shard,
+    number: int,
     positions: NDArray[np.integer],
     tokens: NDArray[np.uint16],
     sidecar: NDArray[Any],
 ) -> None:
-    """Copy a source's slots from `first_slot` on to their positions in the shard.
+    """Copy the windows of a source to their positions in the shard.
 
-    cuts: the source's cut files; each contributes one run of consecutive slots.
     positions: of the source's windows within the shard, one per slot.
     tokens: uint16, shape (windows of the shard, window); written.
     sidecar: layout.SIDECAR, shape (windows of the shard,); written.
     """
-
-    def read(path: AnyPath) -> tuple[NDArray[Any], NDArray[np.uint16]]:
-        index = load_npy(path.with_suffix(".npy"))
-        low, high = np.searchsorted(index["slot"], [first_slot, first_slot + len(positions)])
-        return index[low:high], read_windows(path, tokens.shape[1], int(low), int(high))
-
-    for index, windows in read_all(read, cuts, cuts[0]):
-        rows = positions[index["slot"].astype(np.int64) - first_slot]
-        tokens[rows] = windows
-        sidecar["window"][rows] = index["window"]
+    source, first_slot = task.sources[number], task.before[number]
+    windows = source.order.windows_at(np.arange(first_slot, first_slot + len(positions)))
+    first_windows, starts, stops = source.bounds.read(task.number)
+    files = np.searchsorted(first_windows, windows, side="right") - 1
+    if (np.bincount(files, minlength=source.files) != stops - starts).any():
+        raise GptsDataError(
+            f"{source.bounds.path}: internal error: the bounds of shard {task.number} are not those of its windows; "
+            "run the same command again, and report it if this repeats"
+        )
+    gather_windows(source.path, files, starts, positions, tokens)
+    sidecar["window"][positions] = windows

@@ -2,59 +2,45 @@
 
 A unit has the windows that begin in it, and takes the end of its last window from the units after it. The windows of a
 source fill the source's slots in the training order; `EpochOrder` says which window goes into which slots, one slot per
-epoch. A cut file holds its windows in slot order, so that a shard finds its own in one run: each byte is written once
-and read once, sequentially.
+epoch. A cut file holds its windows in slot order, so that a shard has its own in one run, and the receipt says where
+these runs begin (shuffle.py): each byte is written once and read once, sequentially.
+
+The held-out documents of the unit go into a file beside it, for HOLD_OUT.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import IO, NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gpts_data.mixer.format.content_digest import table_digest
-from gpts_data.mixer.format.document_index import index_ids, index_name
-from gpts_data.mixer.format.layout import DOCUMENTS
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.mixer.stages.dedup import DedupedUnit
+from gpts_data.mixer.stages.document_table import DocumentTable, table_files, table_rows, write_documents
+from gpts_data.mixer.stages.shuffle import first_slots
 from gpts_data.mixer.stages.unit_file import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
-from gpts_data.pipelines.storage.atomic_files import (
-    ContentDigest,
-    FileDigest,
-    atomic_write,
-    json_digest,
-    size_and_sha256,
-    write_npy,
-)
+from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 
-SLOTS = np.dtype([("slot", "<u4"), ("window", "<u4")])  # one row per window of a cut file
 ROWS_AT_ONCE = 4096  # 4 MB of windows of 512
+HELD_OUT_COLUMNS = ("id", "url", "tokens", "ids")
 
 
-class DocumentTable(TypedDict):
-    """A document table that was written. When no document is in it there is no file, and only `documents` is given."""
+class HeldOutPart(TypedDict):
+    """The held-out documents of one unit. Without documents there is no file."""
 
     documents: int
-    """Number of documents in the table."""
-    start: NotRequired[int]
-    """First token of the first document in the source's stream."""
-    index: NotRequired[ContentDigest]
-    """File of the hashes of the document ids."""
-    bytes: NotRequired[int]
-    sha256: NotRequired[str]
-    content: NotRequired[str]
-    """Digest of its values: content_digest.table_digest."""
+    tokens: int
+    file: NotRequired[Checksum]
 
 
 class CutReceipt(DocumentTable):
@@ -63,158 +49,155 @@ class CutReceipt(DocumentTable):
     key: str
     windows: Checksum
     """Of the cut file."""
-    slots: FileDigest
-    """Of the file of its slots."""
+    rows: list[int]
+    """The first row of the cut file that belongs to each shard, then their number; empty if shards do not read it."""
     leftover_documents: int
     """Documents that begin after the source's last window, so that no window has a token of them."""
-
-
-class HoldOutReceipt(TypedDict):
-    """Receipt of the validation set of one source."""
-
-    key: str
-    windows: int
-    tokens: int
-    """Tokens of all held-out documents, with those that fill no whole window."""
-    bytes: int
-    sha256: str
-    documents: DocumentTable
+    held_out: HeldOutPart
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One task: the windows that begin in the unit `parts[0]`. The other parts hold the end of its last window."""
+    """One task: the windows `first` to `last` of a source, which begin in the unit `parts[0]`. The other parts hold the
+    end of the last one."""
 
     parts: tuple[DedupedUnit, ...]
+    first: int
+    last: int
     window: int
     order: EpochOrder
     path: AnyPath
     documents: AnyPath
     """Where the document table is written."""
     key: str
+    slots: AnyPath | None = None
+    """File of the first slot of each shard (`shuffle.first_slots`); None when shards do not read the cut file."""
 
     @property
     def receipt(self) -> AnyPath:
         return self.path.with_suffix(".json")
 
     @property
-    def slots(self) -> AnyPath:
-        """File of the slots of its windows (SLOTS)."""
-        return self.path.with_suffix(".npy")
+    def held_out(self) -> AnyPath:
+        """File of the held-out documents: Arrow IPC, HELD_OUT_COLUMNS of the unit file."""
+        return self.path.with_suffix(".held.arrow")
 
     def accepts(self, receipt: CutReceipt) -> bool:
         """Whether the files of an earlier run are as it wrote them."""
-        tables = _files(self.documents, receipt)
-        return all_intact("cut", {self.path: receipt["windows"], self.slots: receipt["slots"], **tables})
+        return all_intact("cut", {self.path: receipt["windows"], **self.other_files(receipt)})
+
+    def other_files(self, receipt: CutReceipt) -> dict[AnyPath, Checksum | FileDigest]:
+        """The files beside the cut file: the held-out documents and the document table."""
+        held_out = receipt["held_out"]
+        files: dict[AnyPath, Checksum | FileDigest] = {self.held_out: held_out["file"]} if "file" in held_out else {}
+        return {**files, **table_files(self.documents, receipt)}
 
 
-@dataclass(frozen=True)
-class HoldOut:
-    """One task: the held-out documents of a source as windows, in source order."""
-
-    parts: tuple[DedupedUnit, ...]
-    window: int
-    path: AnyPath
-    documents: AnyPath
-    """Where the document table is written."""
-    receipt: AnyPath
-    key: str
-
-    def accepts(self, receipt: HoldOutReceipt) -> bool:
-        """Whether the files of an earlier run are as it wrote them."""
-        files: dict[AnyPath, Checksum | FileDigest] = {
-            self.path: receipt,
-            **_files(self.documents, receipt["documents"]),
-        }
-        return all_intact("validation", files)
-
-
-def cut_tasks(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str) -> list[Cut]:
-    """The tasks that cut all units of a source."""
+def cut_tasks(
+    plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str, slots: AnyPath | None = None
+) -> list[Cut]:
+    """The tasks that cut all units of a source. slots: as in `Cut`."""
     recipe, name = plan.recipe, plan.recipe.names[source]
-    order = EpochOrder(recipe.windows[source], plan.pass_windows(source, units[-1].stop), recipe.seed, name)
+    order = epoch_order(plan, source, units)
     tasks = []
     for n, unit in enumerate(units):
-        end = -(-unit.stop // recipe.window) * recipe.window  # of its last window, which may end in a later unit
+        first, end = -(-unit.start // recipe.window), -(-unit.stop // recipe.window)
         later = (units[k] for k in range(n + 1, len(units)))
-        parts = (unit, *takewhile(lambda part: part.start < end, later))  # noqa: B023 - taken at once
-        path = plan.work / "cut" / name / f"{n:05d}.bin"
-        documents = plan.folder / "documents" / name / f"{n:05d}.parquet"
-        tasks.append(Cut(parts, recipe.window, order, path, documents, key=json_digest([build_id, name, n])))
+        parts = (unit, *takewhile(lambda part: part.start < end * recipe.window, later))  # noqa: B023 - taken at once
+        tasks.append(
+            Cut(
+                parts=parts,
+                first=first,
+                last=max(min(end, order.windows), first),
+                window=recipe.window,
+                order=order,
+                path=plan.work / "cut" / name / f"{n:05d}.bin",
+                documents=plan.folder / "documents" / name / f"{n:05d}.parquet",
+                key=json_digest([build_id, name, n]),
+                slots=slots,
+            )
+        )
     return tasks
 
 
-def hold_out_task(plan: Plan, source: int, units: Sequence[DedupedUnit], build_id: str) -> HoldOut:
-    """The task that writes the validation set of a source."""
-    name, folder = plan.recipe.names[source], plan.folder / "validation"
-    return HoldOut(
-        parts=tuple(units),
-        window=plan.recipe.window,
-        path=folder / f"{name}.bin",
-        documents=folder / f"{name}.parquet",
-        receipt=plan.work / "validation" / f"{name}.json",
-        key=json_digest([build_id, name, "validation"]),
-    )
+def epoch_order(plan: Plan, source: int, units: Sequence[DedupedUnit]) -> EpochOrder:
+    """The order in which the mix takes the windows of a source, given all its units."""
+    recipe = plan.recipe
+    distinct = plan.pass_windows(source, units[-1].stop)
+    return EpochOrder(recipe.windows[source], distinct, recipe.seed, recipe.names[source])
 
 
 def cut(task: Cut) -> CutReceipt:
-    """Write a unit's windows (.bin), their slots (.npy, SLOTS) and its document table, then the receipt."""
+    """Write a unit's windows (.bin), its held-out documents (.held.arrow) and its document table, then the receipt."""
     if (receipt := read_receipt(task.receipt, task.key, CutReceipt)) and task.accepts(receipt):
         return receipt
     task.receipt.unlink(missing_ok=True)
-    unit = task.parts[0]
-    first = -(-unit.start // task.window)
-    last = max(min(-(-unit.stop // task.window), task.order.windows), first)
-    tokens = _take(task.parts, first * task.window - unit.start, (last - first) * task.window)
-    slots, windows = task.order.slots_of(np.arange(first, last))
+    documents = _Documents(task.parts[0])
+    tokens = _windows(task, documents)
+    slots, windows = task.order.slots_of(np.arange(task.first, task.last))
     by_slot = np.argsort(slots)
-    index = np.empty(len(windows), dtype=SLOTS)
-    index["slot"], index["window"] = slots[by_slot], windows[by_slot]
     with atomic_write(task.path) as file:
-        write_rows(file, tokens.reshape(-1, task.window), windows[by_slot] - first)
+        write_rows(file, tokens, windows[by_slot] - task.first)
         checksum = checksum_so_far(file)
-    slots_file = write_npy(task.slots, index)
-    table = _documents([unit], TRAIN)
-    is_leftover = table.column("start").to_numpy() >= task.order.windows * task.window
+    rows = np.searchsorted(slots[by_slot], first_slots(task.slots)) if task.slots else np.empty(0, np.int64)
+    end = task.order.windows * task.window
     result: CutReceipt = {
         "key": task.key,
         "windows": checksum,
-        "slots": slots_file,
-        "leftover_documents": int(is_leftover.sum()),
-        **_write_documents(task.documents, table),
+        "rows": rows.tolist(),
+        "leftover_documents": sum(int((table.column("start").to_numpy() >= end).sum()) for table in documents.training),
+        "held_out": _write_held_out(task.held_out, documents.held_out),
+        **write_documents(task.documents, documents.training),
     }
     return write_receipt(task.receipt, result)
 
 
-def hold_out(task: HoldOut) -> HoldOutReceipt:
-    """Write the whole windows of a source's held-out documents, and their document table, then the receipt."""
-    if (receipt := read_receipt(task.receipt, task.key, HoldOutReceipt)) and task.accepts(receipt):
-        return receipt
-    task.receipt.unlink(missing_ok=True)
-    pieces = [ids for part in task.parts for ids in surviving_ids(part, HELD_OUT)]
-    tokens = np.concatenate([np.empty(0, np.uint16), *pieces])
-    n_windows = len(tokens) // task.window
-    with atomic_write(task.path) as file:
-        file.write(tokens[: n_windows * task.window].astype("<u2").tobytes())
-        digest = size_and_sha256(file)
-    result: HoldOutReceipt = {
-        "key": task.key,
-        "windows": n_windows,
-        "tokens": len(tokens),
-        **digest,
-        "documents": _write_documents(task.documents, _documents(task.parts, HELD_OUT)),
-    }
-    return write_receipt(task.receipt, result)
+@dataclass
+class _Documents:
+    """The documents of a unit that are in the mix, collected batch by batch."""
+
+    unit: DedupedUnit
+    training: list[pa.Table] = field(default_factory=list)
+    """Rows of the document table."""
+    held_out: list[pa.RecordBatch] = field(default_factory=list)
+    """HELD_OUT_COLUMNS."""
+    _start: int = 0
+
+    def add(self, batch: pa.RecordBatch, codes: NDArray[np.uint8]) -> None:
+        chosen = batch.select(["id", "url", "tokens"]).take(pa.array(np.flatnonzero(codes == TRAIN)))
+        self.training.append(table_rows(chosen, self.unit.name, self.unit.start + self._start))
+        self._start += int(chosen.column("tokens").to_numpy().sum(dtype=np.int64))
+        if (codes == HELD_OUT).any():
+            self.held_out.append(batch.take(pa.array(np.flatnonzero(codes == HELD_OUT))))
 
 
-def surviving_ids(unit: DedupedUnit, code: int) -> Iterator[NDArray[np.uint16]]:
-    """The token ids of a unit's documents with the verdict `code`, batch by batch: uint16."""
+def _windows(task: Cut, documents: _Documents) -> NDArray[np.uint16]:
+    """The windows of a task, in the order of the source: uint16, shape (windows, window).
+
+    Reads the task's unit whole, and adds its batches to `documents`; of the units after it no more than is needed.
+    """
+    count = (task.last - task.first) * task.window
+    tokens = np.empty(count, dtype=np.uint16)
+    done = task.parts[0].start - task.first * task.window  # below 0: the end of a window that begins before the unit
+    for n, part in enumerate(task.parts):
+        for batch, codes in _judged_batches(part, HELD_OUT_COLUMNS if n == 0 else ("tokens", "ids")):
+            if n == 0:
+                documents.add(batch, codes)
+            elif done >= count:
+                break
+            ids = batch_ids(batch, codes == TRAIN)
+            piece = ids[max(-done, 0) : max(count - done, 0)]
+            tokens[max(done, 0) : max(done, 0) + len(piece)] = piece
+            done += len(ids)
+    return tokens.reshape(-1, task.window)
+
+
+def _judged_batches(unit: DedupedUnit, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, NDArray[np.uint8]]]:
+    """The record batches of a unit file, and the verdicts on their documents."""
     done = 0
-    for batch in unit_batches(unit.path, ("tokens", "ids")):
-        chosen = unit.codes[done : done + batch.num_rows] == code
+    for batch in unit_batches(unit.path, columns):
+        yield batch, unit.codes[done : done + batch.num_rows]
         done += batch.num_rows
-        if chosen.any():
-            yield batch_ids(batch, chosen)
 
 
 def write_rows(file: IO[bytes], rows: NDArray[np.uint16], order: NDArray[np.integer]) -> None:
@@ -226,60 +209,13 @@ def write_rows(file: IO[bytes], rows: NDArray[np.uint16], order: NDArray[np.inte
         file.write(rows[order[i : i + ROWS_AT_ONCE]].astype("<u2", copy=False).tobytes())
 
 
-def _take(parts: Sequence[DedupedUnit], skip: int, count: int) -> NDArray[np.uint16]:
-    """`count` token ids of the training stream that begins with `parts[0]`, after the first `skip`: uint16."""
-    taken = np.empty(count, dtype=np.uint16)
-    done = -skip
-    for part in parts:
-        for ids in surviving_ids(part, TRAIN):
-            if done >= count:
-                return taken
-            piece = ids[max(-done, 0) : count - done]
-            taken[max(done, 0) : max(done, 0) + len(piece)] = piece
-            done += len(ids)
-    return taken
-
-
-def _documents(parts: Sequence[DedupedUnit], code: int) -> pa.Table:
-    """The document table (layout.DOCUMENTS) of all documents with verdict `code`."""
-    start = parts[0].start if code == TRAIN and parts else 0
-    tables = []
-    for part in parts:
-        done = 0
-        for batch in unit_batches(part.path, ("id", "url", "tokens")):
-            chosen = np.flatnonzero(part.codes[done : done + batch.num_rows] == code)
-            done += batch.num_rows
-            table = pa.Table.from_batches([batch.select(["id", "url", "tokens"]).take(pa.array(chosen))])
-            lengths = table.column("tokens").to_numpy()
-            starts = start + np.cumsum(lengths, dtype=np.uint64) - lengths
-            start += int(lengths.sum())
-            unit = pa.array([part.name] * len(chosen), pa.string())
-            tables.append(table.append_column("unit", unit).append_column("start", pa.array(starts, pa.uint64())))
-    return pa.concat_tables([DOCUMENTS.empty_table(), *(table.select(DOCUMENTS.names) for table in tables)])
-
-
-def _write_documents(path: AnyPath, table: pa.Table) -> DocumentTable:
-    """Write a document table and the index of its ids; a table without documents gets no file."""
-    if table.num_rows == 0:
-        return {"documents": 0}
+def _write_held_out(path: AnyPath, batches: Sequence[pa.RecordBatch]) -> HeldOutPart:
+    if not batches:
+        return {"documents": 0, "tokens": 0}
     with atomic_write(path) as file:
-        pq.write_table(table, file, compression="zstd", store_schema=False)
-        digest = size_and_sha256(file)
-    index = write_npy(path.with_name(index_name(path.name)), index_ids(table.column("id")))
-    return {
-        "documents": table.num_rows,
-        "start": table.column("start")[0].as_py(),
-        "index": index,
-        **digest,
-        "content": table_digest(table),
-    }
-
-
-def _files(path: AnyPath, table: DocumentTable) -> dict[AnyPath, FileDigest]:
-    """The files of a document table that `_write_documents` wrote."""
-    if table["documents"] == 0:
-        return {}
-    return {
-        path: {"bytes": table["bytes"], "sha256": table["sha256"]},
-        path.with_name(index_name(path.name)): table["index"],
-    }
+        with pa.ipc.new_file(file, batches[0].schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        checksum = checksum_so_far(file)
+    tokens = sum(int(batch.column("tokens").to_numpy().sum(dtype=np.int64)) for batch in batches)
+    return {"documents": sum(batch.num_rows for batch in batches), "tokens": tokens, "file": checksum}

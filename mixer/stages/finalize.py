@@ -25,8 +25,10 @@ from gpts_data.mixer.plan import Plan, listing_entry
 from gpts_data.mixer.recipe import Validation, resolved
 from gpts_data.mixer.stages.assemble import Shard, ShardReceipt
 from gpts_data.mixer.stages.contamination import contamination
-from gpts_data.mixer.stages.cut import Cut, CutReceipt, DocumentTable, HoldOut, HoldOutReceipt
+from gpts_data.mixer.stages.cut import Cut, CutReceipt
 from gpts_data.mixer.stages.dedup import DedupedUnit, exclusion_entries, overlap
+from gpts_data.mixer.stages.document_table import DocumentTable
+from gpts_data.mixer.stages.hold_out import HoldOut, HoldOutReceipt
 from gpts_data.mixer.stages.rounds import SourceUnits
 from gpts_data.mixer.stages.unit_receipt import MAX_NAMED
 from gpts_data.mixer.stages.waterfall import waterfall
@@ -34,7 +36,6 @@ from gpts_data.mixer.stages.write_dropped import write_dropped
 from gpts_data.mixer.stages.write_outcomes import write_outcomes
 from gpts_data.pipelines.storage.atomic_files import ContentDigest, FileDigest, file_digest, write_bytes, write_json
 from gpts_data.pipelines.storage.paths import AnyPath, list_folder
-from gpts_data.pipelines.storage.receipts import require_receipt
 from gpts_data.tokenizer.artifact import Artifact
 
 log = logging.getLogger("gpts_data")
@@ -42,16 +43,14 @@ CARD = "README.md"
 
 
 @dataclass(frozen=True)
-class MixTasks:
-    """The tasks that write the mix: per source its cut units and its validation set, and the shards."""
+class MixFiles:
+    """The tasks that have written the mix, each with its receipt."""
 
-    cuts: Sequence[Sequence[Cut]]
-    held_out: Sequence[HoldOut]
-    shards: Sequence[Shard]
-
-    @property
-    def all_cuts(self) -> list[Cut]:
-        return list(chain.from_iterable(self.cuts))
+    cuts: Sequence[Sequence[tuple[Cut, CutReceipt]]]
+    """Per source its units."""
+    held_out: Sequence[tuple[HoldOut, HoldOutReceipt]]
+    """Per source its validation set."""
+    shards: Sequence[tuple[Shard, ShardReceipt]]
 
 
 def finalize(
@@ -59,20 +58,20 @@ def finalize(
     tokenizer: Artifact,
     sources: Sequence[SourceUnits],
     deduped: Sequence[Sequence[DedupedUnit]],
-    tasks: MixTasks,
+    written: MixFiles,
 ) -> Manifest:
     """Write the card and the manifest of a mix whose tasks have all run, and return the manifest.
 
     sources, deduped: what PREPARE and DEDUP returned, per source in recipe order.
     """
-    content = _content(plan, tokenizer, sources, deduped, tasks)
+    content = _content(plan, tokenizer, sources, deduped, written)
     write_bytes(plan.folder / CARD, card(content).encode())
     dropped = write_dropped(plan, tokenizer, [source.tasks for source in sources], deduped)
     prepared = [source.tasks_and_receipts() for source in sources]
     outcomes = write_outcomes(plan, content["build_id"], prepared, deduped, content["waterfall"])
-    described = [*content["shards"], *outcomes, *_files(plan, tokenizer, tasks, dropped)]
+    described = [*content["shards"], *outcomes, *_files(plan, tokenizer, written, dropped)]
     write_json(plan.folder / CROISSANT, croissant(content, described))
-    files = [*outcomes, *_files(plan, tokenizer, tasks, [*dropped, plan.folder / CROISSANT])]
+    files = [*outcomes, *_files(plan, tokenizer, written, [*dropped, plan.folder / CROISSANT])]
     content["files"] = sorted(files, key=lambda entry: entry["file"])
     for warning in missing_validation(content["sources"], plan.recipe.validation, plan.recipe.window):
         log.warning("%s", warning)
@@ -85,7 +84,7 @@ def _content(
     tokenizer: Artifact,
     sources: Sequence[SourceUnits],
     deduped: Sequence[Sequence[DedupedUnit]],
-    tasks: MixTasks,
+    written: MixFiles,
 ) -> ManifestContent:
     """The manifest without `files`: card and Croissant description are made from it, and listed there."""
     recipe, names = plan.recipe, plan.recipe.names
@@ -95,7 +94,7 @@ def _content(
         "recipe": cast(RecipeEntry, resolved(recipe)),
         "windows": windows,
         "tokens": windows * recipe.window,
-        "sources": {name: _source(plan, i, sources[i], deduped[i], tasks) for i, name in enumerate(names)},
+        "sources": {name: _source(plan, i, sources[i], deduped[i], written) for i, name in enumerate(names)},
         "waterfall": {name: waterfall(sources[i].receipts, deduped[i]) for i, name in enumerate(names)},
         "overlap": {
             name: dict(zip(names, row, strict=True)) for name, row in zip(names, overlap(deduped), strict=True)
@@ -105,7 +104,7 @@ def _content(
             "vocab_size": tokenizer.vocab_size,
             "eos_id": tokenizer.eos_id,
         },
-        "shards": [_shard(plan, task) for task in tasks.shards],
+        "shards": [_shard(plan, task, receipt) for task, receipt in written.shards],
         "files": [],
     }
     if recipe.stage:
@@ -120,25 +119,24 @@ def _content(
     return content
 
 
-def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUnit], tasks: MixTasks) -> SourceEntry:
+def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUnit], written: MixFiles) -> SourceEntry:
     recipe = plan.recipe
     windows, tokens = recipe.windows[i], deduped[-1].stop
     pass_windows = plan.pass_windows(i, tokens)
-    held_out = require_receipt(tasks.held_out[i].receipt, tasks.held_out[i].key, HoldOutReceipt)
-    cuts = [require_receipt(task.receipt, task.key, CutReceipt) for task in tasks.cuts[i]]
+    _, held_out = written.held_out[i]
     return {
         **listing_entry(plan.listings[i]),
         "windows": windows,
         "tokens": windows * recipe.window,
         "share": windows / sum(recipe.windows),
-        "documents": sum(receipt["documents"] for receipt in cuts),
+        "documents": sum(receipt["documents"] for _, receipt in written.cuts[i]),
         "files_read": source.files_read,
         "files_total": sum(file.size > 0 for file in plan.listings[i].single_files),
         "integrity": recipe.source[i].integrity,
         "epochs": windows / pass_windows,
         "pass_windows": pass_windows,
         "leftover_tokens": tokens - pass_windows * recipe.window,
-        "leftover_documents": sum(receipt["leftover_documents"] for receipt in cuts),
+        "leftover_documents": sum(receipt["leftover_documents"] for _, receipt in written.cuts[i]),
         "validation": {
             "windows": held_out["windows"],
             "tokens": held_out["windows"] * recipe.window,
@@ -171,8 +169,7 @@ def missing_validation(sources: Mapping[str, SourceEntry], validation: Validatio
             yield f"{name}: no validation set: {found}; {advice}"
 
 
-def _shard(plan: Plan, task: Shard) -> ShardEntry:
-    receipt = require_receipt(task.receipt, task.key, ShardReceipt)
+def _shard(plan: Plan, task: Shard, receipt: ShardReceipt) -> ShardEntry:
     return {
         "file": _name(plan, task.path),
         "windows": receipt["windows"],
@@ -183,16 +180,14 @@ def _shard(plan: Plan, task: Shard) -> ShardEntry:
     }
 
 
-def _files(plan: Plan, tokenizer: Artifact, tasks: MixTasks, others: Sequence[AnyPath]) -> list[FileEntry]:
+def _files(plan: Plan, tokenizer: Artifact, written: MixFiles, others: Sequence[AnyPath]) -> list[FileEntry]:
     """Size and sha256 of the files of the mix, except shards, outcomes and manifest. `others`: files no task wrote."""
     entries = [_file(plan, path) for path in (plan.folder / CARD, *list_folder(tokenizer.folder), *others)]
-    for shard in tasks.shards:
-        sidecar = require_receipt(shard.receipt, shard.key, ShardReceipt)["sidecar"]
-        entries.append(_content_entry(plan, shard.sidecar, sidecar))
-    for cut in tasks.all_cuts:
-        entries += _table(plan, cut.documents, require_receipt(cut.receipt, cut.key, CutReceipt))
-    for task in tasks.held_out:
-        receipt = require_receipt(task.receipt, task.key, HoldOutReceipt)
+    for shard, shard_receipt in written.shards:
+        entries.append(_content_entry(plan, shard.sidecar, shard_receipt["sidecar"]))
+    for cut, cut_receipt in chain.from_iterable(written.cuts):
+        entries += _table(plan, cut.documents, cut_receipt)
+    for task, receipt in written.held_out:
         entries.append(_entry(plan, task.path, receipt))
         entries += _table(plan, task.documents, receipt["documents"])
     return entries

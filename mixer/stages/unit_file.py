@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, open_arrow
 
 UNIT = pa.schema(
     [
@@ -41,6 +41,14 @@ def unit_batches(path: AnyPath, columns: Sequence[str] = tuple(UNIT.names)) -> I
     with open_arrow(path) as source, pa.ipc.open_file(source, options=options) as reader:
         for i in range(reader.num_record_batches):
             yield reader.get_batch(i)
+
+
+def whole_arrow_file(path: AnyPath) -> list[pa.RecordBatch]:
+    """All record batches of an Arrow file that fits in memory; from a store it is read with one request."""
+    with open_arrow(path) as source:
+        content = source if not is_store(path) else pa.BufferReader(source.read())
+        with pa.ipc.open_file(content) as reader:
+            return [reader.get_batch(i) for i in range(reader.num_record_batches)]
 
 
 def document_columns(path: AnyPath) -> Columns:

@@ -48,12 +48,14 @@ def test_an_array_comes_back(tmp_path: Path) -> None:
 
 def test_an_earlier_run_counts_only_when_each_of_its_files_is_as_it_was(tmp_path: Path) -> None:
     documents = tmp_path / "documents" / "00000.parquet"
-    task = Cut((), 64, EpochOrder(1, 1, 1, "web"), tmp_path / "00000.bin", documents, "key")
+    task = Cut((), 0, 1, 64, EpochOrder(1, 1, 1, "web"), tmp_path / "00000.bin", documents, "key")
     write_bytes(task.path, b"windows")
     write_bytes(documents, b"table")
     table = {"documents": 1, "bytes": 5, "sha256": file_digest(documents)}
     table["index"] = write_npy(documents.with_name(index_name(documents.name)), np.arange(3))
-    receipt = {"windows": checksum(task.path), "slots": write_npy(task.slots, np.arange(2)), **table}
+    write_bytes(task.held_out, b"held out")
+    held_out = {"documents": 1, "tokens": 2, "file": checksum(task.held_out)}
+    receipt = {"windows": checksum(task.path), "held_out": held_out, **table}
     assert task.accepts(receipt)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) == 4
@@ -65,4 +67,6 @@ def test_an_earlier_run_counts_only_when_each_of_its_files_is_as_it_was(tmp_path
         assert not task.accepts(receipt), path
         path.write_bytes(content)
     documents.unlink()
-    assert task.accepts({**receipt, "documents": 0})  # a unit without documents has no table
+    task.held_out.unlink()
+    none = {"documents": 0, "tokens": 0}
+    assert task.accepts({**receipt, "documents": 0, "held_out": none})  # without documents there are no such files
