@@ -82,7 +82,7 @@ recipe_option = click.option(
     default="gpt-s-5m",
     show_default=True,
     metavar="NAME|FILE",
-    help="A preset (gpt-s-5m, sample, sample-stages) or a TOML file.",
+    help="A preset (gpt-s-5m, slm-10m, smollm, climbmix, sample, sample-stages) or a TOML file.",
 )
 tokens_option = click.option(
     "--tokens",
