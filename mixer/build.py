@@ -29,6 +29,7 @@ from typing import Any, TypedDict
 
 from gpts_data.mixer.format.manifest import NAME, read_manifest
 from gpts_data.mixer.format.manifest_types import Manifest
+from gpts_data.mixer.kept_units import keep_tokenizer
 from gpts_data.mixer.kernels import compile_kernels
 from gpts_data.mixer.plan import Plan, make_plan, refuse_short_sources
 from gpts_data.mixer.plan_file import TOKENIZER_RECEIPT, WORK, difference, write_plan
@@ -198,7 +199,10 @@ def _get_tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
             train_tokenizer(plan, engine, folder, progress)
         files = {path.name: checksum(path) for path in list_folder(folder)}
         write_receipt(receipt, TokenizerReceipt(key=plan.key, files=files))
-    return artifact.load(folder)
+    tokenizer = artifact.load(folder)
+    if plan.keep_units:
+        keep_tokenizer(plan.keep_units, tokenizer)
+    return tokenizer
 
 
 def _finished_mix(folder: AnyPath, recipe: Recipe, recipe_folder: Path, tokenizer: Artifact | None) -> Manifest:

@@ -13,6 +13,7 @@ from gpts_data.pipelines.storage.lock import folder_lock
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, remove
 
 UNITS_LOCK = ".gpts-data.lock"  # in a folder of the user, who may have a file called "lock" there
+TOKENIZERS = ".gpts-data-tokenizers"  # there: copies of the tokenizers that the units were made with
 REMOVALS = 100  # attempts to remove a folder that another finished build removes, or creates again, at the same time
 
 
@@ -40,7 +41,7 @@ def _refuse_links(plan: Plan) -> None:
         for parent, folders, files in os.walk(plan.folder):  # links are not followed
             paths += [os.path.join(parent, name) for name in (*folders, *files)]
     if plan.keep_units and not is_store(plan.keep_units):
-        paths += [str(plan.keep_units / name) for name in (UNITS_LOCK, *plan.recipe.names)]
+        paths += [str(plan.keep_units / name) for name in (UNITS_LOCK, TOKENIZERS, *plan.recipe.names)]
     if link := next(filter(os.path.islink, paths), None):
         raise ForeignFolderError(
             f"{link} is a symbolic link, and the build would write to where it leads; delete the link, or choose "

@@ -33,7 +33,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         plan tokenizer_fit export
         workspace stages starter
         planning kernels
-        train_tokenizer build_status
+        train_tokenizer build_status kept_units
         build""",
     "validation": """
         run_files benchmark_rows published_scores

@@ -28,6 +28,7 @@ from gpts_data.pipelines.readers.draw_order import draw_units
 from gpts_data.pipelines.readers.reader import check_damage_budget, split_units
 from gpts_data.pipelines.readers.source import SourceFile, Unit
 from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import get_encoder
 
@@ -75,6 +76,20 @@ class SourceUnits:
             expected += unit.text_bytes * rate
         self.tasks += taken
         return taken
+
+    def take_kept(self) -> None:
+        """Take the next units for as long as an earlier build has prepared them, with their receipts."""
+        for task in map(self.task, self._units):
+            receipt = read_receipt(task.receipt, task.key, UnitReceipt)
+            if receipt is None or not task.accepts(receipt):
+                return
+            self.tasks.append(task)
+            self.add(receipt, reused=True)
+
+    def is_begun(self) -> bool:
+        """Whether the next unit has been prepared. It counts as taken from then on."""
+        task = next(map(self.task, self._units), None)
+        return task is not None and read_receipt(task.receipt, task.key, UnitReceipt) is not None
 
     def has(self, unit: str) -> bool:
         """Whether the unit of this name was taken, or prepared for another bucket's sake."""
@@ -164,7 +179,7 @@ def prepare_until_filled(
     while (tasks := _next_tasks(sources, deduped)) is not None:
         _prepare(tasks, engine, report)
         check_documents(sum(receipt["kept"] for source in sources for receipt in source.receipts))
-        deduped = _dedup(plan, tokenizer, sources, excluder, engine)
+        deduped = dedup_units(plan, tokenizer, sources, excluder, engine)
     return sources, deduped
 
 
@@ -238,7 +253,7 @@ def _groups(missing: RoundTasks, tasks: RoundTasks) -> list[list[tuple[SourceUni
     return [group for units in files.values() for group in units.values()]
 
 
-def _dedup(
+def dedup_units(
     plan: Plan, tokenizer: Artifact, sources: Sequence[SourceUnits], excluder: Excluder, engine: Engine
 ) -> list[list[DedupedUnit]]:
     """Dedup everything prepared so far, from the beginning: a new document may be the first of later duplicates."""

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
 from gpts_data.mixer.build import Built, build
-from gpts_data.mixer.format.mix import Mix
+from gpts_data.mixer.format.mix import Mix, open_mix
+from gpts_data.mixer.kept_units import dedup_kept, is_made_with, kept_tokenizers
+from gpts_data.mixer.plan import make_plan
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.mixer.stages import prepare
+from gpts_data.mixer.stages.dedup import DedupedUnit
+from gpts_data.mixer.stages.rounds import SourceUnits
+from gpts_data.mixer.stages.unit_file import document_columns
 from gpts_data.mixer.workspace import UNITS_LOCK
+from gpts_data.pipelines.dedup.greedy import TRAIN
 from gpts_data.pipelines.errors import LockedError, ShortSourceError, UsageError
+from gpts_data.tokenizer.artifact import load
 from tests.conftest import WriteRecipe
 
 CHANGES = {
@@ -98,3 +106,38 @@ def test_a_source_too_short_leaves_its_units_to_a_smaller_mix(
 def test_files_of_the_user_in_the_folder_of_units_stay(units: Path) -> None:
     assert [(units / name).read_text(encoding="utf-8") for name in OF_THE_USER] == ["text"] * len(OF_THE_USER)
     assert not (units / LEFT_BEHIND).exists()
+
+
+def test_the_units_alone_give_the_documents_and_tokenizer_of_the_mix(
+    mix: Mix, units: Path, write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    path = write_recipe(tokens="30k")
+    [folder] = kept_tokenizers(units)
+    tokenizer = load(folder)
+    assert tokenizer.digest == mix.manifest["tokenizer"]["digest"]
+    plan = make_plan(load_recipe(path), path.parent, tmp_path / "work", tokenizer, "", keep_units=units)
+    assert is_made_with(plan, tokenizer)
+    sources, deduped = dedup_kept(plan, tokenizer)
+    manifest = open_mix(units.parent / "mix").manifest["sources"]
+    for name, source, verdicts in zip(mix.sources, sources, deduped, strict=True):
+        assert verdicts[-1].stop >= manifest[name]["tokens"] + manifest[name]["leftover_tokens"]
+        assert verdicts[-1].stop == sum(int((unit.codes == TRAIN).dot(tokens)) for unit, tokens in of(source, verdicts))
+
+
+def of(source: SourceUnits, verdicts: list[DedupedUnit]) -> list[tuple[DedupedUnit, Any]]:
+    """Each unit with the tokens of its documents."""
+    return [(unit, document_columns(task.path)[0]) for unit, task in zip(verdicts, source.tasks, strict=True)]
+
+
+def test_units_after_a_missing_one_are_not_used(
+    mix: Mix, units: Path, write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    path, own = write_recipe(tokens="30k"), tmp_path / "kept"
+    shutil.copytree(units, own)
+    tokenizer = load(Path(str(mix.tokenizer)))
+    plan = make_plan(load_recipe(path), path.parent, tmp_path / "work", tokenizer, "", keep_units=own)
+    web = dedup_kept(plan, tokenizer)[0][0]
+    web.tasks[2].receipt.unlink()
+    assert len(dedup_kept(plan, tokenizer)[0][0].tasks) == 2
+    web.tasks[0].receipt.unlink()
+    assert not is_made_with(plan, tokenizer)
