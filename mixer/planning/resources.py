@@ -29,7 +29,7 @@ from gpts_data.mixer.format.layout import SIDECAR
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.recipe import Recipe
 from gpts_data.mixer.stages.assemble import Shard
-from gpts_data.mixer.stages.dedup_index import RANGE_KEYS
+from gpts_data.mixer.stages.dedup_search import RANGE_KEYS
 from gpts_data.mixer.stages.merge_cuts import CutFile
 from gpts_data.mixer.stages.rounds import FIRST_RATE, MARGIN
 from gpts_data.pipelines.errors import StorageError

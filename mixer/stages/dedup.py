@@ -165,7 +165,7 @@ def dedup(
     folder, scratch: for the index, as for `dedup_index.index`; removed afterwards.
     """
     units = [unit for source in sources for unit in source]
-    with index([unit.run for unit in units], sum(unit.n_keys for unit in units), folder, scratch, engine) as keys:
+    with index([unit.run for unit in units], [unit.n_keys for unit in units], folder, scratch, engine) as keys:
         state = DedupState(keys.n_groups, dedup.n_keys)
         walk = _DedupWalk(keys, state, guard, Texts(encoder), dedup, excluder)
         return [walk.source(*source) for source in zip(sources, needed, hold_out, strict=True)]

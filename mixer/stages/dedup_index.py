@@ -1,70 +1,38 @@
 """The index of dedup: which keys do several documents share? On disk, so that memory does not limit the documents.
 
 PREPARE writes the keys of each unit once, sorted, as a run: an Arrow file with the columns `key` (uint64) and
-`place` (uint32: row * number of key columns + column). Batch i has the keys whose upper 6 bits are i modulo SLICES, so
-a worker reads only the batches it needs. A later round or a larger mix adds runs and rewrites none.
+`place` (uint32: row * number of key columns + column). Batch i has the keys whose upper 6 bits are i modulo SLICES. A
+later round or a larger mix adds runs and rewrites none.
 
-The runs are then searched for shared keys in ranges of key values, each small enough for memory. A range is one task.
+dedup_search.py finds the keys that are shared, range by range of key values, and the walk over all documents reads what
+was found for one unit after the other.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.dedup.greedy import SharedKeys, find_shared_keys
+from gpts_data.mixer.stages.dedup_search import UNIT, FoundKeys, search_runs
+from gpts_data.pipelines.dedup.greedy import SharedKeys
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, write_json
-from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
-from gpts_data.pipelines.storage.paths import AnyPath, as_path, is_store, local_copy, open_arrow, remove
-from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
+from gpts_data.pipelines.storage.atomic_files import atomic_write
+from gpts_data.pipelines.storage.checksums import Checksum, checksum_so_far
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, local_copy, read_all, remove
 
-RANGE_KEYS = 4_000_000  # keys in a range, over all runs: 32 bytes each while they are sorted, 130 MB per worker
 RUN_KEYS = 1_000_000  # keys sorted at once; a unit with more has several sorted parts in its run
 SLICES, SLICE = 64, np.uint64(58)  # number of slices of key values; a key's slice is its bits from SLICE on
 RUN = pa.schema([("key", pa.uint64()), ("place", pa.uint32())])
-FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32())])
 MAX_PLACES = 2**32  # of keys in a unit
-UNIT = np.uint64(32)  # a place among all units has the number of the unit in the bits from UNIT on
-
-
-class KeyRangeReceipt(TypedDict):
-    """Receipt of the search of one range of keys."""
-
-    key: str
-    groups: int
-    """Number of distinct keys that several documents have."""
-    places: int
-    """Number of places where these keys occur."""
-    file: Checksum
-
-
-@dataclass(frozen=True)
-class KeyRange:
-    """One task: find the keys from `start` to `stop` (None: to the last) that several documents have.
-
-    `runs` is a file with the paths of all runs: 3,000 paths in each of 190 tasks would be 50 MB to send to workers.
-    """
-
-    runs: AnyPath
-    start: int
-    stop: int | None
-    path: AnyPath
-    key: str
-
-    @property
-    def receipt(self) -> AnyPath:
-        return self.path.with_suffix(".json")
+PLACES_AT_ONCE = 1_000_000  # of shared keys that the walk holds for the next units: 40 MB while they are sorted
 
 
 class RunWriter:
@@ -120,88 +88,44 @@ def run_writer(path: AnyPath, name: str) -> Iterator[RunWriter]:
         run.checksum = checksum_so_far(file)
 
 
-def ranges(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath) -> list[KeyRange]:
-    """The tasks for these runs, which have `n_keys` keys in all. Keys are hashes, so equal ranges have equally many."""
-    count = -(-n_keys // RANGE_KEYS) or 1
-    bounds = [2**64 * i // count for i in range(count)]
-    key = json_digest([count, *(run.name for run in runs)])
-    names = [str(run) for run in runs]
-    listing = folder / key[:16] / f"runs-{json_digest(names)[:16]}.json"
-    write_json(listing, names)
-    return [
-        KeyRange(listing, start, stop, folder / key[:16] / f"{i:05d}.arrow", key)
-        for i, (start, stop) in enumerate(zip(bounds, [*bounds[1:], None], strict=True))
-    ]
-
-
-def search(task: KeyRange) -> KeyRangeReceipt:
-    """Write the places of all shared keys in this range, in order of place, then the receipt."""
-    receipt = read_receipt(task.receipt, task.key, KeyRangeReceipt)
-    # a build that is killed while it removes the index may leave the receipt only
-    if receipt and task.path.exists() and all_intact("index of duplicates", {task.path: receipt["file"]}):
-        return receipt
-    task.receipt.unlink(missing_ok=True)
-    shared = find_shared_keys(*_gather(task))
-    with atomic_write(task.path) as file:
-        with pa.ipc.new_file(file, FOUND) as writer:
-            columns = [pa.array(shared.places), pa.array(shared.groups, pa.uint32())]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
-        checksum = checksum_so_far(file)
-    result: KeyRangeReceipt = {
-        "key": task.key,
-        "groups": shared.n_groups,
-        "places": len(shared.places),
-        "file": checksum,
-    }
-    return write_receipt(task.receipt, result)
-
-
-def _gather(task: KeyRange) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The keys of the range, and their places among all units: uint64 both."""
-    keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-    for number, run in enumerate(json.loads(task.runs.read_bytes())):
-        for run_keys, run_places in _slices(as_path(run), task.start, task.stop):
-            keys.append(run_keys)
-            places.append(run_places.astype(np.uint64) + (np.uint64(number) << UNIT))
-    return np.concatenate(keys), np.concatenate(places)
-
-
-def _slices(run: AnyPath, start: int, stop: int | None) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
-    """The keys of a run in a range, and their places. Batches of other slices are not read."""
-    first, last = start >> int(SLICE), (2**64 - 1 if stop is None else stop - 1) >> int(SLICE)
-    with open_arrow(run) as file, pa.ipc.open_file(file) as reader:
-        for i in range(reader.num_record_batches):
-            if not first <= i % SLICES <= last:
-                continue
-            batch = reader.get_batch(i)
-            keys = batch.column("key").to_numpy()
-            low = int(np.searchsorted(keys, np.uint64(start)))
-            high = len(keys) if stop is None else int(np.searchsorted(keys, np.uint64(stop)))
-            yield keys[low:high].copy(), batch.column("place").to_numpy()[low:high]
-
-
 class Index:
-    """The shared keys of all ranges; `of` returns them for one unit."""
+    """The shared keys of all ranges; `of` returns them for one unit.
 
-    def __init__(self, tasks: Sequence[KeyRange], scratch: Path) -> None:
-        receipts = [require_receipt(task.receipt, task.key, KeyRangeReceipt) for task in tasks]
-        batches = [_mapped(local_copy(task.path, scratch)) for task in tasks]
+    Those of several units are read at once, and kept until a unit after them is asked for.
+    """
+
+    def __init__(self, found: FoundKeys, units: int, scratch: Path) -> None:
+        folder = found.paths[0] if found.paths else scratch
+        batches = list(read_all(lambda path: _mapped(local_copy(path, scratch)), found.paths, folder))
         self._places = [batch.column("place").to_numpy() for batch in batches]
         self._groups = [batch.column("group").to_numpy() for batch in batches]
-        self._first = np.cumsum([0, *(receipt["groups"] for receipt in receipts)])
+        self._first = np.cumsum([0, *(receipt["groups"] for receipt in found.receipts)])
         self.n_groups = int(self._first[-1])
+        total = sum(map(len, self._places))
+        self._at_once = max(PLACES_AT_ONCE * units // max(total, 1), 1)
+        self._units = range(0)
+        self._read_places, self._read_groups = np.empty(0, np.uint64), np.empty(0, np.int64)
 
     def of(self, number: int) -> SharedKeys:
         """The keys that documents of unit `number` share with other documents; places within the unit."""
+        if number not in self._units:
+            self._read(range(number, number + self._at_once))
         bounds = np.array([number, number + 1], dtype=np.uint64) << UNIT
+        start, stop = np.searchsorted(self._read_places, bounds)
+        return SharedKeys(self._read_places[start:stop] - bounds[0], self._read_groups[start:stop], self.n_groups)
+
+    def _read(self, units: range) -> None:
+        """Read the shared keys of some units. A range has them in one piece."""
+        bounds = np.array([units.start, min(units.stop, 2**32 - 1)], dtype=np.uint64) << UNIT
         places, groups = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         for range_places, range_groups, first in zip(self._places, self._groups, self._first, strict=False):
             start, stop = np.searchsorted(range_places, bounds)
-            places.append(range_places[start:stop] - bounds[0])
+            places.append(range_places[start:stop])
             groups.append(range_groups[start:stop] + np.int64(first))
-        place = np.concatenate(places)
-        order = np.argsort(place)
-        return SharedKeys(place[order], np.concatenate(groups)[order], self.n_groups)
+        read_places = np.concatenate(places)
+        order = np.argsort(read_places)
+        self._read_places, self._read_groups = read_places[order], np.concatenate(groups)[order]
+        self._units = units
 
 
 def _mapped(path: AnyPath) -> pa.RecordBatch:
@@ -211,17 +135,17 @@ def _mapped(path: AnyPath) -> pa.RecordBatch:
 
 
 @contextmanager
-def index(runs: Sequence[AnyPath], n_keys: int, folder: AnyPath, scratch: Path, engine: Engine) -> Iterator[Index]:
+def index(
+    runs: Sequence[AnyPath], n_keys: Sequence[int], folder: AnyPath, scratch: Path, engine: Engine
+) -> Iterator[Index]:
     """Search these runs, in canonical order, for shared keys.
 
-    folder: where the index is written. scratch: folder on this machine for copies of the index, if `folder` is in a
-    store. Both are removed afterwards.
+    n_keys: the number of keys of each run. folder: where the index is written. scratch: folder on this machine for
+    copies of the index, if `folder` is in a store. Both are removed afterwards.
     """
-    tasks = ranges(runs, n_keys, folder)
-    for _ in engine.map(search, tasks):
-        pass
+    found = search_runs(runs, n_keys, folder, engine)
     if is_store(folder):
         scratch.mkdir(parents=True, exist_ok=True)
-    yield Index(tasks, scratch)
+    yield Index(found, len(runs), scratch)
     remove(folder)
     remove(scratch)

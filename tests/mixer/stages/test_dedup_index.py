@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gpts_data.mixer.stages import dedup_index as indexing
-from gpts_data.mixer.stages.dedup_index import index, ranges, run_writer, search
+from gpts_data.mixer.stages import dedup_search
+from gpts_data.mixer.stages.dedup_index import index, run_writer
+from gpts_data.mixer.stages.dedup_search import FoundKeys, search_runs
 from gpts_data.pipelines.dedup.greedy import SharedKeys, find_shared_keys
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import InProcess
@@ -21,19 +24,19 @@ KEY = st.sampled_from([0, 1, 2, 3, 1 << 32, (1 << 62) - 1, 1 << 62, (1 << 63) - 
 ROWS = st.lists(st.lists(KEY, min_size=COLUMNS, max_size=COLUMNS), max_size=7)
 
 
-def write(folder: Path, units: list[NDArray[np.uint64]], batch: int = 2) -> tuple[list[Path], int]:
-    """Write the runs of these units, `batch` documents at a time; returns their paths and the number of keys."""
-    runs, n_keys = [], 0
+def write(folder: Path, units: list[NDArray[np.uint64]], batch: int = 2) -> tuple[list[Path], list[int]]:
+    """Write the runs of these units, `batch` documents at a time; returns their paths and their numbers of keys."""
+    runs, n_keys = [], []
     for number, keys in enumerate(units):
         runs.append(folder / f"{number}.keys.arrow")
         with run_writer(runs[-1], str(number)) as run:
             for start in range(0, len(keys), batch):
                 run.add(keys[start : start + batch])
-        n_keys += run.n_keys
+        n_keys.append(run.n_keys)
     return runs, n_keys
 
 
-def shared_of(folder: Path, runs: list[Path], n_keys: int) -> list[SharedKeys]:
+def shared_of(folder: Path, runs: list[Path], n_keys: list[int]) -> list[SharedKeys]:
     with index(runs, n_keys, folder / "index", folder / "scratch", InProcess()) as shared_keys:
         return [shared_keys.of(number) for number in range(len(runs))]
 
@@ -45,15 +48,21 @@ def shared_by_counting(units: list[NDArray[np.uint64]]) -> list[list[tuple[int, 
     return [[(place, key) for place, key in enumerate(keys.ravel().tolist()) if key in shared] for keys in units]
 
 
-@given(rows=st.lists(ROWS, min_size=1, max_size=4), range_keys=st.integers(1, 20), run_keys=st.integers(1, 12))
+@given(
+    rows=st.lists(ROWS, min_size=1, max_size=4),
+    range_keys=st.integers(1, 20),
+    run_keys=st.integers(1, 12),
+    at_once=st.integers(1, 20),
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_runs_and_ranges_do_not_matter(
-    rows: list[list[list[int]]], range_keys: int, run_keys: int, tmp_path_factory: pytest.TempPathFactory
+    rows: list[list[list[int]]], range_keys: int, run_keys: int, at_once: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("index")
     units = [np.array(unit, np.uint64).reshape(-1, COLUMNS) for unit in rows]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indexing, "RANGE_KEYS", range_keys)
+        patch.setattr(dedup_search, "RANGE_KEYS", range_keys)
+        patch.setattr(indexing, "PLACES_AT_ONCE", at_once)
         patch.setattr(indexing, "RUN_KEYS", run_keys)
         found = shared_of(folder, *write(folder, units))
     key_of: dict[int, int] = {}
@@ -65,35 +74,65 @@ def test_runs_and_ranges_do_not_matter(
     assert len(set(key_of.values())) == len(key_of) == (found[0].n_groups if found else 0)
 
 
-def test_a_range_is_searched_once_and_the_index_removes_its_files(tmp_path: Path) -> None:
-    keys = np.random.default_rng(1).integers(0, 50, (40, COLUMNS), dtype=np.uint64)
+@pytest.mark.parametrize("range_keys", [1000, 50])
+def test_a_search_runs_once_and_the_index_removes_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, range_keys: int
+) -> None:
+    monkeypatch.setattr(dedup_search, "RANGE_KEYS", range_keys)
+    keys = np.random.default_rng(1).integers(0, 2**64, (40, COLUMNS), dtype=np.uint64)
+    keys[30:] = keys[:10]
     runs, n_keys = write(tmp_path, [keys[:20], keys[20:]])
-    task = ranges(runs, n_keys, tmp_path / "index")[0]
-    assert search(task) == search(task)
-    assert search(task)["places"] == len(find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64)).places)
+    found = search_runs(runs, n_keys, tmp_path / "index", InProcess())
+    with monkeypatch.context() as patch:
+        patch.setattr(dedup_search, "atomic_write", lambda _: pytest.fail("written again"))
+        assert search_runs(runs, n_keys, tmp_path / "index", InProcess()) == found
+    assert len(found.paths) == -(-120 // range_keys)
+    expected = find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64))
+    assert sum(receipt["places"] for receipt in found.receipts) == len(expected.places) == 60
     with index(runs, n_keys, tmp_path / "index", tmp_path / "scratch", InProcess()) as shared_keys:
-        assert shared_keys.of(0).n_groups == shared_keys.of(1).n_groups > 0
+        assert shared_keys.of(0).n_groups == shared_keys.of(1).n_groups == 30
     assert not (tmp_path / "index").exists()
 
 
-def test_a_receipt_without_its_file_is_searched_again(tmp_path: Path) -> None:
-    """A build that is killed while it removes the index can leave this."""
+def test_receipts_without_their_files_are_searched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A build that is killed while it removes the index can leave these, which is no damage."""
+    monkeypatch.setattr(dedup_search, "RANGE_KEYS", 4)
     runs, n_keys = write(tmp_path, [np.full((3, COLUMNS), 7, np.uint64)])
-    task = ranges(runs, n_keys, tmp_path / "index")[0]
-    first = search(task)
-    task.path.unlink()
-    assert search(task) == first
+    first = search_runs(runs, n_keys, tmp_path / "index", InProcess())
+    for path in [*tmp_path.rglob("*.keys"), *first.paths]:
+        path.unlink()
+    assert search_runs(runs, n_keys, tmp_path / "index", InProcess()) == first
     with index(runs, n_keys, tmp_path / "index", tmp_path / "scratch", InProcess()) as shared_keys:
         assert len(shared_keys.of(0).places) == 9
+    assert caplog.text == ""
 
 
-def test_ranges_adjoin_and_cover_all_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(indexing, "RANGE_KEYS", 1000)
-    tasks = ranges([tmp_path / "a"], 4001, tmp_path)
-    assert len(tasks) == 5
-    assert [task.stop for task in tasks[:-1]] == [task.start for task in tasks[1:]]
-    assert tasks[0].start == 0 and tasks[-1].stop is None
-    assert len({task.path for task in tasks}) == 5
+def test_each_range_reads_its_own_records_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Partitions are written once for all ranges, and the ranges together read each record once."""
+    monkeypatch.setattr(dedup_search, "RANGE_KEYS", 100)
+    keys = np.random.default_rng(1).integers(1, 2**64, (200, COLUMNS), dtype=np.uint64)
+    runs, n_keys = write(tmp_path, [keys[start : start + 20] for start in range(0, 200, 20)])
+    lengths: list[int] = []
+    read = dedup_search.read_records
+
+    def counted(*arguments: Any) -> NDArray[Any]:
+        records = read(*arguments)
+        lengths.append(len(records))
+        return records
+
+    monkeypatch.setattr(dedup_search, "read_records", counted)
+    search_runs(runs, n_keys, tmp_path / "index", InProcess())
+    assert sum(lengths) == keys.size and len(lengths) <= 6 * 10  # ranges * partitions
+
+
+def test_ranges_cover_all_keys_in_their_order() -> None:
+    keys = np.array([0, 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1], np.uint64)
+    assert dedup_search.range_of(keys, 1).tolist() == [0] * 6
+    assert dedup_search.range_of(keys, 2).tolist() == [0, 0, 0, 0, 1, 1]
+    assert dedup_search.range_of(keys, 4400).tolist() == [0, 0, 0, 2199, 2200, 4399]
+    assert dedup_search.range_of(keys, 1 << 20).max() == (1 << 20) - 1
 
 
 def test_a_unit_of_too_many_keys_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -112,7 +151,7 @@ def test_a_unit_of_too_many_keys_is_refused(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_groups_above_32_bits_stay_apart(tmp_path: Path) -> None:
-    shared_keys = indexing.Index([], tmp_path)
+    shared_keys = indexing.Index(FoundKeys([], []), 1, tmp_path)
     shared_keys._places = [np.array([5], np.uint64), np.array([7], np.uint64)]
     shared_keys._groups = [np.array([3], np.uint32), np.array([3], np.uint32)]
     shared_keys._first, shared_keys.n_groups = np.array([0, 1 << 32, (1 << 32) + 4]), (1 << 32) + 4
