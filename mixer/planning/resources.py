@@ -12,7 +12,8 @@ Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` with 300k 
   and 411. The first build after an installation compiles the kernels, which takes 270 MB more, once;
 - training a tokenizer takes 1.1 bytes for each byte of its sample (23 to 124 MB);
 - deduplication (`python -m benchmarks.index`, a tenth of the documents repeated): searching a range of keys takes 208
-  MB; the walk takes 36 bytes for each of 10 million documents, mostly pages of mapped files, and 29 on disk;
+  MB; the walk takes 36 bytes for each of 10 million documents, mostly pages of mapped files, and 29 on disk; before it
+  the keys are partitioned, which takes 16 bytes a key on disk until the walk is done;
 - open files: 13 in a single process, with 1 shard and with 59; in the process that runs the cluster 46 with 2 workers
   and 68 with 4; 26 in a worker.
 """
@@ -53,7 +54,6 @@ DOCUMENT_BYTES = 5_000  # of text in a document, where no sample says so
 READER_BYTES = 80_000_000
 CLUSTER_BYTES = 300_000_000  # of the process that runs the local cluster
 SEARCH_KEY_BYTES = 52  # for each key of a range
-COPIES_HELD_OUT = 3  # hold_out holds the pieces, the joined array and its bytes at the same time
 
 STEP_FILES = 32
 CLUSTER_FILES = 32
@@ -168,13 +168,11 @@ def _unit_files(recipe: Recipe, tokens: int) -> float:
 
 
 def _largest_step(recipe: Recipe) -> int:
-    """Memory of a worker's largest step: a shard, the windows of a unit, the held-out documents of a source, or a range
-    of keys."""
+    """Memory of a worker's largest step: a shard, the windows of a unit, or a range of keys."""
     shard = min(recipe.shard_windows, sum(recipe.windows)) * recipe.window * ID_BYTES
     unit = 2 * int(recipe.unit / BYTES_PER_TOKEN) * ID_BYTES
-    held_out = int(max(recipe.windows) * recipe.window * recipe.validation.fraction) * ID_BYTES * COPIES_HELD_OUT
     keys = _keys(recipe) * sum(_documents(recipe, windows) for windows in recipe.windows)
-    return max(shard, unit, held_out, min(keys, RANGE_KEYS) * SEARCH_KEY_BYTES)
+    return max(shard, unit, min(keys, RANGE_KEYS) * SEARCH_KEY_BYTES)
 
 
 def _documents(recipe: Recipe, windows: int) -> int:

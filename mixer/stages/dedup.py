@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.format.manifest_types import ExclusionEntry
 from gpts_data.mixer.recipe_exclude import ExclusionList
-from gpts_data.mixer.stages.dedup_index import Index, index
+from gpts_data.mixer.stages.dedup_index import Index, index, zeros
 from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS, NOT_EXCLUDED, Excluder
 from gpts_data.mixer.stages.similarity import SimilarTexts
 from gpts_data.mixer.stages.unit_file import Columns, document_columns
@@ -166,7 +166,7 @@ def dedup(
     """
     units = [unit for source in sources for unit in source]
     with index([unit.run for unit in units], [unit.n_keys for unit in units], folder, scratch, engine) as keys:
-        state = DedupState(keys.n_groups, dedup.n_keys)
+        state = DedupState(keys.n_groups, dedup.n_keys, zeros(keys.n_groups, scratch))
         walk = _DedupWalk(keys, state, guard, Texts(encoder), dedup, excluder)
         return [walk.source(*source) for source in zip(sources, needed, hold_out, strict=True)]
 

@@ -10,6 +10,7 @@ was found for one unit after the other.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -24,7 +25,7 @@ from gpts_data.mixer.stages.dedup_search import UNIT, FoundKeys, search_runs
 from gpts_data.pipelines.dedup.greedy import SharedKeys
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import Engine
-from gpts_data.pipelines.storage.atomic_files import atomic_write
+from gpts_data.pipelines.storage.atomic_files import atomic_write, storage_errors
 from gpts_data.pipelines.storage.checksums import Checksum, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, local_copy, read_all, remove
 
@@ -32,6 +33,7 @@ RUN_KEYS = 1_000_000  # keys sorted at once; a unit with more has several sorted
 SLICES, SLICE = 64, np.uint64(58)  # number of slices of key values; a key's slice is its bits from SLICE on
 RUN = pa.schema([("key", pa.uint64()), ("place", pa.uint32())])
 MAX_PLACES = 2**32  # of keys in a unit
+MAX_IN_MEMORY = 1 << 28  # numbers of 4 bytes that the walk has for shared keys: 1 GB
 PLACES_AT_ONCE = 1_000_000  # of shared keys that the walk holds for the next units: 40 MB while they are sorted
 
 
@@ -132,6 +134,19 @@ def _mapped(path: AnyPath) -> pa.RecordBatch:
     """The only batch of a file. It stays mapped when the file is closed, so ranges do not use up file descriptors."""
     with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
         return reader.get_batch(0)
+
+
+def zeros(n: int, folder: Path) -> NDArray[np.uint32]:
+    """n zeros: uint32. If there are more than MAX_IN_MEMORY, they are in a file in `folder`, of which the system holds
+    in memory what there is room for. The file has no name and is gone when the process ends."""
+    if n <= MAX_IN_MEMORY:
+        return np.zeros(n, np.uint32)
+    folder.mkdir(parents=True, exist_ok=True)
+    with storage_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
+        for start in range(0, n, PLACES_AT_ONCE):  # all of it: if the disk got full later, a signal would end us
+            file.write(np.zeros(min(PLACES_AT_ONCE, n - start), np.uint32).data)
+        file.flush()
+        return np.asarray(np.memmap(file, np.uint32, "r+", shape=(n,)))
 
 
 @contextmanager

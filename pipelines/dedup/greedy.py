@@ -99,15 +99,30 @@ def find_shared_keys(keys: UInt64Array, places: UInt64Array) -> SharedKeys:
     places = places[order[is_shared]]
     groups = np.cumsum(is_first) - 1
     order = np.argsort(places)
-    return SharedKeys(places[order], groups[order], int(is_first.sum()))
+    places, groups = places[order], groups[order]
+    return SharedKeys(places, _number_by_first(groups, int(is_first.sum())), int(is_first.sum()))
+
+
+def _number_by_first(groups: Int64Array, n_groups: int) -> Int64Array:
+    """Number groups in the order in which they occur first, so that a walk comes to new ones in ascending order."""
+    first = np.empty(n_groups, np.int64)
+    first[groups[::-1]] = np.arange(len(groups))[::-1]  # of equal indices, numpy keeps the value assigned last
+    numbers = np.empty(n_groups, np.int64)
+    numbers[np.argsort(first)] = np.arange(n_groups)
+    return numbers[groups]
 
 
 class DedupState:
-    """Remembers for each shared key the first document of the mix that has it: 4 bytes per key."""
+    """Remembers for each shared key the first document of the mix that has it: 4 bytes per key.
 
-    def __init__(self, n_groups: int, columns: int) -> None:
+    first_holders: zeros, uint32, shape (n_groups,), if these are to be kept elsewhere than in memory. In each range of
+    keys, they are numbered in the order of the documents, so only duplicates go back in it.
+    """
+
+    def __init__(self, n_groups: int, columns: int, first_holders: UInt32Array | None = None) -> None:
         self._columns = columns
-        self._first_holders = np.zeros(n_groups, dtype=np.uint32)  # ordinal + 1; 0: no document yet
+        # ordinal + 1; 0: no document yet
+        self._first_holders = np.zeros(n_groups, np.uint32) if first_holders is None else first_holders
         self.seen = 0
 
     def decide(

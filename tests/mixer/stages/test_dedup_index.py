@@ -15,7 +15,7 @@ from gpts_data.mixer.stages import dedup_index as indexing
 from gpts_data.mixer.stages import dedup_search
 from gpts_data.mixer.stages.dedup_index import index, run_writer
 from gpts_data.mixer.stages.dedup_search import FoundKeys, search_runs
-from gpts_data.pipelines.dedup.greedy import SharedKeys, find_shared_keys
+from gpts_data.pipelines.dedup.greedy import DedupState, SharedKeys, find_shared_keys
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.execute import InProcess
 
@@ -156,3 +156,20 @@ def test_groups_above_32_bits_stay_apart(tmp_path: Path) -> None:
     shared_keys._groups = [np.array([3], np.uint32), np.array([3], np.uint32)]
     shared_keys._first, shared_keys.n_groups = np.array([0, 1 << 32, (1 << 32) + 4]), (1 << 32) + 4
     assert shared_keys.of(0).groups.tolist() == [3, (1 << 32) + 3]
+
+
+def test_what_the_walk_notes_for_many_keys_is_in_a_file_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "MAX_IN_MEMORY", 10)
+    monkeypatch.setattr(indexing, "PLACES_AT_ONCE", 7)
+    keys = np.random.default_rng(1).integers(0, 40, (60, COLUMNS), dtype=np.uint64)
+    shared = find_shared_keys(keys.ravel(), np.arange(keys.size, dtype=np.uint64))
+    on_disk = indexing.zeros(shared.n_groups, tmp_path / "scratch")
+    assert isinstance(on_disk.base, np.memmap) and on_disk.shape == (shared.n_groups,) and not on_disk.any()
+    no, tokens = np.zeros(60, np.bool_), np.ones(60, np.uint32)
+    states = DedupState(shared.n_groups, COLUMNS, on_disk), DedupState(shared.n_groups, COLUMNS)
+    first, second = (state.decide(shared, tokens, no, no, 100) for state in states)
+    assert first.codes.tolist() == second.codes.tolist() and len(set(first.codes.tolist())) > 1
+    assert first.duplicate_of.tolist() == second.duplicate_of.tolist()
+    assert on_disk.any() and not list((tmp_path / "scratch").iterdir())
