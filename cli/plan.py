@@ -78,10 +78,12 @@ def print_estimate(recipe: Recipe, estimate: Estimate, exclusions: Sequence[Excl
     exclusions: the lists of `[exclude]`.
     """
     from gpts_data.cli.exclusions import exclusion_lines
+    from gpts_data.cli.personal_data import show_missing_licenses, show_personal_data
     from gpts_data.cli.tables import print_table, show_large_losses
 
     print_table(_source_table(recipe, estimate))
     print_table(_dropped_table(estimate))
+    show_personal_data({name: source.personal_data for name, source in estimate.sources.items()})
     console = new_console()
     for line in (*_stage_lines(recipe), *exclusion_lines(exclusions)):
         console.print(f" {line}", highlight=False, soft_wrap=True)
@@ -96,6 +98,7 @@ def print_estimate(recipe: Recipe, estimate: Estimate, exclusions: Sequence[Excl
             text = f" {name}: with {source.sampled_share:.2g} of it sampled, up to {possible:.0%} duplicates far apart "
             console.print(text + "would not be seen", highlight=False, soft_wrap=True)
     show_large_losses({name: (source.read_documents, source.dropped) for name, source in estimate.sources.items()})
+    show_missing_licenses({source.name: source.license for source in recipe.source})
 
 
 def _source_table(recipe: Recipe, estimate: Estimate) -> Any:

@@ -13,6 +13,7 @@ from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.readers.reader import fetch_cost
 from gpts_data.pipelines.readers.source import Unit
+from gpts_data.pipelines.text.personal_data import PersonalData
 
 COUNTED_UNITS = 4  # units whose download is counted exactly
 
@@ -57,6 +58,8 @@ class SourceEstimate:
     """Bytes to download from the hub; only the columns in use are."""
     requests: int
     """Requests to the hub."""
+    personal_data: PersonalData
+    """E-mail addresses and card numbers in the part of the sample that the filters keep."""
 
 
 def estimate_source(rate: SourceRate, windows: int, fetch_options: FetchOptions) -> SourceEstimate:
@@ -88,6 +91,7 @@ def estimate_source(rate: SourceRate, windows: int, fetch_options: FetchOptions)
         sampled_share=rate.sample.sampled,
         download_bytes=round(sum(n_bytes for n_bytes, _ in costs) * scale),
         requests=round(sum(n_requests for _, n_requests in costs) * scale),
+        personal_data=rate.personal_data,
     )
 
 

@@ -21,6 +21,7 @@ from gpts_data.mixer.planning.sample_texts import similarity_test
 from gpts_data.mixer.planning.source_repeats import TOGETHER, SourceRepeats
 from gpts_data.mixer.planning.source_sample import SourceSample
 from gpts_data.pipelines.readers.source import SourceFile
+from gpts_data.pipelines.text.personal_data import PersonalData, count_card_numbers, count_emails
 from gpts_data.tokenizer.encode import Encoder
 
 RESAMPLES = 1000  # of the bootstrap
@@ -80,6 +81,11 @@ class SourceRate:
     def kept_bytes(self) -> float:
         """Share of the bytes of text that the filters keep."""
         return self._kept_bytes / max(self.sample.sample_bytes, 1)
+
+    @property
+    def personal_data(self) -> PersonalData:
+        """E-mail addresses and card numbers in the texts of the sample that the filters keep."""
+        return PersonalData(int(self._tokens.sum()), count_emails(self.texts), count_card_numbers(self.texts))
 
     @property
     def text_bytes(self) -> float:
