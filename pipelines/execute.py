@@ -13,6 +13,7 @@ import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from gpts_data.pipelines.environment import Expected, environment
@@ -22,6 +23,7 @@ from gpts_data.pipelines.storage.paths import AnyPath
 
 CONNECT_TIMEOUT = "20s"
 ANSWER = 20.0  # seconds in which workers must report their environment
+MAX_SUBMITTED = 1024  # tasks that the scheduler has at a time, in its memory: 30 kB for a unit to cut; 1T have 61,600
 POLL_SECONDS = 30.0  # longest wait for a result before the cluster is looked at
 TOPIC = "gpts-data"  # of the log messages that workers forward, such as pauses before a source is tried again
 DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # in a nanny's log
@@ -59,17 +61,25 @@ class Dask:
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """As `Engine.map`. Also raises `GptsDataError` for a task that kills its workers, and `SourceUnavailableError`
         when the connection to the scheduler is lost."""
-        expected = self._expected()
-        futures = {self._client.submit(_in_worker, function, task, expected, pure=False): task for task in tasks}
+        expected, waiting = self._expected(), iter(tasks)
+        futures: dict[Any, Task] = {}
         ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for future in futures:
-            future.add_done_callback(ready.put)
         stall = StallWarning()
+
+        def submit(count: int) -> None:
+            for task in islice(waiting, count):
+                future = self._client.submit(_in_worker, function, task, expected, pure=False)
+                futures[future] = task
+                future.add_done_callback(ready.put)
+
         try:
+            submit(MAX_SUBMITTED)
             while futures:
                 future = self._next(ready, stall, lambda: self._describe(futures.values()))
                 stall.reset()
-                yield self._result(future, futures.pop(future))
+                result = self._result(future, futures.pop(future))
+                submit(1)
+                yield result
         finally:
             if self._connected():
                 self._client.cancel(list(futures))

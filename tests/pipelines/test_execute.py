@@ -57,6 +57,23 @@ def test_no_tasks_have_no_results(engine: Engine) -> None:
     assert list(engine.map(json_digest, [])) == []
 
 
+def test_a_cluster_gets_a_bounded_number_of_tasks(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "MAX_SUBMITTED", 3)
+    submitted: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(20):
+            submitted.append(number)
+            yield number
+
+    with open_engine(scheduler=local.scheduler_address) as engine:
+        results = []
+        for result in engine.map(json_digest, tasks()):
+            results.append(result)
+            assert len(submitted) <= len(results) + 3
+    assert sorted(results) == sorted(map(json_digest, range(20)))
+
+
 def test_an_error_of_ours_arrives_as_itself(engine: Engine) -> None:
     with pytest.raises(RecipeError, match="no filter is called 'nope'") as raised:
         list(engine.map(check_clean, [CleanConfig(), CleanConfig(("nope",))]))
