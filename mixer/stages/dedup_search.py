@@ -31,6 +31,7 @@ RANGE_KEYS = 4_000_000  # keys in a range or a section: 32 bytes each while they
 KEYS = np.dtype([("key", "<u8"), ("place", "<u8")])  # a record of a partition
 FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32())])
 UNIT = np.uint64(32)  # a place among all units has the number of the unit in the bits from UNIT on
+BLOCK = 1 << 18  # keys that are copied at once
 _HALF = np.uint64(32)
 
 Task = TypeVar("Task")
@@ -153,9 +154,11 @@ def partition(task: Partition) -> PartitionReceipt:
         for keys, places in _in_sections(_read_runs(task.runs, task.first, task.last)):
             numbers = range_of(keys, task.ranges)
             order = np.argsort(numbers, kind="stable")
-            records = np.empty(len(keys), KEYS)
-            records["key"], records["place"] = keys[order], places[order]
-            file.write(records.data)
+            for start in range(0, len(order), BLOCK):
+                block = order[start : start + BLOCK]
+                records = np.empty(len(block), KEYS)
+                records["key"], records["place"] = keys[block], places[block]
+                file.write(records.data)
             counts = np.bincount(numbers, minlength=task.ranges)
             sections.append([done, *(done + np.cumsum(counts)).tolist()])
             done += len(keys)
@@ -165,8 +168,10 @@ def partition(task: Partition) -> PartitionReceipt:
 
 def range_of(keys: NDArray[np.uint64], ranges: int) -> NDArray[np.unsignedinteger]:
     """The number of the range of each key. Keys are hashes, so ranges of equal width have equally many."""
-    numbers = ((keys >> _HALF) * np.uint64(ranges)) >> _HALF
-    return numbers.astype(np.uint16 if ranges <= 1 << 16 else np.uint32)  # numpy sorts 16 bits in linear time
+    numbers = np.empty(len(keys), np.uint16 if ranges <= 1 << 16 else np.uint32)  # 16 bits are sorted in linear time
+    for start in range(0, len(keys), BLOCK):
+        numbers[start : start + BLOCK] = ((keys[start : start + BLOCK] >> _HALF) * np.uint64(ranges)) >> _HALF
+    return numbers
 
 
 def search(task: KeyRange) -> KeyRangeReceipt:
@@ -232,13 +237,17 @@ def _read_runs(
 def _in_sections(
     batches: Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]],
 ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
-    """The keys and places of some batches, RANGE_KEYS at a time or somewhat more; at least one section."""
-    keys, places, held = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], 0
+    """The keys and places of some batches, RANGE_KEYS at a time, in arrays that the next ones overwrite; at least one
+    section."""
+    keys, places, held = np.empty(RANGE_KEYS, np.uint64), np.empty(RANGE_KEYS, np.uint64), 0
     for batch_keys, batch_places in batches:
-        keys.append(batch_keys)
-        places.append(batch_places)
-        held += len(batch_keys)
-        if held >= RANGE_KEYS:
-            yield np.concatenate(keys), np.concatenate(places)
-            keys, places, held = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], 0
-    yield np.concatenate(keys), np.concatenate(places)
+        done = 0
+        while done < len(batch_keys):
+            if held == RANGE_KEYS:
+                yield keys, places
+                held = 0
+            count = min(len(batch_keys) - done, RANGE_KEYS - held)
+            keys[held : held + count] = batch_keys[done : done + count]
+            places[held : held + count] = batch_places[done : done + count]
+            held, done = held + count, done + count
+    yield keys[:held], places[:held]
