@@ -54,9 +54,9 @@ def test_verify(mix: Mix, workers: Cluster, tmp_path: Path) -> None:
     assert (code, json.loads(out)) == (0, {"ok": True, "problems": []}), said
 
 
-def test_a_build_without_its_scheduler_is_gone_on_with(mix: Mix, recipe_file: Path, tmp_path: Path) -> None:
-    """The scheduler dies at the first unit that is done; the folder has a relative name."""
-    command = "build-mix", "--recipe", recipe_file, "--out", "mix", "--json"
+def test_a_build_without_its_scheduler_is_gone_on_with(staged: Mix, staged_recipe: Path, tmp_path: Path) -> None:
+    """The scheduler dies at the first unit that is done; the folder has a relative name, the recipe has stages."""
+    command = "build-mix", "--recipe", staged_recipe, "--tokenizer", staged.tokenizer, "--out", "mix", "--json"
     with cluster(tmp_path / "cluster", IMPORTS) as first:
         process = begin(tmp_path, *command, "--scheduler", first.address)
         while process.poll() is None and not list((tmp_path / "mix").glob(".build/units/**/*.json")):
@@ -70,4 +70,4 @@ def test_a_build_without_its_scheduler_is_gone_on_with(mix: Mix, recipe_file: Pa
     assert code == 0, said
     assert not list(tmp_path.glob("*/worker-*/mix")), "workers wrote into their own folders"
     found = json.loads((tmp_path / "mix" / "manifest.json").read_bytes())
-    assert found["root_digest"] == mix.manifest["root_digest"]
+    assert found["root_digest"] == staged.manifest["root_digest"]

@@ -39,11 +39,11 @@ def test_every_prefix_and_every_stage_is_exact(staged: Mix) -> None:
     assert dict(zip(staged.sources, counts[218].tolist(), strict=True)) == first["sources"]
 
 
-def test_two_workers_and_an_interrupted_build_give_the_same_digest(
+def test_four_workers_and_an_interrupted_build_give_the_same_digest(
     staged_recipe: Path, staged: Mix, tmp_path: Path
 ) -> None:
     recipe, home = load_recipe(staged_recipe), staged_recipe.parent
-    parallel = build(recipe, home, tmp_path / "parallel", tokenizer=staged.tokenizer, workers=2)
+    parallel = build(recipe, home, tmp_path / "parallel", tokenizer=staged.tokenizer, workers=4)
     assert parallel.manifest["root_digest"] == staged.manifest["root_digest"]
 
     def stop(stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
