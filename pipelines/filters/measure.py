@@ -58,12 +58,12 @@ def measure(text: str, clean: CleanConfig, reason: str) -> Measurement | None:
         short = reason == TOO_SHORT
         key = "min_characters" if short else "max_characters"
         return Measurement("characters", len(text), getattr(clean, key), key, short)
-    name = _filter_of(reason)
+    name = filter_of(reason)
     if name not in clean.filters:
         return None
     text = _before(text, clean, name)
     rule = {"gopher_quality": _quality, "gopher_repetition": _repetition, "fineweb_quality": _fineweb, "c4": _c4}[name]
-    measurement = rule(text, reason, _thresholds(name, clean)) if text.strip() else None
+    measurement = rule(text, reason, thresholds_of(name, clean)) if text.strip() else None
     return measurement and replace(measurement, key=f"{name}.{measurement.key}", lines=_shown(measurement.lines))
 
 
@@ -82,7 +82,7 @@ def words_of(text: str) -> list[str]:
     return words
 
 
-def _filter_of(reason: str) -> str:
+def filter_of(reason: str) -> str:
     """The filter that has a rule; "" for a reason of no filter."""
     if reason.startswith("gopher_"):
         return "gopher_quality"
@@ -93,7 +93,7 @@ def _filter_of(reason: str) -> str:
     return "c4" if reason == "too_few_sentences" else ""
 
 
-def _thresholds(name: str, clean: CleanConfig) -> dict[str, Any]:
+def thresholds_of(name: str, clean: CleanConfig) -> dict[str, Any]:
     """All thresholds of a filter: datatrove's defaults, replaced by those of the recipe."""
     from datatrove.pipeline import filters
 

@@ -1,14 +1,17 @@
-"""The report's charts, as SVG that takes its text colour from the page, so that they suit light and dark schemes."""
+"""The report's charts as paths and tick labels, which the template draws.
+
+A path is stretched to the width of the page; labels are text of the page. So lines and letters keep their size on a
+phone and on paper, and take their colours from the page. Coordinates are 0 to SIDE, from the left and from the bottom.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from gpts_data.pipelines.figures import figure_bytes
 from gpts_data.validation.training.log import Line
 
 COLOURS = (
@@ -25,11 +28,31 @@ COLOURS = (
     "#b8b13f",
     "#c77f9e",
 )
-MAX_NAME = 18  # characters of a source's name in a legend
+SIDE = 1000  # of the square in which paths are drawn
 MAX_POINTS = 500  # of a loss curve
 SHARE_PARTS = 40  # of the training order, for which shares are drawn: a part of the sample has 49 windows
-SIZE = (5.4, 2.2)  # inches: letters are 7 px high on a phone and 14 px on a wide screen
-_INK = "#010203"  # a colour that no chart uses otherwise; replaced by the page's text colour
+LENGTH_BINS = 50
+TICKS = 5  # about as many on an axis
+
+
+@dataclass(frozen=True)
+class Path:
+    """One shape of a chart: `kind` is `line`, `fill` or `mark` (dashed), `points` are the data of an SVG path."""
+
+    kind: str
+    colour: str
+    points: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A chart. Ticks are positions on an axis, 0 to 1, with their labels."""
+
+    caption: str
+    paths: list[Path]
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    x_unit: str = ""
 
 
 def colour(source: int) -> str:
@@ -37,51 +60,42 @@ def colour(source: int) -> str:
     return COLOURS[source % len(COLOURS)]
 
 
-def draw_ahead(
-    positions: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    targets: NDArray[np.float64],
-    names: Sequence[str],
-    boundaries: Sequence[int] = (),
-) -> str:
-    """Draw by how many windows each source is ahead of its target share.
+def plot_bounds(
+    edges: NDArray[np.int64], low: NDArray[np.float64], high: NDArray[np.float64], boundaries: Sequence[int] = ()
+) -> list[Plot]:
+    """For each source the range of its distance from the target share, in windows, between bounds of one window.
+
+    Args:
+        edges: ends of parts of the training order, shape (parts + 1,).
+        low, high: the least and the greatest distance in each part, shape (parts, sources).
+        boundaries: positions at which another stage begins; drawn as vertical lines.
+    """
+    x = _scaled(edges, 0, edges[-1])
+    marks = [*_boundaries(boundaries, edges[-1]), *(Path("mark", "", _line([0, 1], [y, y])) for y in (0, 0.5, 1))]
+    plots = []
+    for i in range(low.shape[1]):
+        band = _band(x, _scaled(low[:, i], -1, 1), _scaled(high[:, i], -1, 1))
+        ticks = [(0.0, "\N{MINUS SIGN}1"), (0.5, "0"), (1.0, "+1")]
+        plots.append(Plot("", [Path("fill", colour(i), band), *marks], _linear_ticks(0, edges[-1]), ticks, "windows"))
+    return plots
+
+
+def plot_shares(positions: NDArray[np.int64], counts: NDArray[np.int64], boundaries: Sequence[int]) -> Plot:
+    """The shares of the sources in parts of the training order, one above the other.
 
     Args:
         positions: positions in the training order, shape (positions,).
         counts: windows of each source before each position, shape (positions, sources).
-        targets: windows that the weights ask for before each position, shape (positions, sources).
         boundaries: positions at which another stage begins; drawn as vertical lines.
     """
-
-    def draw(axes: Any) -> None:
-        for i, name in enumerate(names):
-            ahead = counts[:, i] - targets[:, i]
-            axes.plot(positions, ahead, color=colour(i), label=_short(name), linewidth=1)
-        _draw_boundaries(axes, boundaries)
-        axes.set_ylim(-1.05, 1.05)
-        axes.set_xlabel("windows of the training order")
-        axes.set_ylabel("windows ahead")
-
-    return _svg(draw)
-
-
-def draw_shares(
-    positions: NDArray[np.int64], counts: NDArray[np.int64], names: Sequence[str], boundaries: Sequence[int]
-) -> str:
-    """Draw the shares of the sources in parts of the training order. The arguments are as for `draw_ahead`."""
     edges, shares = shares_of_parts(positions, counts, boundaries)
-
-    def draw(axes: Any) -> None:
-        below = np.zeros(len(shares))
-        for i, name in enumerate(names):
-            axes.stairs(below + shares[:, i], edges, baseline=below, fill=True, color=colour(i), label=_short(name))
-            below = below + shares[:, i]
-        _draw_boundaries(axes, boundaries)
-        axes.set_ylim(0, 1.15)  # room for the legend
-        axes.set_xlabel("windows of the training order")
-        axes.set_ylabel("share of windows")
-
-    return _svg(draw)
+    x, below, paths = _scaled(edges, 0, edges[-1]), np.zeros(len(shares)), []
+    for i in range(shares.shape[1]):
+        paths.append(Path("fill", colour(i), _band(x, below, below + shares[:, i])))
+        below = below + shares[:, i]
+    y_ticks = [(share, f"{share:.0%}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    paths += _boundaries(boundaries, edges[-1])
+    return Plot("Share of the windows", paths, _linear_ticks(0, edges[-1]), y_ticks, "windows of the training order")
 
 
 def shares_of_parts(
@@ -96,59 +110,66 @@ def shares_of_parts(
     return edges, windows / np.diff(edges)[:, None]
 
 
-def draw_lengths(lengths: Sequence[NDArray[np.integer]], names: Sequence[str]) -> str:
-    """Draw the distribution of document lengths, in tokens, as shares of each source's documents."""
-
-    def draw(axes: Any) -> None:
-        ranges = [(int(tokens.min()), int(tokens.max())) for tokens in lengths if len(tokens)] or [(1, 1)]
-        shortest, longest = max(min(low for low, _ in ranges), 1), max(high for _, high in ranges)
-        edges = np.geomspace(shortest, longest + 1, 50)
-        for i, tokens in enumerate(lengths):
-            if len(tokens):
-                counts, _ = np.histogram(tokens, edges)
-                axes.stairs(counts / len(tokens), edges, color=colour(i), label=_short(names[i]), linewidth=1.5)
-        axes.set_xscale("log")
-        axes.set_xlabel("tokens per document")
-        axes.set_ylabel("share of documents")
-
-    return _svg(draw)
+def plot_lengths(lengths: Sequence[NDArray[np.integer]]) -> Plot:
+    """The distribution of document lengths, in tokens, as shares of each source's documents. The x axis is a log."""
+    ranges = [(int(tokens.min()), int(tokens.max())) for tokens in lengths if len(tokens)] or [(1, 1)]
+    shortest, longest = max(min(low for low, _ in ranges), 1), max(high for _, high in ranges) + 1
+    edges = np.geomspace(shortest, longest, LENGTH_BINS)
+    shares = {i: np.histogram(tokens, edges)[0] / len(tokens) for i, tokens in enumerate(lengths) if len(tokens)}
+    top = max((share.max() for share in shares.values()), default=0.0) or 1.0
+    x = _scaled(np.log(edges), np.log(shortest), np.log(longest))
+    paths = [Path("line", colour(i), _stairs(x, _scaled(share, 0, top))) for i, share in shares.items()]
+    powers = [10**n for n in range(10) if shortest <= 10**n <= longest]
+    x_ticks = [(float(_scaled(np.log(n), np.log(shortest), np.log(longest))), f"{n:,}") for n in powers]
+    y_ticks = [(place, f"{float(value.replace(',', '')):.3g}%") for place, value in _linear_ticks(0, 100 * top)]
+    return Plot("Share of the documents", paths, x_ticks, y_ticks, "tokens per document")
 
 
-def draw_losses(lines: Sequence[Line], entropy: float) -> str:
-    """Draw the loss of a run over its tokens beside the unigram entropy; both in nats per token."""
-
-    def draw(axes: Any) -> None:
-        chosen = lines[:: max(len(lines) // MAX_POINTS, 1)]
-        axes.plot([line.tokens for line in chosen], [line.loss for line in chosen], color=COLOURS[0], label="training")
-        axes.axhline(entropy, color="#8c8c8c", linestyle="--", label="unigram entropy")
-        axes.set_xlabel("tokens")
-        axes.set_ylabel("loss, nats per token")
-
-    return _svg(draw)
-
-
-def _draw_boundaries(axes: Any, boundaries: Sequence[int]) -> None:
-    for boundary in boundaries:
-        axes.axvline(boundary, color="#8c8c8c", linestyle=":", linewidth=1)
+def plot_losses(lines: Sequence[Line], entropy: float) -> Plot:
+    """The loss of a run over its tokens, and the unigram entropy as a dashed line; both in nats per token."""
+    chosen = lines[:: max(len(lines) // MAX_POINTS, 1)]
+    tokens, losses = [line.tokens for line in chosen], [line.loss for line in chosen]
+    low, high = min([*losses, entropy]), max([*losses, entropy])
+    x, y = _scaled(tokens, 0, tokens[-1]), _scaled(losses, low, high)
+    level = float(_scaled(entropy, low, high))
+    paths = [Path("mark", "", _line([0, 1], [level, level])), Path("line", colour(0), _line(x, y))]
+    caption = "Loss in nats per token; the dashed line is the unigram entropy"
+    return Plot(caption, paths, _linear_ticks(0, tokens[-1]), _linear_ticks(low, high), "tokens")
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+def _boundaries(boundaries: Sequence[int], total: int) -> list[Path]:
+    return [Path("mark", "", _line([boundary / total] * 2, [0, 1])) for boundary in boundaries]
 
 
-def _svg(draw: Callable[[Any], None]) -> str:
-    """Return the chart that `draw` makes on a pair of axes. The same values give the same text."""
-    from matplotlib.figure import Figure
+def _scaled(values: ArrayLike, low: float, high: float) -> NDArray[np.float64]:
+    """The values with `low` at 0 and `high` at 1."""
+    scaled: NDArray[np.float64] = (np.asarray(values, np.float64) - low) / ((high - low) or 1)
+    return scaled
 
-    def make_figure() -> Figure:
-        figure = Figure(figsize=SIZE, layout="constrained")
-        axes = figure.subplots()
-        draw(axes)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=7.5, loc="lower right", bbox_to_anchor=(1, 1), ncols=4)
-        return figure
 
-    text_colours = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
-    style = {"font.size": 8, **dict.fromkeys(text_colours, _INK)}
-    svg = figure_bytes(make_figure, style=style, transparent=True).decode()
-    return svg[svg.index("<svg") :].replace(_INK, "currentColor")  # without the XML declaration
+def _points(x: Iterable[float], y: Iterable[float]) -> str:
+    return " ".join(f"{SIDE * a:.1f},{SIDE * (1 - b):.1f}" for a, b in zip(x, y, strict=True))
+
+
+def _line(x: Iterable[float], y: Iterable[float]) -> str:
+    return f"M{_points(x, y)}"
+
+
+def _stairs(edges: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+    return _line(np.repeat(edges, 2)[1:-1], np.repeat(y, 2))
+
+
+def _band(edges: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
+    """The area between two step functions of the same parts."""
+    x = np.repeat(edges, 2)[1:-1]
+    return f"{_line([*x, *x[::-1]], [*np.repeat(high, 2), *np.repeat(low, 2)[::-1]])}Z"
+
+
+def _linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round numbers in a range: multiples of 1, 2 or 5 times a power of ten."""
+    step = (high - low) / TICKS or 1.0
+    power = 10.0 ** np.floor(np.log10(step))
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= step * 0.999)
+    digits = max(-int(np.floor(np.log10(step))), 0)
+    ticks = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step
+    return [(float(_scaled(tick, low, high)), f"{tick:,.{digits}f}") for tick in (ticks + 0.0).tolist()]  # no -0

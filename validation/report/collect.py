@@ -13,26 +13,30 @@ from typing import NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.find_document import table_entries
 from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.mix_encoder import open_encoder
+from gpts_data.mixer.format.stored_text import stored_text
 from gpts_data.mixer.format.trace import find_document
 from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.storage.typed_json import JsonError, parse_json
+from gpts_data.tokenizer.artifact import TokenIds
 from gpts_data.tokenizer.byte_lengths import bytes_per_id
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.vocabulary_files import byte_characters
 from gpts_data.validation.inspect import Window, decode_window
+from gpts_data.validation.report.order_counts import Bounds, count_sources, measure_bounds
 from gpts_data.validation.run_files import RunResult, read_result
 from gpts_data.validation.training.log import NAME, Line, read_log
 
-FIRST_POSITIONS = 100  # positions at which the shares of the sources are compared: all of the first hundred,
-SPREAD_POSITIONS = 400  # and so many, evenly spaced, of the rest
 SAMPLED_WINDOWS = 4096  # whose tokens are counted: 2 million tokens in windows of 512
 BYTES_WINDOWS = 64  # of each source, for its bytes per token
 SHOWN_WINDOWS = 12
 SHOWN_TOKENS = 24
+KEPT_SAMPLES = 3  # kept documents that are shown of each source
+KEPT_TOKENS = 600  # of each that are decoded
 BYTE_OF_CHARACTER = byte_characters()
 
 
@@ -42,6 +46,17 @@ class KeptSample(TypedDict):
     source: str
     id: str
     text: str
+
+
+@dataclass(frozen=True)
+class KeptDocument:
+    """A document of the mix, as an example of what passed."""
+
+    id: str
+    url: str | None
+    tokens: int
+    text: str
+    """Its text, or the beginning of it."""
 
 
 class DroppedSample(TypedDict):
@@ -79,6 +94,7 @@ class Report:
     """Positions in the training order, ascending, shape (positions,)."""
     source_counts: NDArray[np.int64]
     """Windows of each source before each position, shape (positions, sources)."""
+    bounds: Bounds
     document_lengths: list[NDArray[np.uint32]]
     """Tokens of each document, by source."""
     bytes_per_token: list[float]
@@ -88,6 +104,8 @@ class Report:
     unused_tokens: list[str]
     """Vocabulary entries that do not occur in the sample."""
     windows: list[tuple[Window, list[DocumentSpan]]]
+    kept_samples: dict[str, list[KeptDocument]]
+    """Some training documents, by source."""
     dropped_samples: dict[str, list[DroppedSample]]
     """Rows of dropped/<source>.jsonl, by source."""
     run: tuple[list[Line], RunResult] | None
@@ -114,34 +132,17 @@ def collect_report(mix: Mix, run: Path | None = None, seed: int = 0) -> Report:
         mix=mix,
         positions=positions,
         source_counts=source_counts,
+        bounds=measure_bounds(mix),
         document_lengths=[_document_lengths(mix, name) for name in mix.sources],
         bytes_per_token=[bytes_per_token(mix, number, id_bytes, seed) for number in range(len(mix.sources))],
         frequent_tokens=[(token_text(encoder, int(id)), int(frequency[id])) for id in frequent if frequency[id]],
         sampled_tokens=ids.size,
         unused_tokens=[token_text(encoder, int(id)) for id in np.flatnonzero(frequency == 0)],
         windows=[_decode(mix, encoder, position) for position in _spread(mix.windows, SHOWN_WINDOWS, seed)],
+        kept_samples={name: _kept_samples(mix, name, seed) for name in mix.sources},
         dropped_samples={name: _dropped_samples(mix, name) for name in mix.sources},
         run=_read_run(mix, run) if run else None,
     )
-
-
-def count_sources(mix: Mix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return positions of the training order, and how many windows of each source the sidecars have before them.
-
-    Shapes: (positions,) and (positions, sources).
-    """
-    spread = np.linspace(1, mix.windows, SPREAD_POSITIONS, dtype=np.int64)
-    ends = [stage.stop for stage in mix.stages]
-    positions = np.unique(np.concatenate([np.arange(1, min(FIRST_POSITIONS, mix.windows) + 1), spread, ends]))
-    counts = np.zeros((len(positions), len(mix.sources)), dtype=np.int64)
-    before, start = np.zeros(len(mix.sources), dtype=np.int64), 0
-    for number, shard in enumerate(mix.manifest["shards"]):
-        sources = sidecar(mix, number)["source"]
-        for i in np.flatnonzero((positions > start) & (positions <= start + len(sources))).tolist():
-            counts[i] = before + np.bincount(sources[: positions[i] - start], minlength=len(before))
-        before += np.array([shard["sources"][name] for name in mix.sources])
-        start += len(sources)
-    return positions, counts
 
 
 def token_text(encoder: Encoder, id: int) -> str:
@@ -155,7 +156,7 @@ def token_text(encoder: Encoder, id: int) -> str:
     return text.replace(" ", "\u00b7") if text.isprintable() else repr(text)[1:-1]
 
 
-def _sample(mix: Mix, seed: int) -> NDArray[np.uint16]:
+def _sample(mix: Mix, seed: int) -> TokenIds:
     """Return windows from all over the training order, shape (windows, window)."""
     return np.stack([mix.row(*mix.locate(position)) for position in _spread(mix.windows, SAMPLED_WINDOWS, seed)])
 
@@ -180,12 +181,12 @@ def all_id_bytes(mix: Mix, encoder: Encoder) -> NDArray[np.int64]:
     try:
         return bytes_per_id(mix.tokenizer, mix.vocab_size, mix.eos_id)
     except UsageError:
-        return np.array([len(encoder.decode(np.array([id], np.uint16)).encode()) for id in range(mix.vocab_size)])
+        return np.array([len(encoder.decode(np.array([id], mix.dtype)).encode()) for id in range(mix.vocab_size)])
 
 
 def bytes_per_token(mix: Mix, source: int, id_bytes: NDArray[np.int64], seed: int) -> float:
     """Estimate the bytes per token of a source from windows of the first shards. End-of-text counts as a token."""
-    rows: list[NDArray[np.uint16]] = []
+    rows: list[TokenIds] = []
     for shard in range(len(mix.shards)):
         of_source = np.flatnonzero(sidecar(mix, shard)["source"] == source)
         rows += [mix.row(shard, int(of_source[i])) for i in _spread(len(of_source), BYTES_WINDOWS - len(rows), seed)]
@@ -198,7 +199,7 @@ def bytes_per_token(mix: Mix, source: int, id_bytes: NDArray[np.int64], seed: in
 def _decode(mix: Mix, encoder: Encoder, position: int) -> tuple[Window, list[DocumentSpan]]:
     """Decode one window of the training order, document by document."""
     window = decode_window(mix, position, encoder)
-    ids = np.array(window.ids, dtype=np.uint16)
+    ids = np.array(window.ids, dtype=mix.dtype)
     ends = np.flatnonzero(ids == mix.eos_id)
     starts = [0, *(ends + 1).tolist()]
     pieces = [piece for piece in np.split(ids, ends + 1) if len(piece)]
@@ -208,6 +209,19 @@ def _decode(mix: Mix, encoder: Encoder, position: int) -> tuple[Window, list[Doc
         text = encoder.decode(piece[piece != mix.eos_id])
         spans.append(DocumentSpan(text, i < len(ends), document["id"], document["url"]))
     return window, spans
+
+
+def _kept_samples(mix: Mix, source: str, seed: int) -> list[KeptDocument]:
+    """Return some training documents from all over the source's part of the mix."""
+    tables = table_entries(mix, source, held_out=False)
+    samples, before = [], 0
+    for number in _spread(sum(table["documents"] for table in tables), KEPT_SAMPLES, seed):
+        while number >= before + tables[0]["documents"]:
+            before += tables.pop(0)["documents"]
+        row = mix.table(tables[0]).slice(number - before, 1).to_pylist()[0]
+        text, _ = stored_text(mix, source, False, row["start"], min(row["tokens"], KEPT_TOKENS))
+        samples.append(KeptDocument(row["id"], row["url"], row["tokens"], text))
+    return samples
 
 
 def _dropped_samples(mix: Mix, source: str) -> list[DroppedSample]:

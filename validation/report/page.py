@@ -1,119 +1,65 @@
 """The report as one HTML file, rendered from report.html.j2 with jinja2.
 
 The file contains its style (report.css) and its charts and loads nothing. jinja2 escapes every value, since the texts
-of documents may contain HTML; only the style and the charts, which are ours, are inserted as they are. Control
+of documents may contain HTML; only the style, which is ours, is inserted as it is. Control
 characters become visible escapes, and the page forbids scripts and everything from elsewhere.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
-from gpts_data.mixer.recipe_stages import cumulative_shares
-from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON
-from gpts_data.pipelines.dedup.signatures import REASONS as DUPLICATE_REASONS
 from gpts_data.pipelines.text.control_characters import escape
 from gpts_data.validation.inspect import inspect
-from gpts_data.validation.report.charts import colour, draw_ahead, draw_lengths, draw_losses, draw_shares
-from gpts_data.validation.report.collect import DroppedSample, Report
+from gpts_data.validation.report.charts import Plot, plot_bounds, plot_lengths, plot_losses, plot_shares
+from gpts_data.validation.report.collect import DroppedSample, KeptDocument, Report
+from gpts_data.validation.report.views import OUTCOMES, SourceView, source_views, waterfall
 
 FOLDER = Path(__file__).parent
 MAX_CHARACTERS = 1500  # of a dropped document's text
 MAX_UNUSED = 60  # unused vocabulary entries that are listed
-OUTCOMES = {"kept": 1.0, "exceeds the token budget": 0.6, "duplicate": 0.35, "removed by filters": 0.15}  # opacities
 
 Words = list[tuple[str, bool]]  # pieces of a text, and whether the other text has something else there
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A part of a source's bar: how many of its documents were kept, or dropped for one kind of reason."""
-
-    name: str
-    opacity: float
-    documents: int
-    share: float
-
-
-@dataclass(frozen=True)
-class SourceView:
-    """What the page shows of one source."""
-
-    name: str
-    colour: str
-    target: float
-    share: float
-    windows: int
-    documents: int
-    epochs: float
-    repeats: dict[str, int]
-    """Distinct windows by how often they are in the training order."""
-    read: int
-    kept: int
-    held_out: int
-    dropped: dict[str, int]
-    """Documents by reason."""
-    lengths: NDArray[np.uint32]
-    """Tokens of each document."""
-    bytes_per_token: float
-    revision: str | None
-    files_read: int
-    files_total: int
-    licences: list[str]
-
-    def dropped_share(self, reason: str) -> float:
-        return self.dropped.get(reason, 0) / max(self.read, 1)
-
-    @property
-    def median_length(self) -> int:
-        return int(np.median(self.lengths))
-
-    @property
-    def mean_length(self) -> int:
-        return round(float(self.lengths.mean()))
-
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """Parts of the bar, in the order of OUTCOMES."""
-        duplicates = sum(self.dropped.get(reason, 0) for reason in DUPLICATE_REASONS)
-        over_budget = self.dropped.get(OVER_BUDGET_REASON, 0)
-        filtered = sum(self.dropped.values()) - duplicates - over_budget
-        counts = (self.kept, over_budget, duplicates, filtered)
-        return [
-            Outcome(name, opacity, count, count / max(self.read, 1))
-            for (name, opacity), count in zip(OUTCOMES.items(), counts, strict=True)
-        ]
 
 
 def render_html(report: Report) -> str:
     """Render the report as one HTML page. The same mix and run always give the same text."""
     summary = inspect(report.mix)
-    sources = [_source_view(report, summary, number) for number in range(len(report.mix.sources))]
+    sources = source_views(report, summary)
+    boundaries = [stage.start for stage in report.mix.stages[1:]]
     template = _environment().get_template("report.html.j2")
     page = template.render(
         title=f"{summary['name']}: {summary['tokens']:,} tokens",
         style=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),
         summary=summary,
         sources=sources,
-        charts=_charts(report, sources),
+        figures=_figures(summary),
+        plots=_plots(report, boundaries),
+        lanes=_lanes(report, sources, boundaries),
+        furthest=max(source.furthest for source in sources),
+        read=sum(source.read for source in sources),
+        kept=sum(source.kept for source in sources),
+        waterfall=waterfall(report, sources),
         outcomes=list(OUTCOMES),
-        reasons=_reasons(sources),
+        has_duplicates=any(count for row in summary["overlap"].values() for count in row.values()),
         unexplained=sum(source.read - source.kept - sum(source.dropped.values()) for source in sources),
+        passed=_passed(report),
+        kept_samples=[(source, [_kept_view(d) for d in report.kept_samples[source.name]]) for source in sources],
         samples=_samples(report, sources),
         keep_dropped=report.mix.manifest["recipe"]["keep_dropped"],
         tokens=_tokens(report),
         unused_shown=MAX_UNUSED,
         run=report.run[1] if report.run else None,
         windows=_windows(report, sources),
+        recipe=json.dumps(report.mix.manifest["recipe"], indent=2, ensure_ascii=False),
         digests=_digests(report, summary),
     )
     return escape(page.lstrip()) + "\n"
@@ -133,52 +79,43 @@ def _environment() -> Environment:
     return environment
 
 
-def _source_view(report: Report, summary: dict[str, Any], number: int) -> SourceView:
-    manifest, name = report.mix.manifest, report.mix.sources[number]
-    counts, waterfall, entry = summary["sources"][name], summary["waterfall"][name], manifest["sources"][name]
-    licences = {source["name"]: source["license"] for source in manifest["recipe"]["source"]}
-    return SourceView(
-        name=name,
-        colour=colour(number),
-        target=counts["wanted"],
-        share=counts["share"],
-        windows=counts["windows"],
-        documents=counts["documents"],
-        epochs=counts["epochs"],
-        repeats=counts["repeats"],
-        read=waterfall["read"],
-        kept=waterfall["kept"],
-        held_out=waterfall["validation"],
-        dropped=waterfall["dropped"],
-        lengths=report.document_lengths[number],
-        bytes_per_token=report.bytes_per_token[number],
-        revision=entry["revision"],
-        files_read=counts["files_read"],
-        files_total=counts["files_total"],
-        licences=list(licences[name]),
-    )
-
-
-def _charts(report: Report, sources: list[SourceView]) -> dict[str, Markup]:
-    names, stages = [source.name for source in sources], report.mix.stages
-    targets = cumulative_shares(stages, report.positions)
-    boundaries = [stage.start for stage in stages[1:]]
-    charts = {
-        "ahead": draw_ahead(report.positions, report.source_counts, targets, names, boundaries),
-        "lengths": draw_lengths(report.document_lengths, names),
+def _figures(summary: dict[str, Any]) -> dict[str, str]:
+    return {
+        "tokens": f"{summary['tokens']:,}",
+        f"windows of {summary['window']:,}": f"{summary['windows']:,}",
+        "held-out tokens": f"{sum(source['validation']['tokens'] for source in summary['sources'].values()):,}",
+        "documents": f"{sum(source['documents'] for source in summary['sources'].values()):,}",
+        "vocabulary": f"{summary['tokenizer']['vocab_size']:,}",
+        "shards": f"{summary['shards']:,}",
     }
-    if boundaries:
-        charts["shares"] = draw_shares(report.positions, report.source_counts, names, boundaries)
-    if report.run:
-        lines, result = report.run
-        charts["losses"] = draw_losses(lines, result["unigram_entropy"])
-    return {name: Markup(svg) for name, svg in charts.items()}
 
 
-def _reasons(sources: list[SourceView]) -> list[str]:
-    """All reasons for which documents were dropped, the most frequent first."""
-    reasons = dict.fromkeys(reason for source in sources for reason in source.dropped)
-    return sorted(reasons, key=lambda reason: -sum(source.dropped.get(reason, 0) for source in sources))
+def _plots(report: Report, boundaries: list[int]) -> dict[str, Plot | None]:
+    return {
+        "shares": plot_shares(report.positions, report.source_counts, boundaries) if boundaries else None,
+        "lengths": plot_lengths(report.document_lengths),
+        "losses": plot_losses(report.run[0], report.run[1]["unigram_entropy"]) if report.run else None,
+    }
+
+
+def _lanes(report: Report, sources: list[SourceView], boundaries: list[int]) -> list[tuple[SourceView, Plot]]:
+    bounds = report.bounds
+    return list(zip(sources, plot_bounds(bounds.edges, bounds.low, bounds.high, boundaries), strict=True))
+
+
+def _passed(report: Report) -> str:
+    """What every kept document passed, in one sentence."""
+    recipe = report.mix.manifest["recipe"]
+    filters = {", ".join((source.get("clean") or recipe["clean"])["filters"]) for source in recipe["source"]}
+    names = f" ({', '.join(filters)})" if len(filters) == 1 else " of its source"
+    passed = [f"passed the filters{names}" if any(filters) else ""]
+    passed += ["repeats no earlier document" if any(recipe["dedup"].values()) else ""]
+    passed += ["contains no item of a benchmark" if recipe.get("decontaminate") else ""]
+    return f"What decided: each {', '.join(filter(None, passed)) or 'was read; the recipe drops none'}."
+
+
+def _kept_view(document: KeptDocument) -> KeptDocument:
+    return replace(document, text=_shortened(document.text))
 
 
 def _samples(report: Report, sources: list[SourceView]) -> list[dict[str, Any]]:

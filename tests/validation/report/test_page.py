@@ -21,7 +21,9 @@ from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.text.control_characters import escape
 from gpts_data.tokenizer.encode import Encoder
-from gpts_data.validation.report.collect import collect_report, count_sources
+from gpts_data.validation.report.collect import collect_report
+from gpts_data.validation.report.markdown import render_markdown
+from gpts_data.validation.report.order_counts import count_sources
 from gpts_data.validation.report.page import compare_words, render_html
 from gpts_data.validation.training.log import Line
 from tests.conftest import prose
@@ -56,10 +58,12 @@ class Tags(HTMLParser):
         self.open: list[str] = []
         self.names: list[str] = []
         self.targets: list[str] = []
+        self.ids: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
         self.targets += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -96,6 +100,10 @@ def test_report_agrees_with_the_manifest_and_loads_nothing(mix: Mix) -> None:
     tags = parsed(text)
     assert all(target.startswith("#") for target in tags.targets)
     assert "script" not in tags.names and "link" not in tags.names and "url(http" not in text
+    assert {target[1:] for target in tags.targets} <= set(tags.ids)  # the contents list
+    for source in mix.manifest["sources"].values():
+        assert f'data-label="held-out tokens">{source["validation"]["tokens"]:,}<' in text
+        assert f'data-label="files reached">{source["files_read"]:,} of {source["files_total"]:,}<' in text
     assert render_html(collect_report(mix)) == text
 
 
@@ -207,3 +215,25 @@ def test_in_a_browser_it_loads_and_fits_a_phone(hostile: Mix, tmp_path: Path) ->
     found = re.search(r"<title>width (\d+) title (.*?)</title>", shown.stdout)
     assert found, shown.stderr
     assert int(found[1]) <= 390 and found[2].startswith("&lt;b&gt;bold")
+
+
+def test_the_report_is_also_markdown_with_the_same_figures(mix: Mix, hostile: Mix) -> None:
+    text = render_markdown(collect_report(mix))
+    for name, fall in mix.manifest["waterfall"].items():
+        assert name in text and f"{fall['read']:,} |" in text and f"{fall['kept']:,} |" in text
+    assert f"`{mix.manifest['root_digest']}`" in text
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
+    escaped = render_markdown(collect_report(hostile))
+    assert "<b>" not in escaped and "script" not in escaped  # no text of documents
+
+
+def test_kept_documents_are_shown(mix: Mix) -> None:
+    report = collect_report(mix)
+    for name in mix.sources:
+        assert 0 < len(report.kept_samples[name]) <= 3
+        assert all(sample.text and sample.tokens for sample in report.kept_samples[name])
+    page = render_html(report)
+    assert "What decided: each " in page and page.count('<div class="text">') >= sum(
+        map(len, report.kept_samples.values())
+    )
