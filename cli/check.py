@@ -28,6 +28,7 @@ from gpts_data.pipelines.text.control_characters import escape_line
 
 if TYPE_CHECKING:
     from gpts_data.mixer.format.mix import Mix
+    from gpts_data.validation.inspect import Window
 
 
 @click.command()
@@ -77,10 +78,21 @@ def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bo
     help="Write an HTML report to FILE. It is one file and needs no network.",
 )
 @click.option(
+    "--markdown",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the figures of the report to FILE as Markdown, without texts of documents.",
+)
+@click.option(
     "--run",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="With --html: also report on RUN, a folder that smoke-train wrote for this mix.",
+    help="With --html or --markdown: also report on RUN, a folder that smoke-train wrote for this mix.",
+)
+@click.option(
+    "--personal-data",
+    is_flag=True,
+    help="Count e-mail addresses and card numbers in a sample of windows.",
 )
 @click.option(
     "--summary",
@@ -90,7 +102,14 @@ def doctor(recipe: str, tokens: int | None, out: Path, workers: int, as_json: bo
 )
 @json_option
 def inspect(
-    folder: Path, window: int | None, html: Path | None, run: Path | None, summary: Path | None, as_json: bool
+    folder: Path,
+    window: int | None,
+    html: Path | None,
+    markdown: Path | None,
+    run: Path | None,
+    personal_data: bool,
+    summary: Path | None,
+    as_json: bool,
 ) -> None:
     """Show what a mix contains.
 
@@ -98,45 +117,63 @@ def inspect(
 
     Example: gpts-data inspect mix --html report.html
     """
+    from gpts_data.cli.personal_data import show_data_notes
     from gpts_data.cli.tables import show_mix
     from gpts_data.mixer.format.mix import open_mix
     from gpts_data.validation.inspect import decode_window
     from gpts_data.validation.inspect import inspect as summarize
+    from gpts_data.validation.personal_data import sample_personal_data
 
-    if run and not html:
-        raise UsageError("inspect --run: only the HTML report shows a run; add --html FILE")
+    if run and not (html or markdown):
+        raise UsageError("inspect --run: only the report shows a run; add --html report.html")
     mix = open_mix(folder)
     contents = summarize(mix)
-    if html:
-        write_report(mix, html, run)
+    found = sample_personal_data(mix) if personal_data else {}
+    if html or markdown:
+        write_report(mix, html, run, markdown)
     if summary:
         write_summary(mix, summary)
     decoded = None if window is None else decode_window(mix, window)
     if as_json:
-        print_json({**contents, **({"window_shown": asdict(decoded)} if decoded else {})})
+        counts = {name: asdict(data) for name, data in found.items()}
+        shown = {"window_shown": asdict(decoded)} if decoded else {}
+        print_json({**contents, **({"personal_data": counts} if counts else {}), **shown})
     elif decoded:
-        location = f"{decoded.shard} row {decoded.row:,}, window {decoded.window:,} of {decoded.source}"
-        echo(f"window {decoded.position:,}: {location}")
-        echo(decoded.text)
-    elif html or summary:
-        if html:
-            echo(f"{html}: open it in a browser")
-        if summary:
-            echo(f"{summary}: a draft; it says what a person must add")
+        _show_window(decoded)
+    elif html or markdown or summary:
+        advice = {html: "open it in a browser", markdown: "the report as Markdown"}
+        advice[summary] = "a draft; it says what a person must add"
+        for path, text in advice.items():
+            if path:
+                echo(f"{path}: {text}")
     else:
         show_mix(contents)
+        show_data_notes(mix, found)
 
 
-def write_report(mix: Mix, html: Path, run: Path | None) -> None:
-    """Write the HTML report of a mix, and of a training run on it. Raises `UsageError` for an unsuitable file name."""
+def _show_window(decoded: Window) -> None:
+    location = f"{decoded.shard} row {decoded.row:,}, window {decoded.window:,} of {decoded.source}"
+    echo(f"window {decoded.position:,}: {location}")
+    echo(decoded.text)
+
+
+def write_report(mix: Mix, html: Path | None, run: Path | None, markdown: Path | None = None) -> None:
+    """Write the report of a mix, and of a training run on it, as HTML, as Markdown or as both.
+
+    Raises `UsageError` for an unsuitable file name.
+    """
     from gpts_data.pipelines.storage.atomic_files import write_bytes
     from gpts_data.validation.report.collect import collect_report
+    from gpts_data.validation.report.markdown import render_markdown
     from gpts_data.validation.report.page import render_html
 
-    target = output_file(html, "--html", mix.path)
+    named = (html, "--html", render_html), (markdown, "--markdown", render_markdown)
+    targets = [(output_file(path, option, mix.path), render) for path, option, render in named if path]
     with progress() as show:
         show("report", "", 0, 1)
-        write_bytes(target, render_html(collect_report(mix, run)).encode())
+        report = collect_report(mix, run)
+        for target, render in targets:
+            write_bytes(target, render(report).encode())
         show("report", "", 1, 1)
 
 
