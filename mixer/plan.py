@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpts_data.mixer.format.manifest_types import ListingEntry
 from gpts_data.mixer.plan_file import (
     FORMAT,
@@ -37,7 +39,7 @@ from gpts_data.pipelines.readers.source import Listing, Unit
 from gpts_data.pipelines.storage.atomic_files import json_digest
 from gpts_data.pipelines.storage.paths import AnyPath, absolute, is_store
 from gpts_data.pipelines.storage.receipts import read_receipt
-from gpts_data.tokenizer.artifact import Artifact
+from gpts_data.tokenizer.artifact import Artifact, token_dtype
 from gpts_data.tokenizer.encode import EncoderName
 
 UNITS_VERSION = 1  # of the files and the receipt of a prepared unit; units of another version are prepared again
@@ -107,6 +109,12 @@ class Plan:
     def key(self) -> str:
         """Digest of the identity."""
         return json_digest(self.identity())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of a stored token id."""
+        trained = self.recipe.tokenizer.vocab_size
+        return token_dtype(self.tokenizer.vocab_size if self.tokenizer else trained)
 
     def pass_windows(self, source: int, tokens: int) -> int:
         """Windows in one epoch of a source with `tokens` training tokens: those it needs, or all it has."""

@@ -7,6 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
 from gpts_data.pipelines.storage.paths import AnyPath
@@ -15,9 +18,13 @@ from gpts_data.tokenizer.vocabulary_files import tiktoken_ranks, vocabulary_list
 
 END_OF_TEXT = "<|endoftext|>"
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.tiktoken", "vocabulary.txt")
-MAX_VOCAB_SIZE = 1 << 16  # ids are stored as uint16
-MAX_BYTES = 64 << 20  # of each file; a vocabulary of 65,536 entries with its merges takes about 4 MB
+MAX_VOCAB_SIZE = 1 << 20  # four times the largest in use; a manifest with more is damaged
+MAX_BYTES = 64 << 20  # of each file; one with 65,536 entries takes 4 MB, Gemma's with 262,144 takes 33 MB
 ADVICE = "use another tokenizer, or train one with `gpts-data train-tokenizer`"
+
+
+TokenIds = NDArray[Any]
+"""Token ids, of the type that `token_dtype` gives."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,11 @@ class Artifact:
     digest: str
     vocab_size: int
     eos_id: int
+
+
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The type in which the ids of a vocabulary are stored: little-endian uint16, or uint32 if it has too many."""
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
 
 
 def save(tokenizer_json: str, folder: AnyPath, context: int) -> Artifact:
@@ -51,7 +63,7 @@ def load(folder: AnyPath) -> Artifact:
     """Check a tokenizer folder.
 
     Raises `UsageError` when tokenizer.json is missing or not that of a BPE, its ids are not 0..n-1 with n at most
-    65,536, or end-of-text is missing or not marked as special.
+    MAX_VOCAB_SIZE, or end-of-text is missing or not marked as special.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():

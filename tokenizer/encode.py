@@ -1,6 +1,8 @@
-"""Encode texts: one flat uint16 array of ids with an end-of-text id after each text, and a length per text.
+"""Encode texts: one flat array of ids with an end-of-text id after each text, and a length per text.
 
     Arrow strings ── 64 at a time ── fastokens, or tokenizers where that fails ── uint32 ids ── check ── uint16, EOS
+
+The ids of a vocabulary with more than 65,536 entries stay uint32.
 
 Both backends give the same ids, which tokenizer.parity_check checks in every build, so the bytes of a mix do not depend
 on the backend.
@@ -11,7 +13,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.pipelines.storage.paths import AnyPath
-from gpts_data.tokenizer.artifact import load
+from gpts_data.tokenizer.artifact import TokenIds, load, token_dtype
 from gpts_data.tokenizer.fastokens_encoder import load_fastokens
 
 EncoderName = Literal["fast", "tokenizers"]
@@ -77,24 +79,25 @@ class Encoder:
         self.eos_id = artifact.eos_id
         self.digest = artifact.digest
         self.vocab_size = artifact.vocab_size
+        self.dtype = token_dtype(artifact.vocab_size)
 
     @property
     def is_reference(self) -> bool:
         return self._backend is self.reference
 
-    def encode(self, texts: pa.Array | list[str]) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
+    def encode(self, texts: pa.Array | list[str]) -> tuple[TokenIds, NDArray[np.uint32]]:
         """Encode texts: Arrow strings without nulls, or a list.
 
-        Returns the ids of all texts one after the other, uint16, and the number of ids per text, uint32, both with the
-        end-of-text id after each text. Raises `DataError` when a text encodes to an id outside of the vocabulary or to
-        end-of-text.
+        Returns the ids of all texts one after the other, of type `dtype`, and the number of ids per text, uint32, both
+        with the end-of-text id after each text. Raises `DataError` when a text encodes to an id outside of the
+        vocabulary or to end-of-text.
         """
-        parts, counts = [np.empty(0, np.uint16)], [np.empty(0, np.uint32)]
+        parts, counts = [np.empty(0, self.dtype)], [np.empty(0, np.uint32)]
         for start in range(0, len(texts), TEXTS_PER_BATCH):
             batch = texts[start : start + TEXTS_PER_BATCH]
             ids, lengths = self._backend.ids(batch if isinstance(batch, list) else batch.to_pylist())
             self._check(ids)
-            parts.append(_append_eos(ids, lengths, self.eos_id))
+            parts.append(_append_eos(ids, lengths, self.eos_id, self.dtype))
             counts.append(lengths + np.uint32(1))
         return np.concatenate(parts), np.concatenate(counts)
 
@@ -108,15 +111,15 @@ class Encoder:
                 "--encoder tokenizers"
             )
 
-    def decode(self, ids: NDArray[np.uint16], *, ends: bool = False) -> str:
+    def decode(self, ids: TokenIds, *, ends: bool = False) -> str:
         """The text of ids, with `<|endoftext|>` if `ends`. Bytes that are not valid UTF-8 become U+FFFD."""
         return str(self.reference.tokenizer.decode(ids.tolist(), skip_special_tokens=not ends))
 
 
-def _append_eos(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: int) -> NDArray[np.uint16]:
-    """The ids as uint16, with `eos_id` after those of each text."""
+def _append_eos(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: int, dtype: np.dtype[Any]) -> TokenIds:
+    """The ids as `dtype`, with `eos_id` after those of each text."""
     ends = np.cumsum(lengths + np.uint32(1), dtype=np.int64) - 1
-    out = np.empty(len(ids) + len(lengths), dtype=np.uint16)
+    out = np.empty(len(ids) + len(lengths), dtype=dtype)
     is_text = np.ones(len(out), dtype=np.bool_)
     is_text[ends] = False
     out[is_text] = ids

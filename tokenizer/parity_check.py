@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError
 from gpts_data.pipelines.text.hashing import hash_strings
+from gpts_data.tokenizer.artifact import TokenIds
 from gpts_data.tokenizer.encode import Encoder
 
 ONE_IN = 4000  # bytes of text
@@ -30,7 +31,7 @@ class ParityCheck:
         self._allowance = FIRST_BATCH_BYTES
         self.documents = self.text_bytes = 0
 
-    def check(self, names: pa.Array, texts: pa.Array, ids: NDArray[np.uint16], lengths: NDArray[np.uint32]) -> None:
+    def check(self, names: pa.Array, texts: pa.Array, ids: TokenIds, lengths: NDArray[np.uint32]) -> None:
         """Compare some documents of a batch; `ids` and `lengths` are what the encoder gave for `texts`.
 
         Raises `DataError` when the ids of a document differ, naming unit, document and position.
@@ -44,7 +45,7 @@ class ParityCheck:
                 return
             self._compare(names[row].as_py(), texts[row].as_py(), ids[ends[row] - lengths[row] : ends[row] - 1])
 
-    def _compare(self, name: str, text: str, ids: NDArray[np.uint16]) -> None:
+    def _compare(self, name: str, text: str, ids: TokenIds) -> None:
         if len(text) > EXCERPT:
             text = text[:EXCERPT]
             ids = self._encoder.encode([text])[0][:-1]

@@ -41,8 +41,8 @@ def _check_sizes(folder: AnyPath) -> None:
     for path in (folder / name for name in FILES):
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise UsageError(
-                f"{path}: {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}; a tokenizer of at most "
-                f"65,536 entries is smaller; {ADVICE}"
+                f"{path}: {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}; a tokenizer of "
+                f"262,144 entries is smaller; {ADVICE}"
             )
 
 

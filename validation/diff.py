@@ -20,6 +20,7 @@ from gpts_data.mixer.format.outcomes import ID_SEED
 from gpts_data.pipelines.storage.atomic_files import atomic_write
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.text.hashing import hash_strings
+from gpts_data.tokenizer.artifact import TokenIds
 
 Side = Literal["a", "b"]
 MAX_IDS = 20  # ids of documents that are listed by source and mix
@@ -205,7 +206,7 @@ def _differing_windows(a: Mix, b: Mix) -> tuple[dict[str, int], int]:
     return dict(zip(a.sources, counts.tolist(), strict=True)), compared
 
 
-def _windows(mix: Mix, start: int, stop: int) -> NDArray[np.uint16]:
+def _windows(mix: Mix, start: int, stop: int) -> TokenIds:
     """Windows `start` to `stop` of the training order, which are in one shard."""
     shard, row = mix.locate(start)
     return mix.shard(shard)[row : row + stop - start]

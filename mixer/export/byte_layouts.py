@@ -19,11 +19,10 @@ from gpts_data.mixer.export.window_files import CHUNK, WindowFile, document_star
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.paths import AnyPath
 
-LLMC_MAGIC, LLMC_VERSION = 20240520, 1
-MEGATRON_UINT16 = 8  # Megatron's code for the dtype
-WINDOW = pa.schema(
-    [("input_ids", pa.list_(pa.uint16())), ("source", pa.string()), ("document_starts", pa.list_(pa.int32()))]
-)
+LLMC_HEADERS = {"<u2": (20240520, 1), "<u4": (20240801, 7)}
+"""Magic number and version of llm.c's files; those of uint32 are for its train_llama3.py."""
+MEGATRON_CODES = {"<u2": 8, "<u4": 4}
+"""Megatron's codes for uint16 and int32. It has none for uint32, and every id fits into 31 bits."""
 
 
 def content(file: IO[bytes], data: bytes) -> Iterator[int]:
@@ -38,7 +37,7 @@ def copy(file: IO[bytes], path: AnyPath) -> Iterator[int]:
 
 
 def ids(file: IO[bytes], window_files: Sequence[WindowFile]) -> Iterator[int]:
-    """The token ids, uint16, without a header."""
+    """The token ids without a header."""
     for rows in window_files:
         for chunk in rows.chunks():
             file.write(chunk.data)
@@ -46,13 +45,13 @@ def ids(file: IO[bytes], window_files: Sequence[WindowFile]) -> Iterator[int]:
 
 
 def llmc(file: IO[bytes], window_files: Sequence[WindowFile]) -> Iterator[int]:
-    """256 int32 (magic number, version, number of ids, zeros), then the token ids, uint16."""
+    """256 int32 (magic number, version, number of ids, zeros), then the token ids."""
     _llmc_header(file, window_files, sum(rows.windows * rows.size for rows in window_files))
     yield from ids(file, window_files)
 
 
 def bos_first(file: IO[bytes], window_files: Sequence[WindowFile], eos_id: int) -> Iterator[int]:
-    """llm.c's header, then each window behind an end-of-text, and without its own at its end: uint16.
+    """llm.c's header, then each window behind an end-of-text, and without its own at its end.
 
     So each document, or the window's part of one, begins with end-of-text instead of ending with it.
     """
@@ -75,7 +74,7 @@ def _llmc_header(file: IO[bytes], window_files: Sequence[WindowFile], count: int
             "with fewer shard_windows"
         )
     header = np.zeros(256, "<i4")
-    header[:3] = LLMC_MAGIC, LLMC_VERSION, count
+    header[:3] = *LLMC_HEADERS[window_files[0].dtype.str], count
     file.write(header.data)
 
 
@@ -100,17 +99,17 @@ def metric(rows: WindowFile) -> str:
     return f"{count:.3g} {unit}T"
 
 
-def megatron_index(file: IO[bytes], windows: int, size: int) -> Iterator[int]:
+def megatron_index(file: IO[bytes], windows: int, size: int, dtype: np.dtype[Any]) -> Iterator[int]:
     """Megatron's index, with one sequence and one document for each window.
 
     9 bytes magic number, uint64 version, uint8 dtype, uint64 number of sequences, uint64 number of documents + 1;
     int32 length of each sequence, int64 byte offset of each, int64 first sequence of each document and, last, the end.
     """
-    file.write(b"MMIDIDX\x00\x00" + np.array([1], "<u8").tobytes() + bytes([MEGATRON_UINT16]))
+    file.write(b"MMIDIDX\x00\x00" + np.array([1], "<u8").tobytes() + bytes([MEGATRON_CODES[dtype.str]]))
     file.write(np.array([windows, windows + 1], "<u8").data)
     lengths, offsets, documents = (np.dtype(name) for name in ("<i4", "<i8", "<i8"))
     yield from _numbers(file, windows, lambda n: np.full(len(n), size, lengths))
-    yield from _numbers(file, windows, lambda n: (n * size * 2).astype(offsets))
+    yield from _numbers(file, windows, lambda n: (n * size * dtype.itemsize).astype(offsets))
     yield from _numbers(file, windows + 1, lambda n: n.astype(documents))
 
 
@@ -126,7 +125,14 @@ def parquet(file: IO[bytes], rows: WindowFile, names: Sequence[str], eos_id: int
 
     Parquet's dictionary encoding, on by default, stores an id of a 4,096-entry vocabulary in 12 bits instead of 32.
     """
-    with pq.ParquetWriter(file, WINDOW, compression="zstd", write_page_checksum=True) as writer:
+    schema = pa.schema(
+        [
+            ("input_ids", pa.list_(pa.from_numpy_dtype(rows.dtype))),
+            ("source", pa.string()),
+            ("document_starts", pa.list_(pa.int32())),
+        ]
+    )
+    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
         for chunk, sources in zip(rows.chunks(), rows.sources(), strict=True):
             row, offset = np.nonzero(document_start_mask(chunk, eos_id))
             ends = np.searchsorted(row, np.arange(len(chunk) + 1))
@@ -135,7 +141,7 @@ def parquet(file: IO[bytes], rows: WindowFile, names: Sequence[str], eos_id: int
                 pa.DictionaryArray.from_arrays(pa.array(sources), pa.array(names)).cast(pa.string()),
                 _lists(offset.astype(np.int32), ends),
             ]
-            writer.write_table(pa.Table.from_arrays(columns, schema=WINDOW), row_group_size=CHUNK)
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=CHUNK)
             yield len(chunk)
 
 
@@ -155,7 +161,8 @@ def mds(file: IO[bytes], rows: WindowFile) -> Iterator[int]:
 
 def mds_offsets(rows: WindowFile) -> NDArray[np.int64]:
     """The byte offsets of the samples and of the end of the last one: int64, shape (windows + 1,)."""
-    return 4 + 4 * (rows.windows + 1) + len(_mds_columns(rows)) + np.arange(rows.windows + 1) * rows.size * 2
+    sizes = np.arange(rows.windows + 1) * rows.size * rows.dtype.itemsize
+    return 4 + 4 * (rows.windows + 1) + len(_mds_columns(rows)) + sizes
 
 
 def _mds_columns(rows: WindowFile) -> bytes:
@@ -165,9 +172,9 @@ def _mds_columns(rows: WindowFile) -> bytes:
 def _mds_description(rows: WindowFile) -> dict[str, Any]:
     """The description that shard and index.json have in common. With a fixed size no sample needs its length."""
     return {
-        "column_encodings": [f"ndarray:uint16:{rows.size}"],
+        "column_encodings": [f"ndarray:{rows.dtype.name}:{rows.size}"],
         "column_names": ["tokens"],
-        "column_sizes": [rows.size * 2],
+        "column_sizes": [rows.size * rows.dtype.itemsize],
         "compression": None,
         "format": "mds",
         "hashes": [],

@@ -20,7 +20,8 @@ In modded-nanogpt's folder (val_tokens: a multiple of val_batch_size, at most {v
   DATA_PATH={out} ./run.sh"""
 DATATROVE = """\
   from datatrove.utils.dataset import DatatroveFolderDataset
-  DatatroveFolderDataset({train!r}, seq_len={inputs}, return_positions=True)  # seq_len + 1 tokens are one window"""
+  # seq_len + 1 tokens are one window
+  DatatroveFolderDataset({train!r}, seq_len={inputs}{token_size}, return_positions=True)"""
 MEGATRON = """\
 In Megatron-LM's folder, with the options of the model:
   python pretrain_gpt.py --train-data-path {train} --valid-data-path {val} --seq-length {window} \\
@@ -44,8 +45,11 @@ def command(manifest: Mapping[str, Any], out: Path) -> str:
         "inputs": window - 1,
         "batch": 16 * window,
         "eos_id": manifest["eos_id"],
+        "token_size": "",
         "validation_tokens": f"{manifest['validation_windows'] * window:,}",
     }
+    if manifest["vocab_size"] > 1 << 16:
+        numbers["token_size"] = ", token_size=4"
     text = {
         "nanogpt": NANOGPT,
         "llmc": LLMC,

@@ -18,6 +18,7 @@ from gpts_data.mixer.export import byte_layouts, nanogpt_files
 from gpts_data.mixer.export.dataset_readme import dataset_readme
 from gpts_data.mixer.export.window_files import WindowFile, count, train, validation
 from gpts_data.mixer.format.mix import Mix
+from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.paths import AnyPath
 
 Write = Callable[[IO[bytes]], Iterator[int]]
@@ -50,8 +51,9 @@ def nanogpt(mix: Mix) -> list[ExportFile]:
     """train.bin, val.bin: the token ids, uint16, without a header. nanoGPT's `get_batch` samples at any offset of them.
 
     meta.pkl has the vocabulary for train.py and sample.py. config/train_mix.py is a config for train.py and finds the
-    other files by its own path.
+    other files by its own path. Raises `UsageError` for ids of uint32.
     """
+    _refuse_uint32(mix, "nanogpt")
     held_out = validation(mix)
     return [
         _joined("train.bin", train(mix)),
@@ -62,10 +64,10 @@ def nanogpt(mix: Mix) -> list[ExportFile]:
 
 
 def llmc(mix: Mix) -> list[ExportFile]:
-    """train_00000.bin for each shard, val_00000.bin: 256 int32 (magic, version, number of ids), then the ids, uint16.
+    """train_00000.bin for each shard, val_00000.bin: 256 int32 (magic, version, number of ids), then the ids.
 
-    llm.c reads the ids as one stream. Raises `UsageError` for a shard with 2**31 ids or more, which the header cannot
-    count.
+    llm.c reads the ids as one stream. Ids of uint32 get the header that train_llama3.py expects. Raises `UsageError`
+    for a shard with 2**31 ids or more, which the header cannot count.
     """
     return _llmc_files(train(mix), validation(mix), byte_layouts.llmc)
 
@@ -74,11 +76,21 @@ def modded_nanogpt(mix: Mix) -> list[ExportFile]:
     """The files of `llmc` with end-of-text before each document instead of after it, and at least two for training.
 
     modded-nanogpt begins every sequence at its BOS_ID, which is end-of-text, and stops when there is no second file. A
-    document that continues in another window begins anew there. Raises like `llmc`.
+    document that continues in another window begins anew there. Raises like `llmc`, and `UsageError` for ids of uint32.
     """
+    _refuse_uint32(mix, "modded-nanogpt")
     shards = train(mix)
     shards = shards if len(shards) > 1 else shards[0].halves()
     return _llmc_files(shards, validation(mix), partial(byte_layouts.bos_first, eos_id=mix.eos_id))
+
+
+def _refuse_uint32(mix: Mix, name: str) -> None:
+    """Raise `UsageError` when the ids of a mix are uint32: the trainer of this format reads two bytes for each."""
+    if mix.dtype.itemsize > 2:
+        raise UsageError(
+            f"{mix.path}: {mix.vocab_size:,} vocabulary entries need uint32 ids, and {name} reads uint16; export to "
+            "another format, such as llmc, datatrove, megatron, parquet or mds"
+        )
 
 
 def _llmc_files(
@@ -90,21 +102,21 @@ def _llmc_files(
 
 
 def datatrove(mix: Mix) -> list[ExportFile]:
-    """train/*.ds for each shard, validation/<source>.ds: the ids, uint16; beside each a .ds.index and a .ds.metadata.
+    """train/*.ds for each shard, validation/<source>.ds: the ids; beside each a .ds.index and a .ds.metadata.
 
     The index has the ends of documents, uint64, counted in ids from the file's start. A document that continues in
     another window counts as ended at the window's end, because the next row of the file is another window.
     `DatatroveFolderDataset(out/train, seq_len=511)` and nanotron's Nanoset with sequence_length 511 read one window of
     512 at a time.
     """
-    files = []
+    files, token_size = [], f"tokenizer|{mix.dtype.itemsize}"
     for folder, splits in (("train", train(mix)), ("validation", validation(mix))):
         for rows in splits:
             name = f"{folder}/{rows.path.stem}.ds"
             files += [
                 _joined(name, [rows]),
                 ExportFile(f"{name}.index", 0, partial(byte_layouts.document_ends, rows=rows, eos_id=mix.eos_id)),
-                _text(f"{name}.metadata", f"tokenizer|2\n{rows.windows * rows.size}\n{byte_layouts.metric(rows)}"),
+                _text(f"{name}.metadata", f"{token_size}\n{rows.windows * rows.size}\n{byte_layouts.metric(rows)}"),
             ]
     return files
 
@@ -117,12 +129,13 @@ def megatron(mix: Mix) -> list[ExportFile]:
     --reset-attention-mask and --eod-mask-loss.
     """
     splits = [(name, rows) for name, rows in (("train", train(mix)), ("validation", validation(mix))) if rows]
+    index = partial(byte_layouts.megatron_index, size=mix.window, dtype=mix.dtype)
     return [
         file
         for name, rows in splits
         for file in (
             _joined(f"{name}.bin", rows),
-            ExportFile(f"{name}.idx", 0, partial(byte_layouts.megatron_index, windows=count(rows), size=mix.window)),
+            ExportFile(f"{name}.idx", 0, partial(index, windows=count(rows))),
         )
     ]
 
@@ -130,8 +143,8 @@ def megatron(mix: Mix) -> list[ExportFile]:
 def parquet(mix: Mix) -> list[ExportFile]:
     """data/train-*.parquet for each shard, data/validation-*, README.md: `datasets.load_dataset(out)` has both splits.
 
-    A row is a window: `input_ids`, list of uint16; `source`, the source's name; `document_starts`, list of int32: the
-    offsets in the window at which a document, or the window's part of one, begins. The first is always 0.
+    A row is a window: `input_ids`, list of uint16 or uint32; `source`, the source's name; `document_starts`, list of
+    int32: the offsets in the window at which a document, or the window's part of one, begins. The first is always 0.
     """
     splits = (("train", train(mix)), ("validation", validation(mix)))
     files = [
@@ -149,8 +162,8 @@ def parquet(mix: Mix) -> list[ExportFile]:
 def mds(mix: Mix) -> list[ExportFile]:
     """train/shard.*.mds and index.json, validation/ likewise: `StreamingDataset(local=out, split="train")`.
 
-    A sample is a window: the column `tokens`, an ndarray of uint16, which llm-foundry also reads. Raises `UsageError`
-    for a shard over 4 GiB.
+    A sample is a window: the column `tokens`, an ndarray of uint16 or uint32, which llm-foundry also reads. Raises
+    `UsageError` for a shard over 4 GiB.
     """
     files = []
     for folder, splits in (("train", train(mix)), ("validation", validation(mix))):

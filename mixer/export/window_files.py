@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.mixer.format.layout import map_windows
+from gpts_data.mixer.format.layout import UINT16, map_windows
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.tokenizer.artifact import TokenIds
 
 CHUNK = 8192  # windows: 8 MB of ids at 512 a window
 
@@ -31,10 +33,12 @@ class WindowFile:
     """The mix and the number of the shard in it; None for held-out windows."""
     first: int = 0
     """The file's first window that is read, where only a part of it is."""
+    dtype: np.dtype[Any] = UINT16
+    """Type of its token ids."""
 
-    def chunks(self) -> Iterator[NDArray[np.uint16]]:
-        """Consecutive windows: uint16, shape (at most CHUNK, size); memory-mapped."""
-        rows = map_windows(self.path, self.size)
+    def chunks(self) -> Iterator[TokenIds]:
+        """Consecutive windows: of type `dtype`, shape (at most CHUNK, size); memory-mapped."""
+        rows = map_windows(self.path, self.size, self.dtype)
         for start, stop in self._ranges():
             yield rows[start:stop]
 
@@ -60,7 +64,7 @@ class WindowFile:
 def train(mix: Mix) -> list[WindowFile]:
     """The shards, in training order. Raises `VerificationError` for one that is not as the manifest says."""
     return [
-        WindowFile(mix.file(shard["file"]), shard["windows"], mix.window, shard=(mix, number))
+        WindowFile(mix.file(shard["file"]), shard["windows"], mix.window, shard=(mix, number), dtype=mix.dtype)
         for number, shard in enumerate(mix.manifest["shards"])
     ]
 
@@ -69,7 +73,7 @@ def validation(mix: Mix) -> list[WindowFile]:
     """The files of held-out windows, in recipe order; empty ones are left out. Raises like `train`."""
     counts = [mix.manifest["sources"][name]["validation"]["windows"] for name in mix.sources]
     return [
-        WindowFile(mix.file(f"validation/{name}.bin"), counts[i], mix.window, i)
+        WindowFile(mix.file(f"validation/{name}.bin"), counts[i], mix.window, i, dtype=mix.dtype)
         for i, name in enumerate(mix.sources)
         if counts[i]
     ]
@@ -80,11 +84,11 @@ def count(files: Sequence[WindowFile]) -> int:
     return sum(file.windows for file in files)
 
 
-def document_start_mask(windows: NDArray[np.uint16], eos_id: int) -> NDArray[np.bool_]:
+def document_start_mask(windows: TokenIds, eos_id: int) -> NDArray[np.bool_]:
     """True at each id that begins a document or the part of one: after an end-of-text, and first in a window.
 
     The first id of a window may be in the middle of a document whose beginning is in another window.
-    Takes uint16 of shape (n, window), returns bool of the same shape.
+    Takes token ids of shape (n, window), returns bool of the same shape.
     """
     starts = np.empty(windows.shape, np.bool_)
     starts[:, 0] = True

@@ -15,8 +15,8 @@ from gpts_data.mixer.schedule.permutation import MAX_EPOCHS
 from gpts_data.mixer.schedule.source_order import MAX_WINDOWS
 from gpts_data.pipelines.errors import RecipeError
 from gpts_data.pipelines.storage.typed_json import JsonError
+from gpts_data.tokenizer.artifact import token_dtype
 
-BYTES_PER_ID = 2
 _SHARD = re.compile(r"shards/train-\d{5,}\.bin")
 _FORBIDDEN = re.compile(r"[\\:\x00-\x1f\x7f-\x9f]")
 """In the name of a file: separators and drives of other systems, and control characters."""
@@ -26,7 +26,7 @@ def check_consistency(manifest: Manifest) -> None:
     """Raise `JsonError` for the first thing in a manifest of the right types that contradicts another."""
     for problem in (*_names(manifest), *_files(manifest)):
         raise JsonError(problem)
-    for problem in (*_totals(manifest), *_sources(manifest), *_shards(manifest)):
+    for problem in (*_totals(manifest), *_dtype(manifest), *_sources(manifest), *_shards(manifest)):
         raise JsonError(problem)
 
 
@@ -99,6 +99,13 @@ def _stages(manifest: Manifest) -> Iterator[str]:
         yield f"recipe: {error}"
 
 
+def _dtype(manifest: Manifest) -> Iterator[str]:
+    tokenizer = manifest["tokenizer"]
+    found, dtype = tokenizer.get("dtype", "uint16"), token_dtype(tokenizer["vocab_size"])
+    if found != dtype.name:
+        yield f"tokenizer.dtype: found {found}, expected {dtype.name} for {tokenizer['vocab_size']:,} entries"
+
+
 def _sources(manifest: Manifest) -> Iterator[str]:
     for name, source in manifest["sources"].items():
         windows, distinct = source["windows"], source["pass_windows"]
@@ -128,15 +135,15 @@ def _counts(source: SourceEntry, windows: int, window: int) -> Iterator[str]:
 
 
 def _shards(manifest: Manifest) -> Iterator[str]:
-    window = manifest["recipe"]["window"]
+    window_bytes = manifest["recipe"]["window"] * token_dtype(manifest["tokenizer"]["vocab_size"]).itemsize
     for i, shard in enumerate(manifest["shards"]):
-        size, by_source = shard["windows"] * window * BYTES_PER_ID, sum(shard["sources"].values())
+        size, by_source = shard["windows"] * window_bytes, sum(shard["sources"].values())
         if shard["bytes"] != size:
             yield f"shards.{i}.bytes: found {shard['bytes']:,}, expected {size:,} for {shard['windows']:,} windows"
         if by_source != shard["windows"]:
             yield f"shards.{i}.windows: found {shard['windows']:,}, but {by_source:,} in its sources"
     sizes = {entry["file"]: entry["bytes"] for entry in manifest["files"]}
     for name, source in manifest["sources"].items():
-        file, size = f"validation/{name}.bin", source["validation"]["windows"] * window * BYTES_PER_ID
+        file, size = f"validation/{name}.bin", source["validation"]["windows"] * window_bytes
         if sizes.get(file) != size:
             yield f"files: {file} has {sizes.get(file)} bytes, expected {size:,} for its windows"

@@ -55,6 +55,7 @@ def croissant(content: ManifestContent, files: Sequence[FileEntry]) -> dict[str,
     sha256)."""
     recipe = content["recipe"]
     sources = [source["name"] for source in recipe["source"]]
+    dtype = content["tokenizer"].get("dtype", "uint16")
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -62,7 +63,7 @@ def croissant(content: ManifestContent, files: Sequence[FileEntry]) -> dict[str,
         "name": recipe["name"],
         "description": (
             f"{content['tokens']:,} tokens of pretraining data in {content['windows']:,} windows of {recipe['window']} "
-            f"uint16 token ids, mixed from {', '.join(sources)}{_stages(content)}. README.md describes the dataset, "
+            f"{dtype} token ids, mixed from {', '.join(sources)}{_stages(content)}. README.md describes the dataset, "
             "manifest.json its recipe and files."
         ),
         "version": "1.0.0",

@@ -7,12 +7,13 @@ import re
 
 from gpts_data.mixer.format.manifest_types import ManifestContent, RecipeEntry, RecipeSourceEntry, SourceEntry
 from gpts_data.pipelines.text.control_characters import escape_line
+from gpts_data.tokenizer.artifact import token_dtype
 
 LOAD = """\
 ```python
 import numpy as np
 
-windows = np.memmap("shards/train-00000.bin", dtype="<u2", mode="r").reshape(-1, {window})
+windows = np.memmap("shards/train-00000.bin", dtype="{dtype}", mode="r").reshape(-1, {window})
 ```"""
 COMMANDS = """\
 ## Check, trace, share
@@ -41,6 +42,7 @@ def _yaml(name: str) -> str:
 def card(content: ManifestContent) -> str:
     """The text of the card. `content` is the content of the manifest before its digests are added."""
     recipe, tokenizer, n_shards = content["recipe"], content["tokenizer"], len(content["shards"])
+    dtype = token_dtype(tokenizer["vocab_size"])
     return "\n".join(
         [
             *_metadata(content),
@@ -49,10 +51,10 @@ def card(content: ManifestContent) -> str:
             f"{content['windows']:,} training windows of {recipe['window']} tokens ({content['tokens']:,} tokens), "
             "tokenized, packed and shuffled for language model pretraining.",
             "",
-            f"The windows are in `shards/` ({n_shards} shard{'s' if n_shards > 1 else ''}) as little-endian uint16 "
-            "token ids, in training order: read each shard from its first row to its last.",
+            f"The windows are in `shards/` ({n_shards} shard{'s' if n_shards > 1 else ''}) as little-endian "
+            f"{dtype.name} token ids, in training order: read each shard from its first row to its last.",
             "",
-            LOAD.format(window=recipe["window"]),
+            LOAD.format(window=recipe["window"], dtype=dtype.str),
             "",
             f"The tokenizer is a byte-level BPE with {tokenizer['vocab_size']:,} entries; "
             '`transformers.AutoTokenizer.from_pretrained("tokenizer")` loads it. Each document is followed by '

@@ -3,7 +3,8 @@
 All numbers are little-endian. N is the number of windows in a file, W the tokens of a window (`window` in the recipe).
 
 shards/train-00000.bin, ...              windows in training order, `shard_windows` to a file (fewer in the last one)
-    uint16[N][W]      token ids; no header and no padding, so the file has N * W * 2 bytes
+    uint16[N][W]      token ids; no header and no padding, so the file has N * W * 2 bytes. uint32, and N * W * 4 bytes,
+                      when the tokenizer has more than 65,536 entries (`tokenizer.dtype` in the manifest)
 
 shards/train-00000.windows.npy, ...      the sidecar of a shard: where each of its windows comes from (`SIDECAR`)
     NumPy's .npy header (version 1.0, shape (N,)), then 5 bytes a window:
@@ -11,7 +12,7 @@ shards/train-00000.windows.npy, ...      the sidecar of a shard: where each of i
     uint32            window: its number in the stream of that source
 
 validation/SOURCE.bin                    held-out windows of a source, in the order of the source
-    uint16[N][W]      token ids; no header
+    uint16[N][W]      token ids; no header; uint32 as in the shards
 
 documents/SOURCE/00000.parquet, ...      document table of the training documents, in stream order (`DOCUMENTS`)
 validation/SOURCE.parquet                the same for the held-out documents
@@ -49,12 +50,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, read_range, store_errors
 from gpts_data.tokenizer.artifact import FILES as TOKENIZER_FILES
+from gpts_data.tokenizer.artifact import TokenIds
 
-TOKEN_ID = np.dtype("<u2")
+UINT16 = np.dtype("<u2")
 SIDECAR = np.dtype([("source", "u1"), ("window", "<u4")])
 DOCUMENTS = pa.schema(
     [
@@ -89,28 +90,28 @@ def document_tables(files: Iterable[Entry], source: str) -> list[Entry]:
     return sorted(tables, key=lambda table: (len(table["file"]), table["file"]))  # 100000.parquet follows 99999.parquet
 
 
-def map_windows(path: AnyPath, window: int) -> NDArray[np.uint16]:
-    """The windows of a shard or validation file: uint16, shape (windows, window).
+def map_windows(path: AnyPath, window: int, dtype: np.dtype[Any] = UINT16) -> TokenIds:
+    """The windows of a shard or validation file: of type `dtype`, shape (windows, window).
 
     Memory-mapped, unless the file is empty; read whole when it lies in a store.
     """
     if is_store(path):
         with store_errors(path):
             content = path.read_bytes()
-        return np.frombuffer(content, dtype=TOKEN_ID).reshape(-1, window)
+        return np.frombuffer(content, dtype=dtype).reshape(-1, window)
     if path.stat().st_size == 0:
-        return np.empty((0, window), dtype=TOKEN_ID)
-    return np.memmap(path, dtype=TOKEN_ID, mode="r").reshape(-1, window)
+        return np.empty((0, window), dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r").reshape(-1, window)
 
 
-def read_windows(path: AnyPath, window: int, start: int, stop: int) -> NDArray[np.uint16]:
-    """Windows `start` to `stop` of such a file, and nothing else of it: uint16, shape (stop - start, window).
+def read_windows(path: AnyPath, window: int, start: int, stop: int, dtype: np.dtype[Any] = UINT16) -> TokenIds:
+    """Windows `start` to `stop` of such a file, and nothing else of it: of type `dtype`, shape (stop - start, window).
 
     They are copied, not mapped: a mapped file stays open, and many systems allow a process 1,024 open files.
     """
     if not is_store(path):
-        ids = np.fromfile(path, TOKEN_ID, (stop - start) * window, offset=start * window * TOKEN_ID.itemsize)
+        ids = np.fromfile(path, dtype, (stop - start) * window, offset=start * window * dtype.itemsize)
         return ids.reshape(-1, window)
-    size = window * TOKEN_ID.itemsize
+    size = window * dtype.itemsize
     content = read_range(path, start * size, stop * size) if stop > start else b""
-    return np.frombuffer(content, dtype=TOKEN_ID).reshape(-1, window)
+    return np.frombuffer(content, dtype=dtype).reshape(-1, window)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
 from gpts_data.pipelines.storage.typed_json import Count, Positive, Sha256
+from gpts_data.tokenizer.artifact import MAX_VOCAB_SIZE
 
 Share = Annotated[float, Meta(ge=0, le=1)]
-TokenId = Annotated[int, Meta(ge=0, le=65_535)]
+TokenId = Annotated[int, Meta(ge=0, lt=MAX_VOCAB_SIZE)]
 SourceName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=255)]
 """It names folders and files of the mix."""
 
@@ -122,8 +123,10 @@ class TokenizerEntry(TypedDict):
     """The tokenizer of the mix."""
 
     digest: Sha256
-    vocab_size: Annotated[int, Meta(ge=1, le=65_536)]
+    vocab_size: Annotated[int, Meta(ge=1, le=MAX_VOCAB_SIZE)]
     eos_id: TokenId
+    dtype: NotRequired[Literal["uint32"]]
+    """How ids are stored, when the vocabulary has more than 65,536 entries; uint16 otherwise."""
 
 
 class FileEntry(TypedDict):

@@ -28,6 +28,7 @@ from gpts_data.mixer.schedule.training_stages import TrainingStage
 from gpts_data.pipelines.errors import GptsDataError, VerificationError
 from gpts_data.pipelines.storage.paths import AnyPath, as_path, is_store, load_npy, open_arrow
 from gpts_data.tokenizer.artifact import FILES as TOKENIZER_FILES
+from gpts_data.tokenizer.artifact import TokenIds, token_dtype
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,6 +62,11 @@ class Mix:
     def vocab_size(self) -> int:
         """Number of vocabulary entries of the tokenizer. Every token id is below it."""
         return int(self.manifest["tokenizer"]["vocab_size"])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of a stored token id: uint16, or uint32 for a tokenizer with more than 65,536 entries."""
+        return token_dtype(self.vocab_size)
 
     @property
     def eos_id(self) -> int:
@@ -176,17 +182,17 @@ class Mix:
         shard = int(np.searchsorted(self.shard_starts, position, side="right")) - 1
         return shard, position - int(self.shard_starts[shard])
 
-    def shard(self, number: int) -> NDArray[np.uint16]:
-        """The windows of one shard: uint16, shape (windows, window). Memory-mapped; read whole from a store."""
-        return map_windows(self.file(self.manifest["shards"][number]["file"]), self.window)
+    def shard(self, number: int) -> TokenIds:
+        """The windows of one shard, memory-mapped or read whole from a store: of type `dtype`, (windows, window)."""
+        return map_windows(self.file(self.manifest["shards"][number]["file"]), self.window, self.dtype)
 
-    def row(self, shard: int, row: int) -> NDArray[np.uint16]:
-        """One window of a shard; nothing else of the shard is read: uint16, shape (window,).
+    def row(self, shard: int, row: int) -> TokenIds:
+        """One window of a shard; nothing else of the shard is read: of type `dtype`, shape (window,).
 
         Raises `VerificationError` for ids beyond the vocabulary.
         """
         path = self.file(self.manifest["shards"][shard]["file"])
-        window: NDArray[np.uint16] = read_windows(path, self.window, row, row + 1)[0]
+        window: TokenIds = read_windows(path, self.window, row, row + 1, self.dtype)[0]
         if window.max() >= self.vocab_size:
             raise VerificationError(
                 f"{path}: row {row:,} has the id {window.max():,}, expected ids below {self.vocab_size:,}; "
@@ -194,9 +200,9 @@ class Mix:
             )
         return window
 
-    def validation(self, source: str) -> NDArray[np.uint16]:
-        """The held-out windows of one source: uint16, shape (windows, window); there may be none."""
-        return map_windows(self.file(f"validation/{source}.bin"), self.window)
+    def validation(self, source: str) -> TokenIds:
+        """The held-out windows of one source: of type `dtype`, shape (windows, window); there may be none."""
+        return map_windows(self.file(f"validation/{source}.bin"), self.window, self.dtype)
 
 
 def open_mix(path: str | AnyPath) -> Mix:

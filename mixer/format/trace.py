@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.mix_encoder import open_encoder
 from gpts_data.mixer.format.training_order import positions_of, window_of_source
 from gpts_data.pipelines.errors import UsageError, VerificationError
+from gpts_data.tokenizer.artifact import TokenIds
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def find_document(mix: Mix, source: str, token: int) -> dict[str, Any]:
     )
 
 
-def stream(mix: Mix, source: int, start: int, stop: int) -> NDArray[np.uint16]:
-    """Token ids `start` to `stop` of a source's stream, as far as the mix has them: uint16, shape (tokens,)."""
+def stream(mix: Mix, source: int, start: int, stop: int) -> TokenIds:
+    """Token ids `start` to `stop` of a source's stream, as far as the mix has them: shape (tokens,)."""
     order, size = mix.epoch_order(source), mix.window
     first, last = start // size, min(-(-stop // size), order.windows)
     rows = []

@@ -11,6 +11,7 @@ from gpts_data.mixer.format.layout import SIDECAR
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.storage.paths import is_store
+from gpts_data.tokenizer.artifact import TokenIds
 
 
 class TrainingOrder:
@@ -23,7 +24,7 @@ class TrainingOrder:
         if not mix.windows:
             raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
         self.mix = mix
-        self._shards: dict[int, NDArray[np.uint16]] = {}
+        self._shards: dict[int, TokenIds] = {}
 
     def read(self, start: int, count: int, step: int = 1, dtype: Any = np.int64) -> NDArray[Any]:
         """Windows start, start + step, ...: of type `dtype`, shape (count, window), a copy.
@@ -40,7 +41,7 @@ class TrainingOrder:
             return pieces[0]
         return np.concatenate([np.empty((0, self.mix.window), dtype), *pieces])
 
-    def _shard(self, number: int) -> NDArray[np.uint16]:
+    def _shard(self, number: int) -> TokenIds:
         """The windows of a shard, opened when it is first needed."""
         if number not in self._shards:
             if is_store(self.mix.path):

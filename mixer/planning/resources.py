@@ -197,7 +197,7 @@ def room_to_begin(plan: Plan) -> None:
         return
     tokens = sum(plan.recipe.windows) * plan.recipe.window
     copies = 2 if plan.keep_units else 3
-    _require(plan.folder, copies * tokens * ID_BYTES - used_bytes(plan.folder), "the build")
+    _require(plan.folder, copies * tokens * plan.dtype.itemsize - used_bytes(plan.folder), "the build")
 
 
 def room_to_cut(plan: Plan, files: Sequence[CutFile], shards: Sequence[Shard]) -> None:
@@ -207,7 +207,8 @@ def room_to_cut(plan: Plan, files: Sequence[CutFile], shards: Sequence[Shard]) -
     units = sum(cut.parts[0].tokens for file in files if not file.path.exists() for cut in file.cuts)
     windows = sum(task.stop - task.start for task in shards if not task.path.exists())
     budget = sum(plan.recipe.windows) * plan.recipe.window
-    _require(plan.folder, (min(units, budget) + windows * plan.recipe.window) * ID_BYTES, "cutting and assembling")
+    tokens = min(units, budget) + windows * plan.recipe.window
+    _require(plan.folder, tokens * plan.dtype.itemsize, "cutting and assembling")
 
 
 @contextmanager

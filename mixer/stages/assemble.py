@@ -31,6 +31,7 @@ from gpts_data.pipelines.storage.atomic_files import (
 from gpts_data.pipelines.storage.checksums import all_intact
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.tokenizer.artifact import TokenIds
 
 
 class ShardReceipt(TypedDict):
@@ -57,6 +58,8 @@ class Shard:
     """Windows per source at earlier positions."""
     schedule: SourceOrder
     window: int
+    dtype: np.dtype[Any]
+    """Type of a token id."""
     sources: tuple[ShuffledSource, ...]
     path: AnyPath
     receipt: AnyPath
@@ -94,6 +97,7 @@ def shard_tasks(plan: Plan, deduped: Sequence[Sequence[DedupedUnit]], merged: in
             before=tuple(counts[n].tolist()),
             schedule=order,
             window=recipe.window,
+            dtype=plan.dtype,
             sources=tuple(sources),
             path=plan.folder / "shards" / f"train-{n:05d}.bin",
             receipt=plan.work / "shards" / f"{n:05d}.json",
@@ -115,7 +119,7 @@ def assemble(task: Shard) -> ShardReceipt:
         return receipt
     task.receipt.unlink(missing_ok=True)
     order = task.schedule.sources(task.start, task.stop, task.before)
-    tokens = np.empty((task.stop - task.start, task.window), dtype="<u2")
+    tokens = np.empty((task.stop - task.start, task.window), dtype=task.dtype)
     sidecar = np.empty(len(order), dtype=SIDECAR)
     sidecar["source"] = order
     for number in range(len(task.sources)):
@@ -138,13 +142,13 @@ def _gather(
     task: Shard,
     number: int,
     positions: NDArray[np.integer],
-    tokens: NDArray[np.uint16],
+    tokens: TokenIds,
     sidecar: NDArray[Any],
 ) -> None:
     """Copy the windows of a source to their positions in the shard.
 
     positions: of the source's windows within the shard, one per slot.
-    tokens: uint16, shape (windows of the shard, window); written.
+    tokens: token ids, shape (windows of the shard, window); written.
     sidecar: layout.SIDECAR, shape (windows of the shard,); written.
     """
     source, first_slot = task.sources[number], task.before[number]

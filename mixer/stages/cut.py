@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import IO, NotRequired, TypedDict
+from typing import IO, Any, NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, j
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.tokenizer.artifact import TokenIds
 
 ROWS_AT_ONCE = 4096  # 4 MB of windows of 512
 HELD_OUT_COLUMNS = ("id", "url", "tokens", "ids")
@@ -65,6 +66,8 @@ class Cut:
     first: int
     last: int
     window: int
+    dtype: np.dtype[Any]
+    """Type of a token id."""
     order: EpochOrder
     path: AnyPath
     documents: AnyPath
@@ -110,6 +113,7 @@ def cut_tasks(
                 first=first,
                 last=max(min(end, order.windows), first),
                 window=recipe.window,
+                dtype=plan.dtype,
                 order=order,
                 path=plan.work / "cut" / name / f"{n:05d}.bin",
                 documents=plan.folder / "documents" / name / f"{n:05d}.parquet",
@@ -171,13 +175,13 @@ class _Documents:
             self.held_out.append(batch.take(pa.array(np.flatnonzero(codes == HELD_OUT))))
 
 
-def _windows(task: Cut, documents: _Documents) -> NDArray[np.uint16]:
-    """The windows of a task, in the order of the source: uint16, shape (windows, window).
+def _windows(task: Cut, documents: _Documents) -> TokenIds:
+    """The windows of a task, in the order of the source: shape (windows, window).
 
     Reads the task's unit whole, and adds its batches to `documents`; of the units after it no more than is needed.
     """
     count = (task.last - task.first) * task.window
-    tokens = np.empty(count, dtype=np.uint16)
+    tokens = np.empty(count, dtype=task.dtype)
     done = task.parts[0].start - task.first * task.window  # below 0: the end of a window that begins before the unit
     for n, part in enumerate(task.parts):
         for batch, codes in _judged_batches(part, HELD_OUT_COLUMNS if n == 0 else ("tokens", "ids")):
@@ -200,13 +204,13 @@ def _judged_batches(unit: DedupedUnit, columns: Sequence[str]) -> Iterator[tuple
         done += batch.num_rows
 
 
-def write_rows(file: IO[bytes], rows: NDArray[np.uint16], order: NDArray[np.integer]) -> None:
+def write_rows(file: IO[bytes], rows: TokenIds, order: NDArray[np.integer]) -> None:
     """Write `rows[order]`, ROWS_AT_ONCE at a time.
 
-    rows: uint16, shape (windows, window). order: integers, shape (windows to write,).
+    rows: token ids, shape (windows, window). order: integers, shape (windows to write,).
     """
     for i in range(0, len(order), ROWS_AT_ONCE):
-        file.write(rows[order[i : i + ROWS_AT_ONCE]].astype("<u2", copy=False).tobytes())
+        file.write(rows[order[i : i + ROWS_AT_ONCE]].tobytes())
 
 
 def _write_held_out(path: AnyPath, batches: Sequence[pa.RecordBatch]) -> HeldOutPart:

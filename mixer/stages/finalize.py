@@ -107,6 +107,8 @@ def _content(
         "shards": [_shard(plan, task, receipt) for task, receipt in written.shards],
         "files": [],
     }
+    if plan.dtype.name == "uint32":
+        content["tokenizer"]["dtype"] = "uint32"
     if recipe.stage:
         content["stages"] = [
             {"start": stage.start, "stop": stage.stop, "sources": dict(zip(names, stage.windows, strict=True))}

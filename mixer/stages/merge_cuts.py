@@ -112,7 +112,7 @@ def _merge(task: CutFile) -> tuple[list[int], Checksum]:
     with atomic_write(task.path) as file:
         for start in range(0, len(files), ROWS_AT_ONCE):
             chunk = files[start : start + ROWS_AT_ONCE]
-            rows = np.empty((len(chunk), window), dtype="<u2")
+            rows = np.empty((len(chunk), window), dtype=task.cuts[0].dtype)
             starts += gather_windows(paths.__getitem__, chunk, starts, np.arange(len(chunk)), rows)
             file.write(rows.data)
         checksum = checksum_so_far(file)

@@ -11,18 +11,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gpts_data.mixer.format.layout import UINT16
 from gpts_data.mixer.format.outcomes import ID_SEED
 from gpts_data.mixer.recipe import MAX_KEEP_DROPPED
 from gpts_data.mixer.stages.dedup_index import run_writer
 from gpts_data.mixer.stages.dropped_ids import DroppedIds
 from gpts_data.mixer.stages.dropped_samples import DroppedSamples
-from gpts_data.mixer.stages.unit_file import UNIT
+from gpts_data.mixer.stages.unit_file import unit_schema
 from gpts_data.mixer.stages.unit_receipt import (
     DROPPED_END,
     MAX_NAMED,
@@ -74,6 +75,8 @@ class Prepare:
     fetch_options: FetchOptions = FetchOptions()
     encoder: EncoderName = "fast"
     benchmarks: Benchmarks | None = None
+    dtype: np.dtype[Any] = UINT16
+    """Type of a token id."""
 
     @property
     def receipt(self) -> AnyPath:
@@ -109,7 +112,7 @@ class Prepare:
             if not all_intact(self.name, {self.path.with_suffix(end): file for end, file in receipt["files"].items()}):
                 return False
             if not is_store(self.path):  # a store's files would be fetched a second time
-                check_files(receipt, self.path, self.dedup.n_keys)
+                check_files(receipt, self.path, self.dedup.n_keys, self.dtype)
         except ValueError as error:
             log.warning("%s: %s: %s; the unit is prepared again", self.name, self.receipt.name, error)
             return False
@@ -186,7 +189,7 @@ class _UnitWork:
     def writing(self) -> Iterator[None]:
         """Write the unit file and the keys of what is added inside the block."""
         with atomic_write(self._task.path) as file, run_writer(self._task.run, self._task.name) as self._run:
-            with pa.ipc.new_file(file, UNIT) as self._writer:
+            with pa.ipc.new_file(file, unit_schema(self._task.dtype)) as self._writer:
                 yield
             self._checksum = checksum_so_far(file)
 
@@ -257,7 +260,7 @@ def _encode(batch: pa.RecordBatch, task: Prepare, encoder: Encoder, parity: Pari
             pa.array(lengths),
             pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),
         ],
-        schema=UNIT,
+        schema=unit_schema(task.dtype),
     )
 
 

@@ -162,6 +162,7 @@ class SourceUnits:
             fetch_options=self.plan.fetch_options,
             encoder=self.plan.encoder,
             benchmarks=self._benchmarks,
+            dtype=self.plan.dtype,
         )
 
 

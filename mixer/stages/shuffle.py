@@ -18,6 +18,7 @@ from gpts_data.mixer.format.layout import read_windows
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.pipelines.storage.atomic_files import write_bytes
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, read_all, read_range, store_errors
+from gpts_data.tokenizer.artifact import TokenIds
 
 BOUND = np.dtype("<u4")
 
@@ -104,7 +105,7 @@ def gather_windows(
     files: NDArray[np.integer],
     starts: NDArray[np.integer],
     positions: NDArray[np.integer],
-    tokens: NDArray[np.uint16],
+    tokens: TokenIds,
 ) -> NDArray[np.int64]:
     """Collect windows from cut files, each of which has its share of them in one run.
 
@@ -113,9 +114,9 @@ def gather_windows(
     shape is (rows, window). Returns the number of windows from each file.
     """
 
-    def read(file: int) -> NDArray[np.uint16]:
+    def read(file: int) -> TokenIds:
         start = int(starts[file])
-        return read_windows(path(file), tokens.shape[1], start, start + int(counts[file]))
+        return read_windows(path(file), tokens.shape[1], start, start + int(counts[file]), tokens.dtype)
 
     counts = np.bincount(files, minlength=len(starts))
     by_file = positions[np.argsort(files, kind="stable")]

@@ -7,18 +7,21 @@ batch. Its columns (UNIT):
     draw      uint64, hash of the id, which decides whether the document is held out for validation
     matches   list of uint32, the benchmark n-grams in the document
     tokens    uint32, number of token ids
-    ids       list of uint16, token ids, end-of-text included; the text itself is not stored
+    ids       list of uint16, token ids, end-of-text included; the text itself is not stored. uint32 where the tokenizer
+              has more than 65,536 entries
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, open_arrow
+from gpts_data.tokenizer.artifact import TokenIds
 
 UNIT = pa.schema(
     [
@@ -30,6 +33,13 @@ UNIT = pa.schema(
         ("ids", pa.list_(pa.uint16())),
     ]
 )
+
+
+def unit_schema(dtype: np.dtype[Any]) -> pa.Schema:
+    """The columns of a unit file whose token ids have the type `dtype`."""
+    column = UNIT.get_field_index("ids")
+    return UNIT.set(column, pa.field("ids", pa.list_(pa.from_numpy_dtype(dtype))))
+
 
 Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]
 """The columns tokens, draw and matches of all documents of a unit."""
@@ -61,7 +71,7 @@ def document_columns(path: AnyPath) -> Columns:
     return tokens.to_numpy(), draws.to_numpy(), matches.chunk(0) if matches.num_chunks else empty.column("matches")
 
 
-def batch_ids(batch: pa.RecordBatch, chosen: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """The token ids of the chosen documents, concatenated: uint16. chosen: bool, shape (documents,)."""
-    ids: NDArray[np.uint16] = batch.column("ids").flatten().to_numpy()
+def batch_ids(batch: pa.RecordBatch, chosen: NDArray[np.bool_]) -> TokenIds:
+    """The token ids of the chosen documents, concatenated. chosen: bool, shape (documents,)."""
+    ids: TokenIds = batch.column("ids").flatten().to_numpy()
     return ids[np.repeat(chosen, batch.column("tokens").to_numpy())]

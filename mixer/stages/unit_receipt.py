@@ -6,7 +6,7 @@ Kept units may come from somebody else, who can write a receipt for any file. Ch
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from gpts_data.mixer.stages.dedup_index import RUN
 from gpts_data.mixer.stages.dropped_ids import load_dropped
-from gpts_data.mixer.stages.unit_file import UNIT
+from gpts_data.mixer.stages.unit_file import unit_schema
 from gpts_data.pipelines.storage.checksums import AnyChecksum
 from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
 from gpts_data.pipelines.storage.typed_json import Count
@@ -69,13 +69,14 @@ def check_receipt(receipt: UnitReceipt, source: str, unit: str) -> None:
         raise ValueError(f"found {receipt['n_damaged']:,} damaged documents, expected at most {n_dropped:,}")
 
 
-def check_files(receipt: UnitReceipt, path: AnyPath, n_keys: int) -> None:
+def check_files(receipt: UnitReceipt, path: AnyPath, n_keys: int, dtype: np.dtype[Any]) -> None:
     """Raise `ValueError` when a unit's files are not readable, or do not hold what its receipt says.
 
-    path: of the unit file, on disk. n_keys: number of key columns of dedup. The samples are checked when they are read.
+    path: of the unit file, on disk. n_keys: number of key columns of dedup. dtype: type of its token ids. The samples
+    are checked when they are read.
     """
     try:
-        documents, tokens = _count_documents(path)
+        documents, tokens = _count_documents(path, dtype)
         keys, places = _count_keys(path.with_suffix(RUN_END))
         counts = np.bincount(load_dropped(path.with_suffix(DROPPED_END))[1]).tolist()
     except Exception as error:  # pyarrow and numpy raise errors of many classes for a file of somebody else
@@ -88,10 +89,10 @@ def check_files(receipt: UnitReceipt, path: AnyPath, n_keys: int) -> None:
         raise ValueError(f"found a key at place {places - 1:,}, expected less than {documents * n_keys:,}")
 
 
-def _count_documents(path: AnyPath) -> tuple[int, int]:
+def _count_documents(path: AnyPath, dtype: np.dtype[Any]) -> tuple[int, int]:
     """The numbers of documents and of tokens in a unit file."""
     documents = tokens = 0
-    for batch in _sound_batches(path, UNIT):
+    for batch in _sound_batches(path, unit_schema(dtype)):
         ids, matches = batch.column("ids"), batch.column("matches")
         if not pc.list_value_length(ids).cast(pa.uint32()).equals(batch.column("tokens")):
             raise ValueError("lists of token ids whose lengths are not those in the column `tokens`")

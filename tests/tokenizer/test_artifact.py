@@ -10,12 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.tokenizer.artifact import END_OF_TEXT, FILES, Artifact, load, save
+from gpts_data.tokenizer.artifact import END_OF_TEXT, FILES, Artifact, load, save, token_dtype
 from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import Encoder
 from tests.conftest import prose
@@ -136,7 +137,6 @@ BAD: dict[str, tuple[Callable[[Content], Any], str]] = {
     "ordinary end-of-text": (lambda c: c["added_tokens"][0].update(special=False), "not marked as special"),
     "a gap": (lambda c: c["added_tokens"].append(token("added", 451, False)), r"451 ids up to 451, expected 0\.\.n-1"),
     "an id twice": (lambda c: c["added_tokens"].append(token("added", 449, False)), "451 ids up to 449"),
-    "too many": (crowd, "65,537 ids up to 65,536.*at most 65,536"),
     "no vocabulary": (lambda c: c["model"].pop("vocab"), "not a BPE"),
     "no model": (lambda c: c.pop("model"), "not a BPE"),
     "no added tokens": (lambda c: c.pop("added_tokens"), "not a BPE"),
@@ -155,12 +155,17 @@ def test_a_bad_vocabulary_is_refused(
         load(tmp_path)
 
 
-def test_65536_ids_are_not_too_many(saved: Artifact, tmp_path: Path) -> None:
+def test_more_than_65536_ids_are_stored_as_uint32(
+    saved: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = json.loads((saved.folder / "tokenizer.json").read_bytes())
     crowd(content)
-    content["added_tokens"].pop()
     (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-    assert load(tmp_path).vocab_size == 65_536
+    assert load(tmp_path).vocab_size == 65_537
+    assert (token_dtype(65_536), token_dtype(65_537)) == (np.dtype("<u2"), np.dtype("<u4"))
+    monkeypatch.setattr("gpts_data.tokenizer.artifact.MAX_VOCAB_SIZE", 65_536)  # a million take seconds to read
+    with pytest.raises(UsageError, match="65,537 ids up to 65,536.*at most 65,536"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'{"model": {"vocab": 3}}'])

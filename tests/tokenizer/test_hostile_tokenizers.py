@@ -48,7 +48,7 @@ def check(folder: Path, content: bytes) -> None:
         assert type(error).__name__ == "PanicException", repr(error)
         return
     for text_ids in ids:
-        assert text_ids.dtype.itemsize == 2 and int(text_ids.max(initial=0)) < loaded.vocab_size
+        assert text_ids.dtype == encoder.dtype and int(text_ids.max(initial=0)) < loaded.vocab_size
         assert int(text_ids[-1]) == loaded.eos_id
         assert isinstance(encoder.decode(text_ids), str)
 

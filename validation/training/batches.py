@@ -6,18 +6,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gpts_data.mixer.format.training_order import TrainingOrder
+from gpts_data.tokenizer.artifact import TokenIds
 from gpts_data.validation.training.device import DistributedContext
 
 
 class BatchReader:
     """Reads this process's share of each step's windows.
 
-    A thread reads the windows of the next step from the shards. They stay uint16 until they are on the device, and lie
-    in pinned memory so that the copy to a GPU does not wait for the work that runs there.
+    A thread reads the windows of the next step from the shards. They stay uint16 or uint32 until they are on the
+    device, and lie in pinned memory so that the copy to a GPU does not wait for the work that runs there.
     """
 
     def __init__(self, order: TrainingOrder, batch: int, steps: int, context: DistributedContext) -> None:
@@ -25,7 +25,7 @@ class BatchReader:
         self.windows = batch // context.world
         self._order, self._batch, self._steps, self._context = order, batch, steps, context
         self._thread = ThreadPoolExecutor(1, "gpts-data-batches")
-        self._ahead: dict[int, Future[NDArray[np.uint16]]] = {}
+        self._ahead: dict[int, Future[TokenIds]] = {}
 
     def read(self, step: int) -> Tensor:
         """Return the windows of `step`, counted from 0: int64, shape (windows, T). Raises `DataError`."""
@@ -35,10 +35,13 @@ class BatchReader:
         if step + 1 < self._steps:
             self._ahead[step + 1] = self._thread.submit(self._read, step + 1)
         # torch has few operations on uint16: the same bits as int16, of which the sign is taken off after the copy.
-        ids = torch.from_numpy(windows.view(np.int16))
+        # An id of uint32 is below 2**31.
+        ids = torch.from_numpy(windows.view(np.int16 if windows.itemsize == 2 else np.int32))
         if self._context.device.type == "cuda":
             ids = ids.pin_memory()
-        return ids.to(self._context.device, non_blocking=True).long() & 0xFFFF
+        ids = ids.to(self._context.device, non_blocking=True).long()
+        return ids & 0xFFFF if windows.itemsize == 2 else ids
 
-    def _read(self, step: int) -> NDArray[np.uint16]:
-        return self._order.read(step * self._batch + self._context.rank * self.windows, self.windows, dtype=np.uint16)
+    def _read(self, step: int) -> TokenIds:
+        first = step * self._batch + self._context.rank * self.windows
+        return self._order.read(first, self.windows, dtype=self._order.mix.dtype)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.mix_encoder import open_encoder
 from gpts_data.mixer.format.training_order import sidecar
+from gpts_data.tokenizer.artifact import TokenIds
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.verify import Problem
 
@@ -40,7 +41,7 @@ MARGIN = 8  # ids at both ends of a chunk that may differ, because the text was 
 MIN_UNCHANGED = 0.8  # share of chunks: the sample has 1.0, other tokenizers 0.13 to 0.32, shuffled windows at most 0.4
 MIN_CHUNKS = 8  # fewer chunks of a file prove nothing
 
-Rows = NDArray[np.uint16]  # (windows, window)
+Rows = TokenIds  # (windows, window)
 
 
 def find_data_problems(mix: Mix) -> list[Problem]:
@@ -57,7 +58,7 @@ def find_data_problems(mix: Mix) -> list[Problem]:
 
 def _check_sizes(mix: Mix) -> Iterator[Problem]:
     for entry in mix.manifest["shards"]:
-        path, expected = mix.path / entry["file"], entry["windows"] * mix.window * 2
+        path, expected = mix.path / entry["file"], entry["windows"] * mix.window * mix.dtype.itemsize
         size = path.stat().st_size if path.is_file() else 0
         if size != expected:
             yield Problem(entry["file"], f"{size:,} bytes, expected {expected:,} for its windows")
@@ -146,7 +147,7 @@ def _check_order(mix: Mix, files: list[tuple[str, Rows]]) -> Iterator[Problem]:
 def next_id_entropy(rows: Rows) -> float:
     """Return the entropy of an id given the one before it, in nats, estimated from the counts of pairs."""
     before, after = rows[:, :-1].astype(np.int64).ravel(), rows[:, 1:].astype(np.int64).ravel()
-    return _entropy(np.unique(before << 16 | after, return_counts=True)[1]) - _entropy(np.bincount(before))
+    return _entropy(np.unique(before << 32 | after, return_counts=True)[1]) - _entropy(np.bincount(before))
 
 
 def _entropy(counts: NDArray[np.int64]) -> float:

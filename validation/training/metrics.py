@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.pipelines.errors import DataError
+from gpts_data.tokenizer.artifact import TokenIds
 from gpts_data.validation.model.model import GPTS
 from gpts_data.validation.training.device import autocast
 
@@ -43,7 +44,7 @@ def unigram_entropy(mix: Mix, max_tokens: int = 2**29) -> float:
     return float(-(share * np.log(share)).sum())
 
 
-def _chunks(mix: Mix, max_tokens: int) -> Iterator[NDArray[np.uint16]]:
+def _chunks(mix: Mix, max_tokens: int) -> Iterator[TokenIds]:
     """Yield the first `max_tokens` ids of the training order, at most CHUNK at a time."""
     left = max_tokens
     for number in range(len(mix.shards)):

@@ -48,7 +48,7 @@ def test_an_array_comes_back(tmp_path: Path) -> None:
 
 def test_an_earlier_run_counts_only_when_each_of_its_files_is_as_it_was(tmp_path: Path) -> None:
     documents = tmp_path / "documents" / "00000.parquet"
-    task = Cut((), 0, 1, 64, EpochOrder(1, 1, 1, "web"), tmp_path / "00000.bin", documents, "key")
+    task = Cut((), 0, 1, 64, np.dtype("<u2"), EpochOrder(1, 1, 1, "web"), tmp_path / "00000.bin", documents, "key")
     write_bytes(task.path, b"windows")
     write_bytes(documents, b"table")
     table = {"documents": 1, "bytes": 5, "sha256": file_digest(documents)}
