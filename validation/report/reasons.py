@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from gpts_data.mixer.format.mix import Mix
@@ -80,8 +81,8 @@ def _of_source(mix: Mix, name: str, reason: str) -> str:
         similarity = f"a Jaccard similarity of at least {minhash['jaccard']:g}"
         return f"its {minhash['ngrams']}-grams have {similarity} with those of an earlier document in the mix"
     if reason == CONTAMINATED:
-        table = recipe.get("decontaminate")
-        return f"contains {table['ngram'] if table else 13} consecutive words of a benchmark, or a whole shorter item"
+        table: Mapping[str, Any] = recipe.get("decontaminate") or {"ngram": 13}
+        return f"contains {table['ngram']} consecutive words of a benchmark, or a whole shorter item"
     clean = cleaning(mix, name)
     if reason in (TOO_SHORT, TOO_LONG):
         short = reason == TOO_SHORT
