@@ -29,8 +29,8 @@ from gpts_data.pipelines.errors import UsageError
 class Windows(Dataset[Tensor]):
     """Map-style dataset, for your own samplers: item p is window p of the training order, int64, shape (window,)."""
 
-    def __init__(self, mix: Mix) -> None:
-        self._order = TrainingOrder(mix)
+    def __init__(self, mix: Mix, *, verify: bool = False) -> None:
+        self._order = TrainingOrder(mix, verify=verify)
 
     def __len__(self) -> int:
         return self._order.mix.windows
@@ -50,13 +50,15 @@ class Batches(IterableDataset[Tensor]):
     for arguments out of range.
     """
 
-    def __init__(self, mix: Mix, batch_size: int, *, rank: int = 0, ranks: int = 1, start: int = 0) -> None:
+    def __init__(
+        self, mix: Mix, batch_size: int, *, rank: int = 0, ranks: int = 1, start: int = 0, verify: bool = False
+    ) -> None:
         if batch_size < 1 or not 0 <= rank < ranks or start < 0:
             raise UsageError(
                 f"batch_size = {batch_size}, rank = {rank} of {ranks}, start = {start}: expected a batch_size of at "
                 "least 1, a rank from 0 to ranks - 1, a start of at least 0"
             )
-        self._order = TrainingOrder(mix)
+        self._order = TrainingOrder(mix, verify=verify)
         self.batch_size, self.rank, self.ranks, self.start = batch_size, rank, ranks, start
 
     @property
@@ -82,10 +84,12 @@ class TrainingWindows(IterableDataset[dict[str, Tensor]]):
     number of windows; the last `mix.windows % ranks` are left out. Raises `UsageError` for a rank out of range.
     """
 
-    def __init__(self, mix: Mix, *, rank: int = 0, ranks: int = 1, position_ids: bool = False) -> None:
+    def __init__(
+        self, mix: Mix, *, rank: int = 0, ranks: int = 1, position_ids: bool = False, verify: bool = False
+    ) -> None:
         if not 0 <= rank < ranks:
             raise UsageError(f"rank = {rank} of {ranks}: expected a rank from 0 to ranks - 1")
-        self._order = TrainingOrder(mix)
+        self._order = TrainingOrder(mix, verify=verify)
         self.rank, self.ranks, self.position_ids = rank, ranks, position_ids
 
     def __len__(self) -> int:
@@ -110,11 +114,15 @@ class Loader(IterableDataset[Tensor]):
 
     A thread reads `ahead` batches in advance, and pins their memory where there is a GPU. That helps with a slow disk,
     because the thread waits for it without holding the GIL; for a mix in the page cache 0 is faster
-    (benchmarks/README.md). Raises `UsageError` as `Batches` does.
+    (benchmarks/README.md). With `verify`, the sha256 of each shard is compared with the manifest when it is first read:
+    `VerificationError` for a shard that was changed. Raises `UsageError` as `Batches` does.
     """
 
-    def __init__(self, mix: Mix, batch_size: int, *, rank: int = 0, ranks: int = 1, ahead: int = 0) -> None:
+    def __init__(
+        self, mix: Mix, batch_size: int, *, rank: int = 0, ranks: int = 1, ahead: int = 0, verify: bool = False
+    ) -> None:
         self.mix, self.batch_size, self.rank, self.ranks, self.ahead = mix, batch_size, rank, ranks, ahead
+        self.verify = verify
         self.position = 0
         """Windows that all ranks have taken so far, so where the next step begins; `position / mix.windows` epochs."""
         self._batches()
@@ -125,7 +133,8 @@ class Loader(IterableDataset[Tensor]):
         return self.mix.stage_at(self.position)
 
     def _batches(self) -> Batches:
-        return Batches(self.mix, self.batch_size, rank=self.rank, ranks=self.ranks, start=self.position)
+        where = {"rank": self.rank, "ranks": self.ranks, "start": self.position}
+        return Batches(self.mix, self.batch_size, **where, verify=self.verify)
 
     def __iter__(self) -> Iterator[Tensor]:
         batches = self._batches()

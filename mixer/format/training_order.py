@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,14 @@ from gpts_data.tokenizer.artifact import TokenIds
 class TrainingOrder:
     """Reads windows of a mix by position. A shard is memory-mapped when it is first read (373 shards for 25B tokens).
 
-    Raises `UsageError` for a mix without windows. `read` raises `VerificationError` for a shard of the wrong size.
+    Raises `UsageError` for a mix without windows. `read` raises `VerificationError` for a shard of the wrong size, and
+    with `verify` for one whose sha256 is not the manifest's; it then reads a shard whole when it opens it.
     """
 
-    def __init__(self, mix: Mix) -> None:
+    def __init__(self, mix: Mix, *, verify: bool = False) -> None:
         if not mix.windows:
             raise UsageError(f"{mix.path}: the mix has no windows; build one with more tokens")
-        self.mix = mix
+        self.mix, self.verify = mix, verify
         self._shards: dict[int, TokenIds] = {}
 
     def read(self, start: int, count: int, step: int = 1, dtype: Any = np.int64) -> NDArray[Any]:
@@ -47,8 +49,19 @@ class TrainingOrder:
             if is_store(self.mix.path):
                 self._shards.clear()  # a shard from a store is in memory as a whole: 134 MB
             # slicing a memmap takes 3 times as long as slicing an array
-            self._shards[number] = np.asarray(self.mix.shard(number))
+            shard = np.asarray(self.mix.shard(number))
+            if self.verify:
+                self._check_digest(number, shard)
+            self._shards[number] = shard
         return self._shards[number]
+
+    def _check_digest(self, number: int, shard: TokenIds) -> None:
+        entry, digest = self.mix.manifest["shards"][number], hashlib.sha256(shard.data).hexdigest()
+        if digest != entry["sha256"]:
+            raise VerificationError(
+                f"{self.mix.path / entry['file']}: the sha256 is {digest[:16]}, expected {entry['sha256'][:16]}; the "
+                f"file was changed: run gpts-data verify {self.mix.path}, and get the file again"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_shards": {}}  # pickling a memory map would copy its whole file

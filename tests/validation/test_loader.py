@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ torch = pytest.importorskip("torch")
 from torch.utils.data import DataLoader  # noqa: E402
 
 from gpts_data.mixer.export.window_files import document_start_mask  # noqa: E402
-from gpts_data.mixer.format.mix import Mix  # noqa: E402
+from gpts_data.mixer.format.mix import Mix, open_mix  # noqa: E402
 from gpts_data.mixer.format.training_order import TrainingOrder  # noqa: E402
 from gpts_data.pipelines.errors import UsageError, VerificationError  # noqa: E402
 from gpts_data.validation.loader import (  # noqa: E402
@@ -218,3 +219,16 @@ def test_documents_of_a_real_mix(mix: Mix) -> None:
     assert all(mix.eos_id not in piece[:-1] for piece in pieces)
     ends = [b % mix.window == 0 or piece[-1] == mix.eos_id for piece, b in zip(pieces, bounds[1:], strict=True)]
     assert all(ends)
+
+
+def test_a_changed_shard_is_refused_when_it_is_first_read(mix: Mix, tmp_path: Path) -> None:
+    copy = open_mix(shutil.copytree(mix.path, tmp_path / "mix"))
+    stride = copy.manifest["shards"][0]["windows"]
+    ids = np.fromfile(copy.shards[1], "<u2")
+    ids[5], ids[6] = ids[6], ids[5]
+    ids.tofile(copy.shards[1])
+    assert len(list(itertools.islice(Loader(copy, stride), 2))) == 2  # a size is all that is compared otherwise
+    with pytest.raises(VerificationError, match=r"train-00001\.bin: the sha256 is .*; the file was changed"):
+        list(itertools.islice(Loader(copy, stride, verify=True), 2))
+    for windows in (Windows(mix, verify=True), TrainingWindows(mix, verify=True), Batches(mix, 4, verify=True)):
+        next(iter(windows))
