@@ -19,6 +19,7 @@ from gpts_data.mixer.format.manifest_types import ExclusionEntry
 from gpts_data.mixer.recipe_exclude import ExclusionList
 from gpts_data.mixer.stages.dedup_index import Index, index, zeros
 from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS, NOT_EXCLUDED, Excluder
+from gpts_data.mixer.stages.near_pairs import checked_beforehand
 from gpts_data.mixer.stages.similarity import SimilarTexts
 from gpts_data.mixer.stages.unit_file import Columns, document_columns
 from gpts_data.mixer.stages.unit_texts import Texts
@@ -31,11 +32,13 @@ from gpts_data.pipelines.dedup.greedy import (
     OVER_BUDGET,
     TRAIN,
     DedupState,
+    SimilarityTest,
 )
 from gpts_data.pipelines.dedup.signatures import REASONS, Dedup
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.storage.paths import AnyPath, read_all
-from gpts_data.tokenizer.encode import Encoder
+from gpts_data.tokenizer.artifact import Artifact
+from gpts_data.tokenizer.encode import get_encoder
 
 OVER_BUDGET_REASON = "over_budget"  # comes after the last document that the source's token budget needed
 CONTAMINATED_REASON = "contaminated"  # contains text of a benchmark
@@ -148,7 +151,7 @@ def dedup(
     needed: Sequence[int],
     hold_out: Sequence[HoldOutRule],
     guard: BoilerplateGuard,
-    encoder: Encoder,
+    tokenizer: Artifact,
     excluder: Excluder,
     folder: AnyPath,
     scratch: Path,
@@ -160,14 +163,27 @@ def dedup(
     needed: training tokens per source.
     hold_out: which documents of each source are held out for validation.
     guard: a new one, which has seen no document.
-    encoder: of the token ids in the units.
+    tokenizer: of the token ids in the units.
     excluder: of the recipe's `[exclude]`.
     folder, scratch: for the index, as for `dedup_index.index`; removed afterwards.
     """
     units = [unit for source in sources for unit in source]
     with index([unit.run for unit in units], [unit.n_keys for unit in units], folder, scratch, engine) as keys:
         state = DedupState(keys.n_groups, dedup.n_keys, zeros(keys.n_groups, scratch))
-        walk = _DedupWalk(keys, state, guard, Texts(encoder), dedup, excluder)
+        texts = Texts(get_encoder(tokenizer.folder, tokenizer.digest))
+        similar, minhash = None, dedup.minhash
+        if minhash and minhash.jaccard:
+            similar = checked_beforehand(
+                SimilarTexts(texts, minhash.ngrams, minhash.jaccard),
+                texts,
+                keys,
+                [unit.path for unit in units],
+                dedup,
+                tokenizer,
+                folder,
+                engine,
+            )
+        walk = _DedupWalk(keys, state, guard, texts, similar, excluder)
         return [walk.source(*source) for source in zip(sources, needed, hold_out, strict=True)]
 
 
@@ -180,12 +196,10 @@ class _DedupWalk:
         state: DedupState,
         guard: BoilerplateGuard,
         texts: Texts,
-        dedup: Dedup,
+        similar: SimilarityTest | None,
         excluder: Excluder,
     ) -> None:
-        self._index, self._state, self._guard, self._texts = keys, state, guard, texts
-        minhash = dedup.minhash
-        self._similar = SimilarTexts(texts, minhash.ngrams, minhash.jaccard) if minhash and minhash.jaccard else None
+        self._index, self._state, self._guard, self._texts, self._similar = keys, state, guard, texts, similar
         self._excluder = excluder
         self._number = 0
 

@@ -34,7 +34,7 @@ SLICES, SLICE = 64, np.uint64(58)  # number of slices of key values; a key's sli
 RUN = pa.schema([("key", pa.uint64()), ("place", pa.uint32())])
 MAX_PLACES = 2**32  # of keys in a unit
 MAX_IN_MEMORY = 1 << 28  # numbers of 4 bytes that the walk has for shared keys: 1 GB
-PLACES_AT_ONCE = 1_000_000  # of shared keys that the walk holds for the next units: 40 MB while they are sorted
+PLACES_AT_ONCE = 1_000_000  # of shared keys that the walk holds for the next units: 60 MB while they are sorted
 
 
 class RunWriter:
@@ -101,33 +101,46 @@ class Index:
         batches = list(read_all(lambda path: _mapped(local_copy(path, scratch)), found.paths, folder))
         self._places = [batch.column("place").to_numpy() for batch in batches]
         self._groups = [batch.column("group").to_numpy() for batch in batches]
+        self._firsts = [batch.column("first").to_numpy() for batch in batches]
         self._first = np.cumsum([0, *(receipt["groups"] for receipt in found.receipts)])
         self.n_groups = int(self._first[-1])
         total = sum(map(len, self._places))
         self._at_once = max(PLACES_AT_ONCE * units // max(total, 1), 1)
         self._units = range(0)
-        self._read_places, self._read_groups = np.empty(0, np.uint64), np.empty(0, np.int64)
+        self._read = self._read_units(self._units)
 
     def of(self, number: int) -> SharedKeys:
         """The keys that documents of unit `number` share with other documents; places within the unit."""
-        if number not in self._units:
-            self._read(range(number, number + self._at_once))
-        bounds = np.array([number, number + 1], dtype=np.uint64) << UNIT
-        start, stop = np.searchsorted(self._read_places, bounds)
-        return SharedKeys(self._read_places[start:stop] - bounds[0], self._read_groups[start:stop], self.n_groups)
+        places, groups, _ = self._unit(number)
+        return SharedKeys(places, groups, self.n_groups)
 
-    def _read(self, units: range) -> None:
-        """Read the shared keys of some units. A range has them in one piece."""
+    def firsts(self, number: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """The places of shared keys within unit `number`, and the first place of each key among all units."""
+        places, _, firsts = self._unit(number)
+        return places, firsts
+
+    def _unit(self, number: int) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64]]:
+        """Place within the unit, number of the key, and first place of each shared key of a unit, in order of place."""
+        if number not in self._units:
+            self._units = range(number, number + self._at_once)
+            self._read = self._read_units(self._units)
+        places, groups, firsts = self._read
+        bounds = np.array([number, number + 1], dtype=np.uint64) << UNIT
+        start, stop = np.searchsorted(places, bounds)
+        return places[start:stop] - bounds[0], groups[start:stop], firsts[start:stop]
+
+    def _read_units(self, units: range) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64]]:
+        """The shared keys of some units. A range has them in one piece."""
         bounds = np.array([units.start, min(units.stop, 2**32 - 1)], dtype=np.uint64) << UNIT
-        places, groups = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
-        for range_places, range_groups, first in zip(self._places, self._groups, self._first, strict=False):
+        places, groups, firsts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+        for n, range_places in enumerate(self._places):
             start, stop = np.searchsorted(range_places, bounds)
             places.append(range_places[start:stop])
-            groups.append(range_groups[start:stop] + np.int64(first))
-        read_places = np.concatenate(places)
-        order = np.argsort(read_places)
-        self._read_places, self._read_groups = read_places[order], np.concatenate(groups)[order]
-        self._units = units
+            groups.append(self._groups[n][start:stop] + np.int64(self._first[n]))
+            firsts.append(self._firsts[n][start:stop])
+        all_places = np.concatenate(places)
+        order = np.argsort(all_places)
+        return all_places[order], np.concatenate(groups)[order], np.concatenate(firsts)[order]
 
 
 def _mapped(path: AnyPath) -> pa.RecordBatch:

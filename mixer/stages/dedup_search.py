@@ -29,7 +29,8 @@ from gpts_data.pipelines.storage.receipts import Receipt, read_receipt, write_re
 
 RANGE_KEYS = 4_000_000  # keys in a range or a section: 32 bytes each while they are sorted, 130 MB per worker
 KEYS = np.dtype([("key", "<u8"), ("place", "<u8")])  # a record of a partition
-FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32())])
+FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32()), ("first", pa.uint64())])
+"""What a search finds: the places of shared keys, in order, the numbers of the keys, and the first place of each."""
 UNIT = np.uint64(32)  # a place among all units has the number of the unit in the bits from UNIT on
 BLOCK = 1 << 18  # keys that are copied at once
 _HALF = np.uint64(32)
@@ -168,7 +169,8 @@ def partition(task: Partition) -> PartitionReceipt:
 
 def range_of(keys: NDArray[np.uint64], ranges: int) -> NDArray[np.unsignedinteger]:
     """The number of the range of each key. Keys are hashes, so ranges of equal width have equally many."""
-    numbers = np.empty(len(keys), np.uint16 if ranges <= 1 << 16 else np.uint32)  # 16 bits are sorted in linear time
+    dtype = np.dtype(np.uint16 if ranges <= 1 << 16 else np.uint32)  # 16 bits are sorted in linear time
+    numbers: NDArray[np.unsignedinteger] = np.empty(len(keys), dtype)
     for start in range(0, len(keys), BLOCK):
         numbers[start : start + BLOCK] = ((keys[start : start + BLOCK] >> _HALF) * np.uint64(ranges)) >> _HALF
     return numbers
@@ -184,7 +186,9 @@ def search(task: KeyRange) -> KeyRangeReceipt:
     shared = find_shared_keys(*_gather(task))
     with atomic_write(task.path) as file:
         with pa.ipc.new_file(file, FOUND) as writer:
-            columns = [pa.array(shared.places), pa.array(shared.groups, pa.uint32())]
+            firsts = np.empty(shared.n_groups, np.uint64)
+            firsts[shared.groups[::-1]] = shared.places[::-1]  # of equal indices, numpy keeps the value assigned last
+            columns = [pa.array(shared.places), pa.array(shared.groups, pa.uint32()), pa.array(firsts[shared.groups])]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
         checksum = checksum_so_far(file)
     result: KeyRangeReceipt = {

@@ -30,7 +30,6 @@ from gpts_data.pipelines.readers.source import SourceFile, Unit
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact
-from gpts_data.tokenizer.encode import get_encoder
 
 FIRST_RATE = 0.25  # training tokens per byte of text, for the first round: 3.4 bytes per token, 15% dropped
 MARGIN = 1.05  # prepare 5% more than expected: a round that falls just short costs another one
@@ -267,7 +266,7 @@ def dedup_units(
             HoldOutRule(plan.recipe.validation.fraction, source.held_out, plan.recipe.window) for source in sources
         ],
         guard=BoilerplateGuard(decontaminate.max_documents if decontaminate else 0),
-        encoder=get_encoder(tokenizer.folder, tokenizer.digest),
+        tokenizer=tokenizer,
         excluder=excluder,
         folder=plan.work / "index",
         scratch=plan.scratch / "index",

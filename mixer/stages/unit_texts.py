@@ -37,6 +37,11 @@ class Texts:
         """The number of the unit that has a document."""
         return bisect_right(self._first, ordinal) - 1
 
+    def place(self, ordinal: int) -> int:
+        """The number of the unit that has a document, in the bits from 32 on, and the document's row in it."""
+        unit = self.unit(ordinal)
+        return (unit << 32) + ordinal - self._first[unit]
+
     def row(self, ordinal: int) -> pa.RecordBatch:
         """The document's row in its unit (schema prepare.UNIT)."""
         number = self.unit(ordinal)

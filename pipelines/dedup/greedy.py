@@ -37,7 +37,7 @@ SimilarityTest = Callable[[int, int], bool]
 """Whether two documents, by ordinal, are similar enough for a shared band to count."""
 
 MAX_DOCUMENTS = 2**32 - 2  # ordinals have 32 bits, here and in the outcomes of a mix
-_N_NAMED_KEYS = 3  # text, id, url; the columns after them are bands, which count as one reason
+N_NAMED_KEYS = 3  # text, id, url; the columns after them are bands, which count as one reason
 
 
 class SharedKeys(NamedTuple):
@@ -210,11 +210,11 @@ def _decide(
         else:
             match: int = _first_held(first_holders, shared.groups, max(start, state[RESUME_AT]), stop)
             column = np.int64(shared.places[match]) - d * columns if match >= 0 else 0
-            if match >= 0 and ask and column >= _N_NAMED_KEYS and not state[CONFIRMED]:
+            if match >= 0 and ask and column >= N_NAMED_KEYS and not state[CONFIRMED]:
                 state[DOCUMENT], state[TAKEN] = d, taken
                 return match
             if match >= 0:
-                result.codes[d] = FIRST_DUPLICATE + min(column, _N_NAMED_KEYS)
+                result.codes[d] = FIRST_DUPLICATE + min(column, N_NAMED_KEYS)
                 result.duplicate_of[d] = first_holders[shared.groups[match]] - 1
             else:
                 _hold(first_holders, shared.groups, start, stop, seen + d + 1)

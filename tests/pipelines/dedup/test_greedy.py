@@ -188,6 +188,7 @@ def test_shared_keys_are_those_of_two_documents_or_more(documents: Documents, or
     found = dict(zip(shared.groups.tolist(), keys[shared.places].tolist(), strict=True))
     assert sorted(found) == list(range(shared.n_groups))
     assert [found[group] for group in shared.groups.tolist()] == keys[shared.places].tolist()
+    assert list(dict.fromkeys(shared.groups.tolist())) == list(range(shared.n_groups))  # in the order of the documents
 
 
 def test_what_is_over_budget_is_forgotten() -> None:

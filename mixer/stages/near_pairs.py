@@ -1,0 +1,148 @@
+"""Test in the workers which near-duplicate candidates are similar, before the walk over all documents asks.
+
+The walk is one process, and a test takes 0.6 ms: 20 minutes for 25B tokens. Which pairs it will ask for depends on what
+it keeps, but nearly always a document is compared with the first one that has the same key. These pairs are known from
+the index, so they are tested beforehand; the walk tests the others itself. The verdicts are the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpts_data.mixer.stages.dedup_index import Index
+from gpts_data.mixer.stages.similarity import SimilarTexts
+from gpts_data.mixer.stages.unit_texts import Texts
+from gpts_data.pipelines.dedup.greedy import N_NAMED_KEYS, SimilarityTest
+from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
+from gpts_data.pipelines.execute import Engine, InProcess
+from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
+from gpts_data.pipelines.storage.paths import AnyPath, as_path
+from gpts_data.tokenizer.artifact import Artifact
+from gpts_data.tokenizer.encode import get_encoder
+
+PAIRS_AT_ONCE = 2000  # of a task: 1.2 s
+DISSIMILAR, SIMILAR, UNTESTED = range(3)
+ROW = np.uint64(32)  # a document is named by the number of its unit in the bits from ROW on, and its row below
+
+
+class Pairs(NamedTuple):
+    """Pairs of documents, each a later and an earlier one: uint64 both, in the order of the later ones."""
+
+    later: NDArray[np.uint64]
+    earlier: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class PairsTask:
+    """One task: test some pairs. Of each later document, those after a similar one are not tested."""
+
+    number: int
+    units: AnyPath
+    """File with the paths of all units."""
+    pairs: Pairs
+    tokenizer: AnyPath
+    tokenizer_digest: str
+    minhash: MinHash
+
+
+def check_pairs(task: PairsTask) -> tuple[int, NDArray[np.uint8]]:
+    """The number of the task, and the verdict on each pair: DISSIMILAR, SIMILAR or UNTESTED."""
+    paths = json.loads(task.units.read_bytes())
+    texts = Texts(get_encoder(task.tokenizer, task.tokenizer_digest))
+    for unit in np.unique(np.concatenate(task.pairs) >> ROW).tolist():
+        texts.add(as_path(paths[unit]), unit << int(ROW))
+    is_similar = SimilarTexts(texts, task.minhash.ngrams, task.minhash.jaccard)
+    verdicts = np.full(len(task.pairs.later), UNTESTED, np.uint8)
+    done = -1  # the last document that is known to be similar to another one
+    for n, (later, earlier) in enumerate(zip(*(column.tolist() for column in task.pairs), strict=True)):
+        if later != done:
+            verdicts[n] = SIMILAR if is_similar(later, earlier) else DISSIMILAR
+            done = later if verdicts[n] == SIMILAR else done
+    return task.number, verdicts
+
+
+def candidates(index: Index, unit: int, columns: int) -> Pairs:
+    """The pairs of a unit's documents with the first documents that have the same bands, in the order of the bands.
+
+    A document that shares its text, id or URL with an earlier one has none: the walk needs no test to drop it.
+    """
+    places, firsts = index.firsts(unit)
+    first_documents = (firsts >> ROW << ROW) + (firsts & np.uint64(2**32 - 1)) // np.uint64(columns)
+    rows, column = np.divmod(places, np.uint64(columns))
+    later = (np.uint64(unit) << ROW) + rows
+    is_repeated = first_documents != later
+    is_named = is_repeated & (column < N_NAMED_KEYS)
+    chosen = is_repeated & ~is_named & ~np.isin(later, later[is_named])
+    pairs = np.stack([later[chosen], first_documents[chosen]], axis=1)
+    _, once = np.unique(pairs, axis=0, return_index=True)
+    once.sort()
+    return Pairs(pairs[once, 0], pairs[once, 1])
+
+
+class VerdictsBefore:
+    """A `greedy.SimilarityTest` that knows the verdicts on some pairs, and asks another test for the others.
+
+    texts: names documents by their ordinals; units are added to it in canonical order, before they are asked for.
+    """
+
+    def __init__(self, pairs: Pairs, verdicts: NDArray[np.uint8], texts: Texts, test: SimilarityTest) -> None:
+        self._pairs, self._verdicts, self._texts, self._test = pairs, verdicts, texts, test
+
+    def __call__(self, document: int, other: int) -> bool:
+        later, earlier = (np.uint64(self._texts.place(ordinal)) for ordinal in (document, other))
+        n = int(np.searchsorted(self._pairs.later, later))
+        while n < len(self._verdicts) and self._pairs.later[n] == later:
+            if self._pairs.earlier[n] == earlier and self._verdicts[n] != UNTESTED:
+                return bool(self._verdicts[n] == SIMILAR)
+            n += 1
+        return self._test(document, other)
+
+
+def checked_beforehand(
+    test: SimilarityTest,
+    texts: Texts,
+    index: Index,
+    units: Sequence[AnyPath],
+    dedup: Dedup,
+    tokenizer: Artifact,
+    folder: AnyPath,
+    engine: Engine,
+) -> SimilarityTest:
+    """`test`, with the verdicts that workers find beforehand, if there are workers and enough pairs.
+
+    texts: names documents by their ordinals. units: the unit files in canonical order. folder: for their paths.
+    """
+    assert dedup.minhash is not None
+    if isinstance(engine, InProcess):  # it would test the same pairs, and those of documents beyond the budget
+        return test
+    blocks = list(_blocks(index, len(units), dedup.n_keys))
+    if sum(len(block.later) for block in blocks) <= PAIRS_AT_ONCE:
+        return test
+    names = [str(unit) for unit in units]
+    listing = folder / f"units-{json_digest(names)[:16]}.json"
+    write_json(listing, names)
+    tasks = (
+        PairsTask(n, listing, block, tokenizer.folder, tokenizer.digest, dedup.minhash)
+        for n, block in enumerate(blocks)
+    )
+    verdicts = dict(engine.map(check_pairs, tasks))
+    later, earlier = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    return VerdictsBefore(Pairs(later, earlier), np.concatenate([verdicts[n] for n in range(len(blocks))]), texts, test)
+
+
+def _blocks(index: Index, units: int, columns: int) -> Iterator[Pairs]:
+    """The candidates of all units, PAIRS_AT_ONCE or somewhat more at a time; a document's are together."""
+    held, count = list[Pairs](), 0
+    for unit in range(units):
+        pairs = candidates(index, unit, columns)
+        held.append(pairs)
+        count += len(pairs.later)
+        if count >= PAIRS_AT_ONCE or unit == units - 1:
+            yield Pairs(*(np.concatenate(column) for column in zip(*held, strict=True)))
+            held, count = [], 0
