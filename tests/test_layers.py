@@ -18,7 +18,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("pipelines", "tokenizer", "mixer", "validation", "cli")
 ORDER = {  # of the files and folders inside a package: a row may import the rows above it
     "pipelines": """
-        errors progress figures kernel stall_warning local_worker suggestion
+        errors progress figures kernel_compiler stall_warning local_worker suggestion
+        kernel
         text
         words dedup storage
         environment worker_pool
@@ -61,7 +62,7 @@ ROOMS = {
     "huggingface_hub": ("pipelines/",),
     "tokenizers": ("tokenizer/",),
     "fastokens": ("tokenizer/fastokens_encoder.py",),
-    "numba": ("pipelines/kernel.py", "tokenizer/bpe_merges.py", "mixer/kernels.py"),
+    "numba": ("pipelines/kernel.py", "pipelines/kernel_compiler.py", "tokenizer/bpe_merges.py", "mixer/kernels.py"),
     "psutil": ("validation/doctor/machine.py",),
     "upath": ("pipelines/storage/paths.py",),
     "packaging": ("validation/doctor/packages.py",),

@@ -18,7 +18,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from gpts_data.pipelines.kernel import Int64Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt64Array, allocating_inner_kernel, allocating_kernel, inner_kernel
 from gpts_data.tokenizer.word_counts import Int32Array, WordCounts
 
 Numbers = Any
@@ -50,7 +50,7 @@ def find_merges(words: WordCounts, byte_ids: Int32Array, names: list[str], vocab
     return None if is_ambiguous else merges
 
 
-@kernel
+@allocating_kernel
 def _merge(
     symbols: Int32Array, ends: Int64Array, counts: Int64Array, strings: UInt64Array, first: int, vocab_size: int
 ) -> tuple[Int32Array, bool]:
@@ -83,7 +83,7 @@ def _merge(
     return merges[:done], False
 
 
-@kernel
+@inner_kernel
 def _is_known_string(strings: UInt64Array, pair: Int32Array, new: int) -> bool:
     """Store the hash of the string of entry `new`, merged from `pair`; whether an earlier entry has the same string."""
     left, right = pair[0], pair[1]
@@ -95,7 +95,7 @@ def _is_known_string(strings: UInt64Array, pair: Int32Array, new: int) -> bool:
     return False
 
 
-@kernel
+@allocating_inner_kernel
 def _count_pairs(
     symbols: Int32Array, spans: Int64Array, counts: Int64Array, numbers: Numbers, table: Int64Array, chain: Int32Array
 ) -> int:
@@ -109,7 +109,7 @@ def _count_pairs(
     return used
 
 
-@kernel
+@allocating_inner_kernel
 def _add_to_pair(
     left: Integer,
     right: Integer,
@@ -136,7 +136,7 @@ def _add_to_pair(
     return used
 
 
-@kernel
+@allocating_inner_kernel
 def _merge_pair(
     pair: int,
     new: int,

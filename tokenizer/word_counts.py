@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.tokenizer.pretokenizer import spans
 
 Int32Array = NDArray[np.int32]
@@ -164,7 +164,7 @@ def _count_words(
     return count
 
 
-@kernel
+@inner_kernel
 def _is_word(
     data: UInt8Array,
     start: int,
@@ -187,7 +187,7 @@ def _is_word(
     return True
 
 
-@kernel
+@inner_kernel
 def _decode_char(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array) -> tuple[int, int, int]:
     """(code point, kind, start of the next character) of the character at `i`; the kind is -1 at the text's end."""
     if i >= text_end:
@@ -202,7 +202,7 @@ def _decode_char(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array) -> 
     return point, kinds[point], i + size
 
 
-@kernel
+@inner_kernel
 def word_end(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array) -> int:
     """Where the word that begins at `i` ends: what the first matching alternative of PATTERN matches."""
     end: int = 0
@@ -223,7 +223,7 @@ def word_end(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array) -> int:
     return end
 
 
-@kernel
+@inner_kernel
 def _contraction_end(point: int, after: int, data: UInt8Array, text_end: int, kinds: UInt8Array) -> int:
     """Where 's, 't, 're, 've, 'm, 'll or 'd, in any case, ends; 0 when there is none.
 
@@ -240,7 +240,7 @@ def _contraction_end(point: int, after: int, data: UInt8Array, text_end: int, ki
     return 0
 
 
-@kernel
+@inner_kernel
 def _run_end(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array, kind: int) -> int:
     """Where the run of characters of one kind that begins at `i` ends."""
     _, found, after = _decode_char(data, i, text_end, kinds)
@@ -250,7 +250,7 @@ def _run_end(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array, kind: i
     return i
 
 
-@kernel
+@inner_kernel
 def _white_space_end(data: UInt8Array, i: int, text_end: int, kinds: UInt8Array) -> int:
     """Where the white space that begins at `i` ends as a word: behind its last newline if it has one, else at the end
     of the text, else before its last character, which belongs to the next word, unless that is all of it."""

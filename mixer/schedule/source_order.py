@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from gpts_data.mixer.schedule.training_stages import TrainingStage
 from gpts_data.pipelines.errors import GptsDataError, RecipeError
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import inner_kernel, kernel
 
 MAX_WINDOWS = 3_000_000_000  # (j + 1) * windows must stay below 2**63
 
@@ -78,7 +78,8 @@ class StageOrder:
         order = np.empty(stop - start, dtype=np.uint8)
         weights, shares, owed = (np.array(values, np.int64) for values in (self.weights, self.shares, self.owed))
         bounds = self.by_weight, self.by_share
-        if not _fill(weights, shares, owed, bounds, start, np.array(counts, np.int64), order):
+        spans = np.empty((len(weights), 2), np.int64)
+        if not _fill(weights, shares, owed, bounds, start, np.array(counts, np.int64), spans, order):
             raise NoOrderError(f"no order of {self} is within one window of both weights and shares")
         return order
 
@@ -157,12 +158,18 @@ def _fill(
     bounds: tuple[bool, bool],
     start: int,
     counts: NDArray[np.int64],
+    spans: NDArray[np.int64],
     order: NDArray[np.uint8],
 ) -> bool:
-    """Fill `order` and advance `counts`. False at a position where no source may come, or one comes too late."""
-    total, windows = weights.sum(), shares.sum()
-    n = len(weights)
-    release, deadline = np.empty(n, np.int64), np.empty(n, np.int64)
+    """Fill `order` and advance `counts`. False at a position where no source may come, or one comes too late.
+
+    `spans` is scratch space for the span of the next window of each source: int64, shape (sources, 2).
+    """
+    n, total, windows = len(weights), 0, 0
+    release, deadline = spans[:, 0], spans[:, 1]
+    for i in range(n):
+        total += weights[i]
+        windows += shares[i]
     for i in range(n):
         if counts[i] < shares[i]:
             release[i], deadline[i] = _span(counts[i], weights[i], total, owed[i], shares[i], windows, bounds)
@@ -183,7 +190,7 @@ def _fill(
     return True
 
 
-@kernel
+@inner_kernel
 def _span(
     j: int,
     weight: int,

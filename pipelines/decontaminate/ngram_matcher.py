@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.hashing import U0, U1, mix64, string_buffers
 from gpts_data.pipelines.text.normalization import NOTHING, SEPARATOR, normalization_table
 from gpts_data.pipelines.text.shingles import BASE, hash_words
@@ -30,7 +30,7 @@ MIN_WORDS = 8  # words of the shortest text that is searched for as a whole; few
 _BITS_PER_NGRAM = 32  # of the filter: at one word in 32 of other text a hash is looked up in vain
 _U6, _U63 = np.uint64(6), np.uint64(63)
 _EMPTY = np.uint32(0xFFFFFFFF)
-_FIRST_CAPACITY = 1 << 12  # of the array of matches, which is doubled when it is full
+_FIRST_CAPACITY = 1 << 12  # of the array of matches; texts with more are searched again with a larger one
 
 
 class Ngrams(NamedTuple):
@@ -67,7 +67,8 @@ def build_ngrams(texts: pa.Array, n: int) -> Ngrams:
     A text of fewer than `n` words is one n-gram; one of fewer than MIN_WORDS and `n` words has none.
     """
     buffers = string_buffers(texts)
-    count = int(_count(*buffers, normalization_table(), n))
+    words = _word_buffer(buffers[1])
+    count = int(_count(*buffers, normalization_table(), n, words))
     ngrams = Ngrams(
         np.empty(count, np.uint64),
         np.empty(count, np.uint64),
@@ -75,7 +76,7 @@ def build_ngrams(texts: pa.Array, n: int) -> Ngrams:
         np.empty(count, np.uint32),
         np.empty(count, np.uint8),
     )
-    _build(*buffers, normalization_table(), n, ngrams)
+    _build(*buffers, normalization_table(), n, words, ngrams)
     hashes, first = np.unique(ngrams.hashes, return_index=True)  # the first of those with equal hashes
     return Ngrams(hashes, ngrams.anchors[first], ngrams.texts[first], ngrams.starts[first], ngrams.lengths[first])
 
@@ -97,24 +98,25 @@ class NgramMatcher:
         Returns an array of list<uint32>.
         """
         data, offsets = string_buffers(texts)
-        ends = np.zeros(len(offsets), np.int32)
-        matches = _find(data, offsets, normalization_table(), self._table, ends)
-        return pa.ListArray.from_arrays(pa.array(ends), pa.array(matches))
+        ends, words, capacity = np.zeros(len(offsets), np.int32), _word_buffer(offsets), _FIRST_CAPACITY
+        while True:
+            matches = np.empty(capacity + len(self._table.lengths), np.uint32)
+            last_row = np.zeros(len(self._table.hashes), np.int32)
+            n = _find(data, offsets, normalization_table(), self._table, words, last_row, matches, ends)
+            if n >= 0:
+                return pa.ListArray.from_arrays(pa.array(ends), pa.array(matches[:n]))
+            capacity *= 8
 
 
-@kernel
 def _word_buffer(offsets: Int64Array) -> UInt64Array:
     """An array with room for the words of the longest text."""
-    longest = 0
-    for row in range(len(offsets) - 1):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    return np.empty(longest // 2 + 1, np.uint64)
+    return np.empty(int(np.diff(offsets).max(initial=0)) // 2 + 1, np.uint64)
 
 
 @kernel
-def _count(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, n: int) -> int:
+def _count(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, n: int, words: UInt64Array) -> int:
     """The number of n-grams of all texts, repeated ones included."""
-    words, count = _word_buffer(offsets), 0
+    count = 0
     for row in range(len(offsets) - 1):
         n_words = hash_words(data, offsets[row], offsets[row + 1], letters, words)
         if n_words >= min(n, MIN_WORDS):
@@ -123,9 +125,11 @@ def _count(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, n: int) 
 
 
 @kernel
-def _build(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, n: int, ngrams: Ngrams) -> None:
+def _build(
+    data: UInt8Array, offsets: Int64Array, letters: UInt32Array, n: int, words: UInt64Array, ngrams: Ngrams
+) -> None:
     """Write all n-grams of all texts into `ngrams`, in the order of the texts."""
-    words, i, anchor_words = _word_buffer(offsets), 0, min(n, MIN_WORDS)
+    i, anchor_words = 0, min(n, MIN_WORDS)
     for row in range(len(offsets) - 1):
         n_words = hash_words(data, offsets[row], offsets[row + 1], letters, words)
         if n_words < anchor_words:
@@ -138,7 +142,7 @@ def _build(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, n: int, 
             i += 1
 
 
-@kernel
+@inner_kernel
 def _roll(rolling: np.uint64, words: UInt64Array, start: int, stop: int) -> np.uint64:
     """Continue the polynomial `rolling` over words[start:stop]."""
     for k in range(start, stop):
@@ -146,7 +150,7 @@ def _roll(rolling: np.uint64, words: UInt64Array, start: int, stop: int) -> np.u
     return rolling
 
 
-@kernel
+@inner_kernel
 def _filter_bit(anchor: np.uint64, filter_: UInt64Array) -> np.uint64:
     """The bit of an anchor in the filter: its low bits, which are as random as the hashes of its words."""
     return anchor & np.uint64(len(filter_) * 64 - 1)
@@ -160,7 +164,7 @@ def _fill(table: _Table, anchors: UInt64Array) -> None:
         table.slots[_slot(table.slots, table.hashes, table.hashes[i])] = i
 
 
-@kernel
+@inner_kernel
 def _slot(slots: UInt32Array, hashes: UInt64Array, key: np.uint64) -> np.uint64:
     """The slot that holds the index of `key`, or the empty slot where it belongs. At most half the slots are used."""
     mask = np.uint64(len(slots) - 1)
@@ -171,11 +175,22 @@ def _slot(slots: UInt32Array, hashes: UInt64Array, key: np.uint64) -> np.uint64:
 
 
 @kernel
-def _find(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, table: _Table, ends: Int32Array) -> UInt32Array:
-    """Find the n-grams of all texts. Returns them text after text; ends[i + 1] is where those of text i end."""
-    words, matches, n = _word_buffer(offsets), np.empty(_FIRST_CAPACITY, np.uint32), 0
-    last_row = np.zeros(len(table.hashes), np.int32)  # the last row, counted from 1, that has the n-gram
-    anchor_words, top = table.anchor_words, U1
+def _find(
+    data: UInt8Array,
+    offsets: Int64Array,
+    letters: UInt32Array,
+    table: _Table,
+    words: UInt64Array,
+    last_row: Int32Array,
+    matches: UInt32Array,
+    ends: Int32Array,
+) -> int:
+    """Write the n-grams of all texts to `matches`, text after text, and where those of text i end to ends[i + 1].
+
+    `last_row`, zeros, is the last row, counted from 1, that has the n-gram. Returns the number of matches, -1 if
+    `matches` may be too small.
+    """
+    n, anchor_words, top = 0, table.anchor_words, U1
     for _ in range(anchor_words - 1):
         top *= BASE
     for row in range(len(offsets) - 1):
@@ -186,14 +201,14 @@ def _find(data: UInt8Array, offsets: Int64Array, letters: UInt32Array, table: _T
             bit = _filter_bit(rolling, table.filter)
             if table.filter[bit >> _U6] >> (bit & _U63) & U1:
                 if n + len(table.lengths) > len(matches):
-                    matches = np.concatenate((matches, np.empty_like(matches)))
+                    return -1
                 n = _append_matches(rolling, words[start:n_words], table, last_row, row + 1, matches, n)
             rolling -= words[start] * top
         ends[row + 1] = n
-    return matches[:n]
+    return n
 
 
-@kernel
+@inner_kernel
 def _append_matches(
     rolling: np.uint64,
     words: UInt64Array,

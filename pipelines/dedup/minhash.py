@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.hashing import U1, StringBuffers, init_state, mix64
 from gpts_data.pipelines.text.shingles import hash_ngrams, hash_words
 
@@ -23,13 +23,17 @@ _HIGH = np.uint64(32)
 _UNROLL = 4  # n-grams per iteration, so that a minimum is loaded and stored once for four of them
 
 
-@kernel
 def coefficients(n: int) -> UInt32Array:
     """The coefficients a[k] of `n` hash functions: uint32, random but fixed."""
-    a = np.empty(n, dtype=np.uint32)
-    for k in range(n):
-        a[k] = mix64(init_state(np.uint64(_SEED + k))) >> _HIGH
+    a = np.empty(n, np.uint32)
+    _fill_coefficients(a)
     return a
+
+
+@kernel
+def _fill_coefficients(a: UInt32Array) -> None:
+    for k in range(len(a)):
+        a[k] = mix64(init_state(np.uint64(_SEED + k))) >> _HIGH
 
 
 @kernel
@@ -52,7 +56,7 @@ def sketch(hashes: UInt64Array, n: int, functions: UInt32Array, minima: UInt32Ar
             minima[k] = min(minima[k], min(first_pair, second_pair))
 
 
-@kernel
+@inner_kernel
 def _hash_minima(minima: UInt32Array, hashes_per_bucket: int, seed: int, keys: UInt64Array) -> None:
     """Hash each band of `minima` into one key, which is never 0."""
     for band in range(len(keys)):
@@ -71,13 +75,10 @@ def _hash_bands(
     ngrams: int,
     hashes_per_bucket: int,
     seed: int,
+    hashes: UInt64Array,
+    minima: UInt32Array,
     keys: UInt64Array,
 ) -> None:
-    longest = 0
-    for row in range(len(keys)):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    hashes = np.empty(longest // 2 + 1 + _UNROLL, dtype=np.uint64)
-    minima = np.empty(len(functions), dtype=np.uint32)
     for row in range(len(keys)):
         n_words = hash_words(data, offsets[row], offsets[row + 1], letters, hashes)
         n = hash_ngrams(hashes, n_words, ngrams)
@@ -100,4 +101,6 @@ def hash_bands(
     texts: see `string_buffers`. letters: a `normalization_table`. functions: `coefficients(buckets *
     hashes_per_bucket)`. ngrams: words per n-gram; a text of fewer words keeps its zeros. seed: of the first bucket.
     """
-    _hash_bands(*texts, letters, functions, ngrams, hashes_per_bucket, seed, keys)
+    longest = int(np.diff(texts[1]).max(initial=0))
+    hashes, minima = np.empty(longest // 2 + 1 + _UNROLL, np.uint64), np.empty(len(functions), np.uint32)
+    _hash_bands(*texts, letters, functions, ngrams, hashes_per_bucket, seed, hashes, minima, keys)

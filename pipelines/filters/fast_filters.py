@@ -18,6 +18,7 @@ from datatrove.pipeline.filters import FineWebQualityFilter, GopherQualityFilter
 from datatrove.utils.typeshelper import Languages
 from numpy.typing import NDArray
 
+from gpts_data.pipelines.filters.line_scan import new_table_size
 from gpts_data.pipelines.filters.quality_rules import (
     FINEWEB_REASONS,
     GOPHER_REASONS,
@@ -26,7 +27,7 @@ from gpts_data.pipelines.filters.quality_rules import (
     judge_fineweb,
     judge_gopher,
 )
-from gpts_data.pipelines.filters.repetition_rules import RepetitionLimits, judge_repetition
+from gpts_data.pipelines.filters.repetition_rules import RepetitionLimits, judge_repetition, repetition_scratch
 from gpts_data.pipelines.text.char_classes import char_classes
 from gpts_data.pipelines.text.hash_table import hash_set
 from gpts_data.pipelines.text.hashing import string_buffers
@@ -83,8 +84,12 @@ class FastGopherRepetition(FastFilter, GopherRepetitionFilter):  # type: ignore[
         )
 
     def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
+        data, offsets = string_buffers(texts)
         characters = pc.utf8_length(texts).to_numpy().astype(np.int64)
-        return judge_repetition(*string_buffers(texts), characters, words, self._limits)
+        longest = max(int(words.counts.max(initial=1)), _count_newlines(data, offsets) + 2)
+        codes = np.zeros(len(texts), np.int64)
+        judge_repetition(data, offsets, characters, words, self._limits, repetition_scratch(longest), codes)
+        return codes
 
 
 class FastGopherQuality(FastFilter, GopherQualityFilter):  # type: ignore[misc]
@@ -114,7 +119,9 @@ class FastGopherQuality(FastFilter, GopherQualityFilter):  # type: ignore[misc]
 
     def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
         data, offsets = string_buffers(texts)
-        return judge_gopher(data, offsets, char_classes(), words, self._limits, self._stop_words)
+        met, codes = np.zeros(len(self._stop_words), np.bool_), np.zeros(len(texts), np.int64)
+        judge_gopher(data, offsets, char_classes(), words, self._limits, self._stop_words, met, codes)
+        return codes
 
 
 class FastFineWebQuality(FastFilter, FineWebQualityFilter):  # type: ignore[misc]
@@ -145,7 +152,15 @@ class FastFineWebQuality(FastFilter, FineWebQualityFilter):  # type: ignore[misc
 
     def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
         data, offsets = string_buffers(texts)
-        return judge_fineweb(data, offsets, words.counts, self._stop_characters, self._limits)
+        lines = np.zeros(new_table_size(_count_newlines(data, offsets) + 2), np.uint64)
+        codes = np.zeros(len(texts), np.int64)
+        judge_fineweb(data, offsets, words.counts, self._stop_characters, self._limits, lines, codes)
+        return codes
+
+
+def _count_newlines(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> int:
+    """Count the newlines of all texts, of which no text has more."""
+    return int(np.count_nonzero(data[offsets[0] : offsets[-1]] == ord("\n")))
 
 
 def _upper_limit(limit: float | None) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpts_data.pipelines.kernel import UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import UInt8Array, UInt64Array, inner_kernel
 from gpts_data.pipelines.text.hash_table import slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes, load_block, mix64
 
@@ -12,7 +12,7 @@ _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
-@kernel
+@inner_kernel
 def find_newline(data: UInt8Array, i: int, stop: int) -> int:
     """Return the position of the first newline in data[i:stop], `stop` if there is none."""
     while i + 8 <= stop:
@@ -25,7 +25,7 @@ def find_newline(data: UInt8Array, i: int, stop: int) -> int:
     return i
 
 
-@kernel
+@inner_kernel
 def count_newlines(data: UInt8Array, start: int, stop: int) -> int:
     n = 0
     for i in range(start, stop):
@@ -33,7 +33,12 @@ def count_newlines(data: UInt8Array, start: int, stop: int) -> int:
     return n
 
 
-@kernel
+def new_table_size(n: int) -> int:
+    """Return what `table_size` returns, without compiling it."""
+    return max(64, 1 << (2 * n - 1).bit_length())
+
+
+@inner_kernel
 def table_size(n: int) -> int:
     """Return the number of slots of a hash table for `n` hashes, at most half used: a power of two."""
     size = 64
@@ -42,7 +47,7 @@ def table_size(n: int) -> int:
     return size
 
 
-@kernel
+@inner_kernel
 def may_repeat(data: UInt8Array, start: int, stop: int, table: UInt64Array) -> bool:
     """Return whether a line of data[start:stop] may occur twice.
 
@@ -66,7 +71,7 @@ def may_repeat(data: UInt8Array, start: int, stop: int, table: UInt64Array) -> b
     return False
 
 
-@kernel
+@inner_kernel
 def add_and_compare(data: UInt8Array, start: int, stop: int, table: UInt64Array) -> tuple[int, int]:
     """Add data[start:stop] to the table; return 1 and its number of characters if it was there before, else 0 and 0."""
     key = hash_bytes(data, start, stop)
@@ -77,7 +82,7 @@ def add_and_compare(data: UInt8Array, start: int, stop: int, table: UInt64Array)
     return 1, count_characters(data, start, stop)
 
 
-@kernel
+@inner_kernel
 def count_characters(data: UInt8Array, start: int, stop: int) -> int:
     n = 0
     for i in range(start, stop):

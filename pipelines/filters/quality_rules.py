@@ -14,11 +14,12 @@ from gpts_data.pipelines.filters.line_scan import (
     may_repeat,
     table_size,
 )
-from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.char_classes import ALPHA, LINE_END, NOT_PUNCTUATION, decode, last_character
 from gpts_data.pipelines.text.hash_table import in_set, slot_of
 from gpts_data.pipelines.text.hashing import U0, skip_spaces, strip_end
-from gpts_data.pipelines.words.word_arrays import CLASSES, LENGTH, WordArrays, hash_run
+from gpts_data.pipelines.words.word_arrays import WordArrays
+from gpts_data.pipelines.words.word_rows import CLASSES, LENGTH, hash_run
 
 GOPHER_REASONS = (
     "gopher_short_doc",
@@ -78,23 +79,23 @@ def judge_gopher(
     words: WordArrays,
     limits: GopherLimits,
     stop_words: UInt64Array,
-) -> Int64Array:
-    """Return the code of the first rule that each text breaks: int64, 0 for none, else 1 + the index of its reason.
+    met: BoolArray,
+    codes: Int64Array,
+) -> None:
+    """Write the code of the first rule that each text breaks, 0 for none, else 1 + the index of its reason, to `codes`.
 
-    `classes` is `char_classes`, `stop_words` a `hash_set` of word hashes. A text must not be blank.
+    `classes` is `char_classes`, `stop_words` a `hash_set` of word hashes, `met` scratch space of its length. A text
+    must not be blank.
     """
-    codes = np.zeros(len(words.counts), dtype=np.int64)
-    met = np.empty(len(stop_words), dtype=np.bool_)
     for row in range(len(codes)):
         first, n = words.starts[row], words.counts[row]
         rows = words.rows[first : first + n + 1]
         codes[row] = _judge_gopher_text(data, offsets[row], offsets[row + 1], classes, rows, limits)
         if codes[row] == 0 and _count_stop_words(rows, limits.min_stop_words, stop_words, met) < limits.min_stop_words:
             codes[row] = 10
-    return codes
 
 
-@kernel
+@inner_kernel
 def _judge_gopher_text(
     data: UInt8Array, start: int, stop: int, classes: UInt8Array, words: UInt64Array, limits: GopherLimits
 ) -> int:
@@ -121,7 +122,7 @@ def _judge_gopher_text(
     return 9 if alpha / n < limits.min_alpha_ratio else 0
 
 
-@kernel
+@inner_kernel
 def _word_sums(words: UInt64Array) -> tuple[np.int64, np.int64, np.int64]:
     """Return the number of words with more than punctuation, the characters of those, and the words with a letter."""
     non_symbol = length = alpha = np.int64(0)
@@ -134,7 +135,7 @@ def _word_sums(words: UInt64Array) -> tuple[np.int64, np.int64, np.int64]:
     return non_symbol, length, alpha
 
 
-@kernel
+@inner_kernel
 def _count_symbols(data: UInt8Array, start: int, stop: int) -> tuple[int, int]:
     """Return the number of "#" and of ellipses: three periods, as `str.count` finds them, or the one character."""
     hashes = ellipses = periods = 0
@@ -153,7 +154,7 @@ def _count_symbols(data: UInt8Array, start: int, stop: int) -> tuple[int, int]:
     return hashes, ellipses
 
 
-@kernel
+@inner_kernel
 def _count_lines(data: UInt8Array, i: int, stop: int, classes: UInt8Array) -> tuple[int, int, int]:
     """Return the number of lines as `str.splitlines` finds them, of those that begin with a bullet, and of those that
     end with an ellipsis."""
@@ -169,20 +170,20 @@ def _count_lines(data: UInt8Array, i: int, stop: int, classes: UInt8Array) -> tu
     return lines, bullets, ends
 
 
-@kernel
+@inner_kernel
 def _ends_with_periods(data: UInt8Array, first: int, last: int) -> bool:
     if last - first < 3:
         return False
     return bool(data[last - 1] == _PERIOD and data[last - 2] == _PERIOD and data[last - 3] == _PERIOD)
 
 
-@kernel
+@inner_kernel
 def _is_e280(data: UInt8Array, i: int, stop: int, third: int) -> bool:
     """Return whether the character at `i` has the UTF-8 bytes E2, 80 and `third`."""
     return i >= 0 and i + 2 < stop and data[i] == 0xE2 and data[i + 1] == 0x80 and data[i + 2] == third
 
 
-@kernel
+@inner_kernel
 def _line_end(data: UInt8Array, i: int, stop: int, classes: UInt8Array) -> tuple[int, int]:
     """Return where the line that begins at `i` ends and where the next one begins."""
     while i < stop:
@@ -199,7 +200,7 @@ def _line_end(data: UInt8Array, i: int, stop: int, classes: UInt8Array) -> tuple
     return stop, stop
 
 
-@kernel
+@inner_kernel
 def _count_stop_words(words: UInt64Array, enough: float, stop_words: UInt64Array, met: BoolArray) -> int:
     """Return how many different stop words occur, counted up to `enough`. `met` is scratch space for `stop_words`."""
     met[:] = False
@@ -216,17 +217,20 @@ def _count_stop_words(words: UInt64Array, enough: float, stop_words: UInt64Array
 
 @kernel
 def judge_fineweb(
-    data: UInt8Array, offsets: Int64Array, word_counts: Int64Array, stop_characters: UInt64Array, limits: FineWebLimits
-) -> Int64Array:
-    """Return the code of the first rule that each text breaks: int64, 0 for none, else 1 + the index of its reason.
+    data: UInt8Array,
+    offsets: Int64Array,
+    word_counts: Int64Array,
+    stop_characters: UInt64Array,
+    limits: FineWebLimits,
+    table: UInt64Array,
+    codes: Int64Array,
+) -> None:
+    """Write the code of the first rule that each text breaks, 0 for none, else 1 + the index of its reason, to `codes`,
+    which must be zeros.
 
-    `stop_characters` is a `hash_set` of code points. A text must not be blank.
+    `stop_characters` is a `hash_set` of code points, `table` scratch space for the lines of any of the texts. A text
+    must not be blank.
     """
-    most_lines = 2
-    for row in range(len(word_counts)):
-        most_lines = max(most_lines, count_newlines(data, offsets[row], offsets[row + 1]) + 1)
-    table = np.zeros(table_size(most_lines), dtype=np.uint64)
-    codes = np.zeros(len(word_counts), dtype=np.int64)
     for row in range(len(word_counts)):
         start, stop = offsets[row], offsets[row + 1]
         n = count_newlines(data, start, stop)
@@ -239,10 +243,9 @@ def judge_fineweb(
             codes[row] = 3
         elif n / max(word_counts[row], 1) > limits.new_line:
             codes[row] = 4
-    return codes
 
 
-@kernel
+@inner_kernel
 def _line_sums(
     data: UInt8Array, i: int, stop: int, stop_characters: UInt64Array, short_length: int
 ) -> tuple[int, int, int]:
@@ -259,7 +262,7 @@ def _line_sums(
     return lines, ended, short
 
 
-@kernel
+@inner_kernel
 def _repeated_share(data: UInt8Array, i: int, stop: int, n_newlines: int, table: UInt64Array) -> float:
     """Return the share of the text's characters that are in repeated lines; blank lines do not count as repeated."""
     if not may_repeat(data, i, stop, table):

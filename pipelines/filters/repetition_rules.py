@@ -19,13 +19,23 @@ from gpts_data.pipelines.filters.line_scan import (
     count_newlines,
     find_newline,
     may_repeat,
+    new_table_size,
     table_size,
 )
-from gpts_data.pipelines.kernel import BoolArray, Float64Array, Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import (
+    BoolArray,
+    Float64Array,
+    Int64Array,
+    UInt8Array,
+    UInt64Array,
+    inner_kernel,
+    kernel,
+)
 from gpts_data.pipelines.text.hash_table import slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, strip_end
 from gpts_data.pipelines.text.rolling_hash import BASE
-from gpts_data.pipelines.words.word_arrays import LENGTH, WordArrays, hash_run
+from gpts_data.pipelines.words.word_arrays import WordArrays
+from gpts_data.pipelines.words.word_rows import LENGTH, hash_run
 
 N_FIXED = 4
 """Codes 1 to 4 are repeated paragraphs, their characters, repeated lines, their characters; the n-gram rules follow in
@@ -47,7 +57,7 @@ class RepetitionLimits(NamedTuple):
     """The share of a text's characters that they may have, by size."""
 
 
-class _Scratch(NamedTuple):
+class RepetitionScratch(NamedTuple):
     """Arrays for the longest text of a batch, used again for each text."""
 
     table: UInt64Array
@@ -60,25 +70,31 @@ class _Scratch(NamedTuple):
     """Whether the n-gram that begins at a word occurred before."""
 
 
+def repetition_scratch(longest: int) -> RepetitionScratch:
+    """Make the arrays for texts of at most `longest` words or lines."""
+    size = new_table_size(longest)
+    return RepetitionScratch(
+        np.zeros(size, np.uint64),
+        np.zeros(size, np.int32),
+        np.empty(longest, np.int64),
+        np.empty(longest + 1, np.bool_),
+    )
+
+
 @kernel
 def judge_repetition(
-    data: UInt8Array, offsets: Int64Array, characters: Int64Array, words: WordArrays, limits: RepetitionLimits
-) -> Int64Array:
-    """Return the code of the first rule that each text breaks: int64, 0 for none.
+    data: UInt8Array,
+    offsets: Int64Array,
+    characters: Int64Array,
+    words: WordArrays,
+    limits: RepetitionLimits,
+    scratch: RepetitionScratch,
+    codes: Int64Array,
+) -> None:
+    """Write the code of the first rule that each text breaks, 0 for none, to `codes`.
 
     `characters` is the number of characters of each text. A text must not be blank.
     """
-    longest = 1
-    for row in range(len(words.counts)):
-        longest = max(longest, words.counts[row], count_newlines(data, offsets[row], offsets[row + 1]) + 2)
-    size = table_size(longest)
-    scratch = _Scratch(
-        np.zeros(size, dtype=np.uint64),
-        np.zeros(size, dtype=np.int32),
-        np.empty(longest, dtype=np.int64),
-        np.empty(longest + 1, dtype=np.bool_),
-    )
-    codes = np.zeros(len(words.counts), dtype=np.int64)
     for row in range(len(words.counts)):
         first, n = words.starts[row], words.counts[row]
         rows = words.rows[first : first + n + 1]
@@ -88,10 +104,9 @@ def judge_repetition(
         if code == 0:
             code = _judge_duplicate_ngrams(rows, n, characters[row], limits, scratch)
         codes[row] = code
-    return codes
 
 
-@kernel
+@inner_kernel
 def _judge_lines(
     data: UInt8Array, start: int, stop: int, characters: int, fractions: Float64Array, table: UInt64Array
 ) -> int:
@@ -110,7 +125,7 @@ def _judge_lines(
     return 4 if repeated / characters > fractions[3] else 0
 
 
-@kernel
+@inner_kernel
 def _count_repeats(
     data: UInt8Array, start: int, stop: int, min_newlines: int, table: UInt64Array
 ) -> tuple[int, int, int]:
@@ -129,7 +144,7 @@ def _count_repeats(
     return n, repeats, repeated
 
 
-@kernel
+@inner_kernel
 def _next_run(data: UInt8Array, i: int, stop: int, min_newlines: int) -> tuple[int, int]:
     """Return the start and end of the first run of `min_newlines` or more; `stop` and `stop` + 1 if there is none."""
     while i < stop:
@@ -142,9 +157,9 @@ def _next_run(data: UInt8Array, i: int, stop: int, min_newlines: int) -> tuple[i
     return stop, stop + 1
 
 
-@kernel
+@inner_kernel
 def _judge_top_ngrams(
-    words: UInt64Array, n_words: int, characters: int, limits: RepetitionLimits, scratch: _Scratch
+    words: UInt64Array, n_words: int, characters: int, limits: RepetitionLimits, scratch: RepetitionScratch
 ) -> int:
     """Return the code of the first size whose most common n-gram, with its spaces, is too large a part of the text."""
     known = most = 0  # no n-gram of more than `known` words occurs more often than `most`
@@ -161,13 +176,13 @@ def _judge_top_ngrams(
     return 0
 
 
-@kernel
+@inner_kernel
 def _length(words: UInt64Array, i: int, n: int) -> int:
     """Return the number of characters of the `n` words from word `i` on, without spaces."""
     return np.int64(words[i + n, LENGTH] - words[i, LENGTH])  # type: ignore[return-value]
 
 
-@kernel
+@inner_kernel
 def _longest_ngram(words: UInt64Array, n_words: int, n: int) -> int:
     """Return the number of characters of the longest n-gram, with its spaces."""
     longest = 0
@@ -176,8 +191,8 @@ def _longest_ngram(words: UInt64Array, n_words: int, n: int) -> int:
     return longest + n - 1
 
 
-@kernel
-def _most_common(words: UInt64Array, n_words: int, n: int, scratch: _Scratch) -> tuple[int, int]:
+@inner_kernel
+def _most_common(words: UInt64Array, n_words: int, n: int, scratch: RepetitionScratch) -> tuple[int, int]:
     """Return how often the most common n-gram occurs and its first word; of equals the first, as `Counter` does it."""
     table = scratch.table[: table_size(n_words)]
     counts, slots = scratch.counts, scratch.slots
@@ -198,15 +213,17 @@ def _most_common(words: UInt64Array, n_words: int, n: int, scratch: _Scratch) ->
     return most, start
 
 
-@kernel
+@inner_kernel
 def _judge_duplicate_ngrams(
-    words: UInt64Array, n_words: int, characters: int, limits: RepetitionLimits, scratch: _Scratch
+    words: UInt64Array, n_words: int, characters: int, limits: RepetitionLimits, scratch: RepetitionScratch
 ) -> int:
     """Return the code of the first size whose repeated n-grams have too large a share of the text."""
     sizes = limits.dup_sizes
     if len(sizes) == 0:
         return 0
-    shortest = sizes.min()
+    shortest = sizes[0]
+    for k in range(len(sizes)):
+        shortest = min(shortest, sizes[k])
     table = scratch.table[: table_size(n_words)]
     if n_words < shortest or not _mark_repeats(words, n_words, shortest, table, scratch.repeats):
         return 0
@@ -218,7 +235,7 @@ def _judge_duplicate_ngrams(
     return 0
 
 
-@kernel
+@inner_kernel
 def _mark_repeats(words: UInt64Array, n_words: int, n: int, table: UInt64Array, repeats: BoolArray) -> bool:
     """Set `repeats` for each word where an n-gram begins that occurred before. Return whether there is any."""
     table[:] = U0
@@ -232,7 +249,7 @@ def _mark_repeats(words: UInt64Array, n_words: int, n: int, table: UInt64Array, 
     return any_repeat
 
 
-@kernel
+@inner_kernel
 def _bound_repeated(words: UInt64Array, n_words: int, n: int, shortest: int, repeats: BoolArray) -> int:
     """Return an upper bound of `_count_repeated`: the characters of n-grams that may be repeats."""
     covered = run = free = 0
@@ -245,7 +262,7 @@ def _bound_repeated(words: UInt64Array, n_words: int, n: int, shortest: int, rep
     return covered
 
 
-@kernel
+@inner_kernel
 def _count_repeated(words: UInt64Array, n_words: int, n: int, table: UInt64Array) -> int:
     """Return the characters of n-grams that occurred before, none counted twice: datatrove's `find_all_duplicate`."""
     table[:] = U0

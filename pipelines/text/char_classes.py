@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import UInt8Array, kernel
+from gpts_data.pipelines.kernel import UInt8Array, inner_kernel
 
 ALPHA, NOT_PUNCTUATION, LINE_END = 1, 2, 4
 """Bits of a class byte: `str.isalpha`; not in datatrove's PUNCTUATION_SET; `str.splitlines` splits there."""
@@ -30,7 +30,7 @@ def char_classes() -> NDArray[np.uint8]:
     return table
 
 
-@kernel
+@inner_kernel
 def decode(data: UInt8Array, i: int, stop: int) -> tuple[np.int64, int]:
     """Decode the UTF-8 character at `i`: its code point and its number of bytes.
 
@@ -51,7 +51,7 @@ def decode(data: UInt8Array, i: int, stop: int) -> tuple[np.int64, int]:
     return first, 1
 
 
-@kernel
+@inner_kernel
 def last_character(data: UInt8Array, start: int, stop: int) -> int:
     """Return where the last character of data[start:stop] begins; `stop` if the range is empty."""
     i = stop

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import UInt64Array, kernel
+from gpts_data.pipelines.kernel import UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.hashing import U0, U1
 
 
-@kernel
+@inner_kernel
 def slot_of(table: UInt64Array, key: np.uint64) -> np.uint64:
     """Return the slot of `key`, or the empty slot where it belongs. The table must have an empty slot."""
     mask = np.uint64(len(table) - 1)
@@ -21,7 +21,7 @@ def slot_of(table: UInt64Array, key: np.uint64) -> np.uint64:
     return slot
 
 
-@kernel
+@inner_kernel
 def in_set(table: UInt64Array, key: np.uint64) -> bool:
     return bool(table[slot_of(table, key)] != U0)
 

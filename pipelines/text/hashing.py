@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.char_classes import last_character
 
 # Numba computes a uint64 combined with a signed integer as a float, so every constant has its type.
@@ -55,7 +55,9 @@ def _string_buffers(column: pa.Array) -> StringBuffers:
 
 def hash_strings(column: pa.Array, seed: int) -> NDArray[np.uint64]:
     """Hash each string of a column: uint64, shape (len(column),); 0 only for null and the empty string."""
-    return _hash_strings(*string_buffers(column), np.uint64(seed))
+    keys = np.zeros(len(column), np.uint64)
+    _hash_strings(*string_buffers(column), np.uint64(seed), keys)
+    return keys
 
 
 def hash_texts(column: pa.Array, seed: int) -> NDArray[np.uint64]:
@@ -63,7 +65,9 @@ def hash_texts(column: pa.Array, seed: int) -> NDArray[np.uint64]:
 
     uint64, shape (len(column),); 0 for texts without a word, and only for them.
     """
-    return _hash_texts(*string_buffers(column), np.uint64(seed))
+    keys = np.zeros(len(column), np.uint64)
+    _hash_texts(*string_buffers(column), np.uint64(seed), keys)
+    return keys
 
 
 @kernel
@@ -80,15 +84,14 @@ def init_state(seed: np.uint64) -> np.uint64:
     return mix64((seed + U1) * _GOLDEN)
 
 
-@kernel
+@inner_kernel
 def _finish(state: np.uint64, block: np.uint64, length: np.uint64) -> np.uint64:
     """Return the state after the last 0 to 7 bytes; their number goes into the top byte, which they leave free."""
     return mix64((state + _TAIL) ^ block ^ ((length & U7) << _U56))
 
 
 @kernel
-def _hash_strings(data: UInt8Array, offsets: Int64Array, seed: np.uint64) -> UInt64Array:
-    keys = np.zeros(len(offsets) - 1, dtype=np.uint64)
+def _hash_strings(data: UInt8Array, offsets: Int64Array, seed: np.uint64, keys: UInt64Array) -> None:
     for row in range(len(keys)):
         state, block, length = init_state(seed), U0, U0
         for i in range(offsets[row], offsets[row + 1]):
@@ -98,18 +101,15 @@ def _hash_strings(data: UInt8Array, offsets: Int64Array, seed: np.uint64) -> UIn
                 state, block = mix64(state ^ block), U0
         if length:
             keys[row] = max(_finish(state, block, length), U1)
-    return keys
 
 
 @kernel
-def _hash_texts(data: UInt8Array, offsets: Int64Array, seed: np.uint64) -> UInt64Array:
-    keys = np.zeros(len(offsets) - 1, dtype=np.uint64)
+def _hash_texts(data: UInt8Array, offsets: Int64Array, seed: np.uint64, keys: UInt64Array) -> None:
     for row in range(len(keys)):
         keys[row] = _hash_text(data, offsets[row], offsets[row + 1], init_state(seed))
-    return keys
 
 
-@kernel
+@inner_kernel
 def _hash_text(data: UInt8Array, i: int, stop: int, state: np.uint64) -> np.uint64:
     """Hash the words between whitespace one after the other into one state.
 
@@ -156,7 +156,7 @@ def space_width(data: UInt8Array, i: int, stop: int) -> int:
     return 3 if second == 0x81 and third == 0x9F else 0
 
 
-@kernel
+@inner_kernel
 def skip_spaces(data: UInt8Array, i: int, stop: int) -> int:
     """Return where data[i:stop] begins without its leading whitespace."""
     while i < stop:
@@ -167,7 +167,7 @@ def skip_spaces(data: UInt8Array, i: int, stop: int) -> int:
     return i
 
 
-@kernel
+@inner_kernel
 def strip_end(data: UInt8Array, start: int, stop: int) -> int:
     """Return where data[start:stop] ends without its trailing whitespace."""
     while stop > start:
@@ -180,21 +180,21 @@ def strip_end(data: UInt8Array, start: int, stop: int) -> int:
 
 def is_blank(column: pa.Array) -> NDArray[np.bool_]:
     """Return which strings are null, empty or only whitespace (`str.isspace`): bool, shape (len(column),)."""
-    return _is_blank(*string_buffers(column))
+    blank = np.empty(len(column), np.bool_)
+    _is_blank(*string_buffers(column), blank)
+    return blank
 
 
 @kernel
-def _is_blank(data: UInt8Array, offsets: Int64Array) -> BoolArray:
-    blank = np.empty(len(offsets) - 1, dtype=np.bool_)
+def _is_blank(data: UInt8Array, offsets: Int64Array, blank: BoolArray) -> None:
     for row in range(len(blank)):
         blank[row] = skip_spaces(data, offsets[row], offsets[row + 1]) >= offsets[row + 1]
-    return blank
 
 
 _SEED = np.uint64(0xC4)
 
 
-@kernel
+@inner_kernel
 def load_block(data: UInt8Array, i: int) -> np.uint64:
     """Return data[i : i + 8] as one number, the first byte lowest; LLVM makes one load of it."""
     block = U0
@@ -203,7 +203,7 @@ def load_block(data: UInt8Array, i: int) -> np.uint64:
     return block
 
 
-@kernel
+@inner_kernel
 def hash_bytes(data: UInt8Array, start: int, stop: int) -> np.uint64:
     """Hash data[start:stop], never 0. For tables within one process: nothing that is stored depends on it."""
     state, i = init_state(_SEED), start

@@ -8,6 +8,8 @@ more often modulo 2^64.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from gpts_data.pipelines.kernel import UInt8Array, UInt64Array, kernel
@@ -15,7 +17,6 @@ from gpts_data.pipelines.text.hashing import U0, U1, mix64
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 POWERS = 64
-_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
 
 
 def word_hash(word: str) -> int:
@@ -34,10 +35,7 @@ def hash_word(data: UInt8Array, start: int, stop: int) -> np.uint64:
     return max(mix64(total), U1)
 
 
-@kernel
+@lru_cache(maxsize=1)
 def inverse_powers() -> UInt64Array:
     """Return BASE^-k for k = 0, ..., POWERS - 1: uint64, shape (POWERS,)."""
-    powers = np.ones(POWERS, dtype=np.uint64)
-    for k in range(1, POWERS):
-        powers[k] = powers[k - 1] * _INVERSE
-    return powers
+    return np.array([pow(int(BASE), -k, 1 << 64) for k in range(POWERS)], np.uint64)

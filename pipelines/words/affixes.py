@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inner_kernel
 from gpts_data.pipelines.text.hash_table import in_set
 from gpts_data.pipelines.text.rolling_hash import hash_word
 from gpts_data.pipelines.words.char_flags import (
@@ -43,7 +43,7 @@ _DEGREE, _ENDASH, _EMDASH, _RIGHT_QUOTE, _ELLIPSIS = (ord(c) for c in "°–—�
 _A, _C, _S, _U = (ord(c) for c in "ACSU")
 
 
-@kernel
+@inner_kernel
 def rule_words(
     data: UInt8Array,
     i: int,
@@ -84,7 +84,7 @@ def rule_words(
     return words
 
 
-@kernel
+@inner_kernel
 def is_suffix_after_letters(data: UInt8Array, start: int, i: int, char_flags: NDArray[np.uint16]) -> bool:
     """Return whether the byte at `i`, the last of a chunk, is a suffix of the ASCII letters data[start:i] before it."""
     if data[i] >= 0x80:
@@ -95,7 +95,7 @@ def is_suffix_after_letters(data: UInt8Array, start: int, i: int, char_flags: ND
     return bool(before & MAY_PRECEDE_PERIOD != 0 or (i - start > 1 and before & char_flags[data[i - 2]] & UPPER != 0))
 
 
-@kernel
+@inner_kernel
 def _count_periods(chars: Int64Array, k: int, last: int) -> int:
     """Return how many periods there are in a row from `k` on, 0 if there is only one."""
     n = 0
@@ -104,7 +104,7 @@ def _count_periods(chars: Int64Array, k: int, last: int) -> int:
     return n if n > 1 else 0
 
 
-@kernel
+@inner_kernel
 def _prefix(chars: Int64Array, first: int, last: int) -> int:
     """Return the number of characters of the prefix, 0 if there is none."""
     code = chars[first, CODE]
@@ -115,7 +115,7 @@ def _prefix(chars: Int64Array, first: int, last: int) -> int:
     return max(_count_periods(chars, first, last), _dollars(chars, first, last))
 
 
-@kernel
+@inner_kernel
 def _dollars(chars: Int64Array, k: int, last: int) -> int:
     """Return the number of characters of "US$", "C$" or "A$" at `k`, 0 if none of them is there."""
     if k + 1 < last and chars[k, CODE] in (_C, _A) and chars[k + 1, CODE] == _DOLLAR:
@@ -124,7 +124,7 @@ def _dollars(chars: Int64Array, k: int, last: int) -> int:
     return 3 if us and chars[k + 2, CODE] == _DOLLAR else 0
 
 
-@kernel
+@inner_kernel
 def _suffix(chars: Int64Array, first: int, last: int, data: UInt8Array, units: UInt64Array) -> int:
     """Return the number of characters of the suffix, the longest that any rule finds; 0 if there is none."""
     if first == last:
@@ -151,7 +151,7 @@ def _suffix(chars: Int64Array, first: int, last: int, data: UInt8Array, units: U
     return _unit(chars, first, last, data, units)
 
 
-@kernel
+@inner_kernel
 def _final_periods(chars: Int64Array, first: int, last: int) -> int:
     """Return how many of the periods at the end of the characters first..last are a suffix."""
     k = last - 1
@@ -169,7 +169,7 @@ def _final_periods(chars: Int64Array, first: int, last: int) -> int:
     return 1 if degrees or (has_flag(chars, k - 1, UPPER) and has_flag(chars, k - 2, UPPER)) else 0
 
 
-@kernel
+@inner_kernel
 def _unit(chars: Int64Array, first: int, last: int, data: UInt8Array, units: UInt64Array) -> int:
     """Return the number of characters of the unit of measure after a digit, 0 if there is none."""
     k = last
@@ -180,7 +180,7 @@ def _unit(chars: Int64Array, first: int, last: int, data: UInt8Array, units: UIn
     return last - k if in_set(units, hash_word(data, chars[k, OFFSET], chars[last, OFFSET])) else 0
 
 
-@kernel
+@inner_kernel
 def _split_at_infixes(chars: Int64Array, first: int, last: int, cuts: Int64Array, words: int, whole: bool) -> int:
     """Append the words of the characters first..last, split at infixes unless `whole`, to the `words` in `cuts`.
 
@@ -203,7 +203,7 @@ def _split_at_infixes(chars: Int64Array, first: int, last: int, cuts: Int64Array
     return words
 
 
-@kernel
+@inner_kernel
 def _infix(chars: Int64Array, first: int, last: int, k: int) -> int:
     """Return the number of characters of the infix at `k`, 0 if there is none."""
     periods = _count_periods(chars, k, last)
@@ -226,7 +226,7 @@ def _infix(chars: Int64Array, first: int, last: int, k: int) -> int:
     return _hyphen(chars, last, k)
 
 
-@kernel
+@inner_kernel
 def _hyphen(chars: Int64Array, last: int, k: int) -> int:
     """Return the number of characters of the hyphen at `k`, 0 if none is there or no letter follows.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import Int64Array, UInt8Array, kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt8Array, inner_kernel
 from gpts_data.pipelines.text.char_classes import decode
 
 MAX_CHARACTERS = 128
@@ -22,13 +22,12 @@ CODE, FLAGS, OFFSET, SUFFIX_OFFSET = range(4)
 is where affixes.py keeps the suffixes that it took off."""
 
 
-@kernel
 def new_chunk_buffer() -> Int64Array:
     """Return an array for the characters of one chunk, for `rule_words`: int64, shape (MAX_CHARACTERS + 1, 4)."""
     return np.empty((MAX_CHARACTERS + 1, 4), dtype=np.int64)
 
 
-@kernel
+@inner_kernel
 def read_chunk(data: UInt8Array, i: int, stop: int, char_flags: NDArray[np.uint16], chars: Int64Array) -> int:
     """Write the characters of the chunk data[i:stop] to `chars`, and one row for its end.
 
@@ -48,12 +47,12 @@ def read_chunk(data: UInt8Array, i: int, stop: int, char_flags: NDArray[np.uint1
     return n
 
 
-@kernel
+@inner_kernel
 def digit(code: int) -> bool:
     return 0x30 <= code <= 0x39
 
 
-@kernel
+@inner_kernel
 def has_flag(chars: Int64Array, k: int, flags: int) -> bool:
     """Return whether character `k` has any of these flags."""
     return bool(chars[k, FLAGS] & flags != 0)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.hash_table import insert, slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes
 from gpts_data.pipelines.words.spacy_rules import english
@@ -54,8 +54,10 @@ class ChunkCache:
         counts = np.array([len(chunk_words) for chunk_words in words])
         widths = np.array([len(word.encode()) for chunk_words in words for word in chunk_words])
         data = np.frombuffer(b"".join(chunks), np.uint8)
-        keys, masks, long = _entries(data, widths, counts, len(self.table.long))
-        self.table = self.table._replace(long=np.concatenate([self.table.long, long]))
+        keys, masks = np.empty(len(counts), np.uint64), np.zeros(len(counts), np.uint64)
+        long = np.empty(len(counts) + len(widths), np.int64)
+        n = _entries(data, widths, counts, len(self.table.long), keys, masks, long)
+        self.table = self.table._replace(long=np.concatenate([self.table.long, long[:n]]))
         self._insert(keys, masks)
 
     def _insert(self, keys: NDArray[np.uint64], masks: NDArray[np.uint64]) -> None:
@@ -81,17 +83,24 @@ def chunks() -> ChunkCache:
 
 @kernel
 def _entries(
-    data: UInt8Array, widths: Int64Array, counts: Int64Array, n_long: int
-) -> tuple[UInt64Array, UInt64Array, Int64Array]:
-    """Return the keys and masks of chunks that follow each other in `data`, and what to append to `ChunkTable.long`.
+    data: UInt8Array,
+    widths: Int64Array,
+    counts: Int64Array,
+    n_long: int,
+    keys: UInt64Array,
+    masks: UInt64Array,
+    long: Int64Array,
+) -> int:
+    """Write the keys and masks of chunks that follow each other in `data`, and what to append to `ChunkTable.long`.
 
-    `widths` has the bytes of each word, `counts` the words of each chunk; `n_long` is the length of `long` so far.
+    `widths` has the bytes of each word, `counts` the words of each chunk; `n_long` is the length of `ChunkTable.long`
+    so far. `masks` must be zeros; `long` needs room for all words and chunks. Returns how much of it is used.
     """
-    keys, masks = np.empty(len(counts), dtype=np.uint64), np.zeros(len(counts), dtype=np.uint64)
-    long = np.empty(len(counts) + len(widths), dtype=np.int64)
     begin = word = added = 0
     for row in range(len(counts)):
-        width = widths[word : word + counts[row]].sum()
+        width = 0
+        for k in range(word, word + counts[row]):
+            width += widths[k]
         keys[row] = hash_bytes(data, begin, begin + width)
         short, start = width < _LONG, 0
         if not short:
@@ -105,10 +114,10 @@ def _entries(
             start += widths[word + k]
         added += 0 if short else counts[row] + 1
         begin, word = begin + width, word + counts[row]
-    return keys, masks, long[:added]
+    return added
 
 
-@kernel
+@inner_kernel
 def chunk_words(data: UInt8Array, i: int, end: int, table: ChunkTable, cuts: Int64Array) -> int:
     """Write where the words of the chunk data[i:end] begin, and `end`, to `cuts`.
 

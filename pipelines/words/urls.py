@@ -6,13 +6,13 @@ path. Chunks with "@" and hosts that are numbers are left to spacy_rules.py.
 
 from __future__ import annotations
 
-from gpts_data.pipelines.kernel import Int64Array, kernel
+from gpts_data.pipelines.kernel import Int64Array, inner_kernel
 from gpts_data.pipelines.words.char_flags import CODE, HOST, LOWER, digit, has_flag
 
 _HASH, _PLUS, _MINUS, _PERIOD, _SLASH, _COLON, _QUESTION, _AT_SIGN, _UNDERSCORE = (ord(c) for c in "#+-./:?@_")
 
 
-@kernel
+@inner_kernel
 def is_url(chars: Int64Array, first: int, last: int) -> int:
     """Return 1 if the characters first..last are a URL, 0 if not, -1 if spacy_rules.py must decide."""
     periods = 0
@@ -29,7 +29,7 @@ def is_url(chars: Int64Array, first: int, last: int) -> int:
     return _host(chars, host, last) if verdict == 0 and host > first else verdict
 
 
-@kernel
+@inner_kernel
 def _skip_protocol(chars: Int64Array, first: int, last: int) -> int:
     """Return the position after "https://" or the like; `first` if there is none, -1 if spacy_rules.py must decide."""
     k, known = first, True
@@ -45,7 +45,7 @@ def _skip_protocol(chars: Int64Array, first: int, last: int) -> int:
     return k + 3 if known else -1
 
 
-@kernel
+@inner_kernel
 def _host(chars: Int64Array, first: int, last: int) -> int:
     """Return 1 for a host's name with an optional port and path and nothing else, 0 otherwise.
 
@@ -71,7 +71,7 @@ def _host(chars: Int64Array, first: int, last: int) -> int:
     return _path(chars, k, last)
 
 
-@kernel
+@inner_kernel
 def _path(chars: Int64Array, k: int, last: int) -> int:
     """Return 1 if only a port and a path follow the host, 0 if not, -1 if spacy_rules.py must decide."""
     if k < last and chars[k, CODE] == _COLON:

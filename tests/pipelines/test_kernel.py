@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
 
-from gpts_data.pipelines.kernel import kernel
+from gpts_data.pipelines.kernel import Int64Array, inner_kernel, kernel
 
 
-@kernel
+@inner_kernel
 def add(a: int, b: int) -> int:
     return a + b
 
@@ -23,9 +25,56 @@ def add_constants(n: int) -> int:
     return total
 
 
-def test_a_kernel_is_compiled_once_for_all_constants() -> None:
-    assert add_constants(3) == 12
+@kernel
+def sum_row(rows: Int64Array, row: int) -> int:
+    return add_constants(3) + total_of(rows[row])
+
+
+@inner_kernel
+def total_of(values: Int64Array) -> int:
+    total = 0
+    for value in values:
+        total = add(total, value)
+    return total
+
+
+def test_an_inner_kernel_is_compiled_once_for_all_constants() -> None:
+    uncached = numba.njit(add_constants.py_func)
+    assert uncached(3) == 12
     assert len(add.signatures) == 1
+
+
+def test_kernels_call_inner_kernels_and_kernels_through_each_other() -> None:
+    assert sum_row(np.array([[1, 2], [3, 4]]), 1) == 12 + 7
+
+
+def test_an_inner_kernel_cannot_be_called_from_python() -> None:
+    add_constants(1)
+    with pytest.raises(TypeError, match="add is an inner kernel: only kernels can call it"):
+        add(1, 2)
+
+
+def test_arrays_live_as_long_as_they_did_before_a_kernel_had_them() -> None:
+    rows = np.arange(6).reshape(3, 2)
+    references = sys.getrefcount(rows)
+    for row in range(3):
+        sum_row(rows, row)
+    assert sys.getrefcount(rows) == references
+
+
+def test_another_numba_compiles_the_same_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpts_data.pipelines.kernel._OWN_COMPILER", False)
+
+    @inner_kernel
+    def half(a: int) -> int:
+        return a // 2
+
+    @kernel
+    def quarter(a: int) -> int:
+        return half(half(a))
+
+    assert quarter(12) == 3
+    assert half(12) == 6
 
 
 def test_kernels_work_where_no_folder_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from gpts_data.pipelines.text.char_classes import ALPHA, LAST_LETTER, LINE_END, 
 from gpts_data.pipelines.text.rolling_hash import word_hash
 from gpts_data.pipelines.words import chunk_cache
 from gpts_data.pipelines.words.char_flags import MAX_CHARACTERS
-from gpts_data.pipelines.words.word_arrays import CLASSES, LENGTH, UNSAFE, WordArrays, hash_run, split_words
+from gpts_data.pipelines.words.word_arrays import UNSAFE, WordArrays, split_words
+from gpts_data.pipelines.words.word_rows import CLASSES, LENGTH, hash_run
 from tests.pipelines.words.pieces import ANY, CHUNKS, PIECE_RUNS, PROSE, SHAPE, SPACES
 
 

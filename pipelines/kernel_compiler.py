@@ -1,0 +1,126 @@
+"""How kernels are compiled: as numba does it, without the parts of its work that they do not need.
+
+Numba compiles every function into a library of its own: it optimizes it, makes machine code of it, writes that to the
+cache, and optimizes it again inside each function that calls it. Most of our kernels are small and are called by other
+kernels only. These *inner* kernels are kept as unoptimized LLVM modules here, and each kernel that Python calls, an
+*entry*, is linked with those that it needs and optimized once. This and the passes that are left out take a third off
+the time to compile the kernels of a build; their machine code is as fast.
+
+It uses parts of numba that may change. For versions of numba other than KNOWN_VERSIONS kernel.py does without it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from numba.core import compiler, funcdesc, typed_passes, untyped_passes
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_machinery import PassManager, register_pass
+
+KNOWN_VERSIONS = range(61, 69)  # of numba 0.x
+_LEFT_OUT = {  # passes for what kernels do not have: with blocks, generators, literal arguments, array expressions
+    untyped_passes.WithLifting,
+    untyped_passes.RewriteSemanticConstants,
+    untyped_passes.DeadBranchPrune,
+    untyped_passes.InlineInlinables,
+    untyped_passes.MakeFunctionToJitFunction,
+    untyped_passes.FindLiterallyCalls,
+    untyped_passes.LiteralUnroll,
+    untyped_passes.LiteralPropagationSubPipelinePass,
+    typed_passes.InlineOverloads,
+    typed_passes.NopythonRewrites,
+    typed_passes.DumpParforDiagnostics,
+}
+
+
+class _InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """The unoptimized module of one inner kernel, never turned into machine code by itself."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def finalize(self) -> None:
+        self._raise_if_finalized()
+        self._finalized = True
+
+
+class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """The library of a kernel that Python calls, with all inner kernels that it calls, directly or not."""
+
+    def add_linking_library(self, library: Any) -> None:
+        if library in self._linking_libraries:
+            return
+        super().add_linking_library(library)
+        if isinstance(library, _InnerLibrary):
+            for called in library._linking_libraries:
+                self.add_linking_library(called)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _EntryLowering(typed_passes.NativeLowering):  # type: ignore[misc]
+    _name = "gpts_data_entry_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _EntryLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _InnerLowering(typed_passes.NativeLowering):  # type: ignore[misc]
+    """As its base class, but the function gets neither machine code nor anything that Python could call."""
+
+    _name = "gpts_data_inner_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        context, name = state.targetctx, state.func_id.func_qualname
+        library = state.library = _InnerLibrary(context.codegen(), name)
+        description = funcdesc.PythonFunctionDescriptor.from_specialized_function(
+            state.func_ir,
+            state.typemap,
+            state.return_type,
+            state.calltypes,
+            mangler=context.mangler,
+            inline=state.flags.forceinline,
+            noalias=state.flags.noalias,
+            abi_tags=[state.flags.get_mangle_string()],
+        )
+        with context.push_code_library(library):
+            lower = self.lowering_class(context, library, description, state.func_ir, metadata=state.metadata)
+            lower.lower()
+
+        def refuse(*_: object) -> NoReturn:
+            raise TypeError(f"{name} is an inner kernel: only kernels can call it")
+
+        context.insert_user_function(refuse, description, [library])
+        state.cr = compiler._LowerResult(description, lower.call_helper, cfunc=refuse, env=lower.env)
+        return True
+
+
+class EntryCompiler(compiler.CompilerBase):  # type: ignore[misc]
+    """Numba's pipeline without the passes that kernels do not need."""
+
+    lowering: type = _EntryLowering
+
+    def define_pipelines(self) -> list[Any]:
+        passes = PassManager("kernel")
+        for pass_, description in compiler.DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
+            if pass_ is typed_passes.NativeLowering:
+                passes.add_pass(self.lowering, description)
+            elif pass_ not in _LEFT_OUT:
+                passes.add_pass(pass_, description)
+        passes.finalize()
+        return [passes]
+
+
+class InnerCompiler(EntryCompiler):
+    lowering = _InnerLowering
+
+
+def keep_from_python(compiled: Any) -> None:
+    """Have a call of an inner kernel from Python raise `TypeError`: there is no machine code to call."""
+
+    def add_overload(result: Any) -> None:  # as `Dispatcher.add_overload`, but unknown to its table in C
+        compiled.overloads[tuple(result.signature.args)] = result
+
+    compiled.add_overload = add_overload
