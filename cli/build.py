@@ -20,7 +20,7 @@ from gpts_data.cli.options import (
     tokens_option,
     workers_options,
 )
-from gpts_data.cli.progress import progress
+from gpts_data.cli.progress import announce, progress
 from gpts_data.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def train_tokenizer(
     from gpts_data.mixer.train_tokenizer import train_alone
 
     resolved, recipe_folder = open_recipe(recipe, None)
+    announce(f"{out}: training a tokenizer on a sample of {_count(len(resolved.source), 'source')}")
     with progress() as show:
         trained = train_alone(
             resolved,
@@ -134,6 +135,7 @@ def build_mix(
     resolved, recipe_folder = open_recipe(recipe, tokens)
     if keep_dropped is not None:
         resolved = replace(resolved, keep_dropped=keep_dropped)
+    announce(f"{out}: {resolved.tokens:,} tokens of {_count(len(resolved.source), 'source')}")
     with progress() as show:
         built = build(resolved, recipe_folder, out, progress=show, retry_policy=retry_policy(retry_for), **options)
     if as_json:
@@ -146,6 +148,10 @@ def build_mix(
     if options["keep_units"] and built.created:
         _print_reused(out, built, options["tokenizer"])
     echo(f"Next: gpts-data verify {out}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _summary(out: Path, built: Built) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def demo(out: Path, as_json: bool) -> None:
     Example: gpts-data demo --out demo
     """
     from gpts_data.cli.check import write_report
-    from gpts_data.cli.tables import show_mix, show_training
+    from gpts_data.cli.model_tables import show_training
+    from gpts_data.cli.tables import show_mix
     from gpts_data.cli.train import fail_unless_learned, require_training_extra, train
     from gpts_data.mixer.build import build
     from gpts_data.mixer.format.mix import Mix

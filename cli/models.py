@@ -76,7 +76,7 @@ def evaluate(run: Path, tasks: str | None, data: Path | None, limit: int | None,
         from gpts_data.validation.evaluate import evaluate as score
     except ModuleNotFoundError as error:
         raise UsageError(f"evaluate needs {error.name}: pip install 'gpts-data[eval]'") from error
-    from gpts_data.cli.tables import show_scores
+    from gpts_data.cli.model_tables import show_scores
 
     names = None if tasks is None else [name.strip() for name in tasks.split(",")]
     quiet = click.get_current_context().meta.get(VERBOSITY, 0) < 0

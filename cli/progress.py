@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpts_data.cli.options import VERBOSITY
-from gpts_data.cli.terminal import new_console
+from gpts_data.cli.terminal import echo, new_console
 from gpts_data.pipelines.progress import Progress
 from gpts_data.validation.progress_bar import can_draw, draw_bars, ignore_progress, print_lines
 
@@ -20,11 +20,21 @@ if TYPE_CHECKING:
 LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}  # by verbosity: -q, neither, -v
 
 
+def announce(text: str) -> None:
+    """Print what a command begins to do, unless --quiet. Loading libraries may take seconds before the first bar."""
+    if _level() >= 0:
+        echo(text, err=True)
+
+
+def _level() -> int:
+    context = click.get_current_context(silent=True)
+    return context.meta.get(VERBOSITY, 0) if context else 0
+
+
 @contextmanager
 def progress() -> Iterator[Progress]:
     """The callback that shows the progress of a command, for the length of a `with` block."""
-    context = click.get_current_context(silent=True)
-    level = context.meta.get(VERBOSITY, 0) if context else 0
+    level = _level()
     console = new_console(stderr=True)
     with _log_lines(console, LEVELS[level]):
         if level < 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpts_data.cli.terminal import echo, new_console
@@ -24,24 +24,14 @@ def show_mix(summary: dict[str, Any]) -> None:
 
     `summary` is what `validation.inspect.inspect` returns.
     """
-    mix = new_table(
-        f"{summary['name']}: {summary['windows']:,} windows, {summary['tokens']:,} tokens",
-        ("source", "target", "actual", "windows", "tokens", "documents", "held out"),
-    )
-    for name, source in summary["sources"].items():
-        mix.add_row(
-            name,
-            f"{source['wanted']:.2%}",
-            f"{source['share']:.3%}",
-            f"{source['windows']:,}",
-            f"{source['tokens']:,}",
-            f"{source['documents']:,}",
-            f"{source['validation']['documents']:,}",
-        )
+    title = f"{summary['name']}: {summary['windows']:,} windows, {summary['tokens']:,} tokens"
+    mix = _sources(title, summary["sources"])
     console = new_console()
+    if _width(mix) > console.width:
+        mix = _sources(title, summary["sources"], without="windows")
     print_table(mix)
     if len(summary["stages"]) > 1:
-        print_table(_stages(summary["stages"]))
+        print_parts(lambda names: _stages(summary["stages"], names), list(summary["sources"]))
     for name, source in summary["sources"].items():
         if source["epochs"] > 1:
             repeats = ", ".join(f"{count:,} windows {times}x" for times, count in source["repeats"].items())
@@ -50,22 +40,43 @@ def show_mix(summary: dict[str, Any]) -> None:
             console.print(
                 f" {name}: text from {source['files_read']:,} of {source['files_total']:,} files", highlight=False
             )
-    print_table(_waterfall(summary["waterfall"]))
+    falls = summary["waterfall"]
+    print_parts(lambda names: _waterfall(falls, names), list(falls))
     if any("over_budget" in fall["dropped"] for fall in summary["waterfall"].values()):
         console.print(" over_budget: exceeds the token budget", highlight=False)
     show_large_losses({name: (fall["read"], fall["dropped"]) for name, fall in summary["waterfall"].items()})
     if any(count for row in summary["overlap"].values() for count in row.values()):
-        print_table(_overlap(summary["overlap"]))
+        print_parts(lambda names: _overlap(summary["overlap"], names), list(summary["overlap"]))
     if "decontamination" in summary:
         _show_decontamination(console, summary["decontamination"], tuple(summary["sources"]))
     console.print(f" root digest {summary['root_digest']}", highlight=False)
 
 
-def _stages(stages: Sequence[dict[str, Any]]) -> Any:
+def _sources(title: str, sources: dict[str, Any], without: str = "") -> Any:
+    """One row for each source; a column may be left out, so that the table fits 80 columns."""
+    cells = {
+        name: {
+            "target": f"{source['wanted']:.2%}",
+            "actual": f"{source['share']:.3%}",
+            "windows": f"{source['windows']:,}",
+            "tokens": f"{source['tokens']:,}",
+            "documents": f"{source['documents']:,}",
+            "held out": f"{source['validation']['documents']:,}",
+        }
+        for name, source in sources.items()
+    }
+    columns = [column for column in next(iter(cells.values())) if column != without]
+    table = new_table(title, ("source", *columns))
+    for name, row in cells.items():
+        table.add_row(name, *(row[column] for column in columns))
+    return table
+
+
+def _stages(stages: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
     """The share of each source in each stage, and its windows."""
-    table = new_table("stages of the training order", ("from window", *stages[0]["sources"]))
+    table = new_table("stages of the training order", ("from window", *names))
     for stage in stages:
-        sources = stage["sources"].values()
+        sources = [stage["sources"][name] for name in names]
         table.add_row(f"{stage['start']:,}", *(f"{s['wanted']:.2%}, {s['windows']:,} windows" for s in sources))
     return table
 
@@ -117,108 +128,6 @@ def show_large_losses(sources: dict[str, tuple[int, dict[str, int]]]) -> None:
             echo(f" {describe_loss(name, reason, share)}")
 
 
-def show_training(result: dict[str, Any]) -> None:
-    """Print the loss before and after training, and the unigram entropy, which a model without context could reach."""
-    table = new_table(
-        f"GPT-S, {result['parameters']:,} parameters, {result['steps']} steps",
-        ("", "loss before", "loss after", "unigram entropy", "tokens/s"),
-    )
-    table.add_row(
-        "nats per token",
-        f"{result['first_loss']:.3f}",
-        f"{result['last_loss']:.3f}",
-        f"{result['unigram_entropy']:.3f}",
-        f"{result['tokens_per_second']:,.0f}",
-    )
-    console = new_console()
-    print_table(table)
-    for name, bits in result["validation_bits_per_byte"].items():
-        text = "no validation window" if bits is None else f"{bits:.3f} bits per byte on held-out text"
-        console.print(f" {name}: {text}", highlight=False)
-    if result["compile_seconds"]:
-        console.print(f" compilation: {result['compile_seconds']:.0f} s, not part of tokens/s", highlight=False)
-    if result["skipped_steps"]:
-        console.print(
-            f" skipped: {result['skipped_steps']:,} steps whose gradient was not finite; log.jsonl marks them",
-            highlight=False,
-        )
-
-
-def show_tokenizer(facts: dict[str, Any]) -> None:
-    """Print bytes per token of a tokenizer and of those it is compared with, then how its entries are used.
-
-    `facts` is what `tokenizer.fit_report.report` returns.
-    """
-    from gpts_data.tokenizer.fit_report import SIZES
-
-    table = new_table(
-        "bytes per token on held-out text; share of the embedding in the parameters",
-        ("entries", *facts["bytes_per_token"], "weighted", "embedding"),
-    )
-    for name, row in {f"{facts['vocab_size']:,}, this": facts, **facts["beside"]}.items():
-        rates = (f"{rate:.3f}" for rate in row["bytes_per_token"].values())
-        table.add_row(name, *rates, f"{row['by_weight']:.3f}", f"{row['embedding_share']:.1%}")
-    console = new_console()
-    print_table(table)
-    never_used, never_used_longer = facts["never_used"], facts["never_used_without_bytes"]
-    lines = (
-        f"measured on {sum(facts['held_out_bytes'].values()) / 1e6:.1f} MB of text",
-        f"{SIZES[0]:,} to {SIZES[-1]:,} entries: trained on other text of the same sources",
-        f"never used: {never_used:.1%} of entries, {never_used_longer:.1%} of those longer than a byte",
-        f"single bytes: {facts['single_bytes']:.1%} of the tokens",
-        "longest entries: " + "  ".join(map(_display_token, facts["longest"])),
-    )
-    for line in lines:
-        console.print(f" {line}", highlight=False, markup=False)
-
-
-def show_scores(name: str, result: dict[str, Any]) -> None:
-    """Print the accuracy of a model, of published models and of random guessing, in percent.
-
-    `result` holds the fields of `validation.evaluate.Evaluation`.
-    """
-    from gpts_data.validation.published_scores import BOARD, BOARD_TASKS, CARD, CARD_TASKS, CHANCE, int_index
-
-    chance = (*(CHANCE[task] for task in CARD_TASKS), sum(CHANCE[task] for task in CARD_TASKS) / len(CARD_TASKS))
-    _show_benchmarks("model card of GPT-S-5M", CARD_TASKS, "average", name, result, {**CARD, "chance": chance})
-    tasks = (*BOARD_TASKS, "arithmark_2")
-    board = {model: (*scores, None, index) for model, (*scores, index) in BOARD.items()}
-    board["chance"] = (*(CHANCE[task] for task in tasks), int_index(CHANCE))
-    _show_benchmarks("Open SLM Leaderboard", tasks, "int_index", name, result, board)
-
-
-def _show_benchmarks(
-    title: str,
-    tasks: Sequence[str],
-    summary: str,
-    name: str,
-    result: dict[str, Any],
-    published: dict[str, tuple[float | None, ...]],
-) -> None:
-    """Print a table of some benchmarks; none when the model was not scored on any. `summary` is a key of `result`."""
-    scores = {task: result["scores"].get(task, {}) for task in tasks}
-    if not any(scores.values()):
-        return
-    table = new_table(f"{title}: zero-shot accuracy, percent", ("", *tasks, summary))
-
-    def add(label: str, values: Iterable[float | None], pattern: str = "{:.2f}") -> None:
-        table.add_row(label, *("" if value is None else pattern.format(value) for value in values))
-
-    add(name, (*(score.get("score") for score in scores.values()), result[summary]))
-    add("standard error", (*(score.get("stderr") for score in scores.values()), None))
-    add("questions", (*(score.get("questions") for score in scores.values()), None), "{:,}")
-    add("shortest option", (*(score.get("shortest_option") for score in scores.values()), None))
-    for model, row in published.items():
-        add(model, row)
-    print_table(table)
-
-
-def _display_token(token: str) -> str:
-    """A token with visible spaces and escaped control characters; of a long one, the beginning and the length."""
-    text = repr(token)[1:-1].replace(" ", "\N{OPEN BOX}")
-    return text if len(text) <= 24 else f"{text[:16]}... ({len(token)} characters)"
-
-
 def show_checks(checks: Sequence[Check]) -> None:
     """Print what each check found, and for a failed one what was expected and what to do, in 80 columns."""
     import click
@@ -239,7 +148,9 @@ def _wrap(text: str) -> str:
     return "\n      ".join(wrap(text, COLUMNS - 6, break_long_words=False, break_on_hyphens=False))
 
 
-def _waterfall(falls: dict[str, Any]) -> Any:
+def _waterfall(all_falls: dict[str, Any], names: Sequence[str]) -> Any:
+    """Documents of some sources by what became of them, with every reason that any source has."""
+    falls = {name: all_falls[name] for name in names}
     table = new_table("documents", ("", *falls))
     table.add_row("read", *(f"{fall['read']:,}" for fall in falls.values()))
     reasons = dict.fromkeys(reason for fall in falls.values() for reason in fall["dropped"])
@@ -251,11 +162,11 @@ def _waterfall(falls: dict[str, Any]) -> Any:
     return table
 
 
-def _overlap(overlap: dict[str, dict[str, int]]) -> Any:
-    """Counts of duplicates by their own source and by the source of the document they repeat."""
-    table = new_table("duplicates, by the source of the document they repeat", ("", *overlap))
+def _overlap(overlap: dict[str, dict[str, int]], names: Sequence[str]) -> Any:
+    """Counts of duplicates by their own source and by the source of the document they repeat, one of `names`."""
+    table = new_table("duplicates, by the source of the document they repeat", ("", *names))
     for name, row in overlap.items():
-        table.add_row(name, *(f"{count:,}" for count in row.values()))
+        table.add_row(name, *(f"{row[other]:,}" for other in names))
     return table
 
 
@@ -273,13 +184,27 @@ def _show_decontamination(console: Console, facts: dict[str, Any], sources: tupl
         console.print(f" {match}: {' '.join(document['ngram'].split())}", highlight=False, markup=False)
 
 
-def print_table(table: Any) -> None:
-    """Print a table without truncating any cell, even when it is wider than the terminal."""
+def print_parts(table: Callable[[Sequence[str]], Any], names: Sequence[str]) -> None:
+    """Print a table with one column for each of `names`, as several tables when one is wider than the terminal."""
+    width, names = new_console().width, list(names)
+    while names:
+        count = next((n for n in range(len(names), 1, -1) if _width(table(names[:n])) <= width), 1)
+        print_table(table(names[:count]))
+        names = names[count:]
+
+
+def _width(table: Any) -> int:
+    """Columns of the terminal that a table needs without truncating any cell."""
     from rich.measure import Measurement
 
     console = new_console()
-    needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-    console.width = max(console.width, needed)
+    return Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+
+
+def print_table(table: Any) -> None:
+    """Print a table without truncating any cell, even when it is wider than the terminal."""
+    console = new_console()
+    console.width = max(console.width, _width(table))
     console.print(table)
 
 

@@ -40,7 +40,7 @@ def tokenizer_report(
 
     Example: gpts-data tokenizer-report tokenizer --recipe sample
     """
-    from gpts_data.cli.tables import show_tokenizer
+    from gpts_data.cli.model_tables import show_tokenizer
     from gpts_data.mixer.tokenizer_fit import report_fit
     from gpts_data.pipelines.errors import UsageError
     from gpts_data.pipelines.storage.atomic_files import write_bytes

@@ -81,7 +81,7 @@ def smoke_train(folder: Path, out: Path | None, as_json: bool, **options: Any) -
 
     Example: gpts-data smoke-train mix --steps 200
     """
-    from gpts_data.cli.tables import show_training
+    from gpts_data.cli.model_tables import show_training
 
     mix = (
         folder.resolve() if isinstance(folder, Path) else Path(folder.name)

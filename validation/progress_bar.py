@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 10.0
 QUIET_SECONDS = 2.0  # what is done sooner needs no line
 RATE_SECONDS = 0.5
-UNITS = {"tokenizer": "bytes/s", "prepare": "tokens/s", "verify": "bytes/s", "export": "windows/s"}
+UNITS = {
+    "tokenizer": "bytes/s",
+    "prepare": "tokens/s",
+    "verify": "bytes/s",
+    "export": "windows/s",
+    "proxies": "tokens/s",
+    "confirm": "tokens/s",
+}
 
 
 def ignore_progress(stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
@@ -67,11 +74,11 @@ def draw_bars(console: Console) -> Iterator[Progress]:
 
         def show(stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
             if (stage, name) not in tasks:
-                task = bars.add_task(f"{stage} {name}", total=total, note="")
+                task = bars.add_task(f"{stage} {name}", total=None, note="")  # which pulses until something is done
                 tasks[stage, name] = task, time.monotonic()
             task, began = tasks[stage, name]
             shown = "  ".join(filter(None, (note, format_rate(stage, done, time.monotonic() - began))))
-            bars.update(task, completed=min(done, total), total=total, note=shown)
+            bars.update(task, completed=min(done, total), total=total if done else None, note=shown)
 
         yield show
 
@@ -85,10 +92,17 @@ def print_lines(console: Console) -> Progress:
         now = time.monotonic()
         if now - last > PLAIN_SECONDS or (done >= total and now - began > QUIET_SECONDS):
             last = now
-            words = f"{stage} {name}", f"{done:,} of {total:,}", note, format_rate(stage, done, now - began)
-            console.print(f"{now - began:7.1f}s  {'  '.join(filter(None, words))}", highlight=False, markup=False)
+            words = f"{stage} {name}", _amount(done, total), note, format_rate(stage, done, now - began)
+            console.print(
+                f"{now - began:7.1f}s  {'  '.join(filter(None, words))}", highlight=False, markup=False, soft_wrap=True
+            )
 
     return show
+
+
+def _amount(done: int, total: int) -> str:
+    """`3 of 4`; with more done than is needed, since units are prepared whole, `7, 4 needed`."""
+    return f"{done:,} of {total:,}" if done <= total else f"{done:,}, {total:,} needed"
 
 
 def format_rate(stage: str, done: int, seconds: float) -> str:

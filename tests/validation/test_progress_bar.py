@@ -55,3 +55,24 @@ def test_a_call_shows_what_it_was_asked_for(
             show("cut", "wiki", 3, 4)
         assert shown in capsys.readouterr().err
     assert seen == [3]
+
+
+def test_more_than_needed_is_shown_as_it_is() -> None:
+    console = Console(file=io.StringIO(), force_terminal=False, width=80)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress_bar, "PLAIN_SECONDS", -1.0)
+        print_lines(console)(
+            "prepare", "web", 1_652_780, 467_968, "a note that makes the line longer than the terminal"
+        )
+    assert isinstance(console.file, io.StringIO)
+    (line,) = console.file.getvalue().splitlines()
+    assert "1,652,780, 467,968 needed" in line
+
+
+def test_a_bar_is_there_before_the_first_unit_is_done() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    for show in draw_bars(console):
+        show("prepare", "web", 0, 100)
+        show("prepare", "web", 50, 100)
+    assert isinstance(console.file, io.StringIO)
+    assert "50%" in console.file.getvalue()
