@@ -172,15 +172,17 @@ def _unit_report(plan: Plan, progress: Progress) -> Report:
     tokens: Counter[str] = Counter()
     read: Counter[str] = Counter()
     kept: Counter[str] = Counter()
+    needs = {name: windows * recipe.window for name, windows in zip(recipe.names, recipe.windows, strict=True)}
+    for name, needed in needs.items():  # so that a source is seen before its first unit is done
+        progress("prepare", name, 0, needed)
 
     def report(name: str, receipt: UnitReceipt) -> None:
         tokens[name] += receipt["tokens"]
         read[name] += receipt["read"]
         kept[name] += receipt["kept"]
         log.debug("%s: %s documents read, %s kept", receipt["unit"], f"{receipt['read']:,}", f"{receipt['kept']:,}")
-        needed = recipe.windows[recipe.names.index(name)] * recipe.window
         dropped = 1 - kept[name] / max(read[name], 1)
-        progress("prepare", name, tokens[name], needed, f"{dropped:.0%} dropped")
+        progress("prepare", name, tokens[name], needs[name], f"{dropped:.0%} dropped")
 
     return report
 

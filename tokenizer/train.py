@@ -247,12 +247,13 @@ def sample_texts(pieces: Sequence[SampleTask], engine: Engine, progress: Progres
 def _draw_all(pieces: Sequence[SampleTask], engine: Engine, progress: Progress) -> list[SampleReceipt]:
     """Draw all pieces and return their receipts, in order.
 
-    The tasks finish in any order, so the progress counts the bytes of the first pieces instead of those that finished.
+    The progress counts bytes of text. A piece whose source has less than its quota lowers the total.
     """
-    total, drawn = sum(piece.quota for piece in pieces), 0
-    for piece, _ in zip(pieces, engine.map(draw_sample, pieces), strict=True):
-        drawn += piece.quota
-        progress("tokenizer", "sample", drawn, total)
+    left, drawn = sum(piece.quota for piece in pieces), 0
+    quotas = {piece.key: piece.quota for piece in pieces}
+    for receipt in engine.map(draw_sample, pieces):  # in any order
+        drawn, left = drawn + receipt["bytes"], left - quotas[receipt["key"]]
+        progress("tokenizer", "sample", drawn, drawn + left)
     return [require_receipt(piece.receipt, piece.key, SampleReceipt) for piece in pieces]
 
 

@@ -95,9 +95,17 @@ def test_it_reports_progress_in_bytes_of_the_sample(sources: Sources, tmp_path: 
     calls: list[tuple[str, str, int, int]] = []
     pieces = plan_sample(sources, SMALL, UNIT, tmp_path / "sample")
     train(pieces, SMALL, 64, InProcess(), tmp_path / "tokenizer", lambda *call: calls.append(call[:4]))
-    total = sum(piece.quota for piece in pieces)
     assert {call[:2] for call in calls} == {("tokenizer", "sample")} and len(calls) == len(pieces)
-    assert calls[-1][2:] == (total, total)
+    found = sum(draw_sample(piece)["bytes"] for piece in pieces)  # finished, so only its receipt is read
+    assert calls[-1][2:] == (found, found)
+
+
+def test_a_sample_of_a_small_file_is_reported_as_small(sources: Sources, tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    training = replace(SMALL, sample=200_000_000)
+    pieces = plan_sample(sources, training, UNIT, tmp_path / "sample")
+    train(pieces, training, 64, InProcess(), tmp_path / "tokenizer", lambda *call: calls.append(call[2:4]))
+    assert calls[-1][0] == calls[-1][1] < 10_000_000
 
 
 def test_threads_and_hash_seeds_do_not_matter() -> None:
