@@ -20,6 +20,7 @@ from gpts_data.cli.init import init
 from gpts_data.cli.models import evaluate, export_model
 from gpts_data.cli.options import print_json, refuse_undecodable, verbosity_options
 from gpts_data.cli.plan import plan
+from gpts_data.cli.search_mix import search_mix
 from gpts_data.cli.status import status
 from gpts_data.cli.terminal import echo, prepare_streams
 from gpts_data.cli.tokenizer_report import tokenizer_report
@@ -134,6 +135,7 @@ COMMANDS = (  # in the order of `gpts-data --help`: that of use
     verify,
     diff,
     export,
+    search_mix,
     smoke_train,
     export_model,
     evaluate,

@@ -111,9 +111,9 @@ def fail_unless_learned(result: dict[str, Any]) -> None:
         sys.exit(VerificationError.exit_code)
 
 
-def require_training_extra() -> None:
-    """Raise `UsageError` when a library that training needs is not installed."""
-    if missing := [name for name in ("torch", "safetensors") if find_spec(name) is None]:
+def require_training_extra(*more: str) -> None:
+    """Raise `UsageError` when a library that training needs, or one of `more`, is not installed."""
+    if missing := [name for name in ("torch", "safetensors", *more) if find_spec(name) is None]:
         raise UsageError(f"training needs {missing[0]}: pip install 'gpts-data[train]'")
 
 

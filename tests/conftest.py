@@ -50,6 +50,7 @@ SLOW = (  # `make test-quick` leaves these out: they wait for stalled hubs, star
     "tokenizer/test_untrusted.py",
     "validation/model/",
     "validation/report/test_page.py",
+    "validation/search/proxies/test_search.py",
     "validation/test_evaluate.py",
     "validation/training/",
 )

@@ -1,0 +1,87 @@
+"""All runs of a search: in this process or in several, with an estimate before and progress meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.execute import InProcess, open_engine
+from gpts_data.pipelines.progress import Progress
+from gpts_data.pipelines.storage.receipts import require_receipt
+from gpts_data.validation.search.proxies.runs import ProxyTask, RunReceipt, tokens_per_second, train_run
+
+log = logging.getLogger("gpts_data")
+
+
+def train_all(tasks: Sequence[ProxyTask], workers: int, stage: str, progress: Progress) -> NDArray[np.float64]:
+    """Train the runs that have no receipt yet. Returns bits per byte, shape (horizons, runs, targets)."""
+    missing = [task for task in tasks if task.read() is None]
+    if missing:
+        workers = min(workers, len(missing))
+        _log_estimate(tasks, missing, workers)
+        _train(missing, workers, stage, progress)
+    receipts = [require_receipt(task.receipt, task.key, RunReceipt) for task in tasks]
+    return np.array([receipt["bits_per_byte"] for receipt in receipts], np.float64).swapaxes(0, 1)
+
+
+def worker_count(workers: int | None, device: str) -> int:
+    """The processes of a search: by default one for each GPU or, on a CPU, for each core that this process may use.
+
+    Raises `UsageError` for more processes than GPUs.
+    """
+    if device != "cuda":
+        return workers or len(os.sched_getaffinity(0))
+    gpus = torch.cuda.device_count()
+    if workers and workers > gpus:
+        raise UsageError(f"--workers {workers}: this machine has {gpus} GPUs, and each process needs its own")
+    return workers or gpus
+
+
+def _train(tasks: Sequence[ProxyTask], workers: int, stage: str, progress: Progress) -> None:
+    total, done, finished = sum(task.trained_tokens for task in tasks), 0, 0
+
+    def report(tokens: int) -> None:
+        nonlocal done
+        done += tokens
+        progress(stage, "", done, total, f"{finished} of {len(tasks)} runs")
+
+    with open_engine(workers) as engine:
+        if isinstance(engine, InProcess):
+            for task in tasks:
+                train_run(task, report)
+                finished += 1
+        else:
+            for _ in engine.map(train_run, tasks):
+                finished += 1
+                report(tasks[0].trained_tokens)  # all have the same length
+    progress(stage, "", total, total, f"{len(tasks)} of {len(tasks)} runs")
+
+
+def _log_estimate(tasks: Sequence[ProxyTask], missing: Sequence[ProxyTask], workers: int) -> None:
+    """Say how long the runs will take, from the speed of a few steps."""
+    task = missing[0]
+    setup = task.setup
+    speed = tokens_per_second(setup, task.length) * workers
+    tokens = sum(task.trained_tokens for task in missing)
+    finished = f"; {len(tasks) - len(missing)} of {len(tasks)} runs are finished" if len(missing) < len(tasks) else ""
+    log.info(
+        "%d runs of %s tokens, in all %s with their decays, on %d %s at %s tokens/s: about %s%s",
+        len(missing),
+        f"{task.length.windows * setup.pool.window:,}",
+        f"{tokens:,}",
+        workers,
+        "GPU(s)" if setup.device == "cuda" else "process(es)",
+        f"{speed:,.0f}",
+        _duration(tokens / speed),
+        finished,
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
