@@ -23,7 +23,7 @@ MAX_PAIRED = 5  # sources in a picture of pairs
 MAX_NAME = 18  # characters of a name
 COLOUR_MAP = "viridis_r"  # dark is high loss; readable with every kind of colour blindness
 _INK = "#010203"  # a colour that no picture uses otherwise; replaced by the page's text colour
-_MARKS = (("recipe", "o", "#ffffff"), ("proposed", "*", "#ff4d6d"))
+_MARKS = (("o", "#ffffff"), ("*", "#ff4d6d"))  # marker and colour of the recipe and of the best mixture
 
 
 def draw_mixtures(result: SearchResult) -> str:
@@ -90,7 +90,7 @@ def _draw_line(result: SearchResult) -> str:
             100 * weights, _predict(result, np.column_stack([weights, 1 - weights])), color="#8c8c8c", label="law"
         )
         axes.scatter(100 * check.mixtures[:, 0], check.measured, s=18, color=colour(0), label="measured")
-        for (name, marker, face), mixture in zip(_MARKS, _marked(result), strict=True):
+        for (marker, face), (name, mixture) in zip(_MARKS, _marked(result), strict=True):
             loss = _predict(result, mixture)
             axes.scatter(
                 100 * mixture[0], loss, marker=marker, s=90, color=face, edgecolors="#000000", label=name, zorder=3
@@ -110,7 +110,7 @@ def _draw_ternary(result: SearchResult) -> str:
         shown = axes.tricontourf(*_corners(grid), _predict(result, grid), levels=LEVELS, cmap=COLOUR_MAP)
         axes.plot(*_corners(np.eye(3)[[0, 1, 2, 0]]), color=_INK, linewidth=0.8)
         axes.scatter(*_corners(searched.mixtures), s=9, color="#ffffff", edgecolors="#000000", linewidths=0.6)
-        for (name, marker, face), mixture in zip(_MARKS, _marked(result), strict=True):
+        for (marker, face), (name, mixture) in zip(_MARKS, _marked(result), strict=True):
             size = 170 if marker == "*" else 70
             axes.scatter(
                 *_corners(mixture[None]), marker=marker, s=size, color=face, edgecolors="#000000", label=name, zorder=3
@@ -147,7 +147,7 @@ def _draw_pairs(result: SearchResult) -> str:
                 shown = axes.scatter(
                     100 * mixtures[:, first], 100 * mixtures[:, second], s=12, c=losses, cmap=COLOUR_MAP
                 )
-                for (_, marker, face), mixture in zip(_MARKS, _marked(result), strict=True):
+                for (marker, face), (_, mixture) in zip(_MARKS, _marked(result), strict=True):
                     size = 90 if marker == "*" else 40
                     axes.scatter(
                         100 * mixture[first],
@@ -167,8 +167,10 @@ def _draw_pairs(result: SearchResult) -> str:
     return _svg(draw, (5.4, 5.0))
 
 
-def _marked(result: SearchResult) -> tuple[Floats, Floats]:
-    return result.measurements.recipe, result.proposal.weights
+def _marked(result: SearchResult) -> tuple[tuple[str, Floats], tuple[str, Floats]]:
+    """The two mixtures that are marked, with their names."""
+    best = "proposed" if result.accepted else "best by the law"
+    return ("recipe", result.measurements.recipe), (best, result.proposal.weights)
 
 
 def _simplex_grid(caps: Floats) -> Floats:
