@@ -53,6 +53,19 @@ class DurationParam(FloatParam):
         return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2] or "s"]
 
 
+class Workers(IntParam):
+    """A number of worker processes, or `auto`."""
+
+    name = "workers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if str(value) == "auto":
+            return 0  # execute.AUTO, whose module takes 0.1 s to import
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is not a number of workers: expected 1 or more, or auto", param, ctx)
+        return int(value)
+
+
 class Name(click.Choice):  # type: ignore[type-arg]  # click below 8.2 has no generic Choice
     """One of several names, in any case; a message on an unknown one says which was probably meant."""
 
@@ -92,11 +105,12 @@ tokens_option = click.option(
 )
 workers_option = click.option(
     "--workers",
-    type=click.IntRange(min=1),
-    default=1,
+    type=Workers(),
+    default="auto",
     show_default=True,
-    metavar="N",
-    help="Number of worker processes on this machine. The result is the same for any number.",
+    metavar="N|auto",
+    help="Number of worker processes on this machine; auto chooses by the size of the job, processors and memory. The "
+    "result is the same for any number.",
 )
 scheduler_option = click.option(
     "--scheduler",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -28,6 +28,8 @@ POLL_SECONDS = 30.0  # longest wait for a result before the cluster is looked at
 TOPIC = "gpts-data"  # of the log messages that workers forward, such as pauses before a source is tried again
 DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # in a nanny's log
 INSTALL = "install this version there"
+AUTO = 0
+"""The number of workers that leaves it to the size of the job and the machine."""
 HAS_PACKAGE = "__import__('importlib.util').util.find_spec('gpts_data') is not None"
 
 log = logging.getLogger("gpts_data")
@@ -37,7 +39,7 @@ Result = TypeVar("Result")
 
 
 class Engine(Protocol):
-    """Runs tasks; the implementations are `InProcess`, `WorkerPool` and `Dask`."""
+    """Runs tasks; the implementations are `InProcess`, `WorkerPool`, `AdaptiveEngine` and `Dask`."""
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield results as they are ready, in any order. Raises the first error of a task and cancels the rest."""
@@ -212,16 +214,22 @@ def _in_worker(function: Callable[[Task], Result], task: Task, expected: Expecte
 
 @contextmanager
 def open_engine(workers: int = 1, scheduler: str | None = None, shared: AnyPath | None = None) -> Iterator[Engine]:
-    """Open the engine that runs tasks in `workers` processes on this machine, or on a running cluster.
+    """Open the engine that runs tasks in `workers` processes on this machine (AUTO chooses), or on a running cluster.
 
     scheduler: the cluster's address, such as "tcp://host:8786". shared: a file of this machine that all workers of the
     cluster must see. Raises `SourceUnavailableError` when the scheduler cannot be reached, `UsageError` when its
     address is invalid or a worker's environment differs from this process's.
     """
-    if workers < 1:
+    if workers != AUTO and workers < 1:
         raise UsageError(f"workers = {workers}, expected 1 or more")
     if scheduler is None and workers == 1:
         yield InProcess()
+        return
+    if scheduler is None and workers == AUTO:
+        from gpts_data.pipelines.adaptive_engine import AdaptiveEngine
+
+        with ExitStack() as stack:
+            yield AdaptiveEngine(stack)
         return
     if scheduler is None:
         from gpts_data.pipelines.worker_pool import open_worker_pool

@@ -18,12 +18,13 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("pipelines", "tokenizer", "mixer", "validation", "cli")
 ORDER = {  # of the files and folders inside a package: a row may import the rows above it
     "pipelines": """
-        errors progress figures kernel_compiler stall_warning local_worker suggestion
+        errors progress figures kernel_compiler machine stall_warning local_worker suggestion
         kernel
         text
         words dedup storage
         environment worker_pool
-        execute filters hub
+        adaptive_engine filters hub
+        execute
         readers
         decontaminate""",
     "mixer": """
@@ -63,7 +64,7 @@ ROOMS = {
     "tokenizers": ("tokenizer/",),
     "fastokens": ("tokenizer/fastokens_encoder.py",),
     "numba": ("pipelines/kernel.py", "pipelines/kernel_compiler.py", "tokenizer/bpe_merges.py", "mixer/kernels.py"),
-    "psutil": ("validation/doctor/machine.py",),
+    "psutil": ("pipelines/machine.py",),
     "upath": ("pipelines/storage/paths.py",),
     "packaging": ("validation/doctor/packages.py",),
 }

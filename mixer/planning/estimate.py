@@ -22,6 +22,7 @@ from gpts_data.mixer.planning.source_rate import SourceRate
 from gpts_data.mixer.planning.source_sample import SourceSample, sample_source
 from gpts_data.mixer.recipe import Recipe
 from gpts_data.mixer.stages.rounds import FIRST_RATE, MARGIN
+from gpts_data.pipelines.adaptive_engine import choose_workers
 from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.hub.retry import RetryPolicy
@@ -119,6 +120,7 @@ def _with_resources(
     text_tokens = sum(min(source.tokens, source.available_tokens) for source in sources)
     documents = round(sum(source.read_documents * source.kept_share for source in sources))
     longest = max(source.read_bytes // max(source.read_documents, 1) for source in sources)
+    workers = workers or choose_workers(sum(s.read_bytes for s in sources), sum(s.units for s in sources))
     resources = estimate_resources(recipe, workers, text_tokens, sample_bytes, documents, longest)
     disk = disk_by_stage(recipe, text_tokens, sample_bytes)
     return Estimate(

@@ -12,11 +12,13 @@ from gpts_data.mixer.format.manifest import NAME, read_manifest
 from gpts_data.mixer.plan_file import WORK, difference, read_plan
 from gpts_data.mixer.planning.resources import Resources, estimate_resources
 from gpts_data.mixer.recipe import Recipe, resolved
+from gpts_data.pipelines import machine
+from gpts_data.pipelines.adaptive_engine import fitting_workers
 from gpts_data.pipelines.errors import ForeignFolderError, VerificationError
 from gpts_data.pipelines.hub import reachability
 from gpts_data.pipelines.storage.disk import existing, free_bytes, refuses, used_bytes
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, unreachable
-from gpts_data.validation.doctor import machine, packages, sources
+from gpts_data.validation.doctor import packages, sources
 from gpts_data.validation.doctor.check import Check, check, size
 
 
@@ -29,9 +31,10 @@ def run_checks(
         recipe: what is to be built.
         folder: folder of the recipe, to which its paths are relative.
         out: folder to build in.
-        workers: number of worker processes.
+        workers: number of worker processes; AUTO is as many as there are processors and memory for.
         seconds: how long the hub has to answer.
     """
+    workers = workers or fitting_workers()
     resources = estimate_resources(recipe, workers)
     return [
         *check_libraries(),

@@ -14,9 +14,10 @@ from gpts_data.mixer.plan import make_plan
 from gpts_data.mixer.plan_file import write_plan
 from gpts_data.mixer.planning.resources import estimate_resources
 from gpts_data.mixer.recipe import Recipe, RecipeSource, load_recipe
+from gpts_data.pipelines import machine
 from gpts_data.pipelines.hub import reachability
 from gpts_data.pipelines.hub.reachability import DatasetStatus, HubStatus
-from gpts_data.validation.doctor import machine, sources
+from gpts_data.validation.doctor import sources
 from gpts_data.validation.doctor.check import Check, size
 from gpts_data.validation.doctor.doctor import (
     check_disk,

@@ -1,7 +1,8 @@
-"""Memory and open files that this machine or container allows. For disks see pipelines/storage/disk.py."""
+"""Processors, memory and open files that this machine or container allows. For disks see storage/disk.py."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,13 @@ from pathlib import Path
 # Files of a control group with its limit and its usage, and the key of memory.stat for file cache that can be dropped.
 CGROUP_V2 = ("memory.max", "memory.current", "inactive_file")
 CGROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def available_processors() -> int:
+    """Return how many processors this process may use; a container's quota of processor time is not looked up."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

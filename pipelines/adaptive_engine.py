@@ -1,0 +1,58 @@
+"""The engine of `--workers auto`: runs tasks in this process, and in worker processes where these save time.
+
+A worker takes START_SECONDS of processor time before its first task: it imports the package, loads the kernels and
+fills its tables. So workers are started when a stage has so much text that each of them has several times as much to
+do; later stages then use them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from gpts_data.pipelines.machine import available_memory, available_processors
+from gpts_data.pipelines.worker_pool import WorkerPool, open_worker_pool
+
+START_SECONDS = 1.8
+MIN_TEXT_BYTES = 200_000_000  # some 8 s in one process; below 90 MB two workers were slower than one
+TEXT_BYTES_PER_WORKER = 64_000_000  # a unit
+MEMORY_BYTES_PER_WORKER = 600_000_000
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class AdaptiveEngine:
+    """Runs tasks in this process until a stage has enough text for workers."""
+
+    def __init__(self, workers: ExitStack) -> None:
+        self._workers = workers
+        self._pool: WorkerPool | None = None
+
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """As `Engine.map`."""
+        tasks = list(tasks)
+        if self._pool is None and (size := choose_workers(sum(map(_text_bytes, tasks)), len(tasks))) > 1:
+            self._pool = self._workers.enter_context(open_worker_pool(size))
+        if self._pool is None or len(tasks) < 2:
+            return (function(task) for task in tasks)
+        return self._pool.map(function, tasks)
+
+
+def choose_workers(text_bytes: int, tasks: int) -> int:
+    """Return the number of workers with which so much text, divided into so many tasks, is read soonest."""
+    if text_bytes < MIN_TEXT_BYTES:
+        return 1
+    return max(min(tasks, text_bytes // TEXT_BYTES_PER_WORKER, fitting_workers()), 1)
+
+
+def fitting_workers() -> int:
+    """Return how many workers this machine has processors and memory for, at least 1."""
+    return max(min(available_processors(), available_memory().available // MEMORY_BYTES_PER_WORKER), 1)
+
+
+def _text_bytes(task: Any) -> int:
+    """Return the bytes of text that a task reads, 0 for one that reads no text."""
+    unit_bytes: int = getattr(getattr(task, "unit", None), "text_bytes", 0)
+    return min(unit_bytes, getattr(task, "quota", unit_bytes))  # a piece of the tokenizer's sample reads its quota
