@@ -1,11 +1,11 @@
-"""Commands that examine a machine or a mix: `doctor`, `inspect`, `trace` and `verify`."""
+"""Commands that examine a machine or a mix: `doctor`, `inspect` and `verify`."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -184,93 +184,6 @@ def write_summary(mix: Mix, path: Path) -> None:
 
     target = output_file(path, "--summary", mix.path)
     write_bytes(target, training_summary(mix).encode())
-
-
-@click.command()
-@mix_argument
-@click.option("--token", type=int, metavar="N", help="Token N of the training order, counted from 0.")
-@click.option("--window", type=int, metavar="N", help="First token of window N of the training order.")
-@click.option("--shard", type=int, metavar="S", help="With --row: first token of row R in shard S.")
-@click.option("--row", type=int, metavar="R", help="With --shard: the row.")
-@click.option("--document", metavar="ID", help="Instead of a token: where this document went, or why it was dropped.")
-@click.option(
-    "--sources",
-    default=".",
-    show_default=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="With --document: the recipe's folder. A dropped document is read again there and measured.",
-)
-@json_option
-def trace(
-    folder: Path,
-    token: int | None,
-    window: int | None,
-    shard: int | None,
-    row: int | None,
-    document: str | None,
-    sources: Path,
-    as_json: bool,
-) -> None:
-    """Trace a token to its document, or find a document.
-
-    Prints the source, id, URL, revision and text of the document that a token of the training order came from. With
-    --document it prints the windows that hold the document, or the reason why it was dropped.
-
-    Example: gpts-data trace mix --token 1000
-    """
-    from gpts_data.mixer.format.mix import open_mix
-    from gpts_data.mixer.format.training_order import token_number
-
-    given = [token is not None, window is not None, shard is not None, document is not None]
-    if given.count(True) != 1 or (shard is None) != (row is None):
-        raise UsageError("trace: expected --token N, or --window N, or --shard S and --row R, or --document ID")
-    mix = open_mix(folder)
-    if document is not None:
-        _print_outcomes(mix, document, sources, as_json)
-        return
-    if shard is not None and row is not None:
-        token = token_number(mix, shard, row)
-    elif window is not None:
-        token = window * mix.window
-    _print_origin(mix, token or 0, as_json)
-
-
-def _print_origin(mix: Mix, token: int, as_json: bool) -> None:
-    from gpts_data.mixer.format.trace import trace as trace_token
-
-    origin = asdict(trace_token(mix, token))
-    if as_json:
-        print_json({"token": token, **origin})
-        return
-    _print_fields(origin, without=("text",))
-    echo(f"\n{origin['text']}")
-
-
-def _print_outcomes(mix: Mix, document: str, sources: Path, as_json: bool) -> None:
-    from gpts_data.validation.explain.document import explain_document
-
-    outcomes = explain_document(mix, document, sources)
-    if as_json:
-        documents = [{"document_token_offset": 0, **asdict(outcome)} for outcome in outcomes]
-        print_json({**documents[0], "documents": documents})
-        return
-    for outcome in outcomes:
-        fields = {key: value for key, value in asdict(outcome).items() if value not in (None, ()) and key != "location"}
-        _print_fields(fields, without=("text", "lines", "kept"))
-        for line in outcome.lines:
-            echo(f"    {line}")
-        for key, value in asdict(outcome.kept).items() if outcome.kept else ():
-            echo(f"{'kept ' + key:>22}  {escape_line(str(value))}")
-        for span in outcome.location.windows if outcome.location else ():
-            positions = ", ".join(f"{position:,}" for position in span.positions)
-            echo(f"  tokens {span.start} to {span.stop - 1} of window {positions} of the training order")
-
-
-def _print_fields(fields: dict[str, Any], without: tuple[str, ...]) -> None:
-    for key, value in fields.items():
-        if key not in without:
-            echo(f"{key:>22}  {escape_line(str(value))}")
 
 
 @click.command()

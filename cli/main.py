@@ -12,18 +12,20 @@ from typing import Any, NoReturn
 import click
 
 from gpts_data.cli.build import build_mix, train_tokenizer
-from gpts_data.cli.check import doctor, inspect, trace, verify
+from gpts_data.cli.check import doctor, inspect, verify
 from gpts_data.cli.demo import demo
 from gpts_data.cli.diff import diff
 from gpts_data.cli.export import export
 from gpts_data.cli.init import init
 from gpts_data.cli.models import evaluate, export_model
+from gpts_data.cli.next_step import next_step
 from gpts_data.cli.options import print_json, refuse_undecodable, verbosity_options
 from gpts_data.cli.plan import plan
 from gpts_data.cli.search_mix import search_mix
 from gpts_data.cli.status import status
 from gpts_data.cli.terminal import echo, prepare_streams
 from gpts_data.cli.tokenizer_report import tokenizer_report
+from gpts_data.cli.trace import trace
 from gpts_data.cli.train import smoke_train
 from gpts_data.pipelines.errors import GptsDataError, StorageError, UsageError, is_out_of_memory, out_of_memory_message
 from gpts_data.pipelines.text.control_characters import escape, escape_line
@@ -34,18 +36,22 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class ErrorHandlingGroup(click.Group):
-    """Prints an error as one line and exits with the exit code of its class; with --debug, raises it.
+    """Prints an error and a command to copy, and exits with the exit code of its class; with --debug, raises it.
 
     With --json, the error is also printed on stdout, as one object.
     """
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
         prepare_streams()
-        self._as_json = "--json" in (sys.argv[1:] if args is None else args)
+        self._arguments = list(sys.argv[1:] if args is None else args)
+        self._as_json = "--json" in self._arguments
         return super().main(args, *more, **options)
 
-    def _fail(self, kind: str, message: str, exit_code: int) -> NoReturn:
+    def _fail(self, kind: str, message: str, exit_code: int, error: type[GptsDataError] | None = None) -> NoReturn:
         echo(f"gpts-data: {message}", err=True)
+        other = StorageError if exit_code in (StorageError.exit_code, INTERRUPTED) else UsageError
+        if command := next_step(error or other, message, self._arguments):
+            echo(command, err=True)
         self._print_as_json(kind, message, exit_code)
         sys.exit(exit_code)
 
@@ -60,7 +66,7 @@ class ErrorHandlingGroup(click.Group):
             refuse_undecodable(args)
             return super().parse_args(ctx, args)  # prints for --help and --version
         except GptsDataError as error:
-            self._fail(type(error).__name__, str(error), error.exit_code)
+            self._fail(type(error).__name__, str(error), error.exit_code, type(error))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -70,7 +76,7 @@ class ErrorHandlingGroup(click.Group):
         except GptsDataError as error:
             if ctx.params.get("debug"):
                 raise
-            self._fail(type(error).__name__, str(error), error.exit_code)
+            self._fail(type(error).__name__, str(error), error.exit_code, type(error))
         except click.ClickException as error:  # of usage; click prints it
             error.message = escape(error.message)  # type: ignore[misc]  # final in click, which has no other way
             self._print_as_json(UsageError.__name__, error.format_message(), error.exit_code)

@@ -16,6 +16,8 @@ FORMAT = 1
 NAME = "plan.json"
 KEY = "plan"  # of plan.json as a receipt
 WORK = ".build"
+MAX_DIFFERENCES = 50  # that a message names
+MAX_VALUE = 60  # characters of a value in a message
 TOKENIZER_RECEIPT = "tokenizer.json"  # in WORK, of the tokenizer in the mix folder; its key is `Plan.key`
 
 
@@ -80,16 +82,27 @@ def _fits_its_recipe(identity: PlanIdentity) -> bool:
 
 
 def difference(before: Any, now: Any, where: str = "") -> str:
-    """The dotted name of the first place where two JSON values differ, and both values there."""
+    """The dotted name of every place where two JSON values differ, and both values there; the first MAX_DIFFERENCES."""
+    changes = _differences(before, now, where)
+    more = f"; and {len(changes) - MAX_DIFFERENCES} more" if len(changes) > MAX_DIFFERENCES else ""
+    return "; ".join(changes[:MAX_DIFFERENCES]) + more
+
+
+def _differences(before: Any, now: Any, where: str) -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key):
-                return difference(before.get(key), now.get(key), f"{where}.{key}" if where else str(key))
+        keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+        changes = [_differences(before.get(key), now.get(key), f"{where}.{key}" if where else str(key)) for key in keys]
+        return [change for part in changes for change in part]
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for i, (item, other) in enumerate(zip(before, now, strict=True)):
-            if item != other:
-                return difference(item, other, f"{where}[{i}]")
-    return f"{where}: {json.dumps(before)[:60]} before, {json.dumps(now)[:60]} now"
+        pairs = enumerate(zip(before, now, strict=True))
+        changes = [_differences(item, other, f"{where}[{i}]") for i, (item, other) in pairs if item != other]
+        return [change for part in changes for change in part]
+    return [f"{where}: {_shortened(before)} before, {_shortened(now)} now"]
+
+
+def _shortened(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
 
 
 def without_budgets(identity: PlanIdentity) -> dict[str, Any]:

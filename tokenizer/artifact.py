@@ -67,8 +67,7 @@ def load(folder: AnyPath) -> Artifact:
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
-        missing = "no tokenizer.json there" if folder.is_dir() else "no such folder"
-        raise UsageError(f"{folder}: {missing}; expected a folder written by `gpts-data train-tokenizer`")
+        raise UsageError(f"{folder}: {_why_no_tokenizer(folder)}")
     ids = _read_ids(path)
     if END_OF_TEXT not in ids:
         raise UsageError(f"{path}: no {END_OF_TEXT} in the vocabulary; every document must end with it")
@@ -78,6 +77,19 @@ def load(folder: AnyPath) -> Artifact:
             f"and n at most {MAX_VOCAB_SIZE:,}"
         )
     return Artifact(folder, file_digest(path), len(ids), ids[END_OF_TEXT])
+
+
+def _why_no_tokenizer(folder: AnyPath) -> str:
+    written = "expected a folder written by `gpts-data train-tokenizer`"
+    if not folder.is_dir():
+        return f"no such folder; {written}"
+    if not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
+        return f"no tokenizer.json there; {written}"
+    command = f"GPT2TokenizerFast.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
+    return (
+        "vocab.json and merges.txt, but no tokenizer.json there, which save_pretrained writes: "
+        f'python -c "from transformers import GPT2TokenizerFast; {command}"'
+    )
 
 
 class AddedToken(TypedDict):

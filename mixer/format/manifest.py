@@ -72,7 +72,7 @@ def read_manifest(folder: AnyPath) -> Manifest:
 
 def _why_no_mix(folder: AnyPath) -> str:
     if not folder.exists():
-        return "no such folder"
+        return f"there is no such folder; gpts-data build-mix --recipe RECIPE --out {folder} makes it"
     if not folder.is_dir():
         return "it is a file; expected the folder that build-mix wrote"
     unfinished = f"; a half-finished build is there: gpts-data status {folder} says how to continue it"

@@ -138,14 +138,16 @@ def test_a_full_stdout_is_an_error(unbuffered: str, arguments: list[str], mix: M
             env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         )
     assert ended.returncode == 5
-    assert re.fullmatch(r"gpts-data: cannot write to stdout: No space left .*\n", ended.stderr)
+    assert re.fullmatch(r"gpts-data: cannot write to stdout: No space left .*\n(Next: gpts-data .*\n)?", ended.stderr)
 
 
 @pytest.mark.parametrize("arguments", [("trace", "mix", "--document"), ("build-mix", "--out")])
 def test_an_argument_that_is_not_text_is_refused(arguments: tuple[str, ...]) -> None:
     refused = CliRunner().invoke(cli, [*arguments, "na\udcff"])
     assert refused.exit_code == 2
-    assert re.fullmatch(r"gpts-data: the argument 'na\\udcff' is not UTF-8; choose .*\n", refused.stderr)
+    assert re.fullmatch(
+        r"gpts-data: the argument 'na\\udcff' is not UTF-8; choose .*\nNext: gpts-data .* --help\n", refused.stderr
+    )
 
 
 def test_a_folder_whose_name_is_not_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -155,6 +157,7 @@ def test_a_folder_whose_name_is_not_text_is_named(monkeypatch: pytest.MonkeyPatc
     assert (
         refused.stderr
         == "gpts-data: the name '/na\\udcff/a' is not UTF-8; rename that folder or file, or use another\n"
+        "Next: gpts-data verify --help\n"
     )
 
 
