@@ -28,6 +28,11 @@ from gpts_data.pipelines.errors import DataError
 if TYPE_CHECKING:
     from gpts_data.validation.search.result import SearchResult
 
+NO_TARGET = (
+    "gpts-data: note: no --target was given, so the held-out text of each source counts the same, also that of a "
+    "source of no use; the result says how to read all sources equally well"
+)
+
 
 @click.command("search-mix")
 @recipe_option
@@ -108,6 +113,7 @@ def search_mix(
     tokens: int | None,
     units: Path,
     out: Path,
+    runs: int | None,
     confirm: bool,
     tokenizer: Path | None,
     workers: int | None,
@@ -130,25 +136,13 @@ def search_mix(
     from gpts_data.validation.search.search import search_mix as search
 
     resolved, folder = open_recipe(recipe, tokens)
-    options["mixtures"] = options.pop("runs")
     if not options["targets"]:
-        echo(
-            "gpts-data: note: no --target was given, so the held-out text of each source counts the same, also that of "
-            "a source of no use; the result says how to read all sources equally well",
-            err=True,
-        )
+        echo(NO_TARGET, err=True)
+    chosen = SearchOptions(mixtures=runs, **options)
+    arguments, policy = (resolved, folder, units, out, chosen), retry_policy(retry_for)
     with progress() as show:
         result = search(
-            resolved,
-            folder,
-            units,
-            out,
-            SearchOptions(**options),
-            tokenizer=tokenizer,
-            confirm=confirm,
-            workers=workers,
-            progress=show,
-            retry_policy=retry_policy(retry_for),
+            *arguments, tokenizer=tokenizer, confirm=confirm, workers=workers, progress=show, retry_policy=policy
         )
     content = write_outputs(out, result, _text(recipe), folder)
     if as_json:
