@@ -45,6 +45,7 @@ SLOW = (  # `make test-quick` leaves these out: they wait for stalled hubs, star
     "pipelines/readers/test_parquet_memory.py",
     "pipelines/test_execute.py",
     "test_docs.py",
+    "test_notebook.py",
     "test_pages.py",
     "tokenizer/test_encode.py",
     "tokenizer/test_untrusted.py",
