@@ -47,10 +47,10 @@ from gpts_data.pipelines.errors import ForeignFolderError, LockedError, ShortSou
 from gpts_data.pipelines.execute import Engine, open_engine
 from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
-from gpts_data.pipelines.storage.atomic_files import write_bytes
+from gpts_data.pipelines.storage.atomic_files import uploads_together, write_bytes
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum
 from gpts_data.pipelines.storage.lock import remove_temporaries
-from gpts_data.pipelines.storage.paths import AnyPath, is_inside, list_folder
+from gpts_data.pipelines.storage.paths import AnyPath, is_file, is_inside, list_folder, read_all, remove_file
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
@@ -108,7 +108,7 @@ def build(
             f"--keep-units {keep_units} is inside the mix {folder}, where verify would report it; choose another folder"
         )
     given_tokenizer = check_untrusted(tokenizer) if tokenizer else None
-    if (folder / NAME).exists():
+    if is_file(folder / NAME):
         built = Built(_finished_mix(folder, recipe, recipe_folder, given_tokenizer), created=False)
         if not (folder / WORK).exists():
             return built
@@ -117,13 +117,13 @@ def build(
     room_to_begin(plan)
     try:
         with locked(plan) as check_lock, explain_full_disk(plan):
-            if (folder / NAME).exists():  # the last build was killed while it cleaned up
+            if is_file(folder / NAME):  # the last build was killed while it cleaned up
                 built = Built(_finished_mix(folder, recipe, recipe_folder, given_tokenizer), created=False)
             else:
                 built = _run_plan(plan, workers, scheduler, _checking(check_lock, progress))
             clean_up(plan)
     except LockedError:
-        if not (folder / NAME).exists():
+        if not is_file(folder / NAME):
             raise
         # the other build cleans up
         built = Built(_finished_mix(folder, recipe, recipe_folder, given_tokenizer), created=False)
@@ -192,14 +192,16 @@ def _get_tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
     folder, receipt = plan.folder / "tokenizer", plan.work / TOKENIZER_RECEIPT
     done = read_receipt(receipt, plan.key, TokenizerReceipt)
     if done is None or not all_intact("tokenizer", {folder / name: file for name, file in done["files"].items()}):
-        receipt.unlink(missing_ok=True)
+        remove_file(receipt)
         if plan.tokenizer:
-            for name in artifact.FILES:
-                if (plan.tokenizer.folder / name).exists():
-                    write_bytes(folder / name, (plan.tokenizer.folder / name).read_bytes())
+            with uploads_together(folder):
+                for name in artifact.FILES:
+                    if (plan.tokenizer.folder / name).exists():
+                        write_bytes(folder / name, (plan.tokenizer.folder / name).read_bytes())
         else:
             train_tokenizer(plan, engine, folder, progress)
-        files = {path.name: checksum(path) for path in list_folder(folder)}
+        paths = list_folder(folder)
+        files = dict(zip([path.name for path in paths], read_all(checksum, paths, folder), strict=True))
         write_receipt(receipt, TokenizerReceipt(key=plan.key, files=files))
     tokenizer = artifact.load(folder)
     if plan.keep_units:

@@ -37,7 +37,7 @@ from gpts_data.pipelines.readers.kinds import compression_of
 from gpts_data.pipelines.readers.reader import READERS_VERSION, check_columns, list_files, split_units
 from gpts_data.pipelines.readers.source import Listing, Unit
 from gpts_data.pipelines.storage.atomic_files import json_digest
-from gpts_data.pipelines.storage.paths import AnyPath, absolute, is_store
+from gpts_data.pipelines.storage.paths import AnyPath, absolute, is_file, is_store
 from gpts_data.pipelines.storage.receipts import read_receipt
 from gpts_data.tokenizer.artifact import Artifact, token_dtype
 from gpts_data.tokenizer.encode import EncoderName
@@ -216,7 +216,7 @@ def make_plan(
 def _refuse_other_work(plan: Plan) -> None:
     """Raise `ForeignFolderError` when plan.json was damaged, and what remains there belongs to another plan."""
     receipt = plan.work / TOKENIZER_RECEIPT
-    if receipt.exists() and read_receipt(receipt, plan.key, dict[str, Any]) is None:
+    if is_file(receipt) and read_receipt(receipt, plan.key, dict[str, Any]) is None:
         raise ForeignFolderError(
             f"{plan.folder} holds a half-finished build of something else, and its {WORK}/plan.json is damaged; use a "
             f"new --out, or delete {plan.folder} to give that build up"

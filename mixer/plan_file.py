@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 from gpts_data.mixer.format.manifest_types import ListingEntry, RecipeEntry
 from gpts_data.mixer.recipe_exclude import ListDigest
 from gpts_data.pipelines.errors import ForeignFolderError
-from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.paths import AnyPath, is_file
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.storage.typed_json import JsonError, convert
 
@@ -51,9 +51,9 @@ def write_plan(work: AnyPath, identity: PlanIdentity) -> None:
 def read_plan(folder: AnyPath, manifest_name: str) -> PlanIdentity | None:
     """The plan of a half-finished build in `folder`, or None. Raises `ForeignFolderError` when it holds other files."""
     work = folder / WORK
-    if (work / NAME).exists():
+    if is_file(work / NAME):
         return read_frozen_plan(work)
-    if (work / TOKENIZER_RECEIPT).exists():  # somebody removed plan.json only
+    if is_file(work / TOKENIZER_RECEIPT):  # somebody removed plan.json only
         return None
     names = [entry.name for entry in folder.iterdir() if entry.name != WORK] if folder.is_dir() else []
     if names and manifest_name not in names:

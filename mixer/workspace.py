@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
+from gpts_data.mixer.format.manifest import NAME
 from gpts_data.mixer.plan import UNITS, Plan
 from gpts_data.pipelines.errors import ForeignFolderError
 from gpts_data.pipelines.storage.lock import folder_lock
@@ -72,7 +73,7 @@ def clean_up(plan: Plan) -> None:
 
 def keep_only_units(plan: Plan) -> None:
     """If the build has no plan, remove its intermediate files except units, and folders that are then empty."""
-    if not plan.work.exists() or (plan.work / "plan.json").exists():
+    if (plan.folder / NAME).exists() or not plan.work.exists() or (plan.work / "plan.json").exists():
         return
     with suppress(FileNotFoundError):  # another run of a finished build removes them too
         for entry in [entry for entry in plan.work.iterdir() if entry.name != UNITS]:

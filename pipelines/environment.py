@@ -43,11 +43,19 @@ class Expected:
                 f"the dask worker at {address} may make other bytes: {different}. Start it in the environment of this "
                 "command (the same lock file or image), then run the command again"
             )
-        if self.shared and not self.shared.exists():
+        try:
+            _check_visible(self.shared)
+        except FileNotFoundError as error:
             raise UsageError(
                 f"the dask worker at {address} does not see {self.shared}; all workers must have that folder under "
                 "that name, or use --out with an object store (s3://bucket/mix)"
-            )
+            ) from error
+
+
+@lru_cache(maxsize=4)  # the check precedes each task, and in a store it is a request; an error is not cached
+def _check_visible(shared: AnyPath | None) -> None:
+    if shared and not shared.exists():
+        raise FileNotFoundError(str(shared))
 
 
 @lru_cache(maxsize=1)

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import UsageError
-from gpts_data.pipelines.storage.atomic_files import file_digest, write_bytes, write_json
-from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.atomic_files import write_bytes, write_json
+from gpts_data.pipelines.storage.paths import AnyPath, is_file, read_bytes
 from gpts_data.pipelines.storage.typed_json import Count, JsonError, decode_json, read_regular_file
 from gpts_data.tokenizer.vocabulary_files import tiktoken_ranks, vocabulary_listing
 
@@ -66,7 +67,7 @@ def load(folder: AnyPath) -> Artifact:
     MAX_VOCAB_SIZE, or end-of-text is missing or not marked as special.
     """
     path = folder / "tokenizer.json"
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(f"{folder}: {_why_no_tokenizer(folder)}")
     ids = _read_ids(path)
     if END_OF_TEXT not in ids:
@@ -76,7 +77,7 @@ def load(folder: AnyPath) -> Artifact:
             f"{path}: found {len(ids):,} ids up to {max(ids.values()):,}, expected 0..n-1 "
             f"and n at most {MAX_VOCAB_SIZE:,}"
         )
-    return Artifact(folder, file_digest(path), len(ids), ids[END_OF_TEXT])
+    return Artifact(folder, sha256(read_bytes(path)).hexdigest(), len(ids), ids[END_OF_TEXT])
 
 
 def _why_no_tokenizer(folder: AnyPath) -> str:

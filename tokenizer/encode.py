@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.paths import AnyPath, read_bytes
 from gpts_data.tokenizer.artifact import TokenIds, load, token_dtype
 from gpts_data.tokenizer.fastokens_encoder import load_fastokens
 
@@ -68,7 +68,7 @@ class Encoder:
     def __init__(self, folder: AnyPath, choice: EncoderName = "fast") -> None:
         artifact = load(folder)
         try:
-            content = (folder / "tokenizer.json").read_bytes().decode()  # `load` does not decode keys that it ignores
+            content = read_bytes(folder / "tokenizer.json").decode()  # `load` does not decode keys that it ignores
             added = [token["content"] for token in json.loads(content)["added_tokens"]]
             self.reference = TokenizersBackend(content)
         except Exception as error:  # the library has no class of its own
@@ -127,13 +127,17 @@ def _append_eos(ids: NDArray[np.uint32], lengths: NDArray[np.uint32], eos_id: in
     return out
 
 
-@lru_cache(maxsize=2)
 def get_encoder(folder: AnyPath, digest: str, choice: EncoderName = "fast") -> Encoder:
     """The encoder of a folder, cached for the life of the process.
 
     Raises `UsageError` when the sha256 of tokenizer.json is not `digest`: a worker process on another machine may see
     another folder under this path.
     """
+    return _get_encoder(folder, digest, choice)  # lru_cache takes a call without `choice` for another one
+
+
+@lru_cache(maxsize=2)
+def _get_encoder(folder: AnyPath, digest: str, choice: EncoderName) -> Encoder:
     encoder = Encoder(folder, choice)
     if encoder.digest != digest:
         raise UsageError(

@@ -31,8 +31,9 @@ from gpts_data.pipelines.readers.reader import read, split_units
 from gpts_data.pipelines.readers.source import Listing, Source, Unit
 from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest, size_and_sha256
 from gpts_data.pipelines.storage.checksums import all_intact
-from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, require_receipt, write_receipt
+from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import END_OF_TEXT, Artifact
 from gpts_data.tokenizer.bpe import train_bpe

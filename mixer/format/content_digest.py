@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import GptsDataError, VerificationError
 from gpts_data.pipelines.storage.atomic_files import array_digest
-from gpts_data.pipelines.storage.paths import AnyPath, load_npy, open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, load_npy
+from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.pipelines.text.hashing import string_buffers
 
 

@@ -26,7 +26,8 @@ from gpts_data.mixer.recipe_stages import recorded_stages
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.mixer.schedule.training_stages import TrainingStage
 from gpts_data.pipelines.errors import GptsDataError, VerificationError
-from gpts_data.pipelines.storage.paths import AnyPath, as_path, is_store, load_npy, open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, as_path, is_store, load_npy
+from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.tokenizer.artifact import FILES as TOKENIZER_FILES
 from gpts_data.tokenizer.artifact import TokenIds, token_dtype
 

@@ -26,11 +26,12 @@ from gpts_data.pipelines.storage.atomic_files import (
     atomic_write,
     json_digest,
     size_and_sha256,
+    uploads_together,
     write_npy,
 )
 from gpts_data.pipelines.storage.checksums import all_intact
-from gpts_data.pipelines.storage.paths import AnyPath
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.paths import AnyPath, read_all
+from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 from gpts_data.tokenizer.artifact import TokenIds
 
 
@@ -115,26 +116,29 @@ def write_bounds(source: ShuffledSource, files: Sequence[tuple[CutFile, CutFileR
 
 def assemble(task: Shard) -> ShardReceipt:
     """Write a shard and its sidecar, then the receipt."""
-    if (receipt := read_receipt(task.receipt, task.key, ShardReceipt)) and task.accepts(receipt):
+    if receipt := accepted_receipt(task.receipt, task.key, ShardReceipt, task.accepts):
         return receipt
-    task.receipt.unlink(missing_ok=True)
     order = task.schedule.sources(task.start, task.stop, task.before)
     tokens = np.empty((task.stop - task.start, task.window), dtype=task.dtype)
     sidecar = np.empty(len(order), dtype=SIDECAR)
     sidecar["source"] = order
-    for number in range(len(task.sources)):
+
+    def gather(number: int) -> None:
         _gather(task, number, np.flatnonzero(order == number), tokens, sidecar)
-    with atomic_write(task.path) as file:
-        file.write(tokens.data)
-        digest = size_and_sha256(file)
-    result: ShardReceipt = {
-        "key": task.key,
-        "windows": len(order),
-        **digest,
-        "sidecar": write_npy(task.sidecar, sidecar),
-        "sources": np.bincount(order, minlength=len(task.sources)).tolist(),
-        "highest_id": int(tokens.max()),
-    }
+
+    list(read_all(gather, range(len(task.sources)), task.path))
+    with uploads_together(task.path):
+        with atomic_write(task.path) as file:
+            file.write(tokens.data)
+            digest = size_and_sha256(file)
+        result: ShardReceipt = {
+            "key": task.key,
+            "windows": len(order),
+            **digest,
+            "sidecar": write_npy(task.sidecar, sidecar),
+            "sources": np.bincount(order, minlength=len(task.sources)).tolist(),
+            "highest_id": int(tokens.max()),
+        }
     return write_receipt(task.receipt, result)
 
 

@@ -26,10 +26,10 @@ from gpts_data.mixer.stages.document_table import DocumentTable, table_files, ta
 from gpts_data.mixer.stages.shuffle import first_slots
 from gpts_data.mixer.stages.unit_file import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
-from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest
+from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest, uploads_together
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 from gpts_data.tokenizer.artifact import TokenIds
 
 ROWS_AT_ONCE = 4096  # 4 MB of windows of 512
@@ -133,26 +133,28 @@ def epoch_order(plan: Plan, source: int, units: Sequence[DedupedUnit]) -> EpochO
 
 def cut(task: Cut) -> CutReceipt:
     """Write a unit's windows (.bin), its held-out documents (.held.arrow) and its document table, then the receipt."""
-    if (receipt := read_receipt(task.receipt, task.key, CutReceipt)) and task.accepts(receipt):
+    if receipt := accepted_receipt(task.receipt, task.key, CutReceipt, task.accepts):
         return receipt
-    task.receipt.unlink(missing_ok=True)
     documents = _Documents(task.parts[0])
     tokens = _windows(task, documents)
     slots, windows = task.order.slots_of(np.arange(task.first, task.last))
     by_slot = np.argsort(slots)
-    with atomic_write(task.path) as file:
-        write_rows(file, tokens, windows[by_slot] - task.first)
-        checksum = checksum_so_far(file)
-    rows = np.searchsorted(slots[by_slot], first_slots(task.slots)) if task.slots else np.empty(0, np.int64)
-    end = task.order.windows * task.window
-    result: CutReceipt = {
-        "key": task.key,
-        "windows": checksum,
-        "rows": rows.tolist(),
-        "leftover_documents": sum(int((table.column("start").to_numpy() >= end).sum()) for table in documents.training),
-        "held_out": _write_held_out(task.held_out, documents.held_out),
-        **write_documents(task.documents, documents.training),
-    }
+    with uploads_together(task.path):
+        with atomic_write(task.path) as file:
+            write_rows(file, tokens, windows[by_slot] - task.first)
+            checksum = checksum_so_far(file)
+        rows = np.searchsorted(slots[by_slot], first_slots(task.slots)) if task.slots else np.empty(0, np.int64)
+        end = task.order.windows * task.window
+        result: CutReceipt = {
+            "key": task.key,
+            "windows": checksum,
+            "rows": rows.tolist(),
+            "leftover_documents": sum(
+                int((table.column("start").to_numpy() >= end).sum()) for table in documents.training
+            ),
+            "held_out": _write_held_out(task.held_out, documents.held_out),
+            **write_documents(task.documents, documents.training),
+        }
     return write_receipt(task.receipt, result)
 
 

@@ -24,8 +24,8 @@ from gpts_data.pipelines.dedup.greedy import find_shared_keys
 from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.storage.atomic_files import atomic_write, json_digest, write_json
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
-from gpts_data.pipelines.storage.paths import AnyPath, as_path, read_all
-from gpts_data.pipelines.storage.receipts import Receipt, read_receipt, write_receipt
+from gpts_data.pipelines.storage.paths import AnyPath, as_path, read_all, read_bytes
+from gpts_data.pipelines.storage.receipts import Receipt, accepted_receipt, write_receipt
 
 RANGE_KEYS = 4_000_000  # keys in a range or a section: 32 bytes each while they are sorted, 130 MB per worker
 KEYS = np.dtype([("key", "<u8"), ("place", "<u8")])  # a record of a partition
@@ -146,10 +146,11 @@ def _write_bounds(folder: AnyPath, tasks: Sequence[Partition], receipts: Sequenc
 def partition(task: Partition) -> PartitionReceipt:
     """Write the keys of some runs in the order of the ranges, section by section, then the receipt."""
     path = task.path.with_suffix(".partition.json")
-    receipt = read_receipt(path, task.key, PartitionReceipt)
-    if receipt and _is_there("index of duplicates", task.path, receipt["file"]):
+    receipt = accepted_receipt(
+        path, task.key, PartitionReceipt, lambda found: _is_there("index of duplicates", task.path, found["file"])
+    )
+    if receipt:
         return receipt
-    path.unlink(missing_ok=True)
     sections, done = list[list[int]](), 0
     with atomic_write(task.path) as file:
         for keys, places in _in_sections(_read_runs(task.runs, task.first, task.last)):
@@ -179,10 +180,11 @@ def range_of(keys: NDArray[np.uint64], ranges: int) -> NDArray[np.unsignedintege
 def search(task: KeyRange) -> KeyRangeReceipt:
     """Write the places of all shared keys in this range, in order of place, then the receipt."""
     path = task.path.with_suffix(".json")
-    receipt = read_receipt(path, task.key, KeyRangeReceipt)
-    if receipt and _is_there("index of duplicates", task.path, receipt["file"]):
+    receipt = accepted_receipt(
+        path, task.key, KeyRangeReceipt, lambda found: _is_there("index of duplicates", task.path, found["file"])
+    )
+    if receipt:
         return receipt
-    path.unlink(missing_ok=True)
     shared = find_shared_keys(*_gather(task))
     with atomic_write(task.path) as file:
         with pa.ipc.new_file(file, FOUND) as writer:
@@ -231,7 +233,7 @@ def _read_runs(
     listing: AnyPath, first: int, last: int | None
 ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
     """The keys and places of the runs `first` to `last` (None: all after it), batch by batch."""
-    runs = [as_path(run) for run in json.loads(listing.read_bytes())[first:last]]
+    runs = [as_path(run) for run in json.loads(read_bytes(listing))[first:last]]
     for number, batches in enumerate(read_all(whole_arrow_file, runs, listing), first):
         for batch in batches:
             places = batch.column("place").to_numpy().astype(np.uint64) + (np.uint64(number) << UNIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import cast
 
@@ -35,7 +36,7 @@ from gpts_data.mixer.stages.waterfall import waterfall
 from gpts_data.mixer.stages.write_dropped import write_dropped
 from gpts_data.mixer.stages.write_outcomes import write_outcomes
 from gpts_data.pipelines.storage.atomic_files import ContentDigest, FileDigest, file_digest, write_bytes, write_json
-from gpts_data.pipelines.storage.paths import AnyPath, list_folder
+from gpts_data.pipelines.storage.paths import AnyPath, list_folder, read_all
 from gpts_data.tokenizer.artifact import Artifact
 
 log = logging.getLogger("gpts_data")
@@ -184,7 +185,8 @@ def _shard(plan: Plan, task: Shard, receipt: ShardReceipt) -> ShardEntry:
 
 def _files(plan: Plan, tokenizer: Artifact, written: MixFiles, others: Sequence[AnyPath]) -> list[FileEntry]:
     """Size and sha256 of the files of the mix, except shards, outcomes and manifest. `others`: files no task wrote."""
-    entries = [_file(plan, path) for path in (plan.folder / CARD, *list_folder(tokenizer.folder), *others)]
+    paths = [plan.folder / CARD, *list_folder(tokenizer.folder), *others]
+    entries = list(read_all(partial(_file, plan), paths, plan.folder))
     for shard, shard_receipt in written.shards:
         entries.append(_content_entry(plan, shard.sidecar, shard_receipt["sidecar"]))
     for cut, cut_receipt in chain.from_iterable(written.cuts):

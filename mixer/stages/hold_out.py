@@ -12,10 +12,16 @@ from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.stages.cut import Cut, CutReceipt
 from gpts_data.mixer.stages.document_table import DocumentTable, table_files, table_rows, write_documents
 from gpts_data.mixer.stages.unit_file import whole_arrow_file
-from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest, size_and_sha256
+from gpts_data.pipelines.storage.atomic_files import (
+    FileDigest,
+    atomic_write,
+    json_digest,
+    size_and_sha256,
+    uploads_together,
+)
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact
 from gpts_data.pipelines.storage.paths import AnyPath, read_all
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 
 
 class HoldOutReceipt(TypedDict):
@@ -70,25 +76,25 @@ def hold_out_task(plan: Plan, source: int, cuts: Sequence[tuple[Cut, CutReceipt]
 
 def hold_out(task: HoldOut) -> HoldOutReceipt:
     """Write the whole windows of a source's held-out documents, and their document table, then the receipt."""
-    if (receipt := read_receipt(task.receipt, task.key, HoldOutReceipt)) and task.accepts(receipt):
+    if receipt := accepted_receipt(task.receipt, task.key, HoldOutReceipt, task.accepts):
         return receipt
-    task.receipt.unlink(missing_ok=True)
     n_windows = task.tokens // task.window
     tables, done = [], 0
-    with atomic_write(task.path) as file:
-        for unit, batch in _batches(task):
-            tables.append(table_rows(batch, unit, done))
-            ids = batch.column("ids").flatten().to_numpy()
-            file.write(ids[: max(n_windows * task.window - done, 0)].tobytes())
-            done += len(ids)
-        digest = size_and_sha256(file)
-    result: HoldOutReceipt = {
-        "key": task.key,
-        "windows": n_windows,
-        "tokens": done,
-        **digest,
-        "documents": write_documents(task.documents, tables),
-    }
+    with uploads_together(task.path):
+        with atomic_write(task.path) as file:
+            for unit, batch in _batches(task):
+                tables.append(table_rows(batch, unit, done))
+                ids = batch.column("ids").flatten().to_numpy()
+                file.write(ids[: max(n_windows * task.window - done, 0)].tobytes())
+                done += len(ids)
+            digest = size_and_sha256(file)
+        result: HoldOutReceipt = {
+            "key": task.key,
+            "windows": n_windows,
+            "tokens": done,
+            **digest,
+            "documents": write_documents(task.documents, tables),
+        }
     return write_receipt(task.receipt, result)
 
 

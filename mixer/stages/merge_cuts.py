@@ -20,7 +20,7 @@ from gpts_data.mixer.stages.shuffle import ShuffledSource, first_slots, gather_w
 from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 
 MAX_FILES = 4096  # of a mix, that shards read: 70B tokens; a shard then reads 32 windows from each
 MERGED = 32  # units to a file beyond that
@@ -89,9 +89,8 @@ def cut_file(task: CutFile) -> CutFileReceipt:
     if not task.is_merged:
         cut_receipt = cut(task.cuts[0])
         return {"key": task.key, "rows": cut_receipt["rows"], "file": cut_receipt["windows"], "cuts": [cut_receipt]}
-    if (receipt := read_receipt(task.receipt, task.key, CutFileReceipt)) and task.accepts(receipt):
+    if receipt := accepted_receipt(task.receipt, task.key, CutFileReceipt, task.accepts):
         return receipt
-    task.receipt.unlink(missing_ok=True)
     cuts = [cut(part) for part in task.cuts]
     rows, checksum = _merge(task)
     receipt = write_receipt(task.receipt, CutFileReceipt(key=task.key, rows=rows, file=checksum, cuts=cuts))

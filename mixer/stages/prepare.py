@@ -41,10 +41,10 @@ from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.readers.damage import damaged_places, split_faulty
 from gpts_data.pipelines.readers.reader import read_buckets
 from gpts_data.pipelines.readers.source import Source, Unit
-from gpts_data.pipelines.storage.atomic_files import atomic_write
+from gpts_data.pipelines.storage.atomic_files import atomic_write, uploads_together
 from gpts_data.pipelines.storage.checksums import AnyChecksum, all_intact, checksum_so_far
-from gpts_data.pipelines.storage.paths import AnyPath, is_store
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, remove_file
+from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 from gpts_data.pipelines.text.hashing import hash_strings
 from gpts_data.tokenizer.encode import Encoder, EncoderName, get_encoder
 from gpts_data.tokenizer.parity_check import ParityCheck
@@ -136,12 +136,8 @@ def prepare_buckets(group: PrepareBuckets) -> list[tuple[UnitReceipt, bool]]:
 
     The others are prepared together: the unit is read once.
     """
-    receipts = [read_receipt(task.receipt, task.key, UnitReceipt) for task in group.tasks]
-    existing = {
-        task.path: receipt
-        for task, receipt in zip(group.tasks, receipts, strict=True)
-        if receipt and task.accepts(receipt)
-    }
+    receipts = [accepted_receipt(task.receipt, task.key, UnitReceipt, task.accepts) for task in group.tasks]
+    existing = {task.path: receipt for task, receipt in zip(group.tasks, receipts, strict=True) if receipt}
     missing = [task for task in group.tasks if task.path not in existing]
     made = dict(zip([task.path for task in missing], prepare_together(missing), strict=True))
     return [(existing.get(task.path) or made[task.path], task.path in existing) for task in group.tasks]
@@ -154,23 +150,27 @@ def prepare_or_reuse(task: Prepare) -> tuple[UnitReceipt, bool]:
 
 def prepare(task: Prepare) -> UnitReceipt:
     """Write the unit file and the files beside it, then the receipt."""
+    remove_file(task.receipt)
     return prepare_together([task])[0]
 
 
 def prepare_together(tasks: Sequence[Prepare]) -> list[UnitReceipt]:
-    """Read a unit once and prepare it for each task, whose sources differ in their score bounds and filters only."""
+    """Read a unit once and prepare it for each task, whose sources differ in their score bounds and filters only.
+
+    The tasks have no receipts; one must not outlive its unit file.
+    """
     if not tasks:
         return []
-    for task in tasks:
-        task.receipt.unlink(missing_ok=True)  # it must not outlive its unit file
     units = [_UnitWork(task) for task in tasks]
-    with ExitStack() as stack:
-        for unit in units:
-            stack.enter_context(unit.writing())
-        for batches in read_buckets([task.source for task in tasks], tasks[0].unit, tasks[0].fetch_options):
-            for unit, batch in zip(units, batches, strict=True):
-                unit.add(batch)
-    return [unit.finish() for unit in units]
+    with uploads_together(tasks[0].path):
+        with ExitStack() as stack:
+            for unit in units:
+                stack.enter_context(unit.writing())
+            for batches in read_buckets([task.source for task in tasks], tasks[0].unit, tasks[0].fetch_options):
+                for unit, batch in zip(units, batches, strict=True):
+                    unit.add(batch)
+        receipts = [unit.write_tables() for unit in units]
+    return [write_receipt(task.receipt, receipt) for task, receipt in zip(tasks, receipts, strict=True)]
 
 
 class _UnitWork:
@@ -200,15 +200,15 @@ class _UnitWork:
             self._run.add(signer(self._task.dedup).sign(cleaned, self._task.source.name))
             self._writer.write_batch(self._encode(cleaned))
 
-    def finish(self) -> UnitReceipt:
-        """Write the files beside the unit file, then the receipt."""
+    def write_tables(self) -> UnitReceipt:
+        """Write the files beside the unit file. Returns the receipt, which is written when all files are there."""
         files = {
             UNIT_END: self._checksum,
             RUN_END: self._run.checksum,
             SAMPLES_END: self._samples.save(self._task.samples),
             DROPPED_END: self._dropped_ids.save(self._task.dropped),
         }
-        return write_receipt(self._task.receipt, self._receipt(self._run.n_keys, cast(dict[str, AnyChecksum], files)))
+        return self._receipt(self._run.n_keys, cast(dict[str, AnyChecksum], files))
 
     def _clean(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The documents of a batch that are neither damaged nor dropped by a filter."""

@@ -7,6 +7,7 @@ where these runs begin. The task that collects a part reads two rows of it, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from gpts_data.mixer.format.layout import read_windows
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.pipelines.storage.atomic_files import write_bytes
-from gpts_data.pipelines.storage.paths import AnyPath, is_store, read_all, read_range, store_errors
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, read_all, read_bytes, read_range
 from gpts_data.tokenizer.artifact import TokenIds
 
 BOUND = np.dtype("<u4")
@@ -42,12 +43,17 @@ class Bounds:
 
     def read(self, part: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The label of each file, and where its run of a part begins and ends: int64, shape (files,) each."""
-        labels, (starts, stops) = self._rows(0, 1)[0], self._rows(1 + part, 3 + part)
-        return labels, starts, stops
+        starts, stops = self._rows(1 + part, 3 + part)
+        return _labels(self), starts, stops
 
     def _rows(self, first: int, last: int) -> NDArray[np.int64]:
         content = read_records(self.path, BOUND, first * self.files, last * self.files)
         return content.astype(np.int64).reshape(-1, self.files)
+
+
+@lru_cache(maxsize=16)  # of the few sources of a build: they are the same for all parts
+def _labels(bounds: Bounds) -> NDArray[np.int64]:
+    return bounds._rows(0, 1)[0]
 
 
 @dataclass(frozen=True)
@@ -88,14 +94,13 @@ def write_first_slots(path: AnyPath, slots: NDArray[np.integer]) -> None:
 @lru_cache(maxsize=16)  # of the few sources of a build; the path is another one for other contents
 def first_slots(path: AnyPath) -> NDArray[np.int64]:
     """The first slot of a source in each shard, then the number of its slots: int64, shape (shards + 1,)."""
-    with store_errors(path):
-        return np.frombuffer(path.read_bytes(), "<i8")
+    return np.frombuffer(read_bytes(path), "<i8")
 
 
 def _write_unless_there(path: AnyPath, content: bytes) -> None:
     """Write a file, unless an earlier run has written the same."""
-    with store_errors(path):
-        if path.exists() and path.read_bytes() == content:
+    with suppress(FileNotFoundError):
+        if read_bytes(path) == content:
             return
     write_bytes(path, content)
 

@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.storage.paths import AnyPath, is_store, open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, is_store
+from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.tokenizer.artifact import TokenIds
 
 UNIT = pa.schema(

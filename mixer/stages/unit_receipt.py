@@ -17,7 +17,8 @@ from gpts_data.mixer.stages.dedup_index import RUN
 from gpts_data.mixer.stages.dropped_ids import load_dropped
 from gpts_data.mixer.stages.unit_file import unit_schema
 from gpts_data.pipelines.storage.checksums import AnyChecksum
-from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.pipelines.storage.typed_json import Count
 
 UNIT_END, RUN_END, SAMPLES_END, DROPPED_END = ".arrow", ".keys.arrow", ".dropped.jsonl", ".dropped.npy"

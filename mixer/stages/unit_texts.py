@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.tokenizer.encode import Encoder
 
 OPEN = 64  # units that stay memory-mapped

@@ -35,10 +35,16 @@ from gpts_data.pipelines.dedup.greedy import (
     TRAIN,
 )
 from gpts_data.pipelines.dedup.signatures import REASONS
-from gpts_data.pipelines.storage.atomic_files import ContentDigest, FileDigest, json_digest, write_npy
+from gpts_data.pipelines.storage.atomic_files import (
+    ContentDigest,
+    FileDigest,
+    json_digest,
+    uploads_together,
+    write_npy,
+)
 from gpts_data.pipelines.storage.checksums import all_intact
 from gpts_data.pipelines.storage.paths import AnyPath, read_all
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 
 
 class OutcomeReceipt(TypedDict):
@@ -92,11 +98,15 @@ def _once(
     mix: AnyPath, write: Callable[..., list[FileEntry]], receipt: AnyPath, key: str, *unit: Any
 ) -> list[FileEntry]:
     """The entries of a unit's tables, which are written unless they and their receipt are there."""
-    done = read_receipt(receipt, key, OutcomeReceipt)
-    if done and all_intact("outcomes", {mix / entry["file"]: _digest(entry) for entry in done["files"]}):
+
+    def accepts(done: OutcomeReceipt) -> bool:
+        return all_intact("outcomes", {mix / entry["file"]: _digest(entry) for entry in done["files"]})
+
+    if done := accepted_receipt(receipt, key, OutcomeReceipt, accepts):
         return done["files"]
-    receipt.unlink(missing_ok=True)
-    return write_receipt(receipt, OutcomeReceipt(key=key, files=write(*unit)))["files"]
+    with uploads_together(mix):
+        files = write(*unit)
+    return write_receipt(receipt, OutcomeReceipt(key=key, files=files))["files"]
 
 
 def _digest(entry: FileEntry) -> FileDigest:

@@ -32,8 +32,9 @@ from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.readers.source import Listing
 from gpts_data.pipelines.storage.atomic_files import atomic_write
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
-from gpts_data.pipelines.storage.paths import AnyPath, open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.store_file import open_arrow
 
 VERSION = 2  # of the n-grams; units prepared with another version are prepared again
 _MAX_BENCHMARKS = 10_000  # outcomes of documents, of which each benchmark is one, have 16 bits

@@ -19,7 +19,8 @@ from gpts_data.pipelines.readers.kinds import COLUMNAR, READABLE, format_of
 from gpts_data.pipelines.readers.local_files import is_bookkeeping, is_data
 from gpts_data.pipelines.readers.source import FileSet, Listing, SourceFile
 from gpts_data.pipelines.storage.atomic_files import json_digest
-from gpts_data.pipelines.storage.paths import StoreFile, StorePath, as_path, is_store, store_errors
+from gpts_data.pipelines.storage.paths import StorePath, as_path, is_store, store_errors
+from gpts_data.pipelines.storage.store_file import StoreFile
 
 VERSION_KEYS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
 

@@ -17,6 +17,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from io import BufferedReader, BytesIO
@@ -27,10 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import StorageError
-from gpts_data.pipelines.storage.paths import AnyPath, is_store, store_errors, upload
+from gpts_data.pipelines.storage.paths import AnyPath, StorePath, is_store, store_errors, upload
 
 TEMPORARY_SUFFIX = ".tmp"
 UPLOAD_PREFIX = "gpts-data-upload-"  # of files in the local temporary folder
+CONCURRENT_UPLOADS = 8
+_together = threading.local()  # `uploads_together` of this thread: pool, uploads
 _TEMPORARY = re.compile(r".+\.gpts-data-.+-\d+-\d+\.tmp")
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 _NO_LINKS = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES}
@@ -57,10 +60,14 @@ def atomic_write(path: AnyPath) -> Iterator[IO[bytes]]:
     Raises `StorageError` when the disk or the store refuses the write; `path` is then as it was before.
     """
     if is_store(path):
-        with storage_errors(Path(tempfile.gettempdir())), _upload_file() as local:
+        with storage_errors(Path(tempfile.gettempdir())), ExitStack() as stack:
+            local = stack.enter_context(_upload_file())
             yield local
             local.flush()
-            upload(Path(local.name), path)
+            if (pool := getattr(_together, "pool", None)) is None:
+                upload(Path(local.name), path)
+            else:
+                _together.uploads.append(pool.submit(_upload, stack.pop_all(), Path(local.name), path))
         return
     # unique per machine, process and thread: machines may share the folder, and a dask worker has several threads
     writer = f"gpts-data-{platform.node()}-{os.getpid()}-{threading.get_ident()}"
@@ -76,6 +83,32 @@ def atomic_write(path: AnyPath) -> Iterator[IO[bytes]]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _upload(local: ExitStack, file: Path, path: StorePath) -> None:
+    with local:  # removes the file
+        upload(file, path)
+
+
+@contextmanager
+def uploads_together(folder: AnyPath) -> Iterator[None]:
+    """Let the files that this thread writes inside the block be uploaded side by side, if `folder` is in a store.
+
+    All of them are there when the block ends, so a receipt is written after it. On disk nothing is changed.
+    """
+    if not is_store(folder):
+        yield
+        return
+    before = getattr(_together, "pool", None), getattr(_together, "uploads", [])
+    with ThreadPoolExecutor(CONCURRENT_UPLOADS) as pool:
+        uploads: list[Future[None]] = []
+        _together.pool, _together.uploads = pool, uploads
+        try:
+            yield
+        finally:
+            _together.pool, _together.uploads = before
+        for future in uploads:
+            future.result()
 
 
 def is_temporary(name: str) -> bool:

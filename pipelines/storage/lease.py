@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from gpts_data.pipelines.errors import LockedError, StorageError
-from gpts_data.pipelines.storage.paths import StorePath, create, overwrite, remove, store_errors
+from gpts_data.pipelines.storage.paths import StorePath, create, overwrite, read_bytes, remove_file
 
 BEAT = 5.0  # seconds between two heartbeats
 SILENCE = 4 * BEAT  # seconds without one after which a writer counts as dead
@@ -53,13 +53,13 @@ class Lease:
                 time.sleep(BEAT / 2)
                 if self.read() != content:
                     raise LockedError(self._refusal)
-            remove(self._path)
+            remove_file(self._path)
 
     def release(self) -> None:
         """End the heartbeats, and remove the object unless another writer has taken over."""
         self._released.set()
         if self._ours():
-            remove(self._path)
+            remove_file(self._path)
 
     def heartbeat(self) -> None:
         """Rewrite the object every BEAT seconds until `release`; runs in its own thread."""
@@ -83,8 +83,7 @@ class Lease:
     def read(self) -> bytes | None:
         """The content of the object; None when there is none."""
         try:
-            with store_errors(self._path):
-                return bytes(self._path.read_bytes())
+            return read_bytes(self._path)
         except FileNotFoundError:
             return None
 

@@ -14,15 +14,15 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import GptsDataError, StorageError, UsageError
+from gpts_data.pipelines.storage.attempts import attempts
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -36,9 +36,7 @@ AnyPath: TypeAlias = "Path | UPath"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-UPLOAD_ATTEMPTS = 5  # in addition, the store's client retries each request of an upload by itself
 CONCURRENT_READS = 16  # of small files
-LONGEST_WAIT = 20.0  # seconds between two attempts
 _STORE_CLIENTS = {
     "botocore",
     "aiobotocore",
@@ -133,66 +131,69 @@ def unreachable(path: StorePath) -> str | None:
     return None
 
 
-def open_arrow(path: AnyPath) -> pa.NativeFile:
-    """Open a file for pyarrow: memory-mapped on disk, range by range in a store. The caller closes it."""
-    return pa.PythonFile(StoreFile(path), mode="r") if is_store(path) else pa.memory_map(str(path))
-
-
-class StoreFile(io.RawIOBase):
-    """A seekable file in a store that requests only the bytes that are read; it neither reads ahead nor caches."""
-
-    def __init__(self, path: StorePath) -> None:
-        self._path, self._position = path, 0
-        with store_errors(path):
-            self.size = path.stat().st_size
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        return self._position
-
-    def read(self, size: int | None = -1) -> bytes:
-        stop = self.size if size is None or size < 0 else min(self._position + size, self.size)
-        content = read_range(self._path, self._position, stop) if stop > self._position else b""
-        self._position += len(content)
-        return content
-
-
-def read_range(path: StorePath, start: int, stop: int) -> bytes:
-    """Bytes `start..stop` of a file in a store."""
+def read_range(path: StorePath, start: int, stop: int | None) -> bytes:
+    """Bytes `start..stop` of a file in a store, or up to its end; one request."""
     with store_errors(path):
-        return bytes(path.fs.cat_file(path.path, start=start, end=stop))
+        try:
+            for attempt in attempts():
+                with attempt:
+                    content = bytes(path.fs.cat_file(path.path, start=start, end=stop))
+            return content
+        except FileNotFoundError:
+            raise
+        except OSError:  # S3 refuses a range that begins at the end of the file, such as any range of an empty one
+            if path.stat().st_size > start:
+                raise
+            return b""
+
+
+def read_bytes(path: AnyPath) -> bytes:
+    """The content of a file. In a store this is one request; the path's own method also asks for the size."""
+    return read_range(path, 0, None) if is_store(path) else path.read_bytes()
+
+
+def is_file(path: AnyPath) -> bool:
+    """Whether there is a file. In a store this is one request; the path's own method also lists what is below it."""
+    if not is_store(path):
+        return path.is_file()
+    try:
+        read_range(path, 0, 1)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove_file(path: AnyPath) -> None:
+    """Remove a file if it exists. In a store this is one request, whether or not it exists."""
+    if not is_store(path):
+        path.unlink(missing_ok=True)
+        return
+    with store_errors(path), suppress(FileNotFoundError):
+        path.fs.rm_file(path.path)
 
 
 def load_npy(path: AnyPath) -> NDArray[Any]:
     """The array of an .npy file: memory-mapped on disk, loaded whole from a store."""
     if not is_store(path):
         return cast(NDArray[Any], np.load(path, mmap_mode="r"))
-    with store_errors(path):
-        return cast(NDArray[Any], np.load(io.BytesIO(path.read_bytes())))
+    return cast(NDArray[Any], np.load(io.BytesIO(read_bytes(path))))
 
 
-def read_all(read: Callable[[Item], Result], items: Sequence[Item], folder: AnyPath) -> Iterator[Result]:
+def read_all(
+    read: Callable[[Item], Result], items: Sequence[Item], folder: AnyPath, concurrent: int = CONCURRENT_READS
+) -> Iterator[Result]:
     """Yield `read(item)` for each item, in order.
 
-    When `folder` is in a store, CONCURRENT_READS of them run at a time, because each waits some 10 ms for its answer.
+    When `folder` is in a store, `concurrent` of them run at a time, because each waits some 10 ms for its answer.
     """
     if not is_store(folder):
         yield from map(read, items)
         return
-    with ThreadPoolExecutor(CONCURRENT_READS) as pool:
+    with ThreadPoolExecutor(concurrent) as pool:
         pending: deque[Future[Result]] = deque()
         for item in items:
             pending.append(pool.submit(read, item))
-            if len(pending) > CONCURRENT_READS:
+            if len(pending) >= concurrent:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -200,17 +201,8 @@ def read_all(read: Callable[[Item], Result], items: Sequence[Item], folder: AnyP
 
 def upload(file: Path, path: StorePath) -> None:
     """Copy a file from disk to a store: it appears whole or not at all. A failed upload is started again."""
-    from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, wait_random_exponential
-
-    # No permission, no bucket: another attempt would not help. Ctrl-C: tenacity would catch it and try again.
-    permanent = (PermissionError, FileNotFoundError, KeyboardInterrupt)
     with store_errors(path):
-        for attempt in Retrying(
-            stop=stop_after_attempt(UPLOAD_ATTEMPTS),
-            wait=wait_random_exponential(max=LONGEST_WAIT),
-            retry=retry_if_not_exception_type(permanent),
-            reraise=True,
-        ):
+        for attempt in attempts():
             with attempt:
                 path.fs.put_file(str(file), path.path)
 
@@ -222,18 +214,22 @@ def create(path: StorePath, content: bytes) -> bool:
     """
     with store_errors(path):
         try:
-            path.fs.pipe_file(path.path, content, mode="create")
+            for attempt in attempts():
+                with attempt:
+                    path.fs.pipe_file(path.path, content, mode="create")
         except OSError:  # s3fs raises EINVAL when the condition is not met
             if not path.exists():
                 raise
-            return bytes(path.read_bytes()) == content  # True when only the answer to our first attempt was lost
+            return read_bytes(path) == content  # True when only the answer to our first attempt was lost
     return True
 
 
 def overwrite(path: StorePath, content: bytes) -> None:
     """Write a small file in a store, whether or not it exists."""
     with store_errors(path):
-        path.fs.pipe_file(path.path, content)
+        for attempt in attempts():
+            with attempt:
+                path.fs.pipe_file(path.path, content)
 
 
 def remove(path: AnyPath) -> None:

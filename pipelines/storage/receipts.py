@@ -8,12 +8,12 @@ one that differs from its own checksum, because the disk or somebody changed it:
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from gpts_data.pipelines.errors import GptsDataError
 from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, write_json
-from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, overwrite
+from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, overwrite, remove_file
 from gpts_data.pipelines.storage.typed_json import check_type, parse_json, read_regular_file
 
 log = logging.getLogger("gpts_data")
@@ -44,12 +44,34 @@ def read_receipt(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt | None
     A changed receipt, one of another type than `kind`, a pipe or a device is logged and counts as none.
     """
     try:
-        receipt = _intact(path, kind)
+        return _read(path, key, kind)
     except FileNotFoundError:
         return None
+
+
+def _read(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt | None:
+    """As `read_receipt`, but raises `FileNotFoundError`."""
+    receipt = _intact(path, kind)
     if receipt is None:
         log.warning("%s was changed since it was written; the work that it records is done again", path)
     return cast(Receipt, receipt) if receipt is not None and receipt["key"] == key else None
+
+
+def accepted_receipt(
+    path: AnyPath, key: str, kind: type[Receipt], accepts: Callable[[Receipt], bool]
+) -> Receipt | None:
+    """The receipt at `path` of work that need not be done again: `read_receipt` finds it and `accepts` says so.
+
+    Else None, and no receipt is left at `path`: it must not outlive the files of which it tells.
+    """
+    try:
+        receipt = _read(path, key, kind)
+    except FileNotFoundError:
+        return None
+    if receipt is not None and accepts(receipt):
+        return receipt
+    remove_file(path)
+    return None
 
 
 def read_any_receipt(path: AnyPath, kind: type[Receipt]) -> Receipt | None:

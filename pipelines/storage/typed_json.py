@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from gpts_data.pipelines.storage.paths import AnyPath, is_store, store_errors
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, read_range
 
 T = TypeVar("T")
 
@@ -41,13 +41,17 @@ def read_json_file(path: AnyPath, kind: type[T]) -> T:
 
 def read_regular_file(path: AnyPath, max_bytes: int = MAX_BYTES) -> bytes:
     """The content of a file. Raises `JsonError` for a folder, a pipe, a device (which may never end) or a huge file."""
-    with store_errors(path):
-        status = path.stat()
-        if not is_store(path) and not stat.S_ISREG(status.st_mode):
-            raise JsonError("not a regular file")
-        if status.st_size > max_bytes:
-            raise JsonError(f"{status.st_size:,} bytes, expected at most {max_bytes:,}")
-        return path.read_bytes()
+    if is_store(path):
+        content = read_range(path, 0, max_bytes + 1)
+        if len(content) > max_bytes:
+            raise JsonError(f"expected at most {max_bytes:,} bytes")
+        return content
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise JsonError("not a regular file")
+    if status.st_size > max_bytes:
+        raise JsonError(f"{status.st_size:,} bytes, expected at most {max_bytes:,}")
+    return path.read_bytes()
 
 
 def parse_json(content: bytes, kind: type[T]) -> T:
