@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -209,6 +210,8 @@ def verify(folder: Path, quick: bool, workers: int, scheduler: str | None, as_js
         echo(escape_line(f"{problem.file}: {problem.problem}"))
     if problems:
         echo(f"gpts-data: {folder} failed verification with {len(problems)} problem(s)", err=True)
+        command = f"gpts-data verify {shlex.quote(str(folder))}"
+        echo(f"Next: copy these files again, or build the mix again in a new folder; then {command}", err=True)
         sys.exit(VerificationError.exit_code)
     if not as_json:
         echo(f"{folder}: ok{' (names and sizes only)' if quick else ''}")

@@ -23,22 +23,22 @@ COMMAND = re.compile(r"\bgpts-data [a-z][a-z-]+|\bpip install |\bpython -c ")
 def next_step(error: type[GptsDataError], message: str, arguments: Sequence[str]) -> str | None:
     """The line below `message`; None when the message itself has a command.
 
-    What may pass is tried again with the same command. A recipe that was changed is checked by `plan` or `doctor`,
-    which write nothing. Otherwise the help of the command shows what it expects.
+    What may pass is tried again with the same command. A corrected recipe is checked by `plan`, which writes nothing.
+    Otherwise the help of the command shows what it expects.
     """
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     if COMMAND.search(message) or not command:
         return None
     if issubclass(error, SourceUnavailableError | StorageError | LockedError):
         return f"Next: {redact(shlex.join(['gpts-data', *arguments]))}"
-    if issubclass(error, ForeignFolderError) and (out := _option(arguments, "--out")):
+    if issubclass(error, ForeignFolderError) and "inside" not in message and (out := _option(arguments, "--out")):
         other = _with(arguments, "--out", f"{out.rstrip('/')}-2")
         return f"Next: {redact(shlex.join(other))}"
     recipe = _option(arguments, "--recipe")
     if issubclass(error, RecipeError | DataError) and recipe:
         tokens = _option(arguments, "--tokens")
         options = ["--recipe", recipe, *(["--tokens", tokens] if tokens else [])]
-        return f"Next: change the recipe, then {redact(shlex.join(['gpts-data', 'plan', *options]))}"
+        return f"Next: correct this, then {redact(shlex.join(['gpts-data', 'plan', *options]))}"
     return f"Next: gpts-data {command} --help"
 
 

@@ -89,6 +89,8 @@ def difference(before: Any, now: Any, where: str = "") -> str:
 
 
 def _differences(before: Any, now: Any, where: str) -> list[str]:
+    if isinstance(before, list) and isinstance(now, list) and len(before) != len(now):
+        before, now = _by_name(before), _by_name(now)
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
         changes = [_differences(before.get(key), now.get(key), f"{where}.{key}" if where else str(key)) for key in keys]
@@ -98,6 +100,12 @@ def _differences(before: Any, now: Any, where: str) -> list[str]:
         changes = [_differences(item, other, f"{where}[{i}]") for i, (item, other) in pairs if item != other]
         return [change for part in changes for change in part]
     return [f"{where}: {_shortened(before)} before, {_shortened(now)} now"]
+
+
+def _by_name(values: list[Any]) -> Any:
+    """Tables with names, such as the sources of a recipe, by name, so that one more does not make all others differ."""
+    is_named = all(isinstance(value, dict) and isinstance(value.get("name"), str) for value in values)
+    return {value["name"]: value for value in values} if is_named else values
 
 
 def _shortened(value: Any) -> str:
