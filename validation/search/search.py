@@ -50,6 +50,7 @@ from gpts_data.validation.search.result import Measurements, SearchResult, concl
 
 NAME = "search.json"
 LOCK = ".search.lock"
+RUNS = "runs"
 CONFIRM_SEEDS = 3
 FIRST_CONFIRM_SEED = 1000  # no designed run has it
 SEEDS = 10_000  # of the runs of a search; another --seed has other ones
@@ -118,15 +119,18 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _claim(search: Search, recipe_folder: Path) -> str:
-    """The key of the search, after search.json has been written. Raises `ForeignFolderError` for another search."""
+    """The key of the search, after search.json has been written. Raises `ForeignFolderError` for another search.
+
+    One that has no finished run yet, perhaps because it was refused, is replaced.
+    """
     identity = search.identity(recipe_folder)
     before = read_receipt(search.out / NAME, NAME, SearchReceipt)
-    if before is None:
-        write_receipt(search.out / NAME, SearchReceipt(key=NAME, search=identity))
-    elif before["search"] != identity:
+    if before and before["search"] != identity and any((search.out / RUNS).glob("*.json")):
         raise ForeignFolderError(
             f"{search.out} holds another search ({difference(before['search'], identity)}); use a new --out"
         )
+    if before is None or before["search"] != identity:
+        write_receipt(search.out / NAME, SearchReceipt(key=NAME, search=identity))
     return json_digest(identity)
 
 
@@ -182,7 +186,7 @@ def _design(search: Search, pool: Pool) -> list[ProxyRun]:
 
 def _tasks(setup: ProxySetup, runs: Sequence[ProxyRun], length: RunLength, key: str) -> list[ProxyTask]:
     """The tasks of runs. Their receipts depend on the search, the content of the pool, and the run itself."""
-    folder = setup.pool.folder.parent / "runs"
+    folder = setup.pool.folder.parent / RUNS
     keys = [json_digest([key, setup.pool.digest, asdict(run), asdict(length)]) for run in runs]
     return [ProxyTask(setup, run, length, folder / f"{run.name}.json", k) for run, k in zip(runs, keys, strict=True)]
 

@@ -74,4 +74,5 @@ def test_units_that_are_missing_are_named_with_the_command_that_makes_them(kept:
         none.search(tmp_path / "b", tokenizer=tokenizer)
     large = replace(kept, recipe=replace(kept.recipe, tokens=10_000_000))
     with pytest.raises(ShortSourceError, match=r"web: [\d,]+ of [\d,]+;.*--tokens 10000000 --keep-units"):
-        large.search(tmp_path / "c", replace(OPTIONS, tokens_per_run=2048))
+        large.search(tmp_path / "c")
+    kept.search(tmp_path / "c", replace(OPTIONS, seed=1))  # what was refused does not keep the folder
