@@ -3,8 +3,8 @@
     python -m benchmarks.search FILE FILE ... --out DIR [--confirm]
 
 Each FILE (parquet or JSON lines with a column `text`) becomes a source. Every tenth document of the first one is taken
-out of it and becomes the target, so that source should gain weight. One more source has the words of all of them in
-random order, so it should end near zero. All sources have the same weight in the recipe. The same command resumes.
+out of it and becomes the target, so that source should gain weight. One more source has the words of the other ones in
+random order, so it should lose most. All sources have the same weight in the recipe. The same command resumes.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def make_corpus(files: list[Path], folder: Path, tokens: str, window: int) -> li
     first = next(iter(sources))
     write(folder / "target.jsonl", sources[first][::HELD_OUT])
     sources[first] = [text for i, text in enumerate(sources[first]) if i % HELD_OUT]
-    everything = [text for documents in sources.values() for text in documents]
-    random.Random(0).shuffle(everything)
-    sources[GARBAGE] = list(shuffled(everything[: len(everything) // len(sources)], 1))
+    others = [text for name, documents in sources.items() if name != first for text in documents]
+    random.Random(0).shuffle(others)
+    sources[GARBAGE] = list(shuffled(others[: len(others) // (len(sources) - 1)], 1))
     recipe = [
         f'name = "search"\ntokens = "{tokens}"\nwindow = {window}\nunit = "1MB"\n',
         '[tokenizer]\nvocab_size = 2048\nsample = "8MB"\n',
@@ -89,9 +89,9 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--tokens", default="4M", help="of the mix")
     parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--tokens-per-run", default="256k")
+    parser.add_argument("--tokens-per-run", default="384k")
     parser.add_argument("--layers", default="2")
-    parser.add_argument("--width", default="96")
+    parser.add_argument("--width", default="64")
     parser.add_argument("--runs", default="20")
     parser.add_argument("--confirm", action="store_true")
     arguments = parser.parse_args()
