@@ -142,11 +142,7 @@ def inspect(
     elif decoded:
         _show_window(decoded)
     elif html or markdown or summary:
-        advice = {html: "open it in a browser", markdown: "the report as Markdown"}
-        advice[summary] = "a draft; it says what a person must add"
-        for path, text in advice.items():
-            if path:
-                echo(f"{path}: {text}")
+        _show_written(html, markdown, summary)
     else:
         show_mix(contents)
         show_data_notes(mix, found)
@@ -156,6 +152,13 @@ def _show_window(decoded: Window) -> None:
     location = f"{decoded.shard} row {decoded.row:,}, window {decoded.window:,} of {decoded.source}"
     echo(f"window {decoded.position:,}: {location}")
     echo(decoded.text)
+
+
+def _show_written(html: Path | None, markdown: Path | None, summary: Path | None) -> None:
+    advice = "open it in a browser", "the report as Markdown", "a draft; it says what a person must add"
+    for path, text in zip((html, markdown, summary), advice, strict=True):
+        if path:
+            echo(f"{path}: {text}")
 
 
 def write_report(mix: Mix, html: Path | None, run: Path | None, markdown: Path | None = None) -> None:
