@@ -22,7 +22,7 @@ from gpts_data.validation.search.caps import Floats
 
 HUBER_DELTA = 0.02
 """Residuals above this count linearly instead of squared; olmix's default. In the unit of the losses."""
-MAX_EXPONENT = 40.0  # keeps a trial step of the solver finite: exp(40) is beyond every loss
+MAX_EXPONENT = 40.0  # keeps trial steps and predictions far from all runs finite: exp(40) is beyond every loss
 TOLERANCE = 1e-5
 """A fit ends when a step lowers the loss by less than this part of it. With 1e-8 it takes 2.5 times as many steps on
 RegMix's swarm, and its leave-one-out errors differ by 1% at most."""
@@ -42,11 +42,11 @@ class Law:
 
     def predict(self, mixtures: Floats) -> Floats:
         """The losses of mixtures: weights of shape (..., sources) give losses of shape (...)."""
-        return np.asarray(self.c + np.exp(self.b + mixtures @ np.array(self.t)), np.float64)
+        return np.asarray(self.c + _exp(self.b + mixtures @ np.array(self.t)), np.float64)
 
     def gradient(self, mixture: Floats) -> Floats:
         """The derivatives of the loss of one mixture with respect to its weights, shape (sources,)."""
-        return np.asarray(np.exp(self.b + mixture @ np.array(self.t)) * np.array(self.t), np.float64)
+        return np.asarray(_exp(self.b + mixture @ np.array(self.t)) * np.array(self.t), np.float64)
 
 
 @dataclass(frozen=True)

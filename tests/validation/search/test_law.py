@@ -69,3 +69,8 @@ def test_losses_that_do_not_depend_on_the_weights() -> None:
 def test_rank_correlation_with_ties() -> None:
     assert rank_correlation(np.array([1.0, 2, 3, 4]), np.array([10.0, 20, 20, 90])) > 0.9
     assert rank_correlation(np.array([1.0, 1, 1]), np.array([1.0, 2, 3])) == 0
+
+
+def test_predictions_far_from_all_runs_are_finite() -> None:
+    steep = Law(0.5, 0.0, (-2000.0, 1000.0, 1000.0))
+    assert np.isfinite(steep.predict(np.eye(3))).all() and np.isfinite(steep.gradient(np.eye(3)[1])).all()
