@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--tokens", default="4M", help="of the mix")
     parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--tokens-per-run", default="384k")
+    parser.add_argument("--tokens-per-run", default="256k")
     parser.add_argument("--layers", default="2")
     parser.add_argument("--width", default="64")
     parser.add_argument("--runs", default="20")

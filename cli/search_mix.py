@@ -148,7 +148,7 @@ def search_mix(
     if as_json:
         print_json(content)
     else:
-        _show(result, units, out)
+        _show(result, units, out, tokens)
     if not result.accepted:
         echo(f"gpts-data: the recipe's weights stay. {' '.join(result.reasons)}", err=True)
         sys.exit(DataError.exit_code)
@@ -162,7 +162,7 @@ def _text(recipe: str) -> str:
     return (path if path.is_file() else PRESETS / f"{recipe}.toml").read_text(encoding="utf-8-sig")
 
 
-def _show(result: SearchResult, units: Path, out: Path) -> None:
+def _show(result: SearchResult, units: Path, out: Path, tokens: int | None) -> None:
     """Print the weights, what supports them, and the next command."""
     from gpts_data.cli.tables import new_table, print_table
     from gpts_data.validation.search.outputs.evidence import evidence
@@ -178,6 +178,6 @@ def _show(result: SearchResult, units: Path, out: Path) -> None:
     echo(f"{out}: ratios.csv, metrics.csv, law.json, search.html{', proposed.toml' if result.accepted else ''}")
     if result.accepted:
         echo(
-            f"Next: gpts-data build-mix --recipe {out}/proposed.toml --tokenizer {out}/tokenizer --keep-units {units} "
-            "--out mix"
+            f"Next: gpts-data build-mix --recipe {out}/proposed.toml --tokenizer {out}/tokenizer --keep-units {units}"
+            f"{f' --tokens {tokens}' if tokens else ''} --out mix"
         )

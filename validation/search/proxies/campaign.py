@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -44,23 +45,20 @@ def worker_count(workers: int | None, device: str) -> int:
 
 
 def _train(tasks: Sequence[ProxyTask], workers: int, stage: str, progress: Progress) -> None:
-    total, done, finished = sum(task.trained_tokens for task in tasks), 0, 0
+    total, done = sum(task.trained_tokens for task in tasks), 0
 
-    def report(tokens: int) -> None:
+    def report(tokens: int, note: str) -> None:
         nonlocal done
         done += tokens
-        progress(stage, "", done, total, f"{finished} of {len(tasks)} runs")
+        progress(stage, "", done, total, f"{note} of {len(tasks)}")
 
     with open_engine(workers) as engine:
         if isinstance(engine, InProcess):
-            for task in tasks:
-                train_run(task, report)
-                finished += 1
+            for number, task in enumerate(tasks, 1):
+                train_run(task, partial(report, note=f"run {number}"))
         else:
-            for _ in engine.map(train_run, tasks):
-                finished += 1
-                report(tasks[0].trained_tokens)  # all have the same length
-    progress(stage, "", total, total, f"{len(tasks)} of {len(tasks)} runs")
+            for finished, _ in enumerate(engine.map(train_run, tasks), 1):
+                report(tasks[0].trained_tokens, f"finished {finished}")  # all have the same length
 
 
 def _log_estimate(tasks: Sequence[ProxyTask], missing: Sequence[ProxyTask], workers: int) -> None:
@@ -71,12 +69,11 @@ def _log_estimate(tasks: Sequence[ProxyTask], missing: Sequence[ProxyTask], work
     tokens = sum(task.trained_tokens for task in missing)
     finished = f"; {len(tasks) - len(missing)} of {len(tasks)} runs are finished" if len(missing) < len(tasks) else ""
     log.info(
-        "%d runs of %s tokens, in all %s with their decays, on %d %s at %s tokens/s: about %s%s",
+        "%d runs of %s tokens, in all %s with their decays, on %s at %s tokens/s: about %s%s",
         len(missing),
         f"{task.length.windows * setup.pool.window:,}",
         f"{tokens:,}",
-        workers,
-        "GPU(s)" if setup.device == "cuda" else "process(es)",
+        f"{workers} GPU{'s' * (workers > 1)}" if setup.device == "cuda" else f"{workers} process{'es' * (workers > 1)}",
         f"{speed:,.0f}",
         _duration(tokens / speed),
         finished,
