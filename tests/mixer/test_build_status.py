@@ -24,8 +24,8 @@ def stop_at(stage: str, recipe_file: Path, folder: Path, mix: Mix) -> BuildStatu
     """Build until the first task of a stage is done, and return the status at that moment, while the lock is held."""
     states = []
 
-    def progress(name: str, *_: object) -> None:
-        if name == stage:
+    def progress(name: str, _: str, done: int, *more: object) -> None:
+        if name == stage and done:
             states.append(read_status(folder))
             raise StoppedError
 
