@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from gpts_data.cli.main import CONTEXT, cli
-from gpts_data.mixer.recipe import Recipe, RecipeSource, Validation
+from gpts_data.mixer.recipe import Packing, Recipe, RecipeSource, Validation
 from gpts_data.mixer.recipe_exclude import Exclude
 from gpts_data.mixer.recipe_stages import Stage
 from gpts_data.pipelines import errors
@@ -39,6 +39,7 @@ TABLES: dict[str, Any] = {
     "[[decontaminate.benchmark]]": Benchmark,
     "[exclude]": Exclude,
     "[validation]": Validation,
+    "[packing]": Packing,
 }
 BAR = r"\|"  # in a cell of a table
 

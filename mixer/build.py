@@ -38,6 +38,7 @@ from gpts_data.mixer.recipe import Recipe, resolved
 from gpts_data.mixer.recipe_exclude import read_lists
 from gpts_data.mixer.stages.contamination import index_benchmarks
 from gpts_data.mixer.stages.finalize import finalize
+from gpts_data.mixer.stages.pack_units import pack_units
 from gpts_data.mixer.stages.rounds import Report, prepare_until_filled
 from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.mixer.stages.write_mix import write_mix
@@ -150,6 +151,7 @@ def _build_mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progre
     """Run all stages, from the texts of the sources to the manifest."""
     sources, deduped = prepare_until_filled(plan, tokenizer, engine, _unit_report(plan, progress))
     check_room = partial(room_to_cut, plan)
+    deduped = pack_units(plan, deduped)
     written = write_mix(plan, plan.build_id(tokenizer), deduped, engine, progress, check_room)
     manifest = finalize(plan, tokenizer, sources, deduped, written)
     units, reused = sum(len(source.tasks) for source in sources), sum(source.reused for source in sources)

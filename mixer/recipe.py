@@ -42,6 +42,7 @@ from gpts_data.pipelines.text.control_characters import has_control_characters
 from gpts_data.tokenizer.train import Training, check_training
 
 MAX_KEEP_DROPPED = 10  # dropped documents per reason that every prepared unit has as examples
+STREAM, BEST_FIT = "stream", "best-fit"
 MAX_NAME = 100  # characters of a name; it begins names of files, which may have 255 bytes
 _RANGES = {  # of whole numbers in the recipe: the least and the greatest
     "window": (2, 1 << 20),  # four times the longest context in use
@@ -61,6 +62,15 @@ class Validation:
     minimum: int = 1
     """Documents to hold out of each source at least, and so many more that they fill a window. A source that is too
     short for this holds out its fraction only."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The `[packing]` table: how documents become windows."""
+
+    mode: str = STREAM
+    """`stream` cuts the documents of a source, one after another, every `window` tokens. `best-fit` keeps documents
+    whole where they fit into a window, cuts longer ones as seldom as possible, and pads windows with end-of-text."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,8 @@ class Recipe:
     """Lists of documents that must not be in the mix."""
     validation: Validation = Validation()
     """Documents held out for validation."""
+    packing: Packing = Packing()
+    """How documents become windows."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -208,6 +220,8 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(f"validation.fraction = {recipe.validation.fraction}, expected at least 0 and below 1")
     if recipe.validation.minimum < 0:
         raise RecipeError(f"validation.minimum = {recipe.validation.minimum}, expected 0 or more")
+    if recipe.packing.mode not in (STREAM, BEST_FIT):
+        raise RecipeError(f"packing.mode = {recipe.packing.mode!r}, expected {STREAM!r} or {BEST_FIT!r}")
     if recipe.draw.order not in ORDERS:
         raise RecipeError(f"draw.order = {recipe.draw.order!r}, expected {' or '.join(map(repr, ORDERS))}")
     check_training(recipe.tokenizer)
@@ -269,6 +283,8 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
         del content["exclude"]
     if recipe.validation.minimum == Validation.minimum:
         del content["validation"]["minimum"]
+    if recipe.packing == Packing():
+        del content["packing"]
     for source in content["source"]:
         if source["weight"] is None:
             del source["weight"]

@@ -38,7 +38,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         train_tokenizer build_status kept_units
         build""",
     "validation": """
-        run_files benchmark_rows published_scores
+        run_files benchmark_rows published_scores document_streams
         verify inspect diff explain benchmarks model doctor loader progress_bar mix_summary
         training evaluate api personal_data
         report

@@ -25,6 +25,8 @@ from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.training_order import TrainingOrder
 from gpts_data.pipelines.errors import UsageError
 
+IGNORED = -100  # a label without loss, in torch's cross_entropy and in transformers
+
 
 class Windows(Dataset[Tensor]):
     """Map-style dataset, for your own samplers: item p is window p of the training order, int64, shape (window,)."""
@@ -78,7 +80,8 @@ class Batches(IterableDataset[Tensor]):
 class TrainingWindows(IterableDataset[dict[str, Tensor]]):
     """One epoch of the training order, window by window, as `transformers.Trainer` and other trainers take it.
 
-    An item has `input_ids` and `labels`, both int64, shape (window,). With `position_ids` it also has those, which
+    An item has `input_ids` and `labels`, both int64, shape (window,). Labels of padding, which windows of best-fit
+    packing have, are -100. With `position_ids` it also has those, which
     begin at 0 again at each document: `transformers` then keeps attention inside documents. For `DataLoader(windows,
     batch_size=B, num_workers=W)`: worker w yields every W-th window, so no window comes twice. Each rank has the same
     number of windows; the last `mix.windows % ranks` are left out. Raises `UsageError` for a rank out of range.
@@ -100,7 +103,10 @@ class TrainingWindows(IterableDataset[dict[str, Tensor]]):
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for number in range(first, len(self), step):
             ids = torch.from_numpy(self._order.read(number * self.ranks + self.rank, 1))
-            item = {"input_ids": ids[0], "labels": ids[0].clone()}
+            labels = (
+                ids.masked_fill(padding(ids, self._order.mix.eos_id), IGNORED) if self._order.mix.is_packed else ids
+            )
+            item = {"input_ids": ids[0], "labels": labels[0].clone()}
             if self.position_ids:
                 item["position_ids"] = document_positions(ids, self._order.mix.eos_id)[0]
             yield item
@@ -173,6 +179,16 @@ def _read_ahead(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
             batch = waiting.popleft().result()
             waiting.append(thread.submit(next, batches))
             yield batch
+
+
+def padding(ids: Tensor, eos_id: int) -> Tensor:
+    """Whether each id is padding of best-fit packing, end-of-text behind end-of-text: (B, T) int64 -> (B, T) bool.
+
+    A loss that leaves these targets out: `cross_entropy(logits, targets.masked_fill(padding(...), -100))`.
+    """
+    is_padding = torch.zeros_like(ids, dtype=torch.bool)
+    is_padding[:, 1:] = (ids[:, 1:] == eos_id) & (ids[:, :-1] == eos_id)
+    return is_padding
 
 
 def document_numbers(ids: Tensor, eos_id: int) -> Tensor:

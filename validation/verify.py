@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gpts_data.mixer.format.content_digest import content_digest
-from gpts_data.mixer.format.layout import document_tables, is_file_of_a_mix
+from gpts_data.mixer.format.layout import is_file_of_a_mix
 from gpts_data.mixer.format.listed_files import file_problem
 from gpts_data.mixer.format.manifest import NAME
 from gpts_data.mixer.format.manifest_types import FileEntry
@@ -32,6 +32,7 @@ from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import file_digest
 from gpts_data.pipelines.storage.paths import AnyPath, absolute, list_files
 from gpts_data.tokenizer.artifact import load as load_tokenizer
+from gpts_data.validation.document_streams import check_documents
 
 HUB_FILES = re.compile(r"\.gitattributes$|\.cache/huggingface/|\.git/")
 """Files that the hub's clients add to a folder when they upload or download it."""
@@ -250,32 +251,8 @@ def _order(mix: Mix) -> Iterator[Problem]:
 
 def _documents(mix: Mix) -> Iterator[Problem]:
     """Check that the document tables of each source list all of its documents, and that these make up its streams."""
-    for name in mix.sources:
-        files, counts = mix.manifest["files"], mix.manifest["sources"][name]
-        validation = counts["validation"]
-        n_tokens = counts["pass_windows"] * mix.window + counts["leftover_tokens"]
-        yield from _stream(mix, f"documents/{name}", document_tables(files, name), counts["documents"], n_tokens)
-        held_out = [file for file in files if file["file"] == f"validation/{name}.parquet"]
-        n_tokens = validation["windows"] * mix.window + validation["leftover_tokens"]
-        yield from _stream(mix, f"validation/{name}.parquet", held_out, validation["documents"], n_tokens)
-
-
-def _stream(mix: Mix, name: str, files: Sequence[FileEntry], n_documents: int, n_tokens: int) -> Iterator[Problem]:
-    """Check that the documents of these tables follow one another without gaps, and how many they are."""
-    end = documents = 0
-    for file in files:
-        table = mix.table(file, ["start", "tokens"])
-        if file["start"] != end:
-            yield Problem(file["file"], f"begins at token {file['start']:,} by the manifest, expected {end:,}")
-        starts, tokens = table.column("start").to_numpy(), table.column("tokens").to_numpy()
-        ends = end + np.cumsum(tokens, dtype=np.uint64)
-        if (starts != ends - tokens).any():
-            yield Problem(file["file"], f"its documents do not follow one another from token {end:,} of the source")
-        end, documents = end + int(tokens.sum()), documents + len(tokens)
-    if (documents, end) != (n_documents, n_tokens):
-        yield Problem(
-            name, f"{documents:,} documents with {end:,} tokens, expected {n_documents:,} with {n_tokens:,} tokens"
-        )
+    for file, problem in check_documents(mix):
+        yield Problem(file, problem)
 
 
 def _validation(mix: Mix) -> Iterator[Problem]:

@@ -59,6 +59,7 @@ def card(content: ManifestContent) -> str:
             f"The tokenizer is a byte-level BPE with {tokenizer['vocab_size']:,} entries; "
             '`transformers.AutoTokenizer.from_pretrained("tokenizer")` loads it. Each document is followed by '
             f"`<|endoftext|>` (id {tokenizer['eos_id']}). A document longer than a window continues in another window.",
+            *_padding(content),
             "",
             "## Sources",
             "",
@@ -82,6 +83,18 @@ def source_table(content: ManifestContent) -> list[str]:
         "| source | weight | windows | share | tokens | documents | revision | licence |",
         "|---|---:|---:|---:|---:|---:|---|---|",
         *(_row(source, _weight(content, source), content["sources"][source["name"]]) for source in sources),
+    ]
+
+
+def _padding(content: ManifestContent) -> list[str]:
+    """The padding of packed windows; nothing for others."""
+    if "packing" not in content["recipe"]:
+        return []
+    padding = sum(source["packing"]["padding"] for source in content["sources"].values())
+    total = sum(source["pass_windows"] for source in content["sources"].values()) * content["recipe"]["window"]
+    return [
+        "Documents that fit into a window are whole (best-fit packing). Windows are padded with end-of-text, "
+        f"{padding / total:.3%} of the tokens; an end-of-text behind another one is padding."
     ]
 
 

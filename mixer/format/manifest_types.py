@@ -40,6 +40,21 @@ class ValidationEntry(TypedDict):
     """Tokens after the last whole window; they are not in the validation set."""
 
 
+class PackingEntry(TypedDict):
+    """What best-fit packing did to the windows of a source, each counted once."""
+
+    padding: Count
+    """Tokens of padding, which is end-of-text."""
+    cuts: Count
+    """Ends of windows inside of a document."""
+
+
+class PackingPart(TypedDict, total=False):
+    """What a receipt or an entry has beside the others when windows are packed."""
+
+    packing: PackingEntry
+
+
 class SourceEntry(ListingEntry):
     """A source and its part of the mix."""
 
@@ -61,6 +76,8 @@ class SourceEntry(ListingEntry):
     """Tokens after the last window; they are not in the mix."""
     leftover_documents: Count
     """Documents that begin after the last window: no window has a token of them. `documents` counts them too."""
+    packing: NotRequired[PackingEntry]
+    """Of a recipe with best-fit packing. The counts of tokens include the padding."""
     validation: ValidationEntry
     damaged: list[str]
     """`place: fault` of the first damaged documents."""
@@ -200,6 +217,12 @@ class DrawEntry(TypedDict):
     order: str
 
 
+class RecipePackingEntry(TypedDict):
+    """What is read again of the recipe's `[packing]`."""
+
+    mode: Literal["best-fit"]
+
+
 class RecipeEntry(TypedDict):
     """What is read again of the recipe with all defaults filled in, which the manifest has as a whole."""
 
@@ -215,6 +238,8 @@ class RecipeEntry(TypedDict):
     clean: dict[str, Any]
     dedup: dict[str, Any]
     decontaminate: NotRequired[DecontaminateEntry | None]
+    packing: NotRequired[RecipePackingEntry]
+    """Of a recipe with best-fit packing."""
 
 
 class Environment(TypedDict):

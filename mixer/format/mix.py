@@ -70,6 +70,11 @@ class Mix:
         return token_dtype(self.vocab_size)
 
     @property
+    def is_packed(self) -> bool:
+        """Whether windows hold whole documents (best-fit packing), so that some are padded with end-of-text."""
+        return "packing" in self.manifest["recipe"]
+
+    @property
     def eos_id(self) -> int:
         """Id of the end-of-text token that follows each document."""
         return int(self.manifest["tokenizer"]["eos_id"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
@@ -50,8 +51,11 @@ def trace(mix: Mix, token: int) -> Origin:
     shard, row = mix.locate(position)
     source, window = window_of_source(mix, shard, row)
     name, stream_token = mix.sources[source], window * mix.window + column
+    ids = mix.row(shard, row)
+    if is_padding(mix, ids)[column]:
+        raise UsageError(f"token {token:,} is padding behind the last document of its window; choose another token")
     document = find_document(mix, name, stream_token)
-    ids = stream(mix, source, document["start"], document["start"] + document["tokens"])
+    text_ids = stream(mix, source, document["start"], document["start"] + document["tokens"])
     return Origin(
         source=name,
         document_id=document["id"],
@@ -60,9 +64,20 @@ def trace(mix: Mix, token: int) -> Origin:
         document_token_offset=stream_token - document["start"],
         revision=mix.manifest["sources"][name]["revision"],
         window_of_source=window,
-        token_id=int(mix.row(shard, row)[column]),
-        text=open_encoder(mix).decode(ids),
+        token_id=int(ids[column]),
+        text=open_encoder(mix).decode(text_ids),
     )
+
+
+def is_padding(mix: Mix, windows: TokenIds) -> NDArray[np.bool_]:
+    """Whether each token of some windows, shape (..., window), is padding: bool, of the same shape.
+
+    Packed windows are padded with end-of-text, each behind another one. Windows of other mixes have no padding.
+    """
+    padding = np.zeros(windows.shape, np.bool_)
+    if mix.is_packed:
+        padding[..., 1:] = (windows[..., 1:] == mix.eos_id) & (windows[..., :-1] == mix.eos_id)
+    return padding
 
 
 def find_document(mix: Mix, source: str, token: int) -> dict[str, Any]:

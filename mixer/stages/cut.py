@@ -19,10 +19,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.manifest_types import PackingEntry, PackingPart
 from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.document_table import DocumentTable, table_files, table_rows, write_documents
+from gpts_data.mixer.stages.pack_units import pack
 from gpts_data.mixer.stages.shuffle import first_slots
 from gpts_data.mixer.stages.unit_file import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
@@ -54,6 +56,8 @@ class CutReceipt(DocumentTable):
     """The first row of the cut file that belongs to each shard, then their number; empty if shards do not read it."""
     leftover_documents: int
     """Documents that begin after the source's last window, so that no window has a token of them."""
+    packing: NotRequired[PackingEntry]
+    """Of a packed unit."""
     held_out: HeldOutPart
 
 
@@ -154,6 +158,7 @@ def cut(task: Cut) -> CutReceipt:
             ),
             "held_out": _write_held_out(task.held_out, documents.held_out),
             **write_documents(task.documents, documents.training),
+            **_count_packing(documents.training, task),
         }
     return write_receipt(task.receipt, result)
 
@@ -182,6 +187,8 @@ def _windows(task: Cut, documents: _Documents) -> TokenIds:
 
     Reads the task's unit whole, and adds its batches to `documents`; of the units after it no more than is needed.
     """
+    if task.parts[0].packed_window:
+        return _packed_windows(task, documents)
     count = (task.last - task.first) * task.window
     tokens = np.empty(count, dtype=task.dtype)
     done = task.parts[0].start - task.first * task.window  # below 0: the end of a window that begins before the unit
@@ -196,6 +203,43 @@ def _windows(task: Cut, documents: _Documents) -> TokenIds:
             tokens[max(done, 0) : max(done, 0) + len(piece)] = piece
             done += len(ids)
     return tokens.reshape(-1, task.window)
+
+
+def _packed_windows(task: Cut, documents: _Documents) -> TokenIds:
+    """As `_windows`, for a unit that is packed: padded with end-of-text. The document table is in stream order."""
+    unit, done = task.parts[0], 0
+    starts = pack(unit, task.window).starts
+    tokens = np.empty(unit.tokens, task.dtype)
+    for batch, codes in _judged_batches(unit, HELD_OUT_COLUMNS):
+        documents.add(batch, codes)
+        lengths = documents.training[-1].column("tokens").to_numpy().astype(np.int64)
+        ids = batch_ids(batch, codes == TRAIN)
+        if len(ids) and not done:
+            tokens.fill(ids[-1])  # each document ends with end-of-text
+        first = starts[done : done + len(lengths)] - np.cumsum(lengths) + lengths
+        tokens[np.repeat(first, lengths) + np.arange(len(ids))] = ids
+        done += len(lengths)
+    if documents.training:
+        table = pa.concat_tables(documents.training)
+        column = pa.array((unit.start + starts).astype(np.uint64))
+        table = table.set_column(table.column_names.index("start"), "start", column)
+        documents.training = [table.sort_by("start")]
+    return tokens[: (task.last - task.first) * task.window].reshape(-1, task.window)
+
+
+def _count_packing(tables: Sequence[pa.Table], task: Cut) -> PackingPart:
+    """The padding and the cuts in the windows of a packed unit that are in the mix; `tables`: its document table."""
+    if not task.parts[0].packed_window:
+        return {}
+    begin, end = task.first * task.window, task.last * task.window
+    padding, cuts = end - begin, 0
+    for table in tables:
+        starts, lengths = (table.column(name).to_numpy().astype(np.int64) for name in ("start", "tokens"))
+        stops = np.minimum(starts + lengths, end)
+        is_in = starts < end
+        padding -= int((stops - starts)[is_in].sum())
+        cuts += int(((stops - 1) // task.window - starts // task.window)[is_in].sum())
+    return {"packing": {"padding": padding, "cuts": cuts}}
 
 
 def _judged_batches(unit: DedupedUnit, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, NDArray[np.uint8]]]:

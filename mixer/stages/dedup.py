@@ -66,6 +66,8 @@ class DedupedUnit:
     """Documents in each list of `[exclude]`."""
     held_out_tokens: int = 0
     """Tokens of the documents held out for validation."""
+    packed_window: int = 0
+    """Tokens of a window if the unit is packed (pack_units.py); `start` and `tokens` are then multiples of it."""
 
     @property
     def stop(self) -> int:

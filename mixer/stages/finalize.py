@@ -18,6 +18,8 @@ from gpts_data.mixer.format.manifest_types import (
     FileEntry,
     Manifest,
     ManifestContent,
+    PackingEntry,
+    PackingPart,
     RecipeEntry,
     ShardEntry,
     SourceEntry,
@@ -129,6 +131,7 @@ def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUn
     _, held_out = written.held_out[i]
     return {
         **listing_entry(plan.listings[i]),
+        **_packing([receipt for _, receipt in written.cuts[i]]),
         "windows": windows,
         "tokens": windows * recipe.window,
         "share": windows / sum(recipe.windows),
@@ -148,6 +151,18 @@ def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUn
         },
         "damaged": source.damaged()[:MAX_NAMED],
     }
+
+
+def _packing(receipts: Sequence[CutReceipt]) -> PackingPart:
+    """What best-fit packing did to the windows of a source; nothing for a recipe without it."""
+    packings = [receipt["packing"] for receipt in receipts if "packing" in receipt]
+    if not packings:
+        return {}
+    total: PackingEntry = {
+        "padding": sum(packing["padding"] for packing in packings),
+        "cuts": sum(packing["cuts"] for packing in packings),
+    }
+    return {"packing": total}
 
 
 def missing_validation(sources: Mapping[str, SourceEntry], validation: Validation, window: int) -> Iterator[str]:

@@ -22,6 +22,7 @@ from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, OVER_BUDGET_REASON, DedupedUnit
 from gpts_data.mixer.stages.dropped_ids import load_dropped
 from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS
+from gpts_data.mixer.stages.pack_units import rows_in_stream_order
 from gpts_data.mixer.stages.prepare import Prepare
 from gpts_data.mixer.stages.unit_file import document_columns
 from gpts_data.mixer.stages.unit_receipt import UnitReceipt
@@ -195,6 +196,6 @@ def _rows_of(units: Sequence[DedupedUnit], code: int) -> Iterator[tuple[int, NDA
     """For each unit: the number of the source's documents with this verdict before it, and the ordinals of its own."""
     before = 0
     for unit in units:
-        rows = unit.first + np.flatnonzero(unit.codes == code)
+        rows = unit.first + rows_in_stream_order(unit, code)
         yield before, rows
         before += len(rows)

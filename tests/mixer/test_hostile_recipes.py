@@ -40,7 +40,7 @@ CLEAN = "filters min_characters max_characters engine gopher_repetition gopher_q
 KEYS = [  # where a value is put into BASE
     "name tokens window seed unit shard_windows keep_dropped draw tokenizer source clean dedup decontaminate",
     "draw.order draw.seed tokenizer.vocab_size tokenizer.sample tokenizer.special",
-    "validation validation.fraction validation.minimum",
+    "validation validation.fraction validation.minimum packing packing.mode",
     "dedup.exact dedup.id dedup.url dedup.minhash",
     *(f"dedup.minhash.{key}" for key in ("ngrams", "buckets", "hashes_per_bucket", "jaccard")),
     *(f"source.0.{key}" for key in SOURCE.split()),

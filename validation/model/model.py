@@ -86,9 +86,14 @@ class GPTS(nn.Module):
             x = layer(x, cos, sin, mask, None if cache is None else partial(cache.update, layer_idx=number))
         return F.linear(self.norm(x), self.embed_tokens.weight)  # tied: the transposed embedding
 
-    def loss(self, ids: Tensor, angles: Angles | None = None) -> Tensor:
-        """ids (B, T) int64 -> mean loss in nats, float32 scalar, of B x (T-1) targets: 0..T-2 predict 1..T-1."""
+    def loss(self, ids: Tensor, angles: Angles | None = None, padding_id: int | None = None) -> Tensor:
+        """ids (B, T) int64 -> mean loss in nats, float32 scalar, of B x (T-1) targets: 0..T-2 predict 1..T-1.
+
+        padding_id: a target of this id behind the same id is padding, and counts for nothing.
+        """
         targets = F.pad(ids[:, 1:], (0, 1), value=NO_TARGET)  # nothing follows the last position
+        if padding_id is not None:
+            targets = targets.masked_fill((targets == padding_id) & (ids == padding_id), NO_TARGET)
         logits = self.forward(
             ids, angles=angles
         ).float()  # a logarithm of a sum over V needs more than bfloat16's 8 bits

@@ -18,7 +18,7 @@ from gpts_data.mixer.format.layout import document_tables
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.mix_encoder import open_encoder
 from gpts_data.mixer.format.stored_text import stored_text
-from gpts_data.mixer.format.trace import find_document
+from gpts_data.mixer.format.trace import find_document, is_padding
 from gpts_data.mixer.format.training_order import sidecar
 from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.storage.typed_json import JsonError, parse_json
@@ -203,8 +203,10 @@ def _decode(mix: Mix, encoder: Encoder, position: int) -> tuple[Window, list[Doc
     ends = np.flatnonzero(ids == mix.eos_id)
     starts = [0, *(ends + 1).tolist()]
     pieces = [piece for piece in np.split(ids, ends + 1) if len(piece)]
-    spans = []
+    spans, padding = [], is_padding(mix, ids)
     for i, (start, piece) in enumerate(zip(starts, pieces, strict=False)):
+        if padding[start]:
+            continue
         document = find_document(mix, window.source, window.window * mix.window + start)
         text = encoder.decode(piece[piece != mix.eos_id])
         spans.append(DocumentSpan(text, i < len(ends), document["id"], document["url"]))

@@ -105,7 +105,7 @@ class Trainer:
         self.attention = fastest_attention(model.config, context.device)
         self.compiled = can_compile(context.device)
         # Micro-batches have at most two sizes, and a graph for each is faster than one for any size.
-        loss = _Loss(model, mix.window)
+        loss = _Loss(model, mix.window, mix.eos_id if mix.is_packed else None)
         if self.compiled:
             loss = torch.compile(loss, dynamic=False)  # type: ignore[assignment]
         self._loss = loss if context.world == 1 else DistributedDataParallel(loss)
@@ -152,13 +152,14 @@ class _Loss(nn.Module):
     RoPE's cos and sin are computed once: in a compiled graph each kernel that rotates would compute them again.
     """
 
-    def __init__(self, model: GPTS, window: int) -> None:
+    def __init__(self, model: GPTS, window: int, padding_id: int | None = None) -> None:
         super().__init__()
         self.model = model
+        self._padding_id = padding_id
         self._angles = model.angles(torch.arange(window, device=next(model.parameters()).device))
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.model.loss(ids, self._angles)
+        return self.model.loss(ids, self._angles, self._padding_id)
 
 
 def adamw(model: GPTS) -> torch.optim.AdamW:
