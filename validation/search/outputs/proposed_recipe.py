@@ -65,6 +65,8 @@ def _moved(paths: Any, old: Path, new: Path) -> Any:
         return [_moved(path, old, new) for path in paths]
     if "://" in paths or os.path.isabs(os.path.expanduser(paths)):
         return paths
+    if os.path.commonpath([old, new]) == os.sep:  # a preset's folder: a way over the root helps nobody
+        return (old / paths).as_posix()
     return Path(os.path.relpath(old / paths, new)).as_posix()
 
 

@@ -83,6 +83,12 @@ def test_a_source_that_is_repeated_may_be(result: SearchResult, tmp_path: Path) 
     assert [source.max_epochs for source in recipe.source] == [1, 3, 1]
 
 
+def test_paths_that_have_only_the_root_in_common_become_absolute(result: SearchResult, tmp_path: Path) -> None:
+    write_outputs(tmp_path, result, RECIPE, Path("/recipes"))
+    books = load_recipe(tmp_path / "proposed.toml").source[1]
+    assert books.files == ("/recipes/text/{books,more}/*.txt",)
+
+
 def test_a_refused_proposal_leaves_no_recipe(refused: SearchResult, tmp_path: Path) -> None:
     (tmp_path / "proposed.toml").write_text("of an earlier search", encoding="utf-8")
     content = write_outputs(tmp_path, refused, RECIPE, tmp_path)
