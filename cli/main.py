@@ -104,12 +104,13 @@ def _answer(error: Exception) -> tuple[str, str, int] | None:
         name = escape_line(error.object[-MAX_NAME:])
         message = f"the name '{name}' is not UTF-8; rename that folder or file, or use another"
         return UsageError.__name__, message, UsageError.exit_code
+    from gpts_data.pipelines.storage.atomic_files import disk_error_message
     from gpts_data.pipelines.storage.paths import is_store_error, store_error_message
 
     if is_store_error(error):
         message = store_error_message(error, "the store")
     elif isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-        message = str(error)  # a file that cannot be read: failed writes are StorageErrors already
+        message = disk_error_message(error)  # a file that cannot be read: failed writes are StorageErrors already
     else:
         return None  # a closed pipe as well, which click handles
     unexplained = f"{type(error).__name__}: no reason was given; run the same command again"

@@ -82,11 +82,13 @@ class PathOrUrl(click.Path):
     """A local path, or the URL of a folder in an object store: `s3://bucket/mix`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if "://" not in str(value):
-            return super().convert(value, param, ctx)
-        from gpts_data.pipelines.storage.paths import as_path
+        if ":/" in str(value):
+            from gpts_data.pipelines.storage.paths import as_path, is_store
 
-        return as_path(str(value))
+            path = as_path(str(value))
+            if is_store(path):
+                return path
+        return super().convert(value, param, ctx)
 
 
 mix_argument = click.argument("folder", metavar="DIR", type=PathOrUrl(path_type=Path))

@@ -38,11 +38,7 @@ class Expected:
 
     def check(self, address: str) -> None:
         """Raise `UsageError` unless this process, the worker at `address`, has the environment and sees the file."""
-        if different := differences(environment(), self.environment):
-            raise UsageError(
-                f"the dask worker at {address} may make other bytes: {different}. Start it in the environment of this "
-                "command (the same lock file or image), then run the command again"
-            )
+        refuse_other_environment(address, environment(), self.environment)
         try:
             _check_visible(self.shared)
         except FileNotFoundError as error:
@@ -82,6 +78,15 @@ def code_digest() -> str:
     for path in source_files():
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def refuse_other_environment(address: str, worker: dict[str, str], expected: dict[str, str]) -> None:
+    """Raise `UsageError` when the environment of the worker at `address` is not the expected one."""
+    if different := differences(worker, expected):
+        raise UsageError(
+            f"the dask worker at {address} may make other bytes: {different}. Start it in the environment of this "
+            "command (the same lock file or image), then run the command again"
+        )
 
 
 def differences(worker: dict[str, str], expected: dict[str, str]) -> str:

@@ -16,13 +16,15 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from gpts_data.pipelines.environment import Expected, environment
+from gpts_data.pipelines.environment import Expected, environment, refuse_other_environment
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
 from gpts_data.pipelines.stall_warning import StallWarning, task_name
 from gpts_data.pipelines.storage.paths import AnyPath
 
 CONNECT_TIMEOUT = "20s"
 ANSWER = 20.0  # seconds in which workers must report their environment
+VERSIONS = ("python", "dask", "distributed")  # that decide whether a worker can decode our tasks
+VERSIONS_ANSWER = 5.0  # seconds in which workers must report them
 MAX_SUBMITTED = 1024  # tasks that the scheduler has at a time, in its memory: 30 kB for a unit to cut; 1T have 61,600
 POLL_SECONDS = 30.0  # longest wait for a result before the cluster is looked at
 TOPIC = "gpts-data"  # of the log messages that workers forward, such as pauses before a source is tried again
@@ -94,6 +96,7 @@ class Dask:
             except queue.Empty:
                 stall.check(running)
                 self._warn_without_workers()
+                self._refuse_other_versions()
 
     def _workers(self) -> list[str]:
         """The addresses of all workers."""
@@ -102,6 +105,31 @@ class Dask:
     def _warn_without_workers(self) -> None:
         if self._connected() and not self._workers():
             log.warning("no worker at %s; waiting for one: dask worker %s --nthreads 1", *[self._address] * 2)
+
+    def _refuse_other_versions(self) -> None:
+        """Raise `UsageError` for a worker whose Python or dask is another one.
+
+        Such a worker may drop a task that it cannot decode, without an answer, so tasks cannot ask. This is asked with
+        a request of dask's own protocol, which needs nothing that we or pickle would have to load there.
+        """
+        if not self._connected():
+            return
+        expected = {name: version for name, version in environment().items() if name in VERSIONS}
+        for address, versions in self._versions().items():
+            python = ".".join(versions["host"]["python"].split(".")[:2])
+            packages = {name: str(versions["packages"].get(name)) for name in VERSIONS if name != "python"}
+            refuse_other_environment(address, {"python": python, **packages}, expected)
+
+    def _versions(self) -> dict[str, Any]:
+        """What each worker that answers in time says of its Python and packages."""
+        try:
+            request = self._client.scheduler.broadcast
+            return dict(
+                self._client.sync(request, msg={"op": "versions"}, on_error="ignore", callback_timeout=VERSIONS_ANSWER)
+            )
+        except (OSError, TimeoutError) as error:  # a frozen worker; the scheduler's loss is noticed elsewhere
+            log.debug("the workers do not tell their versions: %s", error)
+            return {}
 
     def _describe(self, tasks: Iterable[Any]) -> str:
         names = list(map(task_name, tasks))
@@ -156,6 +184,7 @@ class Dask:
         A worker that does not answer within ANSWER seconds, or that joins later, is checked before its first task.
         """
         self._warn_without_workers()
+        self._refuse_other_versions()
         # First something that every Python can run: a worker that cannot load a task of ours never answers.
         packages = self._ask_workers(self._workers(), eval, HAS_PACKAGE)
         for address, check in packages.items():

@@ -53,7 +53,8 @@ class Bounds:
 
 @lru_cache(maxsize=16)  # of the few sources of a build: they are the same for all parts
 def _labels(bounds: Bounds) -> NDArray[np.int64]:
-    return bounds._rows(0, 1)[0]
+    labels: NDArray[np.int64] = bounds._rows(0, 1)[0]
+    return labels
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ CONCURRENT_UPLOADS = 8
 _together = threading.local()  # `uploads_together` of this thread: pool, uploads
 _TEMPORARY = re.compile(r".+\.gpts-data-.+-\d+-\d+\.tmp")
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+_IN_THE_WAY = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP}  # a folder, file or link where another belongs
 _NO_LINKS = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES}
 
 
@@ -177,6 +178,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in _IN_THE_WAY:
+            raise StorageError(disk_error_message(error, path)) from error
         if error.errno not in _DISK_ERRORS:
             raise
         reason = os.strerror(error.errno or 0)
@@ -184,6 +187,16 @@ def storage_errors(path: Path) -> Iterator[None]:
             f"cannot write {path}: {reason}. Free some space or fix the permissions, then run the same command again; "
             "finished work is kept"
         ) from error
+
+
+def disk_error_message(error: OSError, path: Path | None = None) -> str:
+    """The message for an error of a disk. path: what was read or written, if the error does not name it."""
+    if error.errno not in _IN_THE_WAY:
+        return str(error)
+    return (
+        f"{path or error.filename}: {os.strerror(error.errno)}. A regular file in a folder was expected; move away "
+        "what is there, then run the same command again"
+    )
 
 
 def sync_folder(folder: Path) -> None:

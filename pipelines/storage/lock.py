@@ -31,7 +31,8 @@ def folder_lock(work: AnyPath, refusal: str, name: str = "lock") -> Iterator[Cal
         work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work / name, timeout=LOCK_TIMEOUT)
     try:
-        lock.acquire()
+        with storage_errors(work / name):
+            lock.acquire()
     except Timeout as error:
         raise LockedError(refusal) from error
     try:

@@ -8,8 +8,10 @@ written. Whether work is done is never decided from a listing, since stores may 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import re
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +39,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CONCURRENT_READS = 16  # of small files
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(/?)(.*)", re.DOTALL)  # not a drive: C:/
 _STORE_CLIENTS = {
     "botocore",
     "aiobotocore",
@@ -53,13 +56,21 @@ _STORE_CLIENTS = {
 
 
 def as_path(text: str | AnyPath) -> AnyPath:
-    """The path that a user or another process named. Raises `UsageError` when no client for its store is installed."""
-    if isinstance(text, Path) or "://" not in str(text):
+    """The path that a user or another process named.
+
+    Raises `UsageError` for an address without a bucket, and when no client for its store is installed.
+    """
+    match = None if isinstance(text, Path) else _ADDRESS.fullmatch(str(text))
+    if not match:
         return Path(str(text))
+    scheme, slash, rest = match.groups()
+    if not slash or not rest.strip("/"):
+        other = "" if slash else f"; a folder of this name is ./{text}"
+        raise UsageError(f"{text}: expected a bucket after two slashes, such as {scheme.lower()}://bucket/mix{other}")
     try:
         from upath import UPath
 
-        path = UPath(str(text), use_listings_cache=False)
+        path = UPath(f"{scheme.lower()}://{rest}", use_listings_cache=False)
         path.fs  # noqa: B018 - imports the client of the store
     except (ImportError, ValueError) as error:
         raise UsageError(
@@ -139,8 +150,8 @@ def read_range(path: StorePath, start: int, stop: int | None) -> bytes:
                 with attempt:
                     content = bytes(path.fs.cat_file(path.path, start=start, end=stop))
             return content
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:
+            raise FileNotFoundError(errno.ENOENT, "the store does not have this object (yet)", str(path)) from error
         except OSError:  # S3 refuses a range that begins at the end of the file, such as any range of an empty one
             if path.stat().st_size > start:
                 raise

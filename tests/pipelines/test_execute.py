@@ -21,7 +21,7 @@ from gpts_data.pipelines.filters.cleaner import CleanConfig, check_clean
 from gpts_data.pipelines.readers.reader import open_file
 from gpts_data.pipelines.readers.source import SourceFile
 from gpts_data.pipelines.storage.atomic_files import json_digest
-from tests.support.cluster import cluster
+from tests.support.cluster import OTHER_PYTHON, WITHOUT_PACKAGE, cluster
 
 # Tasks are functions of the package and builtins, since a worker cannot import the tests.
 TASKS = [{"number": n, "text": "é" * n} for n in range(40)]
@@ -169,12 +169,17 @@ def test_a_lost_scheduler_is_reported_at_once(tmp_path: Path) -> None:
             running.scheduler.kill()
 
 
-def test_a_worker_without_the_package_is_refused(tmp_path: Path) -> None:
-    """Dask drops such a worker when it sends it a task of ours, and the task would wait for ever."""
-    with cluster(tmp_path / "cluster", {}, workers=1, without_package=True) as running:
+@pytest.mark.parametrize(
+    ("program", "refusal"),
+    [(WITHOUT_PACKAGE, "has no gpts-data; install"), (OTHER_PYTHON, r"may make other bytes: python 3\.9 there")],
+    ids=["without the package", "another Python"],
+)
+def test_a_worker_that_would_answer_no_task_is_refused(tmp_path: Path, program: str, refusal: str) -> None:
+    """Dask drops such a worker, or the worker the task, when a task of ours arrives: it would wait for ever."""
+    with cluster(tmp_path / "cluster", {}, workers=1, program=program) as running:
         with Client(running.address) as client:
             client.wait_for_workers(1)
-        with pytest.raises(UsageError, match="has no gpts-data; install"), open_engine(scheduler=running.address):
+        with pytest.raises(UsageError, match=refusal), open_engine(scheduler=running.address):
             pass
 
 

@@ -15,6 +15,15 @@ import psutil
 
 DASK = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()"
 WITHOUT_PACKAGE = f"import sys; sys.modules['gpts_data'] = None; {DASK}"
+OTHER_PYTHON = f"""
+import sys
+from distributed import versions
+from distributed.worker import Worker
+info = versions.get_system_info()
+versions.get_system_info = lambda: {{**info, "python": "3.9.2.final.0"}}
+Worker.handle_compute_task = lambda *_, **__: None  # as when it cannot decode the task
+{DASK}
+"""
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(
-    folder: Path, environment: Mapping[str, str], workers: int = 2, without_package: bool = False
-) -> Iterator[Cluster]:
+def cluster(folder: Path, environment: Mapping[str, str], workers: int = 2, program: str = DASK) -> Iterator[Cluster]:
     """Run `dask scheduler` and `dask worker` processes; `environment` is added to this process's environment.
 
-    without_package: the workers are processes that cannot import gpts_data, and have no nannies.
+    program: of the workers, such as WITHOUT_PACKAGE, whose processes cannot import gpts_data, or OTHER_PYTHON, whose
+    processes drop every task. Only those of DASK have nannies.
     """
     folder.mkdir(parents=True)
     file = folder / "scheduler.json"
@@ -49,8 +57,7 @@ def cluster(
 
         scheduler = start("scheduler", "scheduler", "--port", "0")
         _wait(file)
-        worker = ("worker", "--nthreads", "1", *(["--no-nanny"] if without_package else []))
-        program = WITHOUT_PACKAGE if without_package else DASK
+        worker = ("worker", "--nthreads", "1", *([] if program == DASK else ["--no-nanny"]))
         started = [start(f"worker-{n}", *worker, program=program) for n in range(workers)]
         yield Cluster(_address(file), scheduler, tuple(started))
 

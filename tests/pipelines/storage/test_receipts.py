@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from gpts_data.pipelines.errors import GptsDataError
+from gpts_data.pipelines.errors import GptsDataError, StorageError
 from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
-from gpts_data.pipelines.storage.receipts import read_any_receipt, read_receipt, require_receipt, write_receipt
+from gpts_data.pipelines.storage.lock import folder_lock
+from gpts_data.pipelines.storage.receipts import (
+    accepted_receipt,
+    read_any_receipt,
+    read_receipt,
+    require_receipt,
+    write_receipt,
+)
 
 
 def test_no_receipt_is_not_done(tmp_path: Path) -> None:
@@ -106,3 +113,30 @@ def test_what_cannot_be_a_receipt_is_not_read(kind: str, tmp_path: Path, caplog:
     assert read_receipt(path, "key", dict) is None
     assert "the work that it records is done again" in caplog.text
     assert read_any_receipt(path, dict) is None
+
+
+def test_a_receipt_that_cannot_be_used_does_not_stay(tmp_path: Path) -> None:
+    path = tmp_path / "unit.json"
+    receipt = write_receipt(path, {"key": "key", "tokens": 1})
+    assert accepted_receipt(path, "key", dict, lambda _: True) == receipt
+    assert path.exists()
+    for key, accepts in (("other", True), ("key", False)):
+        write_receipt(path, receipt)
+        assert accepted_receipt(path, key, dict, lambda _: accepts) is None  # noqa: B023 - called at once
+        assert not path.exists()
+    assert accepted_receipt(path, "key", dict, lambda _: True) is None
+
+
+def test_a_folder_in_the_place_of_a_receipt_or_a_lock_is_named(tmp_path: Path) -> None:
+    (tmp_path / "unit.json").mkdir()
+    (tmp_path / "lock").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    in_the_way = r"{}: .*A regular file in a folder was expected; move away what is there"
+    with pytest.raises(StorageError, match=in_the_way.format(r"unit\.json")):
+        accepted_receipt(tmp_path / "unit.json", "key", dict, lambda _: True)
+    with pytest.raises(StorageError, match=in_the_way.format(r"unit\.json")):
+        write_receipt(tmp_path / "unit.json", {"key": "key"})
+    with pytest.raises(StorageError, match=in_the_way.format(r"file/unit\.json")):
+        write_receipt(tmp_path / "file" / "unit.json", {"key": "key"})
+    with pytest.raises(StorageError, match=in_the_way.format("lock")), folder_lock(tmp_path, "another"):
+        pass
