@@ -1,17 +1,20 @@
-"""Workers that are killed and frozen while a cluster builds; what two workers gain; what a task costs the scheduler.
+"""Workers that are killed and frozen while a cluster builds; what a task costs the scheduler; what workers gain.
 
-    python -m benchmarks.workers [--blows 200] [--tokens 1M] [--scaling CORPUS_RECIPE]
+    python -m benchmarks.workers [--blows 200] [--tokens 1M] [--scaling RECIPE] [--counts 1,2]
 
 Blows: a scheduler and two `dask worker`s as processes of their own, in folders of their own. Build after build of the
 sample; at random moments a worker's process is killed, or frozen for good (its nanny starts another when the
 scheduler's worker-ttl, 2 s here, is over). Every build must end with the root digest of a build in one process and with
 as many receipts as units.
+
+Scaling: builds of one recipe with several numbers of worker processes on this machine, with the seconds of each stage.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -19,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,14 +44,15 @@ PATIENCE = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2s", "DASK_DISTRIBUTED__
 @click.command()
 @click.option("--blows", type=int, default=200, show_default=True)
 @click.option("--tokens", type=Quantity(), default="1M", show_default=True)
-@click.option("--scaling", type=click.Path(path_type=Path, exists=True), help="A recipe to build with 1 and 2 workers.")
-def main(blows: int, tokens: int, scaling: Path | None) -> None:
+@click.option("--scaling", type=click.Path(path_type=Path, exists=True), help="A recipe to build with local workers.")
+@click.option("--counts", default="1,2", show_default=True, help="Numbers of workers for --scaling.")
+def main(blows: int, tokens: int, scaling: Path | None, counts: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         if blows:
             campaign(Path(temporary), blows, tokens)
-        overhead(Path(temporary))
+            overhead(Path(temporary))
         if scaling:
-            scale(Path(temporary) / "scaling", scaling)
+            scale(Path(temporary) / "scaling", scaling, [int(count) for count in counts.split(",")])
 
 
 def campaign(home: Path, blows: int, tokens: int) -> None:
@@ -102,21 +106,47 @@ def overhead(home: Path, tasks: int = 2000) -> None:
     print(f"a task that does nothing: {seconds / tasks * 1e3:.1f} ms")
 
 
-def scale(home: Path, path: Path) -> None:
-    """One build each with one process, one worker, two workers; the second of two, so that nothing is compiled."""
+def scale(home: Path, path: Path, counts: Sequence[int]) -> None:
+    """Build with each number of local workers; the first build, with the smallest, only compiles and trains."""
     recipe = load_recipe(path)
     tokenizer = home / "first" / "tokenizer"
-    build(recipe, path.parent, home / "first")
-    whole = timed(lambda: build(recipe, path.parent, home / "one", tokenizer=tokenizer))
-    print(f"in process: {whole:.1f} s")
-    for count in (1, 2):
-        with cluster(home / f"cluster-{count}", {}, workers=count) as running:
-            for attempt in ("cold", "warm"):
-                out = home / f"{count}-{attempt}"
-                seconds = timed(
-                    lambda: build(recipe, path.parent, out, tokenizer=tokenizer, scheduler=running.address)  # noqa: B023
-                )
-                print(f"{count} workers, {attempt}: {seconds:.1f} s")
+    if not tokenizer.exists():
+        build(recipe, path.parent, home / "first")
+    digests = set()
+    for count in counts:
+        out, stages = home / f"mix-{count}", _StageTimes()
+        cpu = _cpu_seconds()
+        built = build(recipe, path.parent, out, tokenizer=tokenizer, workers=count, progress=stages)
+        digests.add(built.manifest["root_digest"])
+        shutil.rmtree(out)
+        print(f"{count} workers: {stages.total:.1f} s, {_cpu_seconds() - cpu:.1f} s of CPU; {stages}", flush=True)
+    print(f"root digests: {digests}")
+
+
+def _cpu_seconds() -> float:
+    """Return the processor time of this process and of its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+class _StageTimes:
+    """The progress of a build: when each stage was last heard of."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._last: dict[str, float] = {}
+
+    def __call__(self, stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
+        self._last[stage] = time.perf_counter() - self._began
+
+    @property
+    def total(self) -> float:
+        return time.perf_counter() - self._began
+
+    def __str__(self) -> str:
+        ends = [0.0, *self._last.values()]
+        stages = [f"{name} {end - start:.1f}" for (name, end), start in zip(self._last.items(), ends, strict=False)]
+        return ", ".join([*stages, f"rest {self.total - ends[-1]:.1f}"])
 
 
 def timed(work: Callable[[], object]) -> float:

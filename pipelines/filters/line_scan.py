@@ -9,20 +9,32 @@ from gpts_data.pipelines.text.hash_table import slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes, load_block, mix64
 
 _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
-_ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+_SPACES = np.uint64(0x2020202020202020)
+ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+
+
+@inner_kernel
+def has_zero_byte(block: np.uint64) -> bool:
+    """Return whether one of eight bytes is 0: https://graphics.stanford.edu/~seander/bithacks.html."""
+    return bool((block - ONES) & ~block & _TOPS != U0)
 
 
 @inner_kernel
 def find_newline(data: UInt8Array, i: int, stop: int) -> int:
     """Return the position of the first newline in data[i:stop], `stop` if there is none."""
     while i + 8 <= stop:
-        block = load_block(data, i) ^ _NEWLINES
-        if (block - _ONES) & ~block & _TOPS:  # a byte is 0: https://graphics.stanford.edu/~seander/bithacks.html
+        if has_zero_byte(load_block(data, i) ^ _NEWLINES):
             break
         i += 8
     while i < stop and data[i] != 0x0A:
         i += 1
     return i
+
+
+@inner_kernel
+def is_plain(block: np.uint64) -> bool:
+    """Return whether each of eight bytes is ASCII and no control character; False may be wrong."""
+    return bool(((block - _SPACES) | block) & _TOPS == U0)
 
 
 @inner_kernel

@@ -7,17 +7,20 @@ from typing import NamedTuple
 import numpy as np
 
 from gpts_data.pipelines.filters.line_scan import (
+    ONES,
     add_and_compare,
     count_characters,
     count_newlines,
     find_newline,
+    has_zero_byte,
+    is_plain,
     may_repeat,
     table_size,
 )
 from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.char_classes import ALPHA, LINE_END, NOT_PUNCTUATION, decode, last_character
 from gpts_data.pipelines.text.hash_table import in_set, slot_of
-from gpts_data.pipelines.text.hashing import U0, skip_spaces, strip_end
+from gpts_data.pipelines.text.hashing import U0, load_block, skip_spaces, strip_end
 from gpts_data.pipelines.words.word_arrays import WordArrays
 from gpts_data.pipelines.words.word_rows import CLASSES, LENGTH, hash_run
 
@@ -37,6 +40,9 @@ FINEWEB_REASONS = ("line_punct_ratio", "short_line_ratio", "char_dup_ratio", "li
 
 _HASH, _PERIOD, _DASH = ord("#"), ord("."), ord("-")
 _BULLET, _ELLIPSIS = 0xA2, 0xA6  # third byte of "•" and "…", after E2 80
+
+
+_HASHES, _PERIODS, _ELLIPSES = (ONES * np.uint64(byte) for byte in (_HASH, _PERIOD, _ELLIPSIS))
 
 
 class GopherLimits(NamedTuple):
@@ -139,19 +145,31 @@ def _word_sums(words: UInt64Array) -> tuple[np.int64, np.int64, np.int64]:
 def _count_symbols(data: UInt8Array, start: int, stop: int) -> tuple[int, int]:
     """Return the number of "#" and of ellipses: three periods, as `str.count` finds them, or the one character."""
     hashes = ellipses = periods = 0
-    for i in range(start, stop):
-        byte = data[i]
-        hashes += byte == _HASH
-        if byte == _PERIOD:
-            periods += 1
-            if periods == 3:
-                ellipses += 1
+    i = start
+    while i < stop:
+        block_end = min(i + 8, stop)
+        if block_end - i == 8 and not _may_have_symbol(load_block(data, i)):
+            periods, i = 0, block_end
+        while i < block_end:
+            byte = data[i]
+            hashes += byte == _HASH
+            if byte == _PERIOD:
+                periods += 1
+                if periods == 3:
+                    ellipses += 1
+                    periods = 0
+            else:
                 periods = 0
-        else:
-            periods = 0
-            if byte == _ELLIPSIS and i - start >= 2 and data[i - 1] == 0x80 and data[i - 2] == 0xE2:
-                ellipses += 1
+                if byte == _ELLIPSIS and i - start >= 2 and data[i - 1] == 0x80 and data[i - 2] == 0xE2:
+                    ellipses += 1
+            i += 1
     return hashes, ellipses
+
+
+@inner_kernel
+def _may_have_symbol(block: np.uint64) -> bool:
+    """Return whether one of eight bytes is "#", a period, or the last byte of an ellipsis."""
+    return has_zero_byte(block ^ _HASHES) or has_zero_byte(block ^ _PERIODS) or has_zero_byte(block ^ _ELLIPSES)
 
 
 @inner_kernel
@@ -187,16 +205,20 @@ def _is_e280(data: UInt8Array, i: int, stop: int, third: int) -> bool:
 def _line_end(data: UInt8Array, i: int, stop: int, classes: UInt8Array) -> tuple[int, int]:
     """Return where the line that begins at `i` ends and where the next one begins."""
     while i < stop:
-        byte = data[i]
-        if byte < 0x20:
-            if classes[np.int64(byte)] & LINE_END:
-                pair = byte == 0x0D and i + 1 < stop and data[i + 1] == 0x0A
-                return i, i + 1 + pair
-        elif byte == 0xC2 or byte == 0xE2:
-            code_point, width = decode(data, i, stop)
-            if classes[code_point] & LINE_END:
-                return i, i + width
-        i += 1
+        block_end = min(i + 8, stop)
+        if block_end - i == 8 and is_plain(load_block(data, i)):
+            i = block_end
+        while i < block_end:
+            byte = data[i]
+            if byte < 0x20:
+                if classes[np.int64(byte)] & LINE_END:
+                    pair = byte == 0x0D and i + 1 < stop and data[i + 1] == 0x0A
+                    return i, i + 1 + pair
+            elif byte == 0xC2 or byte == 0xE2:
+                code_point, width = decode(data, i, stop)
+                if classes[code_point] & LINE_END:
+                    return i, i + width
+            i += 1
     return stop, stop
 
 

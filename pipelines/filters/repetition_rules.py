@@ -64,6 +64,8 @@ class RepetitionScratch(NamedTuple):
     """Hash table of words, n-grams or lines."""
     counts: Int64Array
     """Occurrences by slot of the table: int32."""
+    hashes: UInt64Array
+    """The hash of each word."""
     slots: Int64Array
     """The slot of each n-gram."""
     repeats: BoolArray
@@ -76,6 +78,7 @@ def repetition_scratch(longest: int) -> RepetitionScratch:
     return RepetitionScratch(
         np.zeros(size, np.uint64),
         np.zeros(size, np.int32),
+        np.empty(longest, np.uint64),
         np.empty(longest, np.int64),
         np.empty(longest + 1, np.bool_),
     )
@@ -167,10 +170,16 @@ def _judge_top_ngrams(
         n, limit = limits.top_sizes[k], limits.top_limits[k]
         if n_words < n:
             continue
-        if known and n >= known and most * _longest_ngram(words, n_words, n) / characters <= limit:
+        longest = _longest_ngram(words, n_words, n)
+        if known and n >= known and most * longest / characters <= limit:
             continue
-        most, start = _most_common(words, n_words, n, scratch)
-        known = n
+        if not known:
+            for i in range(n_words):
+                scratch.hashes[i] = hash_run(words, i, 1)
+        most, known = _count_most_common(n_words, n, scratch), n
+        if most * longest / characters <= limit:
+            continue
+        start = _first_with_count(most, n_words - n + 1, scratch)
         if most * (_length(words, start, n) + n - 1) / characters > limit:
             return N_FIXED + 1 + k
     return 0
@@ -192,25 +201,32 @@ def _longest_ngram(words: UInt64Array, n_words: int, n: int) -> int:
 
 
 @inner_kernel
-def _most_common(words: UInt64Array, n_words: int, n: int, scratch: RepetitionScratch) -> tuple[int, int]:
-    """Return how often the most common n-gram occurs and its first word; of equals the first, as `Counter` does it."""
+def _count_most_common(n_words: int, n: int, scratch: RepetitionScratch) -> int:
+    """Return how often the most common n-gram of the words with these `scratch.hashes` occurs."""
     table = scratch.table[: table_size(n_words)]
-    counts, slots = scratch.counts, scratch.slots
+    counts, slots, hashes, most = scratch.counts, scratch.slots, scratch.hashes, np.int32(0)
     table[:] = U0
     counts[: len(table)] = 0
     for i in range(n_words - n + 1):
         key = U0
         for k in range(n):
-            key = key * BASE + hash_run(words, i + k, 1)
+            key = key * BASE + hashes[i + k]
         key = max(mix64(key), U1)
-        slots[i] = slot_of(table, key)
-        table[slots[i]] = key
-        counts[slots[i]] += 1
-    most = start = 0
-    for i in range(n_words - n + 1):
-        if counts[slots[i]] > most:
-            most, start = counts[slots[i]], i
-    return most, start
+        slot = slot_of(table, key)
+        table[slot] = key
+        slots[i] = slot
+        counts[slot] += 1
+        most = max(most, counts[slot])
+    return most
+
+
+@inner_kernel
+def _first_with_count(most: int, n_ngrams: int, scratch: RepetitionScratch) -> int:
+    """Return the first word of the most common n-gram; of equals the first, as `Counter` does it."""
+    i = 0
+    while i < n_ngrams and scratch.counts[scratch.slots[i]] != most:
+        i += 1
+    return i
 
 
 @inner_kernel

@@ -17,6 +17,7 @@ from gpts_data.pipelines.text.hashing import U0, U1, mix64
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 POWERS = 64
+BASE_POWERS = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(POWERS)], np.uint64)
 
 
 def word_hash(word: str) -> int:

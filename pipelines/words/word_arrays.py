@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.char_classes import ALPHA, ASCII_SPACES, NOT_PUNCTUATION, char_classes
 from gpts_data.pipelines.text.hash_table import in_set
-from gpts_data.pipelines.text.hashing import U0, U1, skip_spaces, space_width, string_buffers
-from gpts_data.pipelines.text.rolling_hash import BASE, POWERS, inverse_powers
+from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, space_width, string_buffers
+from gpts_data.pipelines.text.rolling_hash import BASE, BASE_POWERS, POWERS, inverse_powers
 from gpts_data.pipelines.words.affixes import is_suffix_after_letters, rule_words
 from gpts_data.pipelines.words.char_flags import new_chunk_buffer
 from gpts_data.pipelines.words.chunk_cache import ChunkTable, chunk_words, chunks
@@ -28,7 +28,6 @@ from gpts_data.pipelines.words.word_rows import (
     any_special,
     append_ascii_word,
     append_words,
-    hash_run,
 )
 
 UNSAFE = "IS_ALPHA"  # spaCy's words for it depend on the texts before: see datatrove_tokenizer.py
@@ -165,30 +164,31 @@ def _append_short_words(
     char_flags, divided, special = rules.char_flags, rules.divided, rules.special
     while True:
         i = skip_spaces(data, i, stop)
-        start, first_power, total = i, power, rows[at, SUM]
-        while i < stop and 0x61 <= (data[i] | 0x20) <= 0x7A:
-            total += (np.uint64(data[i]) + U1) * power
-            power *= BASE
+        start, value = i, U0
+        while i < stop and 0x61 <= (data[i] | 0x20) <= 0x7A and i - start < POWERS:
+            value += (np.uint64(data[i]) + U1) * BASE_POWERS[i - start]
             i += 1
         width = i - start
         if width == 0 or width >= POWERS:
-            return start, at, first_power
+            return start, at, power
         suffix = i < stop and not ASCII_SPACES[data[i]]
         alone = i + 1 >= stop or ASCII_SPACES[data[i + 1]]
         if suffix and not (alone and is_suffix_after_letters(data, start, i, char_flags)):
-            return start, at, first_power
+            return start, at, power
+        total, next_power = rows[at, SUM] + value * power, power * BASE_POWERS[width]
         append_ascii_word(rows, at, total, powers[width], np.uint64(width), np.uint8(ALPHA | NOT_PUNCTUATION))
-        if in_set(divided, hash_run(rows, at, 1)):
-            return start, at, first_power
+        if in_set(divided, max(mix64(value), U1)):  # as `hash_run`
+            return start, at, power
         if suffix:
-            total += (np.uint64(data[i]) + U1) * power
-            append_ascii_word(rows, at + 1, total, powers[1], U1, classes[np.int64(data[i])])
-            if in_set(special, hash_run(rows, at, 2)):
-                return start, at, first_power
-            power *= BASE
+            byte = np.uint64(data[i]) + U1
+            append_ascii_word(rows, at + 1, total + byte * next_power, powers[1], U1, classes[np.int64(data[i])])
+            if in_set(special, max(mix64(value + byte * BASE_POWERS[width]), U1)):
+                return start, at, power
+            next_power *= BASE
             i += 1
             at += 1
         at += 1
+        power = next_power
 
 
 @kernel
