@@ -40,19 +40,7 @@ Result = TypeVar("Result")
 
 CONCURRENT_READS = 16  # of small files
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(/?)(.*)", re.DOTALL)  # not a drive: C:/
-_STORE_CLIENTS = {
-    "botocore",
-    "aiobotocore",
-    "aiohttp",
-    "s3fs",
-    "gcsfs",
-    "google",
-    "adlfs",
-    "azure",
-    "ocifs",
-    "oss2",
-    "requests",
-}
+_STORE_CLIENTS = frozenset("botocore aiobotocore aiohttp s3fs gcsfs google adlfs azure ocifs oss2 requests".split())  # noqa: SIM905
 
 
 def as_path(text: str | AnyPath) -> AnyPath:
@@ -210,9 +198,20 @@ def read_all(
             yield pending.popleft().result()
 
 
+@contextmanager
+def _writing(path: StorePath) -> Iterator[None]:
+    """As `store_errors`, for a file that is written: what is not found then is its bucket."""
+    try:
+        with store_errors(path):
+            yield
+    except FileNotFoundError as error:
+        advice = "create it, or correct the address, then run the same command again"
+        raise StorageError(f"{path}: the store has no bucket {path.drive}; {advice}") from error
+
+
 def upload(file: Path, path: StorePath) -> None:
     """Copy a file from disk to a store: it appears whole or not at all. A failed upload is started again."""
-    with store_errors(path):
+    with _writing(path):
         for attempt in attempts():
             with attempt:
                 path.fs.put_file(str(file), path.path)
@@ -223,11 +222,13 @@ def create(path: StorePath, content: bytes) -> bool:
 
     The store itself decides between two writers that try at once: with `If-None-Match: *` on S3, similarly elsewhere.
     """
-    with store_errors(path):
+    with _writing(path):
         try:
             for attempt in attempts():
                 with attempt:
                     path.fs.pipe_file(path.path, content, mode="create")
+        except FileNotFoundError:
+            raise
         except OSError:  # s3fs raises EINVAL when the condition is not met
             if not path.exists():
                 raise
@@ -237,7 +238,7 @@ def create(path: StorePath, content: bytes) -> bool:
 
 def overwrite(path: StorePath, content: bytes) -> None:
     """Write a small file in a store, whether or not it exists."""
-    with store_errors(path):
+    with _writing(path):
         for attempt in attempts():
             with attempt:
                 path.fs.pipe_file(path.path, content)

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 KEYS = {"accessKey": "key", "secretKey": "secret"}
@@ -50,16 +51,43 @@ def serve(folder: Path) -> Iterator[dict[str, str]]:
     try:
         address = f"http://127.0.0.1:{ports['s3']}"
         _wait(address, server)
-        yield {
-            "AWS_ACCESS_KEY_ID": KEYS["accessKey"],
-            "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"],
-            "AWS_ENDPOINT_URL": address,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        yield _environment(address)
     finally:
         server.kill()
         server.wait()
+
+
+def has_moto() -> bool:
+    """Whether moto's server is installed: another implementation of S3, which keeps its objects in memory."""
+    return find_spec("moto") is not None and find_spec("flask") is not None
+
+
+@contextmanager
+def serve_moto(folder: Path) -> Iterator[dict[str, str]]:
+    """As `serve`, with moto's server. `folder` gets its log."""
+    folder.mkdir(parents=True)
+    (port,) = _free_ports(1)
+    program = "import sys; from moto.server import main; main(sys.argv[1:])"
+    with open(folder / "log", "wb") as log:
+        command = [sys.executable, "-c", program, "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        _wait(f"http://127.0.0.1:{port}", server)
+        yield _environment(f"http://127.0.0.1:{port}")
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _environment(address: str) -> dict[str, str]:
+    """The variables by which S3 clients find the server at an address."""
+    return {
+        "AWS_ACCESS_KEY_ID": KEYS["accessKey"],
+        "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"],
+        "AWS_ENDPOINT_URL": address,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 def _free_ports(count: int) -> list[int]:
