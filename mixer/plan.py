@@ -125,7 +125,7 @@ class Plan:
         config = self.recipe.decontaminate
         columns = [benchmark.columns for benchmark in config.benchmark] if config else []
         ngram = config.ngram if config else 0
-        return json_digest([index.VERSION, ngram, columns, self.identity()["benchmarks"]])
+        return json_digest([index.VERSION, ngram, columns, [listing_entry(listing) for listing in self.benchmarks]])
 
     @property
     def index(self) -> AnyPath | None:
