@@ -135,7 +135,7 @@ def checked_beforehand(
         PairsTask(
             n,
             listing,
-            Pairs(*(column[start:end] for column in pairs)),
+            Pairs(pairs.later[start:end], pairs.earlier[start:end], pairs.is_original[start:end]),
             tokenizer.folder,
             tokenizer.digest,
             dedup.minhash,
