@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from gpts_data.pipelines.filters.cleaner import FILTERS, TOO_LONG, TOO_SHORT, CleanConfig, get_cleaner
-from gpts_data.pipelines.words.word_arrays import LENGTH, UNSAFE, split_words
+from gpts_data.pipelines.words.word_arrays import UNSAFE, split_words
+from gpts_data.pipelines.words.word_rows import LENGTH
 
 MAX_LINES = 5  # that are shown
 LINE_CHARACTERS = 200  # of a line that are shown

@@ -217,7 +217,7 @@ def _count_most_common(n_words: int, n: int, scratch: RepetitionScratch) -> int:
         slots[i] = slot
         counts[slot] += 1
         most = max(most, counts[slot])
-    return most
+    return int(most)
 
 
 @inner_kernel
