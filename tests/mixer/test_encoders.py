@@ -51,12 +51,12 @@ class Sloppy:
 @pytest.fixture
 def sloppy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastokens_encoder, "FastokensBackend", Sloppy)
-    encode.get_encoder.cache_clear()
+    encode._get_encoder.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    encode.get_encoder.cache_clear()
+    encode._get_encoder.cache_clear()
 
 
 def test_tokenizers_alone_gives_the_same_bytes(mix: Mix, recipe_file: Path, tmp_path: Path) -> None:
