@@ -39,6 +39,7 @@ SLOW = (  # `make test-quick` leaves these out: they wait for stalled hubs, star
     "mixer/test_encoders.py",
     "mixer/test_memory.py",
     "mixer/test_network.py",
+    "mixer/test_slurm_cluster.py",
     "mixer/test_store.py",
     "pipelines/hub/",
     "pipelines/readers/test_listing.py",

@@ -64,14 +64,19 @@ def run(home: Path, environment: dict[str, str], *command: str) -> str:
     return out
 
 
+def write_sources(hub: Hub) -> None:
+    """The datasets of RECIPE."""
+    for name in ("web", "quality"):
+        for part in range(2):
+            write(hub.folder(f"acme/{name}") / f"train-{part}.parquet", rows(f"{name}-{part}", 600), 0, group=50)
+
+
 def test_the_same_mix_from_processes_that_share_only_the_store(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     with Hub(tmp_path / "hub") as hub, serve(tmp_path / "store") as store:
-        for name in ("web", "quality"):
-            for part in range(2):
-                write(hub.folder(f"acme/{name}") / f"train-{part}.parquet", rows(f"{name}-{part}", 600), 0, group=50)
+        write_sources(hub)
         environment = {**hub.env(home / "hf"), **store}
         build = ("build-mix", "--recipe", "recipe.toml", "--json", "--out")
         run(home, environment, *build, "here")
