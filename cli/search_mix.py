@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from gpts_data.cli.options import (
     PathOrUrl,
@@ -23,7 +25,7 @@ from gpts_data.cli.options import (
 from gpts_data.cli.progress import progress
 from gpts_data.cli.terminal import echo
 from gpts_data.cli.train import require_training_extra
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.errors import DataError, redact
 
 if TYPE_CHECKING:
     from gpts_data.validation.search.result import SearchResult
@@ -70,7 +72,8 @@ NO_TARGET = (
     "--runs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Number of mixtures to try, besides three runs of the recipe's own.  [default: 12, or 5 per source]",
+    help="Number of mixtures to try, besides three runs of the recipe's own: at least sources + 2. More than before "
+    "need a new --out.  [default: 12, or 5 per source]",
 )
 @click.option(
     "--tokens-per-run",
@@ -168,7 +171,8 @@ def _show(result: SearchResult, units: Path, out: Path, tokens: int | None) -> N
     from gpts_data.validation.search.outputs.evidence import evidence
 
     searched = result.measurements
-    table = new_table("weights", ("source", "recipe", "best", "at most"))
+    best = "proposed" if result.accepted else "best by the law"
+    table = new_table("weights", ("source", "recipe", best, "at most"))
     rows = zip(searched.sources, searched.recipe, result.proposal.weights, searched.caps, strict=True)
     for name, *weights in rows:
         table.add_row(name, *(f"{weight:.2%}" for weight in weights))
@@ -181,3 +185,28 @@ def _show(result: SearchResult, units: Path, out: Path, tokens: int | None) -> N
             f"Next: gpts-data build-mix --recipe {out}/proposed.toml --tokenizer {out}/tokenizer --keep-units {units}"
             f"{f' --tokens {tokens}' if tokens else ''} --out mix"
         )
+    else:
+        echo(f"To search again with more runs, which needs a new folder: {_larger_search(result, out)}")
+
+
+def _larger_search(result: SearchResult, out: Path) -> str:
+    """The same command with twice the mixtures, in another folder."""
+    from gpts_data.validation.search.design import RECIPE_RUNS
+
+    context = click.get_current_context()
+    values = {
+        parameter: context.params[str(parameter.name)]
+        for parameter in context.command.params
+        if context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    }
+    words = ["gpts-data", "search-mix"]
+    for parameter, value in values.items():
+        if parameter.name in ("runs", "out"):
+            continue
+        option = parameter.opts[0]
+        if value is True:
+            words.append(option)
+        else:
+            words += [word for item in (value if parameter.multiple else [value]) for word in (option, str(item))]
+    mixtures = len(result.measurements.runs) - RECIPE_RUNS
+    return redact(shlex.join([*words, "--runs", str(2 * mixtures), "--out", f"{out}-2"]))

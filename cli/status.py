@@ -11,6 +11,7 @@ import click
 
 from gpts_data.cli.options import PathOrUrl, json_option, print_json
 from gpts_data.cli.terminal import echo
+from gpts_data.pipelines.errors import UsageError
 
 if TYPE_CHECKING:
     from gpts_data.mixer.build_status import BuildStatus
@@ -21,6 +22,8 @@ STAGES = {
     "cut": "cutting windows (stage 3 of 4)",
     "shards": "writing shards (stage 4 of 4)",
 }
+
+SEARCH = "search.json"  # validation/search/search.py writes it; not imported, because that needs torch
 
 
 @click.command()
@@ -35,6 +38,11 @@ def status(out: Path, as_json: bool) -> None:
     """
     from gpts_data.mixer.build_status import read_status
 
+    if (out / SEARCH).exists():
+        raise UsageError(
+            f"{out} is the folder of a search, not a mix or a build; the same command continues it: "
+            f"gpts-data search-mix --recipe RECIPE --units UNITS --out {shlex.quote(str(out))}"
+        )
     state = read_status(out)
     command = _next_command(state, out)
     if as_json:

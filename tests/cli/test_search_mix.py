@@ -32,6 +32,15 @@ def test_the_recipes_weights_stay_with_exit_code_3_and_the_reason(arguments: lis
     assert "no --target was given" in shown.stderr
     assert "leave-one-out" in shown.stdout.casefold()
     assert not (out / "proposed.toml").exists()
+    *_, last = shown.stdout.splitlines()
+    assert last.startswith("To search again with more runs, which needs a new folder: gpts-data search-mix --recipe ")
+    assert last.endswith(f"--layers 1 --width 32 --workers 1 --runs 10 --out {out}-2")
+    state = CliRunner().invoke(cli, ["status", str(out)])
+    assert state.exit_code == 2
+    assert (
+        "is the folder of a search" in state.stderr
+        and f"search-mix --recipe RECIPE --units UNITS --out {out}" in state.stderr
+    )
     again = CliRunner().invoke(cli, [*arguments, "--out", str(out), "--json"])
     content = json.loads(again.stdout)
     assert (again.exit_code, content["accepted"]) == (3, False)

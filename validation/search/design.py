@@ -39,6 +39,23 @@ class ProxyRun:
     """Seed of the model's parameters and of the order of windows; no two runs have the same."""
 
 
+def mixture_count(sources: int, mixtures: int | None) -> int:
+    """The number of mixtures to try: `mixtures`, or the larger of 12 and five per source.
+
+    Raises `UsageError` when there is one source, or when the mixtures cannot determine a law of the sources.
+    """
+    if sources < 2:
+        raise UsageError("the recipe has one source, so there are no weights to search; add a [[source]]")
+    default = max(LEAST_RUNS, RUNS_PER_SOURCE * sources)
+    count = default if mixtures is None else mixtures
+    if count < sources + 2:
+        raise UsageError(
+            f"{count} mixtures cannot determine a law of {sources} sources, which has {sources + 1} parameters; "
+            f"expected --runs {sources + 2} or more, better {default}"
+        )
+    return count
+
+
 def design_runs(recipe: Floats, caps: Floats, seed: int, mixtures: int | None = None) -> list[ProxyRun]:
     """The runs of a search: three of the recipe's weights, then those of `design_mixtures`."""
     designed = design_mixtures(recipe, caps, seed, mixtures)
@@ -53,15 +70,7 @@ def design_mixtures(recipe: Floats, caps: Floats, seed: int, mixtures: int | Non
     `recipe`: weights above 0, with a sum of 1 and none above its cap. `mixtures`: by default the larger of 12 and five
     per source. The same arguments give the same mixtures. Raises `UsageError` when there is nothing to choose.
     """
-    sources = len(recipe)
-    if sources < 2:
-        raise UsageError("the recipe has one source, so there are no weights to search; add a [[source]]")
-    count = max(LEAST_RUNS, RUNS_PER_SOURCE * sources) if mixtures is None else mixtures
-    if count < sources + 2:
-        raise UsageError(
-            f"{count} mixtures cannot determine a law of {sources} sources, which has {sources + 1} parameters; "
-            f"expected at least {sources + 2}, better {max(LEAST_RUNS, RUNS_PER_SOURCE * sources)}"
-        )
+    count = mixture_count(len(recipe), mixtures)
     generator = np.random.default_rng(seed)
     candidates = _draw_candidates(recipe, caps, generator, count)
     if len(candidates) < count:

@@ -12,6 +12,15 @@ LEAST_RANK_CORRELATION = 0.8
 LEAST_GAIN = 2.0
 """By how many standard deviations of runs that differ only in the seed the predicted loss must fall."""
 
+LARGE = (
+    "There are too few runs, or too few tokens per run, to trust the gain that it predicts: search again with more of "
+    "them, in a new folder."
+)
+SMALL = (
+    "The gain that it predicts is small as well, so the weights probably matter little for this target; only a search "
+    "with more runs or more tokens per run, in a new folder, could tell more."
+)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -36,17 +45,17 @@ class Verdict:
 def judge(rank_correlation: float, gain: float, noise: float | None) -> Verdict:
     """The verdict on proposed weights; the arguments are the fields of `Verdict`."""
     reasons = []
+    is_small = noise is not None and not gain > LEAST_GAIN * noise
     if not rank_correlation >= LEAST_RANK_CORRELATION:
         reasons.append(
             f"The law does not rank mixtures that it was not fitted to: leave-one-out rank correlation "
-            f"{rank_correlation:.2f}, expected {LEAST_RANK_CORRELATION} or more. Try more runs or more tokens per run; "
-            f"if that does not help, the weights matter little for this target."
+            f"{rank_correlation:.2f}, expected {LEAST_RANK_CORRELATION} or more. {SMALL if is_small else LARGE}"
         )
     if noise is None:
         reasons.append(
             "No two runs differ only in the seed, so the noise is unknown. Train the recipe's weights twice."
         )
-    elif not gain > LEAST_GAIN * noise:
+    elif is_small:
         reasons.append(
             f"The predicted gain of {gain:.4f} is within the noise: runs that differ only in the seed have a standard "
             f"deviation of {noise:.4f}, expected a gain above {LEAST_GAIN:g} of them, {LEAST_GAIN * noise:.4f}. As far "

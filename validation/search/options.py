@@ -13,6 +13,7 @@ from gpts_data.mixer.recipe_exclude import read_lists
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.validation.search.caps import Floats
+from gpts_data.validation.search.design import mixture_count
 from gpts_data.validation.search.outputs.tables import check_column_names
 from gpts_data.validation.search.proxies.model import proxy_config, run_length
 from gpts_data.validation.search.proxies.targets import Target, parse_targets
@@ -93,8 +94,7 @@ def check_options(recipe: Recipe, options: SearchOptions) -> tuple[tuple[Target,
             "the recipe has [[stage]] tables, and search-mix searches one set of weights; give a recipe with a weight "
             "in each [[source]], such as one per stage"
         )
-    if len(recipe.source) < 2:
-        raise UsageError("the recipe has one source, so there are no weights to search; add a [[source]]")
+    mixture_count(len(recipe.source), options.mixtures)
     check_column_names(recipe.names)
     tokens = options.tokens_per_run or min(TOKENS_PER_RUN, recipe.tokens)
     if tokens > recipe.tokens:

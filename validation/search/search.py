@@ -44,7 +44,7 @@ from gpts_data.validation.search.proxies.campaign import train_all, worker_count
 from gpts_data.validation.search.proxies.model import RunLength, proxy_config, run_length
 from gpts_data.validation.search.proxies.pool import Pool, make_pool, open_pool
 from gpts_data.validation.search.proxies.runs import ProxySetup, ProxyTask, save_rows
-from gpts_data.validation.search.proxies.targets import target_rows
+from gpts_data.validation.search.proxies.targets import log_size, target_rows
 from gpts_data.validation.search.proxies.units import Units
 from gpts_data.validation.search.result import Measurements, SearchResult, conclude
 
@@ -157,7 +157,9 @@ def _setup(search: Search, pool: Pool, device: str, processes: int) -> ProxySetu
     folder, tokenizer = search.out / "targets", search.tokenizer
     encoder = get_encoder(tokenizer.folder, tokenizer.digest)
     for number, target in enumerate(search.targets):
-        save_rows(folder, number, target_rows(target, pool, encoder, search.measured))
+        rows = target_rows(target, pool, encoder, search.measured)
+        log_size(target, rows)
+        save_rows(folder, number, rows)
     options = search.options
     return ProxySetup(
         pool=pool,

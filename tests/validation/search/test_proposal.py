@@ -56,6 +56,12 @@ def test_each_reason_is_given_in_words() -> None:
     assert len(judge(0.1, 0.0, 0.01).reasons) == 2
 
 
+def test_a_law_that_does_not_rank_is_explained_by_the_gain_that_it_predicts() -> None:
+    [large], small = judge(0.5, 0.3, 0.01).reasons, judge(0.5, 0.0, 0.01).reasons[0]
+    assert "too few runs" in large and "matter little" not in large
+    assert "matter little" in small and "too few" not in small
+
+
 def test_noise_is_that_of_runs_with_equal_weights() -> None:
     mixtures = np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.1, 0.9]])
     assert seed_noise(mixtures, np.array([1.0, 2.0, 3.0, 9.0])) == pytest.approx(1.0)

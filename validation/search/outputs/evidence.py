@@ -40,9 +40,10 @@ def describe_prediction(result: SearchResult) -> str:
     """What the law predicts, against the noise of the seeds."""
     proposal, verdict = result.proposal, result.proposal.verdict
     noise = "" if not verdict.noise else f", {verdict.gain / verdict.noise:.1f} standard deviations of the seeds"
+    best = "the proposed ones" if result.accepted else "the best ones by the law"
     return (
         f"Predicted: {proposal.recipe_loss:.4f} bits per byte with the recipe's weights, {proposal.proposed_loss:.4f} "
-        f"with the proposed ones; a gain of {verdict.gain:.4f}{noise}."
+        f"with {best}; a gain of {verdict.gain:.4f}{noise}."
     )
 
 
@@ -68,10 +69,10 @@ def describe_horizons(result: SearchResult) -> str:
 
 
 def describe_confirmation(result: SearchResult) -> str:
-    """What the longer runs showed."""
+    """What the longer runs showed. A proposal that was refused before them is not confirmed."""
     confirmation = result.confirmation
     if confirmation is None:
-        return "Not confirmed by longer runs (--confirm)."
+        return "Not confirmed by longer runs (--confirm)." if result.accepted else ""
     outcome = "Confirmed" if confirmation.confirmed else "Not confirmed"
     return (
         f"{outcome} by {len(confirmation.gains)} pairs of runs of {describe_tokens(confirmation.tokens)} tokens with "

@@ -57,6 +57,7 @@ def _train(tasks: Sequence[ProxyTask], workers: int, stage: str, progress: Progr
             for number, task in enumerate(tasks, 1):
                 train_run(task, partial(report, note=f"run {number}"))
         else:
+            log.info("starting %d processes; each loads torch and the windows first", workers)
             for finished, _ in enumerate(engine.map(train_run, tasks), 1):
                 report(tasks[0].trained_tokens, f"finished {finished}")  # all have the same length
 
@@ -69,13 +70,14 @@ def _log_estimate(tasks: Sequence[ProxyTask], missing: Sequence[ProxyTask], work
     tokens = sum(task.trained_tokens for task in missing)
     finished = f"; {len(tasks) - len(missing)} of {len(tasks)} runs are finished" if len(missing) < len(tasks) else ""
     log.info(
-        "%d runs of %s tokens, in all %s with their decays, on %s at %s tokens/s: about %s%s",
+        "%d runs of %s tokens, in all %s with their decays, on %s at %s tokens/s: about %s%s%s",
         len(missing),
         f"{task.length.windows * setup.pool.window:,}",
         f"{tokens:,}",
         f"{workers} GPU{'s' * (workers > 1)}" if setup.device == "cuda" else f"{workers} process{'es' * (workers > 1)}",
         f"{speed:,.0f}",
         _duration(tokens / speed),
+        " without the start of the processes" if workers > 1 else "",
         finished,
     )
 

@@ -11,6 +11,7 @@ it is lowest for a mixture of the one source that is easiest to predict.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,10 @@ from gpts_data.validation.search.proxies.pool import Pool, spaced
 from gpts_data.validation.search.proxies.questions import Question, benchmark_of, read_questions
 
 MAX_TEXT_TOKENS = 1 << 24  # of a file; 64 times what is measured at most
+FEW_ROWS = 8  # windows; a target with fewer gets a warning
 SOURCE, TEXT = "source", "text"
+
+log = logging.getLogger("gpts_data")
 
 
 class TargetIdentity(TypedDict):
@@ -107,6 +111,23 @@ def target_rows(target: Target, pool: Pool, encoder: Encoder, most_tokens: int) 
     if len(ids) < 2:
         raise DataError(f"target {target.path}: no text in it; expected at least one document")
     return _file_rows(ids, pool.window, most_tokens, encoder.eos_id)
+
+
+def log_size(target: Target, rows: Rows) -> None:
+    """Say how much text of a target is measured, and warn when it is too little to tell mixtures apart."""
+    is_text = target.kind in (SOURCE, TEXT)
+    kind, width = ("window" if is_text else "question"), rows.ids.shape[1]
+    size = f"{len(rows.ids):,} {kind}{'s' * (len(rows.ids) != 1)} of at most {width:,} tokens"
+    log.info("target %s: %s, %s tokens of them measured", target.name, size, f"{int(rows.counted.sum()):,}")
+    if len(rows.ids) < FEW_ROWS:
+        more = (
+            "raise fraction in [validation] or give a file of text" if target.kind == SOURCE else "give a longer file"
+        )
+        log.warning(
+            "target %s has only %s, fewer than %d: what is best for so little text need not be best for other text of "
+            "its kind; %s",
+            *(target.name, size, FEW_ROWS, more),
+        )
 
 
 def _parse(text: str, sources: Sequence[str]) -> Target:

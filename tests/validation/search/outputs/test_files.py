@@ -127,4 +127,5 @@ def test_the_page_says_why_the_recipe_stays(refused: SearchResult) -> None:
     page = render_search(refused)
     assert "The recipe&#39;s weights stay." in page or "The recipe's weights stay." in page
     assert "does not rank mixtures" in page and "is within the noise" in page
-    assert ">proposed<" not in page and "best by the law" in page
+    assert ">proposed<" not in page and "with the best ones by the law" in page and "the proposed ones" not in page
+    assert "best by the law" in page

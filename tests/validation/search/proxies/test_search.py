@@ -105,6 +105,8 @@ def test_recipes_that_cannot_be_searched_are_refused(kept: KeptUnits, staged_rec
             replace(kept, recipe=recipe).search(tmp_path / "search")
     with pytest.raises(UsageError, match="the mix has 20,000 tokens"):
         kept.search(tmp_path / "search", replace(OPTIONS, tokens_per_run=30_000))
+    with pytest.raises(UsageError, match="4 mixtures cannot determine a law of 3 sources.*--runs 5 or more"):
+        kept.search(tmp_path / "search", replace(OPTIONS, mixtures=4))
     assert not (tmp_path / "search").exists()
 
 

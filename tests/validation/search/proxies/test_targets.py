@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ import pytest
 from gpts_data.pipelines.errors import DataError, UsageError
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.search.proxies.pool import Pool, spaced
-from gpts_data.validation.search.proxies.targets import SOURCE, TEXT, Target, parse_targets, question_rows, target_rows
+from gpts_data.validation.search.proxies.targets import (
+    SOURCE,
+    TEXT,
+    Rows,
+    Target,
+    log_size,
+    parse_targets,
+    question_rows,
+    target_rows,
+)
 from tests.validation.search.proxies.conftest import Searched
 
 NAMES = ("web", "books")
@@ -85,6 +95,17 @@ def test_of_a_question_the_answer_alone_is_counted(encoder: Encoder) -> None:
     ]
     assert rows.ids.shape == (2, 64)
     assert rows.ids[0, 0] == encoder.eos_id
+
+
+def test_the_size_of_a_target_is_told_and_too_little_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gpts_data")
+    for count, messages in ((8, 1), (1, 2)):
+        caplog.clear()
+        ids = np.zeros((count, 64), np.uint16)
+        log_size(Target("books", SOURCE, 1.0), Rows(ids, ids == 0))
+        assert f"target books: {count} window" in caplog.messages[0]
+        assert len(caplog.messages) == messages
+    assert "fewer than 8" in caplog.messages[1] and caplog.records[1].levelname == "WARNING"
 
 
 def test_targets_without_text_are_refused(tmp_path: Path, pool: Pool, encoder: Encoder) -> None:
