@@ -41,6 +41,15 @@ class Quantity(IntParam):
             self.fail(f"{value!r} is not a quantity such as 25B, 2M or 64MB", param, ctx)
 
 
+class Position(Quantity):
+    """A number counted from 0: `0`, or a quantity such as `5000`, `1k` or `1M`."""
+
+    name = "position"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return 0 if str(value) == "0" else super().convert(value, param, ctx)
+
+
 class DurationParam(FloatParam):
     """A time in seconds: `90s`, `30min`, `1h` or plain digits."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpts_data.cli.options import json_option, mix_argument, print_json
+from gpts_data.cli.options import Position, json_option, mix_argument, print_json
 from gpts_data.cli.terminal import echo
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.text.control_characters import escape_line
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @mix_argument
-@click.option("--token", type=int, metavar="N", help="Token N of the training order, counted from 0.")
-@click.option("--window", type=int, metavar="N", help="First token of window N of the training order.")
+@click.option(
+    "--token", type=Position(), metavar="N", help="Token N of the training order, counted from 0, such as 5000 or 1k."
+)
+@click.option("--window", type=Position(), metavar="N", help="First token of window N of the training order.")
 @click.option("--shard", type=int, metavar="S", help="With --row: first token of row R in shard S.")
 @click.option("--row", type=int, metavar="R", help="With --shard: the row.")
 @click.option("--document", metavar="ID", help="Instead of a token: where this document went, or why it was dropped.")

@@ -55,6 +55,7 @@ def test_build_inspect_trace_verify(recipe_file: Path, mix: Mix, tmp_path: Path)
     origin = object_of(run("trace", out, "--token", 700, "--json"))
     assert {"source", "document_id", "url", "unit", "document_token_offset", "text"} <= origin.keys()
     assert object_of(run("trace", out, "--shard", 0, "--row", 10, "--json"))["token"] == 640
+    assert [object_of(run("trace", out, "--token", n, "--json"))["token"] for n in ("0", "1k")] == [0, 1000]
 
     assert object_of(run("verify", out, "--json")) == {"ok": True, "problems": []}
 

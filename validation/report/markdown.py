@@ -98,11 +98,11 @@ def _provenance(report: Report, sources: list[SourceView], summary: dict[str, An
             source.name,
             markdown(source.origin),
             markdown(source.revision or "local files"),
-            markdown(", ".join(source.licences) or "not stated"),
+            markdown(", ".join(source.licenses) or "not stated"),
         )
         for source in sources
     )
-    yield from _table(("source", "data", "revision", "licence"), rows, left=4)
+    yield from _table(("source", "data", "revision", "license"), rows, left=4)
     yield f"- root digest `{summary['root_digest']}`"
     yield f"- build id `{report.mix.manifest['build_id']}`"
     yield f"- tokenizer digest `{summary['tokenizer']['digest']}`\n"

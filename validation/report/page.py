@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from gpts_data.pipelines.filters.measure import filter_of
 from gpts_data.pipelines.text.control_characters import escape
 from gpts_data.validation.inspect import inspect
 from gpts_data.validation.report.charts import Plot, plot_bounds, plot_lengths, plot_losses, plot_shares
@@ -47,6 +49,7 @@ def render_html(report: Report) -> str:
         furthest=max(source.furthest for source in sources),
         read=sum(source.read for source in sources),
         kept=sum(source.kept for source in sources),
+        held_out_documents=_held_out(sources),
         waterfall=waterfall(report, sources),
         outcomes=list(OUTCOMES),
         has_duplicates=any(count for row in summary["overlap"].values() for count in row.values()),
@@ -111,7 +114,19 @@ def _passed(report: Report) -> str:
     passed = [f"passed the filters{names}" if any(filters) else ""]
     passed += ["repeats no earlier document" if any(recipe["dedup"].values()) else ""]
     passed += ["contains no item of a benchmark" if recipe.get("decontaminate") else ""]
-    return f"What decided: each {', '.join(filter(None, passed)) or 'was read; the recipe drops none'}."
+    return f"What decided: each {_join(list(filter(None, passed))) or 'was read; the recipe drops none'}."
+
+
+def _join(parts: list[str]) -> str:
+    """Join phrases to one: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def _held_out(sources: list[SourceView]) -> str:
+    """How the documents that were kept divide into those to train on and those held out; "" when none is held out."""
+    held_out = sum(source.held_out for source in sources)
+    kept = sum(source.kept for source in sources)
+    return f" ({kept - held_out:,} and {held_out:,} held out)" if held_out else ""
 
 
 def _kept_view(document: KeptDocument) -> KeptDocument:
@@ -136,6 +151,9 @@ def _sample_view(sample: DroppedSample) -> dict[str, Any]:
     """One dropped document with what decided. A duplicate also has the kept document, and the words that differ."""
     view: dict[str, Any] = {"id": sample["id"], "url": sample["url"], "text": _shortened(sample["text"]), "kept": None}
     view["detail"], view["lines"] = sample.get("detail"), sample.get("lines", [])
+    if view["detail"] is None and filter_of(sample["reason"]) and sample["text"].endswith(" [...]"):
+        # A build does not measure texts of more than 20,000 characters (mixer/stages/dropped_samples.py); trace does.
+        view["detail"] = f"long document: see gpts-data trace MIX --document {shlex.quote(sample['id'])}"
     if benchmark := sample.get("benchmark"):
         view["detail"], view["lines"] = f"{benchmark}, {sample.get('item')}", [sample.get("ngram", "")]
     if kept := sample.get("kept"):

@@ -90,7 +90,7 @@ def _general(mix: Mix) -> Iterator[str]:
 
 def _sources(mix: Mix) -> Iterator[str]:
     yield "\n## 2. Data sources\n\nAll sources of the mix. Bytes of text are estimated from a sample.\n"
-    yield "| source | origin | revision | licence | documents | tokens | share | bytes of text | dates |"
+    yield "| source | origin | revision | license | documents | tokens | share | bytes of text | dates |"
     yield "|---|---|---|---|---:|---:|---:|---:|---|"
     lengths = all_id_bytes(mix, open_encoder(mix))
     recipe = mix.manifest["recipe"]

@@ -56,7 +56,7 @@ class SourceView:
     files_total: int
     origin: str
     """The hub dataset, or the recipe's `files`."""
-    licences: list[str]
+    licenses: list[str]
     furthest: float
     """Its greatest distance from the target share in the training order, in windows."""
 
@@ -133,7 +133,7 @@ def _source_view(report: Report, summary: dict[str, Any], number: int) -> Source
         files_read=counts["files_read"],
         files_total=counts["files_total"],
         origin=f"{recipe['dataset']}{config}" if recipe["dataset"] else ", ".join(recipe["files"]),
-        licences=list(recipe["license"]),
+        licenses=list(recipe["license"]),
         furthest=report.bounds.greatest[number],
     )
 

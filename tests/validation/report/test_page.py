@@ -148,7 +148,24 @@ def test_words_that_differ_are_marked(mix: Mix) -> None:
     samples: dict[str, Any] = {name: [] for name in mix.sources}
     text = render_html(replace(collect_report(mix), dropped_samples={**samples, "web": [sample]}))
     assert "\na &lt; <del>b</del> c</div>" in text
+    assert "lines that decided" not in text and "long document" not in text
     assert "\na &lt; <ins>x</ins> c<ins> d</ins></div>" in text
+
+
+def test_a_dropped_document_has_its_lines_or_the_command_that_shows_them(mix: Mix) -> None:
+    """A build measures no text above 20,000 characters, so its sample has neither value nor lines."""
+    short = {"id": "a 1", "url": None, "reason": "dup_line_frac", "text": "same", "detail": "0.4", "lines": ["same"]}
+    long = {"id": "a 2", "url": None, "reason": "dup_line_frac", "text": "same [...]"}
+    samples: dict[str, Any] = {name: [] for name in mix.sources}
+    text = render_html(replace(collect_report(mix), dropped_samples={**samples, "web": [short, long]}))
+    assert text.count("lines that decided") == 1 and text.count("long document: ") == 1
+    assert "long document: see gpts-data trace MIX --document &#39;a 2&#39;" in text
+
+
+def test_documents_held_out_are_told_apart_from_those_to_train_on(mix: Mix) -> None:
+    falls = mix.manifest["waterfall"].values()
+    held_out, kept = (sum(fall[key] for fall in falls) for key in ("validation", "kept"))  # type: ignore[literal-required]
+    assert held_out and f"({kept - held_out:,} and {held_out:,} held out)" in render_html(collect_report(mix))
 
 
 def test_counts_of_sources_are_those_of_the_sidecars(mix: Mix) -> None:
