@@ -15,7 +15,7 @@ from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.execute import InProcess, open_engine
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.receipts import require_receipt
-from gpts_data.validation.search.proxies.runs import ProxyTask, RunReceipt, tokens_per_second, train_run
+from gpts_data.validation.search.proxies.runs import ProxyTask, RunReceipt, load_rows, tokens_per_second, train_run
 
 log = logging.getLogger("gpts_data")
 
@@ -68,6 +68,8 @@ def _log_estimate(tasks: Sequence[ProxyTask], missing: Sequence[ProxyTask], work
     setup = task.setup
     speed = tokens_per_second(setup, task.length) * workers
     tokens = sum(task.trained_tokens for task in missing)
+    targets = [load_rows(setup.targets, i).ids.size for i in range(len(setup.target_names))]
+    measured = sum(targets) * len(task.length.horizons) * len(missing)
     finished = f"; {len(tasks) - len(missing)} of {len(tasks)} runs are finished" if len(missing) < len(tasks) else ""
     log.info(
         "%d runs of %s tokens, in all %s with their decays, on %s at %s tokens/s: about %s%s%s",
@@ -76,7 +78,7 @@ def _log_estimate(tasks: Sequence[ProxyTask], missing: Sequence[ProxyTask], work
         f"{tokens:,}",
         f"{workers} GPU{'s' * (workers > 1)}" if setup.device == "cuda" else f"{workers} process{'es' * (workers > 1)}",
         f"{speed:,.0f}",
-        _duration(tokens / speed),
+        _duration((tokens + measured / 3) / speed),  # measuring is the forward pass alone, a third of a step
         " without the start of the processes" if workers > 1 else "",
         finished,
     )
