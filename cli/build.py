@@ -129,7 +129,7 @@ def build_mix(
     Example: gpts-data build-mix --recipe sample --tokens 1M --out mix
     """
     from gpts_data.cli.exclusions import show_unmatched
-    from gpts_data.cli.tables import show_unread_files
+    from gpts_data.cli.tables import show_much_padding, show_unread_files
     from gpts_data.mixer.build import build
 
     resolved, recipe_folder = open_recipe(recipe, tokens)
@@ -144,6 +144,7 @@ def build_mix(
     _print_built(out, built)
     if built.created:
         show_unread_files(_summary(out, built), built.manifest)
+        show_much_padding(_summary(out, built))
         show_unmatched(built.manifest.get("exclusions", []))
     if options["keep_units"] and built.created:
         _print_reused(out, built, options["tokenizer"])

@@ -43,12 +43,13 @@ def export(folder: Path, name: str, out: Path, as_json: bool) -> None:
 
     Example: gpts-data export mix --format nanogpt --out mix-nanogpt
     """
-    from gpts_data.mixer.export.commands import command, missing_validation
+    from gpts_data.mixer.export.commands import command, missing_validation, unmasked_padding
     from gpts_data.mixer.export.export import export as export_mix
     from gpts_data.mixer.format.mix import open_mix
 
+    mix = open_mix(folder)
     with progress() as show:
-        exported = export_mix(open_mix(folder), name, out, show)
+        exported = export_mix(mix, name, out, show)
     manifest = exported.manifest
     if as_json:
         print_json({**manifest, "linked": exported.linked, "exported": exported.created})
@@ -64,4 +65,6 @@ def export(folder: Path, name: str, out: Path, as_json: bool) -> None:
     )
     if missing := missing_validation(manifest):
         echo(missing)
+    if mix.is_packed:
+        echo(unmasked_padding(mix.eos_id))
     echo(command(manifest, out))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 79  # width of wrapped text
 BYTES_PER_TOKEN = 3.4  # of text, with a vocabulary of 4,096 entries
+MUCH_PADDING = 0.05  # share of a source's tokens; 4.6% is what packing into windows of 4,096 left (docs/formats.md)
 UNITS_PER_FILE = 3  # 2.2 units for each of several equal files are enough to draw from all of them (draw_order.py)
 
 
@@ -40,6 +41,9 @@ def show_mix(summary: dict[str, Any]) -> None:
             console.print(
                 f" {name}: text from {source['files_read']:,} of {source['files_total']:,} files", highlight=False
             )
+        if "padding" in source:
+            padding = source["padding"]
+            console.print(f" {name}: {padding['tokens']:,} tokens of padding ({padding['share']:.3%})", highlight=False)
     falls = summary["waterfall"]
     print_parts(lambda names: _waterfall(falls, names), list(falls))
     if any("over_budget" in fall["dropped"] for fall in summary["waterfall"].values()):
@@ -104,6 +108,19 @@ def show_unread_files(summary: dict[str, Any], manifest: Manifest) -> None:
             f'unit = "{_round_bytes(min(units))}" in the recipe (now {_round_bytes(recipe["unit"])}). A unit has at '
             "least one row group of a parquet file, or one line."
         )
+
+
+def show_much_padding(summary: dict[str, Any]) -> None:
+    """Name the sources whose packed windows have much padding, and say what to change.
+
+    `summary` is what `validation.inspect.inspect` returns.
+    """
+    for name, source in summary["sources"].items():
+        if source.get("padding", {}).get("share", 0) > MUCH_PADDING:
+            echo(
+                f"source {name}: {source['padding']['share']:.0%} of its tokens are padding: choose a smaller window "
+                f'than {summary["window"]:,}, a larger unit (each is packed by itself), or [packing] mode = "stream"'
+            )
 
 
 def _round_bytes(n_bytes: float) -> str:

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 from gpts_data.mixer.recipe_buckets import check_bounds
 from gpts_data.mixer.recipe_exclude import Exclude, check_exclude
@@ -42,7 +42,8 @@ from gpts_data.pipelines.text.control_characters import has_control_characters
 from gpts_data.tokenizer.train import Training, check_training
 
 MAX_KEEP_DROPPED = 10  # dropped documents per reason that every prepared unit has as examples
-STREAM, BEST_FIT = "stream", "best-fit"
+STREAM: Final = "stream"
+BEST_FIT: Final = "best-fit"
 MAX_NAME = 100  # characters of a name; it begins names of files, which may have 255 bytes
 _RANGES = {  # of whole numbers in the recipe: the least and the greatest
     "window": (2, 1 << 20),  # four times the longest context in use
@@ -58,7 +59,8 @@ class Validation:
     """The `[validation]` table: documents held out of training."""
 
     fraction: float = 0.0005
-    """Fraction of the documents to hold out. They are chosen by a hash of their id. With 0, none are held out."""
+    """Fraction of the documents to hold out. They are chosen by a hash of their id. With 0, none are held out,
+    whatever the `minimum`."""
     minimum: int = 1
     """Documents to hold out of each source at least, and so many more that they fill a window. A source that is too
     short for this holds out its fraction only."""
@@ -68,7 +70,7 @@ class Validation:
 class Packing:
     """The `[packing]` table: how documents become windows."""
 
-    mode: str = STREAM
+    mode: Literal["stream", "best-fit"] = STREAM
     """`stream` cuts the documents of a source, one after another, every `window` tokens. `best-fit` keeps documents
     whole where they fit into a window, cuts longer ones as seldom as possible, and pads windows with end-of-text."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gpts_data.mixer.quantities import parse_bytes, parse_quantity, parse_until
 from gpts_data.mixer.recipe_file import MAX_SHOWN, shorten
@@ -55,6 +55,10 @@ def _parse_value(hint: Any, value: Any, where: str, spec: Field[Any]) -> Any:
         if value is False and type(None) in get_args(hint):  # TOML has no null: `minhash = false`
             return None
         hint = next(option for option in get_args(hint) if option is not type(None))
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise RecipeError(f"recipe: {where} = {shorten(value)}, expected {' or '.join(map(repr, get_args(hint)))}")
+        return value
     if get_origin(hint) is tuple:
         return _parse_list(get_args(hint)[0], value, where, spec)
     if get_origin(hint) is Mapping:

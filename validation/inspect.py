@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gpts_data.mixer.format.manifest_types import SourceEntry
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.mix_encoder import open_encoder
 from gpts_data.mixer.format.training_order import window_of_source
@@ -66,6 +67,7 @@ def inspect(mix: Mix) -> dict[str, Any]:
                 "wanted": shares[name],
                 **{key: dict(manifest["sources"][name])[key] for key in _SOURCE_KEYS},
                 "repeats": repeats(manifest["sources"][name]["windows"], manifest["sources"][name]["pass_windows"]),
+                **_padding(manifest["sources"][name], mix.window),
             }
             for name in mix.sources
         },
@@ -85,6 +87,14 @@ def repeats(windows: int, distinct: int) -> dict[str, int]:
     """
     times, more = divmod(windows, distinct)
     return {str(n): count for n, count in ((times, distinct - more), (times + 1, more)) if count}
+
+
+def _padding(source: SourceEntry, window: int) -> dict[str, Any]:
+    """The padding in one epoch of a source with packed windows; nothing for others. window: its tokens."""
+    if "packing" not in source:
+        return {}
+    tokens = source["packing"]["padding"]
+    return {"padding": {"tokens": tokens, "share": tokens / (source["pass_windows"] * window)}}
 
 
 def _stage(mix: Mix, stage: TrainingStage) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
@@ -25,6 +26,7 @@ from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.format.training_order import TrainingOrder
 from gpts_data.pipelines.errors import UsageError
 
+Ids = TypeVar("Ids", Tensor, NDArray[Any])
 IGNORED = -100  # a label without loss, in torch's cross_entropy and in transformers
 
 
@@ -181,13 +183,16 @@ def _read_ahead(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
             yield batch
 
 
-def padding(ids: Tensor, eos_id: int) -> Tensor:
-    """Whether each id is padding of best-fit packing, end-of-text behind end-of-text: (B, T) int64 -> (B, T) bool.
+def padding(ids: Ids, eos_id: int) -> Ids:
+    """Whether each id is padding of best-fit packing, end-of-text behind end-of-text.
 
-    A loss that leaves these targets out: `cross_entropy(logits, targets.masked_fill(padding(...), -100))`.
+    ids: integers of one or more windows, shape (T,) or (..., T), as a tensor or a numpy array. Returns bool of the same
+    shape and kind. A loss that leaves these targets out:
+    `cross_entropy(logits, targets.masked_fill(padding(...), -100))`.
     """
-    is_padding = torch.zeros_like(ids, dtype=torch.bool)
-    is_padding[:, 1:] = (ids[:, 1:] == eos_id) & (ids[:, :-1] == eos_id)
+    is_eos = ids == eos_id
+    is_padding: Ids = is_eos & False
+    is_padding[..., 1:] = is_eos[..., 1:] & is_eos[..., :-1]
     return is_padding
 
 

@@ -73,6 +73,14 @@ def missing_validation(manifest: Mapping[str, Any]) -> str | None:
     )
 
 
+def unmasked_padding(eos_id: int) -> str:
+    """One sentence for an export of packed windows: none of the formats has a mask for the padding."""
+    return (
+        "The windows have padding, and this format has no mask for it: a training loop learns the padding unless it "
+        f"sets labels to -100 where gpts_data.validation.loader.padding(ids, {eos_id}) is true"
+    )
+
+
 def _paths(name: str, out: Path) -> dict[str, Path]:
     files = {
         "llmc": ("train_*.bin", "val_*.bin"),

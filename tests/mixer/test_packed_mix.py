@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from gpts_data.cli.main import cli
+from gpts_data.cli.tables import show_mix, show_much_padding
 from gpts_data.mixer.build import build
 from gpts_data.mixer.format.find_document import find_documents
 from gpts_data.mixer.format.mix import Mix, open_mix
@@ -18,6 +21,7 @@ from gpts_data.mixer.recipe import load_recipe, resolved
 from gpts_data.pipelines.errors import RecipeError, UsageError
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.explain.document import explain_document
+from gpts_data.validation.inspect import inspect
 from gpts_data.validation.verify import verify
 from tests.conftest import prose
 
@@ -129,6 +133,7 @@ def test_a_duplicate_names_the_document_that_it_repeats(packed: Mix) -> None:
 def test_padding_has_no_labels_and_no_loss(packed: Mix) -> None:
     torch = pytest.importorskip("torch")
     from gpts_data.validation.loader import TrainingWindows
+    from gpts_data.validation.loader import padding as find_padding
     from gpts_data.validation.model.model import GPTS, GPTSConfig
 
     items = list(TrainingWindows(packed))
@@ -136,6 +141,9 @@ def test_padding_has_no_labels_and_no_loss(packed: Mix) -> None:
     labels = torch.stack([item["labels"] for item in items])
     padding = is_padding(packed, ids.numpy())
     assert padding.any() and np.array_equal(labels.numpy() == -100, padding)
+    assert np.array_equal(find_padding(ids, packed.eos_id).numpy(), padding)
+    assert np.array_equal(find_padding(ids.numpy().astype(np.uint16), packed.eos_id), padding)
+    assert torch.equal(find_padding(ids[0], packed.eos_id), torch.from_numpy(padding[0]))
     torch.manual_seed(0)
     model = GPTS(GPTSConfig(packed.vocab_size, width=32, layers=1, heads=4, kv_heads=2, head_dim=8, ffn=64))
     row = ids[padding.any(axis=1)][:1]
@@ -151,3 +159,29 @@ def test_workers_do_not_change_it_and_the_default_leaves_no_trace(folder: Path, 
     assert "packing" not in resolved(load_recipe(write_recipe(folder, "stream")))
     with pytest.raises(RecipeError, match="packing.mode = 'tight', expected 'stream' or 'best-fit'"):
         load_recipe(write_recipe(folder, "tight"))
+    path.write_text(path.read_text(encoding="utf-8").replace('"best-fit"', "true"), encoding="utf-8")
+    with pytest.raises(RecipeError, match="packing.mode = True, expected 'stream' or 'best-fit'"):
+        load_recipe(path)
+
+
+def test_padding_is_shown_and_much_of_it_is_named(packed: Mix, capsys: pytest.CaptureFixture[str]) -> None:
+    summary, sources = inspect(packed), packed.manifest["sources"]
+    for name in packed.sources:
+        tokens = sources[name]["packing"]["padding"]
+        share = tokens / (sources[name]["pass_windows"] * packed.window)
+        assert summary["sources"][name]["padding"] == {"tokens": tokens, "share": share}
+    summary["sources"]["web"]["padding"] = {"tokens": 4_900, "share": 0.49}
+    summary["sources"]["notes"]["padding"] = {"tokens": 49, "share": 0.049}
+    show_mix(summary)
+    assert "web: 4,900 tokens of padding (49.000%)" in capsys.readouterr().out
+    show_much_padding(summary)
+    shown = capsys.readouterr().out
+    assert "source web: 49% of its tokens are padding" in shown and "notes" not in shown
+
+
+def test_an_export_says_that_its_padding_has_no_mask(packed: Mix, mix: Mix, tmp_path: Path) -> None:
+    for built in (packed, mix):
+        out = tmp_path / str(built.is_packed)
+        run = CliRunner().invoke(cli, ["export", str(built.path), "--format", "parquet", "--out", str(out)])
+        assert run.exit_code == 0
+        assert (f"loader.padding(ids, {built.eos_id})" in run.stdout) == built.is_packed
