@@ -256,12 +256,16 @@ def refuse_short_sources(plan: Plan) -> None:
         raise ShortSourceError("\n".join(map(str, errors)))
 
 
-def too_short(source: RecipeSource, needed: int, found: str, epochs: int) -> ShortSourceError:
-    """The error for a source with fewer than `needed` tokens. `epochs` would suffice; 0 if no number would."""
+def too_short(source: RecipeSource, needed: int, found: str, epochs: int, advice: str = "") -> ShortSourceError:
+    """The error for a source with fewer than `needed` tokens. `epochs` would suffice; 0 if no number would.
+
+    advice: what to do before anything else.
+    """
     repeat = f", or let it be repeated: max_epochs = {epochs} or more (now {source.max_epochs})"
     return ShortSourceError(
-        f"source {source.name!r} is too short: {needed:,} tokens are needed, found {found}; lower --tokens or its "
-        f"weight, give it more files{repeat if source.max_epochs < epochs <= MAX_EPOCHS else ''}"
+        f"source {source.name!r} is too short: {needed:,} tokens are needed, found {found}; "
+        f"{advice and advice + '; or '}lower --tokens or its weight, give it more files"
+        f"{repeat if source.max_epochs < epochs <= MAX_EPOCHS else ''}"
     )
 
 

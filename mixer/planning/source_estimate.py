@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gpts_data.mixer.plan import too_short
 from gpts_data.mixer.planning.source_rate import SourceRate
 from gpts_data.mixer.stages.dedup import OVER_BUDGET_REASON
+from gpts_data.mixer.stages.large_losses import first_advice
 from gpts_data.mixer.stages.rounds import FIRST_RATE, MARGIN
 from gpts_data.pipelines.errors import ShortSourceError
 from gpts_data.pipelines.hub.remote_file import FetchOptions
@@ -102,7 +103,10 @@ def short_source(rate: SourceRate, windows: int) -> ShortSourceError | None:
         return None
     found = f"an estimated {rate.available:,.0f} ({low:,.0f} to {high:,.0f}) after cleaning and deduplication"
     tokens = windows * recipe.window
-    return too_short(source, tokens, f"{found} of all its files", -(-tokens // max(int(rate.available), 1)))
+    pieces = rate.sample.pieces
+    dropped = sum((piece.dropped for piece in pieces), Counter[str]())
+    advice = first_advice(sum(piece.read for piece in pieces), dropped, recipe.cleaning(source))
+    return too_short(source, tokens, f"{found} of all its files", -(-tokens // max(int(rate.available), 1)), advice)
 
 
 class _Flow:

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from gpts_data.mixer.stages.dedup import CONTAMINATED_REASON, OVER_BUDGET_REASON
 from gpts_data.mixer.stages.exclude import EXCLUDED_REASONS
 from gpts_data.pipelines.dedup.signatures import REASONS
+from gpts_data.pipelines.filters.cleaner import CleanConfig
+from gpts_data.pipelines.filters.measure import measure
 
+ANY_TEXT = "word " * 20  # `measure` gives the key of a rule together with a value, and needs a text for that
 LARGE_LOSS = 0.3
 """A source is named when one reason drops more than this share of its documents."""
 
@@ -28,3 +31,16 @@ def large_losses(read: int, dropped: Mapping[str, int]) -> Iterator[tuple[str, f
 def describe_loss(source: str, reason: str, share: float) -> str:
     """One sentence on a large loss."""
     return f"{source}: {reason} drops {share:.0%} of its documents; docs/cleaning.md names the key to change"
+
+
+def first_advice(read: int, dropped: Mapping[str, int], clean: CleanConfig) -> str:
+    """Return what to look at first when a source is too short: its largest loss, with the recipe's key for it.
+
+    Returns "" for a source without a large loss.
+    """
+    reason, share = max(large_losses(read, dropped), key=lambda loss: loss[1], default=("", 0.0))
+    if not reason:
+        return ""
+    rule = measure(ANY_TEXT, clean, reason)
+    key = f"{rule.key} (now {rule.threshold:g}) in its [source.clean]" if rule else "its key in docs/cleaning.md"
+    return f"{reason} drops {share:.0%} of its documents: look at {key} first"

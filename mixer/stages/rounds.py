@@ -17,6 +17,7 @@ from gpts_data.mixer.plan import Plan, too_short
 from gpts_data.mixer.recipe_buckets import draw_name
 from gpts_data.mixer.stages.dedup import DedupedUnit, HoldOutRule, PreparedUnit, dedup, surviving_tokens
 from gpts_data.mixer.stages.exclude import Excluder
+from gpts_data.mixer.stages.large_losses import first_advice
 from gpts_data.mixer.stages.prepare import Benchmarks, Prepare, PrepareBuckets, prepare_buckets
 from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.mixer.stages.waterfall import describe, waterfall
@@ -204,9 +205,10 @@ def _next_tasks(sources: Sequence[SourceUnits], deduped: Sequence[Sequence[Dedup
             source.held_out, is_final = 0, False
         else:
             found = f"{tokens:,} after cleaning and dedup of all its files"
-            error = too_short(source.source, source.needed, found, source.epochs(tokens))
-            documents = describe(waterfall(source.receipts, units))
-            errors.append(f"{error}\nWhat became of its documents:\n{documents}")
+            fall = waterfall(source.receipts, units)
+            advice = first_advice(fall["read"], fall["dropped"], source.plan.recipe.cleaning(source.source))
+            error = too_short(source.source, source.needed, found, source.epochs(tokens), advice)
+            errors.append(f"{error}\nWhat became of its documents:\n{describe(fall)}")
     if errors:  # all sources that are known to be too short by now; others may have units to come
         raise ShortSourceError("\n".join(errors))
     return None if is_final else tasks
