@@ -250,7 +250,7 @@ def open_engine(workers: int = 1, scheduler: str | None = None, shared: AnyPath 
     address is invalid or a worker's environment differs from this process's.
     """
     if workers != AUTO and workers < 1:
-        raise UsageError(f"workers = {workers}, expected 1 or more")
+        raise UsageError(f"workers = {workers}, expected 1 or more, or 0 to choose by the size of the job")
     if scheduler is None and workers == 1:
         yield InProcess()
         return

@@ -97,7 +97,7 @@ def plan(
     Args:
         recipe: Name of a preset, path of a TOML file, or a `Recipe`.
         tokens: Training tokens, such as "3M", instead of the recipe's own.
-        workers: Processes that the build would use on this machine.
+        workers: Processes that the build would use on this machine, 0 to choose by the size of the job.
         tokenizer: Folder of the tokenizer; without one, a small one is trained on the sample.
         recipe_folder: What relative paths in a `Recipe` start from; the current folder by default.
         progress: Whether to show progress; see the module's docstring.
@@ -130,7 +130,7 @@ def build_mix(
         out: Folder of the mix.
         tokens: Training tokens, such as "3M", instead of the recipe's own.
         tokenizer: Folder of the tokenizer; without one, it is trained first, as the recipe says.
-        workers: Processes on this machine. The bytes do not depend on it.
+        workers: Processes on this machine, 0 to choose by the size of the job. The bytes do not depend on it.
         scheduler: Address of a dask scheduler, tcp://host:port, whose workers are used instead.
         keep_units: Folder for the tokenized text, so that another weight, seed or budget reads no text again.
         keep_dropped: Dropped documents to keep as examples, per source and reason, instead of the recipe's number.
@@ -178,7 +178,7 @@ def verify(
     Args:
         mix: Folder of the mix, or an open `Mix`.
         quick: Compare names and sizes only.
-        workers: Processes that read the files.
+        workers: Processes that read the files, 0 to choose by the size of the mix.
         scheduler: Address of a dask scheduler, tcp://host:port, whose workers are used instead.
         progress: Whether to show progress; see the module's docstring.
     """

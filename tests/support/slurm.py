@@ -116,7 +116,7 @@ def _wait(folder: Path, process: subprocess.Popen[bytes], ready: Callable[[], bo
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             logs = [f"{log.name}:\n{log.read_text(encoding='utf-8')}" for log in sorted(folder.glob("*.log"))]
-            raise RuntimeError("\n".join([f"{process.args} ended or is not ready", *logs]))
+            raise RuntimeError("\n".join([f"{process.args!r} ended or is not ready", *logs]))
         time.sleep(0.1)
 
 

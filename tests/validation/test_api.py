@@ -49,13 +49,14 @@ def test_recipes_by_name_by_file_and_as_they_are(recipe_file: Path, monkeypatch:
     with pytest.raises(RecipeError, match="source name '../evil'"):
         find_recipe(replace(recipe, source=(replace(recipe.source[0], name="../evil"),)))
     assert find_recipe(str(recipe_file)) == (load_recipe(recipe_file), recipe_file.parent)
-    with pytest.raises(RecipeError, match="no preset is called 'nope'; expected one of gpt-s-5m, sample"):
+    with pytest.raises(RecipeError, match="no preset is called 'nope'; expected one of climbmix, gpt-s-5m, sample"):
         find_recipe("nope")
 
 
-def test_no_workers_at_all(mix: Mix) -> None:
-    with pytest.raises(UsageError, match="workers = 0, expected 1 or more"):
-        verify(mix.path, workers=0)
+def test_fewer_than_no_workers(mix: Mix) -> None:
+    with pytest.raises(UsageError, match="workers = -1, expected 1 or more, or 0 to choose"):
+        verify(mix.path, workers=-1)
+    assert not verify(mix.path, workers=0)  # by the size of the mix
 
 
 def test_a_changed_recipe_is_built_from_its_own_folder(mix: Mix, recipe_file: Path, tmp_path: Path) -> None:
