@@ -30,7 +30,7 @@ from gpts_data.pipelines.storage.receipts import Receipt, accepted_receipt, writ
 RANGE_KEYS = 4_000_000  # keys in a range or a section: 32 bytes each while they are sorted, 130 MB per worker
 KEYS = np.dtype([("key", "<u8"), ("place", "<u8")])  # a record of a partition
 FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32()), ("first", pa.uint64())])
-"""What a search finds: the places of shared keys, in order, the numbers of the keys, and the first place of each."""
+"""The columns of a search's file: the places of shared keys, in order, their numbers, and the first place of each."""
 UNIT = np.uint64(32)  # a place among all units has the number of the unit in the bits from UNIT on
 BLOCK = 1 << 18  # keys that are copied at once
 _HALF = np.uint64(32)
@@ -73,6 +73,10 @@ class Partition:
     path: AnyPath
     key: str
 
+    def accepts(self, receipt: PartitionReceipt) -> bool:
+        """Return whether the file of an earlier run is as it was written."""
+        return _is_intact(self.path, receipt["file"])
+
 
 @dataclass(frozen=True)
 class KeyRange:
@@ -86,6 +90,10 @@ class KeyRange:
     path: AnyPath
     key: str
 
+    def accepts(self, receipt: KeyRangeReceipt) -> bool:
+        """Return whether the file of an earlier run is as it was written."""
+        return _is_intact(self.path, receipt["file"])
+
 
 @dataclass(frozen=True)
 class FoundKeys:
@@ -98,11 +106,9 @@ class FoundKeys:
 def search_runs(runs: Sequence[AnyPath], n_keys: Sequence[int], folder: AnyPath, engine: Engine) -> FoundKeys:
     """Find the keys that several documents share. n_keys: the number of keys of each run."""
     n_ranges = -(-sum(n_keys) // RANGE_KEYS) or 1
-    names = [str(run) for run in runs]
     key = json_digest([n_ranges, [run.name for run in runs]])
     folder = folder / key[:16]
-    listing = folder / f"runs-{json_digest(names)[:16]}.json"
-    write_json(listing, names)
+    listing = write_listing(folder, "runs", runs)
     bounds = None
     if n_ranges > 1:
         partitions = partition_tasks(listing, n_keys, n_ranges, folder, key)
@@ -111,6 +117,20 @@ def search_runs(runs: Sequence[AnyPath], n_keys: Sequence[int], folder: AnyPath,
         KeyRange(n, bounds, listing, folder / f"{n:05d}.arrow", json_digest([key, n, "range"])) for n in range(n_ranges)
     ]
     return FoundKeys([task.path for task in tasks], _run(engine, search, tasks))
+
+
+def write_listing(folder: AnyPath, name: str, paths: Sequence[AnyPath]) -> AnyPath:
+    """Write a file of paths, which tasks carry instead of the paths themselves, and return its own path."""
+    texts = [str(path) for path in paths]
+    listing = folder / f"{name}-{json_digest(texts)[:16]}.json"
+    write_json(listing, texts)
+    return listing
+
+
+def read_listing(listing: AnyPath) -> list[str]:
+    """The paths of `write_listing` as texts; a task makes paths of those that it needs."""
+    texts: list[str] = json.loads(read_bytes(listing))
+    return texts
 
 
 def _run(engine: Engine, function: Callable[[Any], Receipt], tasks: Sequence[Any]) -> list[Receipt]:
@@ -146,10 +166,7 @@ def _write_bounds(folder: AnyPath, tasks: Sequence[Partition], receipts: Sequenc
 def partition(task: Partition) -> PartitionReceipt:
     """Write the keys of some runs in the order of the ranges, section by section, then the receipt."""
     path = task.path.with_suffix(".partition.json")
-    receipt = accepted_receipt(
-        path, task.key, PartitionReceipt, lambda found: _is_there("index of duplicates", task.path, found["file"])
-    )
-    if receipt:
+    if receipt := accepted_receipt(path, task.key, PartitionReceipt, task.accepts):
         return receipt
     sections, done = list[list[int]](), 0
     with atomic_write(task.path) as file:
@@ -180,10 +197,7 @@ def range_of(keys: NDArray[np.uint64], ranges: int) -> NDArray[np.unsignedintege
 def search(task: KeyRange) -> KeyRangeReceipt:
     """Write the places of all shared keys in this range, in order of place, then the receipt."""
     path = task.path.with_suffix(".json")
-    receipt = accepted_receipt(
-        path, task.key, KeyRangeReceipt, lambda found: _is_there("index of duplicates", task.path, found["file"])
-    )
-    if receipt:
+    if receipt := accepted_receipt(path, task.key, KeyRangeReceipt, task.accepts):
         return receipt
     shared = find_shared_keys(*_gather(task))
     with atomic_write(task.path) as file:
@@ -202,10 +216,10 @@ def search(task: KeyRange) -> KeyRangeReceipt:
     return write_receipt(path, result)
 
 
-def _is_there(what: str, path: AnyPath, checksum: Checksum) -> bool:
-    """Whether a file is as it was written. A build that is killed while it removes the index may leave receipts only,
-    which is no damage."""
-    return path.exists() and all_intact(what, {path: checksum})
+def _is_intact(path: AnyPath, checksum: Checksum) -> bool:
+    """Return whether a file is as it was written. A build that is killed while it removes the index may leave receipts
+    only, which is no damage."""
+    return path.exists() and all_intact("index of duplicates", {path: checksum})
 
 
 def _gather(task: KeyRange) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -233,7 +247,7 @@ def _read_runs(
     listing: AnyPath, first: int, last: int | None
 ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
     """The keys and places of the runs `first` to `last` (None: all after it), batch by batch."""
-    runs = [as_path(run) for run in json.loads(read_bytes(listing))[first:last]]
+    runs = [as_path(run) for run in read_listing(listing)[first:last]]
     for number, batches in enumerate(read_all(whole_arrow_file, runs, listing), first):
         for batch in batches:
             places = batch.column("place").to_numpy().astype(np.uint64) + (np.uint64(number) << UNIT)

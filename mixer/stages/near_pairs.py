@@ -8,7 +8,6 @@ the walk tests the others itself. The verdicts are the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.mixer.stages.dedup_index import Index
+from gpts_data.mixer.stages.dedup_search import read_listing, write_listing
 from gpts_data.mixer.stages.similarity import SimilarTexts
 from gpts_data.mixer.stages.unit_texts import Texts
 from gpts_data.pipelines.dedup.greedy import N_NAMED_KEYS, SimilarityTest
 from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
 from gpts_data.pipelines.execute import Engine, InProcess
-from gpts_data.pipelines.storage.atomic_files import json_digest, write_json
 from gpts_data.pipelines.storage.paths import AnyPath, as_path
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import get_encoder
@@ -57,7 +56,7 @@ class PairsTask:
 
 def check_pairs(task: PairsTask) -> tuple[int, NDArray[np.uint8]]:
     """The number of the task, and the verdict on each pair: DISSIMILAR, SIMILAR or UNTESTED."""
-    paths = json.loads(task.units.read_bytes())
+    paths = read_listing(task.units)
     texts = Texts(get_encoder(task.tokenizer, task.tokenizer_digest))
     for unit in np.unique(np.concatenate([task.pairs.later, task.pairs.earlier]) >> ROW).tolist():
         texts.add(as_path(paths[unit]), unit << int(ROW))
@@ -128,9 +127,7 @@ def checked_beforehand(
     pairs, ends = _all_pairs(index, len(units), dedup.n_keys)
     if len(pairs.later) <= PAIRS_AT_ONCE:
         return test
-    names = [str(unit) for unit in units]
-    listing = folder / f"units-{json_digest(names)[:16]}.json"
-    write_json(listing, names)
+    listing = write_listing(folder, "units", units)
     tasks = [
         PairsTask(
             n,
