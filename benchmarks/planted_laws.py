@@ -1,4 +1,4 @@
-"""What `search-mix` concludes when the truth is known: planted laws with noise, and noise alone.
+"""Run searches whose truth is known: planted laws with noise, and noise alone.
 
     python -m benchmarks.planted_laws [--searches 200]
 
@@ -43,7 +43,7 @@ def main(searches: int) -> None:
 
 
 def _search(sources: int, planted: bool, seed: int) -> tuple[bool, float, float, float]:
-    """Whether the proposal is accepted, the leave-one-out error, the share within two errors, and the true gain."""
+    """Return whether the proposal is accepted, the leave-one-out error, the share within two errors, the true gain."""
     generator = np.random.default_rng([sources, planted, seed])
     recipe = generator.dirichlet(np.full(sources, 3.0)) * 0.9 + 0.1 / sources
     caps = np.ones(sources)

@@ -1,4 +1,4 @@
-"""What `plan` and `inspect` print of personal data and licenses."""
+"""The lines on personal data and licenses that `plan` and `inspect` print."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class Recipe:
     validation: Validation = Validation()
     """Documents held out for validation."""
     packing: Packing = Packing()
-    """How documents become windows."""
+    """The way in which documents become windows."""
 
     @property
     def names(self) -> tuple[str, ...]:

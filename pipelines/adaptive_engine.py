@@ -15,7 +15,7 @@ from gpts_data.pipelines.machine import available_memory, available_processors
 from gpts_data.pipelines.worker_pool import WorkerPool, open_worker_pool
 
 START_SECONDS = 1.8
-MIN_TEXT_BYTES = 200_000_000  # some 8 s in one process; below 90 MB two workers were slower than one
+MIN_TEXT_BYTES = 200_000_000  # some 8 s in one process: more than twice what the start of two workers takes
 TEXT_BYTES_PER_WORKER = 64_000_000  # a unit
 MEMORY_BYTES_PER_WORKER = 600_000_000
 
@@ -31,7 +31,7 @@ class AdaptiveEngine:
         self._pool: WorkerPool | None = None
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """As `Engine.map`."""
+        """Run the tasks like `Engine.map`, with worker processes if they save time."""
         tasks = list(tasks)
         if self._pool is None and (size := choose_workers(sum(map(_text_bytes, tasks)), len(tasks))) > 1:
             self._pool = self._workers.enter_context(open_worker_pool(size))

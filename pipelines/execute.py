@@ -121,7 +121,7 @@ class Dask:
             refuse_other_environment(address, {"python": python, **packages}, expected)
 
     def _versions(self) -> dict[str, Any]:
-        """What each worker that answers in time says of its Python and packages."""
+        """Return what each worker that answers in time says of its Python and packages."""
         try:
             request = self._client.scheduler.broadcast
             return dict(

@@ -39,17 +39,17 @@ def kernel(function: Function) -> Function:
 
 
 def allocating_kernel(function: Function) -> Function:
-    """As `kernel`, for a function that makes arrays, lists or dictionaries."""
+    """Compile like `kernel`, for a function that makes arrays, lists or dictionaries."""
     return _compiled(function, _options() | {"_nrt": True})
 
 
 def inner_kernel(function: Function) -> Function:
-    """As `kernel`, for a function that only kernels call: its machine code is part of theirs."""
+    """Compile like `kernel`, for a function that only kernels call: its machine code is part of theirs."""
     return _inner_compiled(function, _options())
 
 
 def allocating_inner_kernel(function: Function) -> Function:
-    """As `inner_kernel`, for a function that makes arrays, lists or dictionaries, or adds to them."""
+    """Compile like `inner_kernel`, for a function that makes arrays, lists or dictionaries, or adds to them."""
     return _inner_compiled(function, _options() | {"_nrt": True})
 
 

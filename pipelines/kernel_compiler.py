@@ -68,7 +68,7 @@ class _EntryLowering(typed_passes.NativeLowering):  # type: ignore[misc]
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _InnerLowering(typed_passes.NativeLowering):  # type: ignore[misc]
-    """As its base class, but the function gets neither machine code nor anything that Python could call."""
+    """The pass of its base class, but the function gets neither machine code nor anything that Python could call."""
 
     _name = "gpts_data_inner_lowering"
 

@@ -41,7 +41,7 @@ class ValidationEntry(TypedDict):
 
 
 class PackingEntry(TypedDict):
-    """What best-fit packing did to the windows of a source, each counted once."""
+    """The padding and the cuts of a source after best-fit packing. Each window is counted once."""
 
     padding: Count
     """Tokens of padding, which is end-of-text."""
@@ -50,7 +50,7 @@ class PackingEntry(TypedDict):
 
 
 class PackingPart(TypedDict, total=False):
-    """What a receipt or an entry has beside the others when windows are packed."""
+    """The entry that a receipt or a source of the manifest also has when windows are packed."""
 
     packing: PackingEntry
 
@@ -77,7 +77,7 @@ class SourceEntry(ListingEntry):
     leftover_documents: Count
     """Documents that begin after the last window: no window has a token of them. `documents` counts them too."""
     packing: NotRequired[PackingEntry]
-    """Of a recipe with best-fit packing. The counts of tokens include the padding."""
+    """Present if the recipe has best-fit packing. The counts of tokens include the padding."""
     validation: ValidationEntry
     damaged: list[str]
     """`place: fault` of the first damaged documents."""
@@ -143,7 +143,7 @@ class TokenizerEntry(TypedDict):
     vocab_size: Annotated[int, Meta(ge=1, le=MAX_VOCAB_SIZE)]
     eos_id: TokenId
     dtype: NotRequired[Literal["uint32"]]
-    """How ids are stored, when the vocabulary has more than 65,536 entries; uint16 otherwise."""
+    """The type of stored ids, present if the vocabulary has more than 65,536 entries; else ids are uint16."""
 
 
 class FileEntry(TypedDict):
@@ -218,7 +218,7 @@ class DrawEntry(TypedDict):
 
 
 class RecipePackingEntry(TypedDict):
-    """What is read again of the recipe's `[packing]`."""
+    """The keys of the recipe's `[packing]` that are read again."""
 
     mode: Literal["best-fit"]
 
@@ -239,7 +239,7 @@ class RecipeEntry(TypedDict):
     dedup: dict[str, Any]
     decontaminate: NotRequired[DecontaminateEntry | None]
     packing: NotRequired[RecipePackingEntry]
-    """Of a recipe with best-fit packing."""
+    """Present if the recipe has best-fit packing."""
 
 
 class Environment(TypedDict):

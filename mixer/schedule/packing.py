@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 
 class Packing(NamedTuple):
-    """Where documents lie in a stream of windows."""
+    """The places of documents in a stream of windows."""
 
     starts: NDArray[np.int64]
     """The first token of each document in the stream: int64, shape (documents,)."""

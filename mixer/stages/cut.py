@@ -57,7 +57,7 @@ class CutReceipt(DocumentTable):
     leftover_documents: int
     """Documents that begin after the source's last window, so that no window has a token of them."""
     packing: NotRequired[PackingEntry]
-    """Of a packed unit."""
+    """Present if the unit is packed."""
     held_out: HeldOutPart
 
 
@@ -75,7 +75,7 @@ class Cut:
     order: EpochOrder
     path: AnyPath
     documents: AnyPath
-    """Where the document table is written."""
+    """Path of the document table that the task writes."""
     key: str
     slots: AnyPath | None = None
     """File of the first slot of each shard (`shuffle.first_slots`); None when shards do not read the cut file."""
@@ -206,7 +206,7 @@ def _windows(task: Cut, documents: _Documents) -> TokenIds:
 
 
 def _packed_windows(task: Cut, documents: _Documents) -> TokenIds:
-    """As `_windows`, for a unit that is packed: padded with end-of-text. The document table is in stream order."""
+    """Fill windows like `_windows`, for a packed unit: padded with end-of-text, the document table in stream order."""
     unit, done = task.parts[0], 0
     starts = pack(unit, task.window).starts
     tokens = np.empty(unit.tokens, task.dtype)

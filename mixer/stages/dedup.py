@@ -89,7 +89,7 @@ class HoldOutRule:
     """Which documents of a source are held out: those whose hashed ids (`draw`) are below a limit."""
 
     fraction: float
-    """Of all hashes, below the limit; with 0 no document is held out."""
+    """The share of all hashes that is below the limit; with 0 no document is held out."""
     documents: int = 0
     """With 1 or more, those with the next smallest hashes too, until this many are held out and they fill a window."""
     window: int = 0

@@ -154,7 +154,7 @@ def _source(plan: Plan, i: int, source: SourceUnits, deduped: Sequence[DedupedUn
 
 
 def _packing(receipts: Sequence[CutReceipt]) -> PackingPart:
-    """What best-fit packing did to the windows of a source; nothing for a recipe without it."""
+    """Return the manifest's entry on best-fit packing of a source; it is empty for a recipe without it."""
     packings = [receipt["packing"] for receipt in receipts if "packing" in receipt]
     if not packings:
         return {}

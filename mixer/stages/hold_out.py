@@ -47,7 +47,7 @@ class HoldOut:
     window: int
     path: AnyPath
     documents: AnyPath
-    """Where the document table is written."""
+    """Path of the document table that the task writes."""
     receipt: AnyPath
     key: str
 

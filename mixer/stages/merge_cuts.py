@@ -35,7 +35,7 @@ class CutFileReceipt(TypedDict):
     """Its first row that belongs to each shard, then their number."""
     file: Checksum
     cuts: list[CutReceipt]
-    """Of the units whose windows it has."""
+    """Receipts of the units whose windows it has."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def pack_units(plan: Plan, deduped: Sequence[Sequence[DedupedUnit]]) -> list[lis
 
 
 def pack(unit: DedupedUnit, window: int) -> Packing:
-    """Where the training documents of a unit lie, from the unit's beginning on; in the order of the unit file."""
+    """The places of a unit's training documents, from the unit's beginning on, in the order of the unit file."""
     tokens, _, _ = document_columns(unit.path)
     return best_fit(tokens[unit.codes == TRAIN], window)
 

@@ -200,7 +200,7 @@ def read_all(
 
 @contextmanager
 def _writing(path: StorePath) -> Iterator[None]:
-    """As `store_errors`, for a file that is written: what is not found then is its bucket."""
+    """Translate errors like `store_errors`, for a file that is written: what is not found then is its bucket."""
     try:
         with store_errors(path):
             yield

@@ -52,7 +52,7 @@ def read_receipt(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt | None
 
 
 def _read(path: AnyPath, key: str, kind: type[Receipt]) -> Receipt | None:
-    """As `read_receipt`, but raises `FileNotFoundError`."""
+    """Read a receipt like `read_receipt`, but raise `FileNotFoundError` when there is none."""
     receipt = _intact(path, kind)
     if receipt is None:
         log.warning("%s was changed since it was written; the work that it records is done again", path)

@@ -30,7 +30,7 @@ def excerpt(mix: Mix, token: int, origin: Origin) -> str:
 
 
 def _place(mix: Mix, token: int, origin: Origin) -> tuple[int, int]:
-    """Where the characters of the token begin and end in the document's text."""
+    """Return where the characters of the token begin and end in the document's text."""
     number, encoder = mix.sources.index(origin.source), open_encoder(mix)
     at = origin.window_of_source * mix.window + token % mix.window
     ids = stream(mix, number, at - origin.document_token_offset, at + 1)

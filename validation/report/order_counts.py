@@ -18,7 +18,7 @@ BOUND_PARTS = 120  # of the training order, for the ranges of the distances from
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far each source is ahead of its target share, in windows, over all positions of the training order."""
+    """The distance of each source from its target share, in windows, over all positions of the training order."""
 
     edges: NDArray[np.int64]
     """Ends of parts of the training order, shape (parts + 1,)."""

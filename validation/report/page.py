@@ -107,7 +107,7 @@ def _lanes(report: Report, sources: list[SourceView], boundaries: list[int]) -> 
 
 
 def _passed(report: Report) -> str:
-    """What every kept document passed, in one sentence."""
+    """Return one sentence on what every kept document passed."""
     recipe = report.mix.manifest["recipe"]
     filters = {", ".join((source.get("clean") or recipe["clean"])["filters"]) for source in recipe["source"]}
     names = f" ({', '.join(filters)})" if len(filters) == 1 else " of its source"
@@ -123,7 +123,7 @@ def _join(parts: list[str]) -> str:
 
 
 def _held_out(sources: list[SourceView]) -> str:
-    """How the documents that were kept divide into those to train on and those held out; "" when none is held out."""
+    """Return how many kept documents are to train on and how many are held out; "" when none is held out."""
     held_out = sum(source.held_out for source in sources)
     kept = sum(source.kept for source in sources)
     return f" ({kept - held_out:,} and {held_out:,} held out)" if held_out else ""

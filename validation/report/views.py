@@ -1,4 +1,4 @@
-"""What the report shows of a mix, as plain values: the HTML page and the Markdown text have the same."""
+"""The figures of a report as plain values. The HTML page and the Markdown text show the same ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SourceView:
-    """What the page shows of one source."""
+    """The figures of one source."""
 
     name: str
     colour: str
@@ -59,9 +59,6 @@ class SourceView:
     licenses: list[str]
     furthest: float
     """Its greatest distance from the target share in the training order, in windows."""
-
-    def dropped_share(self, reason: str) -> float:
-        return self.dropped.get(reason, 0) / max(self.read, 1)
 
     @property
     def median_length(self) -> int:
@@ -95,7 +92,7 @@ class Step:
     """The reason in words, with its threshold."""
     documents: int
     share: float
-    """Of the documents that were read, 0 to 1."""
+    """Its share of the documents that were read, 0 to 1."""
     before: float
     """The share of those that are kept in the end or dropped by a later row."""
     parts: list[tuple[SourceView, int, float]]

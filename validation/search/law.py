@@ -51,7 +51,7 @@ class Law:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What a law predicts for each mixture when it is fitted to all others."""
+    """Return what a law predicts for each mixture when it is fitted to all others."""
 
     mixtures: Floats
     """The different mixtures, shape (mixtures, sources)."""

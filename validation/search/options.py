@@ -1,4 +1,4 @@
-"""What is searched: the options of a search, checked against the recipe before any work."""
+"""The options of a search, checked against the recipe before any work."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MEASURED = 32, 16_384, 262_144  # tokens measured per target: the run's / 32, wi
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What a search depends on besides the recipe, its units and the tokenizer."""
+    """The values that a search depends on besides the recipe, its units and the tokenizer."""
 
     targets: tuple[str, ...] = ()
-    """As on the command line (proxies/targets.py); empty: the held-out text of each source."""
+    """The values of `--target` (proxies/targets.py); if there are none, the held-out text of each source."""
     mixtures: int | None = None
     """Mixtures besides the recipe's; None: 12, or five per source."""
     tokens_per_run: int | None = None
@@ -38,7 +38,7 @@ class SearchOptions:
     layers: int = 9
     width: int = 192
     max_epochs: int = 4
-    """How often a source may be repeated; a larger `max_epochs` in the recipe counts instead."""
+    """The number of times that a source may be repeated; a larger `max_epochs` in the recipe counts instead."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Search:
 
     @property
     def max_epochs(self) -> tuple[int, ...]:
-        """How often each source may be repeated."""
+        """The number of times that each source may be repeated."""
         return tuple(max(source.max_epochs, self.options.max_epochs) for source in self.recipe.source)
 
     @property

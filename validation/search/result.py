@@ -1,4 +1,4 @@
-"""What was searched, what the proxy runs measured, and what follows from it."""
+"""The measurements of the proxy runs of a search, and what follows from them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Measurements:
 
     @property
     def epochs(self) -> Floats:
-        """How often the mix repeats each source per unit of weight: a weight w takes w x epochs."""
+        """The number of times that the mix repeats each source per unit of weight: a weight w takes w x epochs."""
         return self.tokens / np.maximum(self.supply, 1)
 
     @property

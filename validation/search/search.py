@@ -153,7 +153,7 @@ def _pool(search: Search, kept: Units, key: str, progress: Progress) -> Pool:
 
 
 def _setup(search: Search, pool: Pool, device: str, processes: int) -> ProxySetup:
-    """What all runs have in common, after the rows of the targets have been written."""
+    """Return what all runs have in common, after the rows of the targets have been written."""
     folder, tokenizer = search.out / "targets", search.tokenizer
     encoder = get_encoder(tokenizer.folder, tokenizer.digest)
     for number, target in enumerate(search.targets):

@@ -17,14 +17,14 @@ def describe_tokens(tokens: int) -> str:
 
 
 def verdict_sentence(result: SearchResult) -> str:
-    """What to do, in one sentence."""
+    """Return one sentence that says what to do."""
     if not result.accepted:
         return "The recipe's weights stay."
     return "The proposed weights are expected to be better than the recipe's."
 
 
 def describe_runs(result: SearchResult) -> str:
-    """What was trained and measured."""
+    """Return a sentence on what was trained and measured."""
     searched = result.measurements
     targets = ", ".join(
         escape_line(name) if len(set(searched.importance)) == 1 else f"{escape_line(name)} (weight {importance:g})"
@@ -37,7 +37,7 @@ def describe_runs(result: SearchResult) -> str:
 
 
 def describe_prediction(result: SearchResult) -> str:
-    """What the law predicts, against the noise of the seeds."""
+    """Return a sentence on what the law predicts, against the noise of the seeds."""
     proposal, verdict = result.proposal, result.proposal.verdict
     noise = "" if not verdict.noise else f", {verdict.gain / verdict.noise:.1f} standard deviations of the seeds"
     best = "the proposed ones" if result.accepted else "the best ones by the law"
@@ -48,7 +48,7 @@ def describe_prediction(result: SearchResult) -> str:
 
 
 def describe_check(result: SearchResult) -> str:
-    """How well the law predicts mixtures that it was not fitted to."""
+    """Return a sentence on how well the law predicts mixtures that it was not fitted to."""
     check = result.proposal.mean_check
     return (
         f"Leave-one-out: rank correlation {check.rank_correlation:.2f}, error {check.error:.4f} bits per byte over "
@@ -57,7 +57,7 @@ def describe_check(result: SearchResult) -> str:
 
 
 def describe_horizons(result: SearchResult) -> str:
-    """How far the best weights moved between the last two horizons."""
+    """Return a sentence on how far the best weights moved between the last two horizons."""
     horizons, proposals = result.measurements.horizons, result.proposals
     if len(proposals) < 2:
         return ""
@@ -69,7 +69,7 @@ def describe_horizons(result: SearchResult) -> str:
 
 
 def describe_confirmation(result: SearchResult) -> str:
-    """What the longer runs showed. A proposal that was refused before them is not confirmed."""
+    """Return a sentence on what the longer runs showed. A proposal that was refused before them is not confirmed."""
     confirmation = result.confirmation
     if confirmation is None:
         return "Not confirmed by longer runs (--confirm)." if result.accepted else ""

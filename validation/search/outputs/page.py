@@ -21,7 +21,7 @@ POINT = 0.01  # a percentage point of weight
 
 @dataclass(frozen=True)
 class SourceRow:
-    """What the page shows of one source."""
+    """The figures of one source on the page."""
 
     name: str
     colour: str
@@ -29,12 +29,12 @@ class SourceRow:
     proposed: float
     largest: float
     epochs: float
-    """How often the proposed mix repeats the source."""
+    """The number of times that the proposed mix repeats the source."""
 
 
 @dataclass(frozen=True)
 class TargetRow:
-    """What the page shows of one target. Losses are in bits per byte."""
+    """The figures of one target on the page. Losses are in bits per byte."""
 
     name: str
     importance: float

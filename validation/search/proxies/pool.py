@@ -46,7 +46,7 @@ class PoolReceipt(TypedDict):
     windows: list[int]
     """Windows of each source in windows.bin."""
     file: Checksum
-    """Of windows.bin."""
+    """Checksum of windows.bin."""
     held_out: list[ContentDigest]
 
 
@@ -62,7 +62,7 @@ class Pool:
     windows: tuple[int, ...]
     """Windows of each source in the pool."""
     digest: str
-    """Of its receipt: it changes with the content."""
+    """Digest of its receipt: it changes with the content."""
 
     @property
     def file(self) -> Path:

@@ -48,7 +48,7 @@ class RunReceipt(TypedDict):
 
 @dataclass(frozen=True)
 class ProxySetup:
-    """What all runs of a search have in common."""
+    """The values that all runs of a search have in common."""
 
     pool: Pool
     targets: Path

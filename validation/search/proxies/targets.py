@@ -43,7 +43,7 @@ log = logging.getLogger("gpts_data")
 
 
 class TargetIdentity(TypedDict):
-    """What a target is, as plain values: a search with other targets is another search."""
+    """A target as plain values: a search with other targets is another search."""
 
     name: str
     kind: str
