@@ -22,6 +22,7 @@ from gpts_data.cli.options import (
 )
 from gpts_data.cli.progress import progress
 from gpts_data.cli.terminal import new_console
+from gpts_data.mixer.quantities import format_duration
 
 if TYPE_CHECKING:
     from gpts_data.mixer.planning.estimate import Estimate
@@ -157,8 +158,8 @@ def _resource_lines(estimate: Estimate) -> Iterator[tuple[str, str]]:
     stages = ", ".join(f"{stage} {size(n_bytes)}" for stage, n_bytes in estimate.disk.items() if n_bytes)
     yield "disk", f"{size(estimate.disk_bytes)} at the peak: {stages}"
     yield "memory", f"{size(estimate.memory_bytes)}, of which {size(estimate.dedup_bytes)} for deduplication"
-    elapsed = f"{_format_duration(estimate.seconds)} with {estimate.workers} worker(s)"
-    yield "CPU time", f"{_format_duration(estimate.cpu_seconds)} in total; {elapsed}"
+    elapsed = f"{format_duration(estimate.seconds)} with {estimate.workers} worker(s)"
+    yield "CPU time", f"{format_duration(estimate.cpu_seconds)} in total; {elapsed}"
 
 
 def _format_count(tokens: int) -> str:
@@ -167,10 +168,3 @@ def _format_count(tokens: int) -> str:
         if tokens >= 0.9995 * unit:
             return f"{float(f'{tokens / unit:.3g}'):g}{name}"
     return str(tokens)
-
-
-def _format_duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

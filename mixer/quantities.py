@@ -1,4 +1,4 @@
-"""Quantities as people write them: `25B` tokens, `64MB`, `1GiB`."""
+"""Quantities as people write them: `25B` tokens, `64MB`, `1GiB`; and times as they read them: `12 s`, `3 h 05 min`."""
 
 from __future__ import annotations
 
@@ -45,3 +45,11 @@ def parse_until(text: str | int | float) -> float:
 def parse_bytes(text: str | int | float) -> int:
     """Parse a number of bytes: `64MB`, `1GiB`, or as `parse_quantity`. Raises ValueError."""
     return parse_quantity(text, _BYTE_MULTIPLES)
+
+
+def format_duration(seconds: float) -> str:
+    """Return `119 s`, `2 min`, `2 h 05 min`: as exact as an estimate is."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

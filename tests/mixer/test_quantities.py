@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpts_data.mixer.quantities import parse_bytes, parse_quantity
+from gpts_data.mixer.quantities import format_duration, parse_bytes, parse_quantity
 
 
 @given(st.integers(1, 10**6), st.sampled_from(["", "k", "K", "M", "B", "T"]))
@@ -20,3 +20,10 @@ def test_bytes() -> None:
     for bad in ("-1", "MB", "1e3x", "", "0"):
         with pytest.raises(ValueError):
             parse_bytes(bad)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (119, "119 s"), (121, "2 min"), (7140, "119 min"), (7500, "2 h 05 min")]
+)
+def test_durations_are_as_exact_as_an_estimate(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

@@ -23,8 +23,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-import torch
-
 from gpts_data.mixer.plan_file import difference
 from gpts_data.mixer.recipe import Recipe
 from gpts_data.pipelines.errors import ForeignFolderError
@@ -47,6 +45,7 @@ from gpts_data.validation.search.proxies.runs import ProxySetup, ProxyTask, save
 from gpts_data.validation.search.proxies.targets import log_size, target_rows
 from gpts_data.validation.search.proxies.units import Units
 from gpts_data.validation.search.result import Measurements, SearchResult, conclude
+from gpts_data.validation.training.device import device_kind
 
 NAME = "search.json"
 LOCK = ".search.lock"
@@ -95,7 +94,7 @@ def search_mix(
         key = _claim(search, recipe_folder)
         pool = _pool(search, kept, key, progress)
         runs = _design(search, pool)
-        kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        kind = device_kind(device)
         processes = worker_count(workers, kind)
         setup = _setup(search, pool, kind, processes)
         length = run_length(tokens_per_run, recipe.window)

@@ -50,6 +50,11 @@ class DistributedContext:
         return values[0]  # type: ignore[return-value]
 
 
+def device_kind(device: str | None = None) -> str:
+    """Return `device` if it is given, else "cuda" where a GPU is available and "cpu" elsewhere."""
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @contextmanager
 def distributed_context(device: str | None = None) -> Iterator[DistributedContext]:
     """Join the process group of a torchrun, by NCCL on GPUs and gloo on CPUs; without torchrun the process is alone.
@@ -57,7 +62,7 @@ def distributed_context(device: str | None = None) -> Iterator[DistributedContex
     `device` is "cuda" or "cpu"; the default is "cuda" where a GPU is available. Each process of a torchrun
     takes its own GPU.
     """
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = device_kind(device)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield DistributedContext(0, 1, torch.device(kind))

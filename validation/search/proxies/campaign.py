@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,8 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gpts_data.mixer.quantities import format_duration
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.execute import InProcess, open_engine
+from gpts_data.pipelines.machine import available_processors
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.receipts import require_receipt
 from gpts_data.validation.search.proxies.runs import ProxyTask, RunReceipt, load_rows, tokens_per_second, train_run
@@ -37,7 +38,7 @@ def worker_count(workers: int | None, device: str) -> int:
     Raises `UsageError` for more processes than GPUs.
     """
     if device != "cuda":
-        return workers or len(os.sched_getaffinity(0))
+        return workers or available_processors()
     gpus = torch.cuda.device_count()
     if workers and workers > gpus:
         raise UsageError(f"--workers {workers}: this machine has {gpus} GPUs, and each process needs its own")
@@ -78,11 +79,7 @@ def _log_estimate(tasks: Sequence[ProxyTask], missing: Sequence[ProxyTask], work
         f"{tokens:,}",
         f"{workers} GPU{'s' * (workers > 1)}" if setup.device == "cuda" else f"{workers} process{'es' * (workers > 1)}",
         f"{speed:,.0f}",
-        _duration((tokens + measured / 3) / speed),  # measuring is the forward pass alone, a third of a step
+        format_duration((tokens + measured / 3) / speed),  # measuring is the forward pass alone, a third of a step
         " without the start of the processes" if workers > 1 else "",
         finished,
     )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
