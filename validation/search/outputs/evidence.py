@@ -74,9 +74,10 @@ def describe_confirmation(result: SearchResult) -> str:
     if confirmation is None:
         return "Not confirmed by longer runs (--confirm)." if result.accepted else ""
     outcome = "Confirmed" if confirmation.confirmed else "Not confirmed"
+    chance = "p < 0.001" if confirmation.p_value < 0.001 else f"p = {confirmation.p_value:.3f}"
     return (
         f"{outcome} by {len(confirmation.gains)} pairs of runs of {describe_tokens(confirmation.tokens)} tokens with "
-        f"equal seeds: a gain of {confirmation.gain:.4f} bits per byte, p = {confirmation.p_value:.3f}."
+        f"equal seeds: a gain of {confirmation.gain:.4f} bits per byte, {chance}."
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.validation.search.confirm import compare
 from gpts_data.validation.search.law import Law
+from gpts_data.validation.search.outputs.evidence import describe_confirmation
 from gpts_data.validation.search.outputs.files import write_outputs
 from gpts_data.validation.search.outputs.page import render_search
 from gpts_data.validation.search.result import SearchResult, conclude
@@ -102,6 +103,7 @@ def test_longer_runs_can_refuse_what_the_law_proposed(result: SearchResult) -> N
     better = compare(5 * 10**8, before, before - np.array([[0.03], [0.031], [0.029]]), [2, 1])
     assert better.confirmed and better.gain == pytest.approx(0.03)
     assert replace(result, confirmation=better).accepted
+    assert describe_confirmation(replace(result, confirmation=better)).endswith("p < 0.001.")
     for worse in (
         compare(5 * 10**8, before, before - np.array([[0.03], [-0.02], [0.01]]), [2, 1]),
         compare(5 * 10**8, before, before, [2, 1]),
