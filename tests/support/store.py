@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -91,10 +92,13 @@ def _environment(address: str) -> dict[str, str]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Free ports below 50,000 whose port 10,000 above is also free, since the server uses both."""
+    """Free ports below 50,000 whose port 10,000 above is also free, since the server uses both.
+
+    They begin anywhere: servers of two tests that start at once would find the same ports from neighbouring numbers.
+    """
     with ExitStack() as stack:
         ports: list[int] = []
-        for port in range(20_000 + os.getpid() % 20_000, 50_000):
+        for port in range(random.SystemRandom().randrange(20_000, 40_000), 50_000):
             sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
             try:
                 for number, test_socket in zip((port, port + 10_000), sockets, strict=True):
