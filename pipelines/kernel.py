@@ -11,7 +11,13 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel_compiler import KNOWN_VERSIONS, EntryCompiler, InnerCompiler, keep_from_python
+from gpts_data.pipelines.kernel_compiler import (
+    KNOWN_VERSIONS,
+    EntryCompiler,
+    InnerCompiler,
+    KernelCache,
+    keep_from_python,
+)
 
 UInt8Array = NDArray[np.uint8]
 UInt64Array = NDArray[np.uint64]
@@ -67,6 +73,8 @@ def _options() -> dict[str, Any]:
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
     try:
         compiled = numba.njit(cache=True, **options)(function)
+        if _OWN_COMPILER and not numba.config.DISABLE_JIT:
+            compiled._cache = KernelCache(function)  # as `njit` itself does it with a `FunctionCache`
     except RuntimeError:  # numba finds no folder that can be written: each process compiles for itself
         compiled = numba.njit(**options)(function)
     return _registered(compiled)  # type: ignore[no-any-return]

@@ -14,8 +14,10 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from numba.core import compiler, funcdesc, typed_passes, untyped_passes
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.runtime import rtsys
 
 KNOWN_VERSIONS = range(61, 69)  # of numba 0.x
 _LEFT_OUT = {  # passes for what kernels do not have: with blocks, generators, literal arguments, array expressions
@@ -95,6 +97,19 @@ class _InnerLowering(typed_passes.NativeLowering):  # type: ignore[misc]
         context.insert_user_function(refuse, description, [library])
         state.cr = compiler._LowerResult(description, lower.call_helper, cfunc=refuse, env=lower.env)
         return True
+
+
+class KernelCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of one function, which loads machine code without what only a compilation needs.
+
+    Numba would first declare all functions of Python and numpy that it can compile. That takes 0.5 s of each process,
+    0.25 s of it to import scipy. The compiler declares them itself when it has something to compile.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)  # all that machine code needs: the addresses of numba's functions in C
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
 
 class EntryCompiler(compiler.CompilerBase):  # type: ignore[misc]

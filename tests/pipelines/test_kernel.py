@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from gpts_data.pipelines.kernel import Int64Array, inner_kernel, kernel
+from gpts_data.pipelines.text.hashing import mix64
 
 
 @inner_kernel
@@ -97,3 +99,15 @@ def test_kernels_work_where_no_folder_can_be_written(monkeypatch: pytest.MonkeyP
 
     assert double(4) == 8
     assert double.stats.cache_path is None
+
+
+def test_a_cached_kernel_is_loaded_without_what_only_compilation_needs() -> None:
+    """Numba's own cache would import scipy and declare all functions of numpy: half a second in each process."""
+    hashed = mix64(np.uint64(5))
+    code = (
+        "import sys, numpy as np; from gpts_data.pipelines.text.hashing import mix64;"
+        "print(mix64(np.uint64(5)), 'numba.np.arraymath' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
+    assert said.split() == [str(hashed), "False"]
