@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.kernel_compiler import (
     KNOWN_VERSIONS,
+    CompleteCache,
     EntryCompiler,
     InnerCompiler,
     KernelCache,
@@ -73,8 +74,8 @@ def _options() -> dict[str, Any]:
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
     try:
         compiled = numba.njit(cache=True, **options)(function)
-        if _OWN_COMPILER and not numba.config.DISABLE_JIT:
-            compiled._cache = KernelCache(function)  # as `njit` itself does it with a `FunctionCache`
+        if not numba.config.DISABLE_JIT:  # as `njit` itself does it with a `FunctionCache`
+            compiled._cache = KernelCache(function) if _OWN_COMPILER else CompleteCache(function)
     except RuntimeError:  # numba finds no folder that can be written: each process compiles for itself
         compiled = numba.njit(**options)(function)
     return _registered(compiled)  # type: ignore[no-any-return]

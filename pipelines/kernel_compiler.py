@@ -11,8 +11,13 @@ It uses parts of numba that may change. For versions of numba other than KNOWN_V
 
 from __future__ import annotations
 
+import hashlib
+import marshal
+from collections.abc import Iterator
+from types import FunctionType
 from typing import Any, NoReturn
 
+import numpy as np
 from numba.core import compiler, funcdesc, typed_passes, untyped_passes
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
@@ -99,8 +104,35 @@ class _InnerLowering(typed_passes.NativeLowering):  # type: ignore[misc]
         return True
 
 
-class KernelCache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache of one function, which loads machine code without what only a compilation needs.
+class CompleteCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of one function, which knows everything that the machine code was made of.
+
+    Numba compares the date of the function's own source file. The machine code also holds the kernels that it calls
+    and the constants that they use, from any file: after a change of these, numba would run the old code.
+    """
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        digest = hashlib.sha256(b"".join(_ingredients(self._py_func, set())))
+        return (*super()._index_key(sig, codegen), digest.hexdigest())
+
+
+def _ingredients(function: FunctionType, known: set[FunctionType]) -> Iterator[bytes]:
+    """Yield the code and the constants that a function is compiled from, and those of all kernels that it calls."""
+    known.add(function)
+    yield marshal.dumps(function.__code__, 2)  # a later version writes what depends on the process
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        called = getattr(value, "py_func", None)
+        if isinstance(value, np.ndarray):
+            yield value.tobytes()
+        elif isinstance(value, (bool, int, float, str, tuple, np.generic)):
+            yield repr(value).encode()
+        elif called and called not in known:
+            yield from _ingredients(called, known)
+
+
+class KernelCache(CompleteCache):
+    """A `CompleteCache` that loads machine code without what only a compilation needs.
 
     Numba would first declare all functions of Python and numpy that it can compile. That takes 0.5 s of each process,
     0.25 s of it to import scipy. The compiler declares them itself when it has something to compile.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -111,3 +113,20 @@ def test_a_cached_kernel_is_loaded_without_what_only_compilation_needs() -> None
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
     assert said.split() == [str(hashed), "False"]
+
+
+def test_a_change_of_another_file_that_a_kernel_is_made_of_is_noticed(tmp_path: Path) -> None:
+    """Numba compares the date of the kernel's own file only, and would go on with the old machine code."""
+    header = "from gpts_data.pipelines.kernel import inner_kernel, kernel\n"
+    entry = f"{header}from factor import FACTOR, times\n@kernel\ndef product(a):\n    return times(a) + FACTOR\n"
+    (tmp_path / "product.py").write_text(entry, encoding="utf-8")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    sums = []
+    for inner, constant in ((2, 0), (3, 0), (3, 100), (3, 100)):
+        source = f"{header}FACTOR = {constant}\n@inner_kernel\ndef times(a):\n    return a * {inner}\n"
+        (tmp_path / "factor.py").write_text(source, encoding="utf-8")
+        code = "from product import product; print(product(5), sum(product.stats.cache_hits.values()))"
+        command = [sys.executable, "-B", "-c", f"import sys; sys.path[:] = {[str(tmp_path), *sys.path]}; {code}"]
+        said = subprocess.run(command, capture_output=True, text=True, env=environment, encoding="utf-8")
+        sums.append(said.stdout.strip() or said.stderr)
+    assert sums == ["10 0", "15 0", "115 0", "115 1"]
