@@ -51,8 +51,8 @@ from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import uploads_together, write_bytes
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum
 from gpts_data.pipelines.storage.lock import remove_temporaries
-from gpts_data.pipelines.storage.paths import AnyPath, is_file, is_inside, list_folder, read_all, remove_file
-from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
+from gpts_data.pipelines.storage.paths import AnyPath, is_file, is_inside, list_folder, read_all
+from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import EncoderName
@@ -192,9 +192,11 @@ def _unit_report(plan: Plan, progress: Progress) -> Report:
 def _get_tokenizer(plan: Plan, engine: Engine, progress: Progress) -> Artifact:
     """The tokenizer in the mix folder: a copy of the given one, or one trained on the recipe's sample."""
     folder, receipt = plan.folder / "tokenizer", plan.work / TOKENIZER_RECEIPT
-    done = read_receipt(receipt, plan.key, TokenizerReceipt)
-    if done is None or not all_intact("tokenizer", {folder / name: file for name, file in done["files"].items()}):
-        remove_file(receipt)
+
+    def accepts(done: TokenizerReceipt) -> bool:
+        return all_intact("tokenizer", {folder / name: file for name, file in done["files"].items()})
+
+    if not accepted_receipt(receipt, plan.key, TokenizerReceipt, accepts):
         if plan.tokenizer:
             with uploads_together(folder):
                 for name in artifact.FILES:

@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 from gpts_data.mixer.format.manifest_types import ListingEntry, RecipeEntry
 from gpts_data.mixer.recipe_exclude import ListDigest
 from gpts_data.pipelines.errors import ForeignFolderError
-from gpts_data.pipelines.storage.paths import AnyPath, is_file
+from gpts_data.pipelines.storage.paths import AnyPath, is_file, is_store, list_folder, read_all
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.storage.typed_json import JsonError, convert
 
@@ -51,11 +51,13 @@ def write_plan(work: AnyPath, identity: PlanIdentity) -> None:
 def read_plan(folder: AnyPath, manifest_name: str) -> PlanIdentity | None:
     """The plan of a half-finished build in `folder`, or None. Raises `ForeignFolderError` when it holds other files."""
     work = folder / WORK
-    if is_file(work / NAME):
+    has_plan, has_tokenizer = read_all(is_file, (work / NAME, work / TOKENIZER_RECEIPT), folder)
+    if has_plan:
         return read_frozen_plan(work)
-    if is_file(work / TOKENIZER_RECEIPT):  # somebody removed plan.json only
+    if has_tokenizer:  # somebody removed plan.json only
         return None
-    names = [entry.name for entry in folder.iterdir() if entry.name != WORK] if folder.is_dir() else []
+    entries = list_folder(folder) if is_store(folder) or folder.is_dir() else []
+    names = [entry.name for entry in entries if entry.name != WORK]
     if names and manifest_name not in names:
         raise ForeignFolderError(
             f"{folder} is not empty and has no {manifest_name} (found {', '.join(sorted(names)[:3])}); "

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
+from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.machine import available_memory, available_processors
 from gpts_data.pipelines.worker_pool import WorkerPool, open_worker_pool
 
@@ -26,8 +27,8 @@ Result = TypeVar("Result")
 class AdaptiveEngine:
     """Runs tasks in this process until a stage has enough text for workers."""
 
-    def __init__(self, workers: ExitStack) -> None:
-        self._workers = workers
+    def __init__(self, workers: ExitStack, in_process: Engine) -> None:
+        self._workers, self._in_process = workers, in_process
         self._pool: WorkerPool | None = None
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
@@ -36,7 +37,7 @@ class AdaptiveEngine:
         if self._pool is None and (size := choose_workers(sum(map(_text_bytes, tasks)), len(tasks))) > 1:
             self._pool = self._workers.enter_context(open_worker_pool(size))
         if self._pool is None or len(tasks) < 2:
-            return (function(task) for task in tasks)
+            return self._in_process.map(function, tasks)
         return self._pool.map(function, tasks)
 
 

@@ -20,6 +20,7 @@ from gpts_data.pipelines.environment import Expected, environment, refuse_other_
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
 from gpts_data.pipelines.stall_warning import StallWarning, task_name
 from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.side_by_side import run_side_by_side
 
 CONNECT_TIMEOUT = "20s"
 ANSWER = 20.0  # seconds in which workers must report their environment
@@ -48,10 +49,13 @@ class Engine(Protocol):
 
 
 class InProcess:
-    """Runs one task after the other in this process."""
+    """Runs tasks in this process: one after the other, or side by side if `shared` is in a store (side_by_side.py)."""
+
+    def __init__(self, shared: AnyPath | None = None) -> None:
+        self._shared = shared
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        return (function(task) for task in tasks)
+        return run_side_by_side(function, tasks, self._shared)
 
 
 class Dask:
@@ -245,20 +249,20 @@ def _in_worker(function: Callable[[Task], Result], task: Task, expected: Expecte
 def open_engine(workers: int = 1, scheduler: str | None = None, shared: AnyPath | None = None) -> Iterator[Engine]:
     """Open the engine that runs tasks in `workers` processes on this machine (AUTO chooses), or on a running cluster.
 
-    scheduler: the cluster's address, such as "tcp://host:8786". shared: a file of this machine that all workers of the
-    cluster must see. Raises `SourceUnavailableError` when the scheduler cannot be reached, `UsageError` when its
-    address is invalid or a worker's environment differs from this process's.
+    scheduler: the cluster's address, such as "tcp://host:8786". shared: a file that all workers of the cluster must
+    see; if it is in a store, so are the files of the tasks. Raises `SourceUnavailableError` when the scheduler cannot
+    be reached, `UsageError` when its address is invalid or a worker's environment differs from this process's.
     """
     if workers != AUTO and workers < 1:
         raise UsageError(f"workers = {workers}, expected 1 or more, or 0 to choose by the size of the job")
     if scheduler is None and workers == 1:
-        yield InProcess()
+        yield InProcess(shared)
         return
     if scheduler is None and workers == AUTO:
         from gpts_data.pipelines.adaptive_engine import AdaptiveEngine
 
         with ExitStack() as stack:
-            yield AdaptiveEngine(stack)
+            yield AdaptiveEngine(stack, InProcess(shared))
         return
     if scheduler is None:
         from gpts_data.pipelines.worker_pool import open_worker_pool

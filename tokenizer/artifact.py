@@ -4,6 +4,8 @@ file for tiktoken and a readable list of the vocabulary."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypedDict
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.pipelines.storage.atomic_files import write_bytes, write_json
-from gpts_data.pipelines.storage.paths import AnyPath, is_file, read_bytes
+from gpts_data.pipelines.storage.paths import AnyPath, is_store
 from gpts_data.pipelines.storage.typed_json import Count, JsonError, decode_json, read_regular_file
 from gpts_data.tokenizer.vocabulary_files import tiktoken_ranks, vocabulary_listing
 
@@ -66,10 +68,19 @@ def load(folder: AnyPath) -> Artifact:
     Raises `UsageError` when tokenizer.json is missing or not that of a BPE, its ids are not 0..n-1 with n at most
     MAX_VOCAB_SIZE, or end-of-text is missing or not marked as special.
     """
+    return load_with_content(folder)[0]
+
+
+def load_with_content(folder: AnyPath) -> tuple[Artifact, bytes]:
+    """Check a tokenizer folder like `load`. Returns the content of tokenizer.json too, which is read once."""
     path = folder / "tokenizer.json"
-    if not is_file(path):
+    if not is_store(path) and not path.is_file():
         raise UsageError(f"{folder}: {_why_no_tokenizer(folder)}")
-    ids = _read_ids(path)
+    try:
+        content = _read(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder}: {_why_no_tokenizer(folder)}") from error
+    ids = _ids(path, _parse(path, content))
     if END_OF_TEXT not in ids:
         raise UsageError(f"{path}: no {END_OF_TEXT} in the vocabulary; every document must end with it")
     if sorted(ids.values()) != list(range(len(ids))) or len(ids) > MAX_VOCAB_SIZE:
@@ -77,7 +88,7 @@ def load(folder: AnyPath) -> Artifact:
             f"{path}: found {len(ids):,} ids up to {max(ids.values()):,}, expected 0..n-1 "
             f"and n at most {MAX_VOCAB_SIZE:,}"
         )
-    return Artifact(folder, sha256(read_bytes(path)).hexdigest(), len(ids), ids[END_OF_TEXT])
+    return Artifact(folder, sha256(content).hexdigest(), len(ids), ids[END_OF_TEXT]), content
 
 
 def _why_no_tokenizer(folder: AnyPath) -> str:
@@ -116,9 +127,23 @@ class TokenizerJson(TypedDict):
 
 def read_tokenizer_json(path: AnyPath) -> TokenizerJson:
     """Read tokenizer.json. Raises `UsageError` when it is not that of a BPE, or larger than MAX_BYTES."""
-    try:
-        content = read_regular_file(path, MAX_BYTES)
+    return _parse(path, _read(path))
+
+
+def _read(path: AnyPath) -> bytes:
+    with _not_a_tokenizer(path):
+        return read_regular_file(path, MAX_BYTES)
+
+
+def _parse(path: AnyPath, content: bytes) -> TokenizerJson:
+    with _not_a_tokenizer(path):
         return decode_json(content, TokenizerJson)
+
+
+@contextmanager
+def _not_a_tokenizer(path: AnyPath) -> Iterator[None]:
+    try:
+        yield
     except JsonError as error:
         raise UsageError(f"{path}: not a BPE tokenizer.json: {error}; {ADVICE}") from error
 
@@ -128,8 +153,7 @@ def special_tokens(tokenizer_json: str) -> list[str]:
     return [token["content"] for token in json.loads(tokenizer_json)["added_tokens"] if token["special"]]
 
 
-def _read_ids(path: AnyPath) -> dict[str, int]:
-    content = read_tokenizer_json(path)
+def _ids(path: AnyPath, content: TokenizerJson) -> dict[str, int]:
     ids = {**content["model"]["vocab"]}
     ids.update({token["content"]: token["id"] for token in content["added_tokens"]})
     ordinary = [token["content"] for token in content["added_tokens"] if not token["special"]]

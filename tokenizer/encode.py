@@ -20,8 +20,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError, UsageError
-from gpts_data.pipelines.storage.paths import AnyPath, read_bytes
-from gpts_data.tokenizer.artifact import TokenIds, load, token_dtype
+from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.tokenizer.artifact import TokenIds, load_with_content, token_dtype
 from gpts_data.tokenizer.fastokens_encoder import load_fastokens
 
 EncoderName = Literal["fast", "tokenizers"]
@@ -66,9 +66,9 @@ class Encoder:
     """
 
     def __init__(self, folder: AnyPath, choice: EncoderName = "fast") -> None:
-        artifact = load(folder)
+        artifact, encoded = load_with_content(folder)
         try:
-            content = read_bytes(folder / "tokenizer.json").decode()  # `load` does not decode keys that it ignores
+            content = encoded.decode()  # `load` does not decode keys that it ignores
             added = [token["content"] for token in json.loads(content)["added_tokens"]]
             self.reference = TokenizersBackend(content)
         except Exception as error:  # the library has no class of its own

@@ -70,6 +70,11 @@ class Shard:
     def sidecar(self) -> AnyPath:
         return self.path.with_suffix(".windows.npy")
 
+    @property
+    def memory_bytes(self) -> int:
+        """Memory for the windows."""
+        return (self.stop - self.start) * self.window * self.dtype.itemsize
+
     def accepts(self, receipt: ShardReceipt) -> bool:
         """Whether the files of an earlier run are as it wrote them."""
         return all_intact("shards", {self.path: receipt, self.sidecar: receipt["sidecar"]})
@@ -89,7 +94,9 @@ def shard_tasks(plan: Plan, deduped: Sequence[Sequence[DedupedUnit]], merged: in
         bounds = Bounds(folder / f"{name}.bounds", -(-len(units) // merged))
         files = plan.work / ("cut" if merged == 1 else "merged") / name
         sources.append(ShuffledSource(epoch_order(plan, i, units), files, bounds, folder / f"{name}.slots"))
-        write_first_slots(sources[-1].slots, counts[:, i])
+    with uploads_together(folder):
+        for i, source in enumerate(sources):
+            write_first_slots(source.slots, counts[:, i])
     return [
         Shard(
             number=n,

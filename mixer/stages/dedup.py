@@ -7,7 +7,7 @@ ones, but the documents of later sources must then be compared with these too.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -185,8 +185,13 @@ def dedup(
                 folder,
                 engine,
             )
-        walk = _DedupWalk(keys, state, guard, texts, similar, excluder)
-        return [walk.source(*source) for source in zip(sources, needed, hold_out, strict=True)]
+        walk, columns = _DedupWalk(keys, state, guard, texts, similar, excluder), _columns(units)
+        return [walk.source(*source, columns) for source in zip(sources, needed, hold_out, strict=True)]
+
+
+def _columns(units: Sequence[PreparedUnit]) -> Iterator[Columns]:
+    """The columns of one unit after the other, from a store ahead of need."""
+    return read_all(document_columns, [unit.path for unit in units], units[0].path if units else Path())
 
 
 class _DedupWalk:
@@ -205,28 +210,31 @@ class _DedupWalk:
         self._excluder = excluder
         self._number = 0
 
-    def source(self, units: Sequence[PreparedUnit], needed: int, hold_out: HoldOutRule) -> list[DedupedUnit]:
-        """Decide on the units of the next source, which needs `needed` training tokens.
+    def source(
+        self, units: Sequence[PreparedUnit], needed: int, hold_out: HoldOutRule, columns: Iterator[Columns]
+    ) -> list[DedupedUnit]:
+        """Decide on the units of the next source, which needs `needed` training tokens, with their `columns`.
 
         When too few documents are held out, the walk over the source begins again with more of them: later documents
         then fill the budget in their place.
         """
         number, first, guard = self._number, self._state.seen, self._guard.state()
-        deduped = self._units(units, needed, hold_out)
+        deduped = self._units(units, needed, hold_out, columns)
         if not hold_out.is_enough(deduped):
             self._number = number
             self._texts.rewind(number)
             self._state.rewind(first)
             self._guard.restore(guard)
-            deduped = self._units(units, needed, hold_out.raise_limit(deduped))
+            deduped = self._units(units, needed, hold_out.raise_limit(deduped), _columns(units))
         return deduped
 
-    def _units(self, units: Sequence[PreparedUnit], needed: int, hold_out: HoldOutRule) -> list[DedupedUnit]:
-        """Decide on the units of a source once."""
+    def _units(
+        self, units: Sequence[PreparedUnit], needed: int, hold_out: HoldOutRule, columns: Iterator[Columns]
+    ) -> list[DedupedUnit]:
+        """Decide on the units of a source once. `columns` may go on with those of later units."""
         deduped: list[DedupedUnit] = []
-        folder = units[0].path if units else Path()
-        for unit, columns in zip(units, read_all(document_columns, [unit.path for unit in units], folder), strict=True):
-            deduped.append(self._unit(unit, columns, deduped[-1].stop if deduped else 0, needed, hold_out))
+        for unit in units:
+            deduped.append(self._unit(unit, next(columns), deduped[-1].stop if deduped else 0, needed, hold_out))
         return deduped
 
     def _unit(
@@ -269,21 +277,6 @@ def _without(matches: pa.ListArray, rows: NDArray[np.bool_]) -> pa.ListArray:
     ngrams = matches.flatten().filter(pa.array(np.repeat(~rows, lengths)))
     offsets = np.concatenate([[0], np.cumsum(np.where(rows, 0, lengths))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), ngrams)
-
-
-def overlap(deduped: Sequence[Sequence[DedupedUnit]]) -> list[list[int]]:
-    """Count duplicates by their source (rows) and by the source of the kept document that each repeats (columns).
-
-    Rows and columns are in recipe order.
-    """
-    ends = np.cumsum([sum(len(unit.codes) for unit in units) for units in deduped])
-    return [
-        np.bincount(
-            np.searchsorted(ends, np.concatenate([[], *(unit.duplicate_of for unit in units)]), side="right"),
-            minlength=len(deduped),
-        ).tolist()
-        for units in deduped
-    ]
 
 
 def exclusion_entries(lists: Sequence[ExclusionList], deduped: Sequence[Sequence[DedupedUnit]]) -> list[ExclusionEntry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from gpts_data.pipelines.storage.atomic_files import write_bytes
 from gpts_data.pipelines.storage.checksums import Checksum, checksum_of
-from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.paths import AnyPath, read_bytes
 from gpts_data.pipelines.text.hashing import hash_strings
 
 MEASURED = 20_000  # characters of a text that PREPARE keeps; a longer text is not measured
@@ -66,12 +66,9 @@ class DroppedSamples:
         return checksum_of(content)
 
 
-def load_samples(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
+def load_samples(path: AnyPath) -> list[tuple[int, dict[str, Any]]]:
     """Read what `DroppedSamples.save` wrote."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            draw, row = json.loads(line)
-            yield draw, row
+    return [(draw, row) for draw, row in map(json.loads, BytesIO(read_bytes(path)))]
 
 
 def _document(row: pa.RecordBatch, unit: str) -> dict[str, Any]:

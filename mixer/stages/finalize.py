@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, starmap
 from typing import cast
 
 from gpts_data.mixer.format.croissant import NAME as CROISSANT
@@ -29,16 +29,23 @@ from gpts_data.mixer.recipe import Validation, resolved
 from gpts_data.mixer.stages.assemble import Shard, ShardReceipt
 from gpts_data.mixer.stages.contamination import contamination
 from gpts_data.mixer.stages.cut import Cut, CutReceipt
-from gpts_data.mixer.stages.dedup import DedupedUnit, exclusion_entries, overlap
+from gpts_data.mixer.stages.dedup import DedupedUnit, exclusion_entries
 from gpts_data.mixer.stages.document_table import DocumentTable
 from gpts_data.mixer.stages.hold_out import HoldOut, HoldOutReceipt
 from gpts_data.mixer.stages.rounds import SourceUnits
 from gpts_data.mixer.stages.unit_receipt import MAX_NAMED
-from gpts_data.mixer.stages.waterfall import waterfall
+from gpts_data.mixer.stages.waterfall import overlap, waterfall
 from gpts_data.mixer.stages.write_dropped import write_dropped
 from gpts_data.mixer.stages.write_outcomes import write_outcomes
-from gpts_data.pipelines.storage.atomic_files import ContentDigest, FileDigest, file_digest, write_bytes, write_json
-from gpts_data.pipelines.storage.paths import AnyPath, list_folder, read_all
+from gpts_data.pipelines.storage.atomic_files import (
+    ContentDigest,
+    FileDigest,
+    digest_of,
+    pretty_json,
+    uploads_together,
+    write_bytes,
+)
+from gpts_data.pipelines.storage.paths import AnyPath, list_folder, read_all, read_bytes
 from gpts_data.tokenizer.artifact import Artifact
 
 log = logging.getLogger("gpts_data")
@@ -68,13 +75,15 @@ def finalize(
     sources, deduped: what PREPARE and DEDUP returned, per source in recipe order.
     """
     content = _content(plan, tokenizer, sources, deduped, written)
-    write_bytes(plan.folder / CARD, card(content).encode())
-    dropped = write_dropped(plan, tokenizer, [source.tasks for source in sources], deduped)
-    prepared = [source.tasks_and_receipts() for source in sources]
-    outcomes = write_outcomes(plan, content["build_id"], prepared, deduped, content["waterfall"])
-    described = [*content["shards"], *outcomes, *_files(plan, tokenizer, written, dropped)]
-    write_json(plan.folder / CROISSANT, croissant(content, described))
-    files = [*outcomes, *_files(plan, tokenizer, written, [*dropped, plan.folder / CROISSANT])]
+    with uploads_together(plan.folder):
+        files = [_write(plan, plan.folder / CARD, card(content).encode())]
+        files += read_all(partial(_read, plan), list_folder(tokenizer.folder), plan.folder)
+        dropped = write_dropped(plan, tokenizer, [source.tasks for source in sources], deduped)
+        files += [*starmap(partial(_entry, plan), dropped), *_files(plan, written)]
+        prepared = [source.tasks_and_receipts() for source in sources]
+        outcomes = write_outcomes(plan, content["build_id"], prepared, deduped, content["waterfall"])
+        description = pretty_json(croissant(content, [*content["shards"], *outcomes, *files]))
+        files += [*outcomes, _write(plan, plan.folder / CROISSANT, description)]
     content["files"] = sorted(files, key=lambda entry: entry["file"])
     for warning in missing_validation(content["sources"], plan.recipe.validation, plan.recipe.window):
         log.warning("%s", warning)
@@ -198,18 +207,15 @@ def _shard(plan: Plan, task: Shard, receipt: ShardReceipt) -> ShardEntry:
     }
 
 
-def _files(plan: Plan, tokenizer: Artifact, written: MixFiles, others: Sequence[AnyPath]) -> list[FileEntry]:
-    """Size and sha256 of the files of the mix, except shards, outcomes and manifest. `others`: files no task wrote."""
-    paths = [plan.folder / CARD, *list_folder(tokenizer.folder), *others]
-    entries = list(read_all(partial(_file, plan), paths, plan.folder))
+def _files(plan: Plan, written: MixFiles) -> Iterator[FileEntry]:
+    """Size and sha256 of the files that tasks have written, except shards."""
     for shard, shard_receipt in written.shards:
-        entries.append(_content_entry(plan, shard.sidecar, shard_receipt["sidecar"]))
+        yield _content_entry(plan, shard.sidecar, shard_receipt["sidecar"])
     for cut, cut_receipt in chain.from_iterable(written.cuts):
-        entries += _table(plan, cut.documents, cut_receipt)
+        yield from _table(plan, cut.documents, cut_receipt)
     for task, receipt in written.held_out:
-        entries.append(_entry(plan, task.path, receipt))
-        entries += _table(plan, task.documents, receipt["documents"])
-    return entries
+        yield _entry(plan, task.path, receipt)
+        yield from _table(plan, task.documents, receipt["documents"])
 
 
 def _table(plan: Plan, path: AnyPath, table: DocumentTable) -> Iterator[FileEntry]:
@@ -221,8 +227,13 @@ def _table(plan: Plan, path: AnyPath, table: DocumentTable) -> Iterator[FileEntr
     yield _content_entry(plan, path.with_name(index_name(path.name)), table["index"])
 
 
-def _file(plan: Plan, path: AnyPath) -> FileEntry:
-    return _entry(plan, path, {"bytes": path.stat().st_size, "sha256": file_digest(path)})
+def _read(plan: Plan, path: AnyPath) -> FileEntry:
+    return _entry(plan, path, digest_of(read_bytes(path)))
+
+
+def _write(plan: Plan, path: AnyPath, content: bytes) -> FileEntry:
+    write_bytes(path, content)
+    return _entry(plan, path, digest_of(content))
 
 
 def _entry(plan: Plan, path: AnyPath, digest: FileDigest) -> FileEntry:

@@ -51,6 +51,11 @@ class HoldOut:
     receipt: AnyPath
     key: str
 
+    @property
+    def memory_bytes(self) -> int:
+        """Memory for the token ids, at most 4 bytes each, and for the document table."""
+        return 8 * self.tokens
+
     def accepts(self, receipt: HoldOutReceipt) -> bool:
         """Whether the files of an earlier run are as it wrote them."""
         files: dict[AnyPath, Checksum | FileDigest] = {

@@ -53,6 +53,11 @@ class CutFile:
         return self.path.with_suffix(".json")
 
     @property
+    def memory_bytes(self) -> int:
+        """Memory for the token ids of a unit and the windows made of them; units are cut one after the other."""
+        return 2 * max(task.parts[0].tokens * task.dtype.itemsize for task in self.cuts)
+
+    @property
     def is_merged(self) -> bool:
         """Whether it is not just the cut file of its only unit."""
         return self.path != self.cuts[0].path

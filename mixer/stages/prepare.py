@@ -23,7 +23,7 @@ from gpts_data.mixer.recipe import MAX_KEEP_DROPPED
 from gpts_data.mixer.stages.dedup_index import run_writer
 from gpts_data.mixer.stages.dropped_ids import DroppedIds
 from gpts_data.mixer.stages.dropped_samples import DroppedSamples
-from gpts_data.mixer.stages.unit_file import unit_schema
+from gpts_data.mixer.stages.unit_file import unit_schema, unit_writer
 from gpts_data.mixer.stages.unit_receipt import (
     DROPPED_END,
     MAX_NAMED,
@@ -45,6 +45,7 @@ from gpts_data.pipelines.storage.atomic_files import atomic_write, uploads_toget
 from gpts_data.pipelines.storage.checksums import AnyChecksum, all_intact, checksum_so_far
 from gpts_data.pipelines.storage.paths import AnyPath, is_store, remove_file
 from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
+from gpts_data.pipelines.storage.side_by_side import processor
 from gpts_data.pipelines.text.hashing import hash_strings
 from gpts_data.tokenizer.encode import Encoder, EncoderName, get_encoder
 from gpts_data.tokenizer.parity_check import ParityCheck
@@ -130,6 +131,11 @@ class PrepareBuckets:
     def unit(self) -> Unit:
         return self.tasks[0].unit
 
+    @property
+    def memory_bytes(self) -> int:
+        """Memory for the files of the unit, if the temporary folder is in memory, and for batches of its text."""
+        return 2 * len(self.tasks) * self.unit.text_bytes
+
 
 def prepare_buckets(group: PrepareBuckets) -> list[tuple[UnitReceipt, bool]]:
     """The receipt of each task, and whether its unit was there already and is as it was written.
@@ -161,8 +167,8 @@ def prepare_together(tasks: Sequence[Prepare]) -> list[UnitReceipt]:
     """
     if not tasks:
         return []
-    units = [_UnitWork(task) for task in tasks]
-    with uploads_together(tasks[0].path):
+    with uploads_together(tasks[0].path), processor():
+        units = [_UnitWork(task) for task in tasks]
         with ExitStack() as stack:
             for unit in units:
                 stack.enter_context(unit.writing())
@@ -189,7 +195,7 @@ class _UnitWork:
     def writing(self) -> Iterator[None]:
         """Write the unit file and the keys of what is added inside the block."""
         with atomic_write(self._task.path) as file, run_writer(self._task.run, self._task.name) as self._run:
-            with pa.ipc.new_file(file, unit_schema(self._task.dtype)) as self._writer:
+            with unit_writer(file, self._task.dtype) as self._writer:
                 yield
             self._checksum = checksum_so_far(file)
 
@@ -198,7 +204,7 @@ class _UnitWork:
         cleaned = self._clean(batch)
         if cleaned.num_rows:
             self._run.add(signer(self._task.dedup).sign(cleaned, self._task.source.name))
-            self._writer.write_batch(self._encode(cleaned))
+            self._writer.add(self._encode(cleaned))
 
     def write_tables(self) -> UnitReceipt:
         """Write the files beside the unit file. Returns the receipt, which is written when all files are there."""

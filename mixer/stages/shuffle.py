@@ -99,9 +99,9 @@ def first_slots(path: AnyPath) -> NDArray[np.int64]:
 
 
 def _write_unless_there(path: AnyPath, content: bytes) -> None:
-    """Write a file, unless an earlier run has written the same."""
+    """Write a file, unless an earlier run has written the same; in a store, that is as dear to ask as to write."""
     with suppress(FileNotFoundError):
-        if read_bytes(path) == content:
+        if not is_store(path) and read_bytes(path) == content:
             return
     write_bytes(path, content)
 

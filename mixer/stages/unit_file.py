@@ -1,7 +1,7 @@
 """The file of a prepared unit: the token ids and columns of its kept documents.
 
-It is Arrow IPC with one record batch per batch of documents, so that it can be written and memory-mapped batch by
-batch. Its columns (UNIT):
+It is Arrow IPC with record batches of some BATCH_BYTES, so that it can be written and memory-mapped batch by batch.
+Its columns (UNIT):
 
     id, url   strings
     draw      uint64, hash of the id, which decides whether the document is held out for validation
@@ -14,7 +14,8 @@ batch. Its columns (UNIT):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from gpts_data.pipelines.storage.paths import AnyPath, is_store
 from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.tokenizer.artifact import TokenIds
 
+BATCH_BYTES = 16 << 20  # of token ids: in a store, each batch that is read takes a request or two
 UNIT = pa.schema(
     [
         ("id", pa.string()),
@@ -44,6 +46,37 @@ def unit_schema(dtype: np.dtype[Any]) -> pa.Schema:
 
 Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], pa.ListArray]
 """The columns tokens, draw and matches of all documents of a unit."""
+
+
+class UnitWriter:
+    """Writes the batches of a unit file, small ones together."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self._batches: list[pa.RecordBatch] = []
+        self._held = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of the next documents."""
+        self._batches.append(batch)
+        self._held += batch.column("ids").flatten().nbytes
+        if self._held >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the batches added so far as one."""
+        if self._batches:
+            self._writer.write_batch(pa.concat_batches(self._batches))
+        self._batches, self._held = [], 0
+
+
+@contextmanager
+def unit_writer(file: IO[bytes], dtype: np.dtype[Any]) -> Iterator[UnitWriter]:
+    """Write a unit file, which is complete when the block ends. dtype: type of its token ids."""
+    with pa.ipc.new_file(file, unit_schema(dtype)) as arrow_writer:
+        writer = UnitWriter(arrow_writer)
+        yield writer
+        writer.flush()
 
 
 def unit_batches(path: AnyPath, columns: Sequence[str] = tuple(UNIT.names)) -> Iterator[pa.RecordBatch]:

@@ -1,9 +1,11 @@
-"""The waterfall of a source: how many documents were read, kept, and dropped for which reason."""
+"""How many documents of a source were read, kept, and dropped for which reason; and which sources repeat each other."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
 
 from gpts_data.mixer.format.manifest_types import WaterfallEntry
 from gpts_data.mixer.stages.dedup import DedupedUnit
@@ -24,6 +26,21 @@ def waterfall(receipts: Sequence[UnitReceipt], deduped: Sequence[DedupedUnit]) -
         "validation": sum(unit.count(HELD_OUT) for unit in deduped),
         "dropped": dict(sorted(dropped.items())),
     }
+
+
+def overlap(deduped: Sequence[Sequence[DedupedUnit]]) -> list[list[int]]:
+    """Count duplicates by their source (rows) and by the source of the kept document that each repeats (columns).
+
+    Rows and columns are in recipe order.
+    """
+    ends = np.cumsum([sum(len(unit.codes) for unit in units) for units in deduped])
+    return [
+        np.bincount(
+            np.searchsorted(ends, np.concatenate([[], *(unit.duplicate_of for unit in units)]), side="right"),
+            minlength=len(deduped),
+        ).tolist()
+        for units in deduped
+    ]
 
 
 def describe(entry: WaterfallEntry) -> str:

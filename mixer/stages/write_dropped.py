@@ -9,8 +9,9 @@ lines, or the benchmark and the words.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ from gpts_data.pipelines.dedup.greedy import CONTAMINATED, FIRST_DUPLICATE
 from gpts_data.pipelines.dedup.signatures import REASONS
 from gpts_data.pipelines.filters.cleaner import CleanConfig
 from gpts_data.pipelines.filters.measure import measure
-from gpts_data.pipelines.storage.atomic_files import write_bytes
-from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.atomic_files import FileDigest, digest_of, write_bytes
+from gpts_data.pipelines.storage.paths import AnyPath, read_all
 from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import Encoder, get_encoder
 
@@ -41,31 +42,34 @@ REASON_OF_CODE = {
 
 def write_dropped(
     plan: Plan, tokenizer: Artifact, tasks: Sequence[Sequence[Prepare]], deduped: Sequence[Sequence[DedupedUnit]]
-) -> list[AnyPath]:
-    """Write `dropped/<source>.jsonl` for each source if the recipe has `keep_dropped`; returns the paths."""
+) -> list[tuple[AnyPath, FileDigest]]:
+    """Write `dropped/<source>.jsonl` for each source if the recipe has `keep_dropped`. Returns their digests."""
     if not plan.recipe.keep_dropped:
         return []
     readers = _Readers(plan, deduped, get_encoder(tokenizer.folder, tokenizer.digest))
-    excluder, paths = Excluder(plan.exclusions), []
+    excluder, written = Excluder(plan.exclusions), []
     for source, units, prepared in zip(plan.recipe.source, deduped, tasks, strict=True):
         samples = DroppedSamples(plan.recipe.keep_dropped)
-        for task in prepared:
-            for draw, row in excluder.without(load_samples(task.samples)):
+        for unit_samples in read_all(load_samples, [task.samples for task in prepared], plan.folder):
+            for draw, row in excluder.without(unit_samples):
                 samples.add(draw, row)
-        for unit in units:
-            for draw, row in _dedup_samples(unit, samples.most):
+        for unit_samples in read_all(partial(_dedup_samples, most=samples.most), units, plan.folder):
+            for draw, row in unit_samples:
                 samples.add(draw, row)
         clean = plan.recipe.cleaning(source)
         rows = [_with_texts(row, readers, clean) for _, row in samples.rows()]
-        paths.append(plan.folder / "dropped" / f"{source.name}.jsonl")
-        write_bytes(paths[-1], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
-    return paths
+        path = plan.folder / "dropped" / f"{source.name}.jsonl"
+        content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+        write_bytes(path, content)
+        written.append((path, digest_of(content)))
+    return written
 
 
-def _dedup_samples(unit: DedupedUnit, most: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _dedup_samples(unit: DedupedUnit, most: int) -> list[tuple[int, dict[str, Any]]]:
     """The documents of a unit that dedup or decontamination dropped: per reason the `most` with the smallest draws."""
+    samples: list[tuple[int, dict[str, Any]]] = []
     if not np.isin(unit.codes, list(REASON_OF_CODE)).any():
-        return
+        return samples
     _, draws, _ = document_columns(unit.path)
     cause = np.zeros(len(unit.codes), dtype=np.int64)
     cause[unit.codes >= FIRST_DUPLICATE] = unit.duplicate_of
@@ -74,7 +78,9 @@ def _dedup_samples(unit: DedupedUnit, most: int) -> Iterator[tuple[int, dict[str
         rows = np.flatnonzero(unit.codes == code)
         for row in rows[np.argsort(draws[rows], kind="stable")[:most]].tolist():
             key = "kept" if code >= FIRST_DUPLICATE else "ngram"
-            yield int(draws[row]), {"reason": reason, "ordinal": unit.first + row, key: int(cause[row])}
+            sample = {"reason": reason, "ordinal": unit.first + row, key: int(cause[row])}
+            samples.append((int(draws[row]), sample))
+    return samples
 
 
 def _with_texts(row: dict[str, Any], readers: _Readers, clean: CleanConfig) -> dict[str, Any]:

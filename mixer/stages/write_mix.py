@@ -5,7 +5,7 @@ The receipts that the tasks return are passed on, so no receipt is read again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpts_data.mixer.plan import Plan
@@ -14,12 +14,10 @@ from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.finalize import MixFiles
 from gpts_data.mixer.stages.hold_out import hold_out, hold_out_task
 from gpts_data.mixer.stages.merge_cuts import CutFile, cut_file, cut_file_tasks, merged_units
-from gpts_data.pipelines.execute import Engine, InProcess
+from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.progress import Progress
-from gpts_data.pipelines.storage.paths import read_all
+from gpts_data.pipelines.storage.atomic_files import uploads_together
 from gpts_data.pipelines.storage.receipts import Receipt
-
-CONCURRENT_TASKS = 4  # a shard takes 134 MB of memory
 
 
 def write_mix(
@@ -45,8 +43,9 @@ def write_mix(
     cuts = [[pair for task, file in pairs for pair in zip(task.cuts, file["cuts"], strict=True)] for pairs in by_source]
     held_out = [hold_out_task(plan, i, cuts[i], build_id) for i in numbers]
     validation = _run("validation", engine, hold_out, held_out, progress)
-    for source, cut_files in zip(shuffled, by_source, strict=True):
-        write_bounds(source, cut_files)
+    with uploads_together(plan.work):
+        for source, cut_files in zip(shuffled, by_source, strict=True):
+            write_bounds(source, cut_files)
     written = _run("shards", engine, assemble, shards, progress)
     return MixFiles(
         cuts,
@@ -60,15 +59,7 @@ def _run(
 ) -> dict[str, Receipt]:
     """Run the tasks of a stage. Returns their receipts by key."""
     receipts: dict[str, Receipt] = {}
-    for receipt in _map(engine, function, tasks):
+    for receipt in engine.map(function, tasks):
         receipts[str(receipt["key"])] = receipt
         progress(stage, "", len(receipts), len(tasks))
     return receipts
-
-
-def _map(engine: Engine, function: Callable[[Any], Receipt], tasks: Sequence[Any]) -> Iterator[Receipt]:
-    """The receipts of the tasks. Without workers, some tasks run at a time if they read and write a store: each waits
-    for five requests, one after the other, which can take longer than its work."""
-    if isinstance(engine, InProcess) and tasks:
-        return read_all(function, tasks, tasks[0].path, CONCURRENT_TASKS)
-    return engine.map(function, tasks)

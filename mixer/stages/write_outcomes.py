@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypedDict
+from itertools import chain
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,29 +76,19 @@ def write_outcomes(
     owners = benchmark_numbers(plan.index) if plan.index else np.empty(0, np.uint32)
     benchmarks = [benchmark.name for benchmark in config.benchmark] if config else []
     kept = _KeptNumbers(deduped)
-    entries: list[FileEntry] = []
+    work: list[Callable[[], list[FileEntry]]] = []
     for name, tasks, units in zip(plan.recipe.names, prepared, deduped, strict=True):
         names = outcome_names(waterfall[name]["dropped"], benchmarks)
         write = partial(_write_unit, plan.folder, names, owners, kept)
         folder, receipts = plan.folder / "outcomes" / name, plan.work / "outcomes" / name
-        work = [
-            (
-                receipts / f"{n:05d}.json",
-                json_digest([build_id, name, "outcomes", n]),
-                folder / f"{n:05d}.npy",
-                *task,
-                unit,
-            )
-            for n, (task, unit) in enumerate(zip(tasks, units, strict=True))
-        ]
-        for unit_entries in read_all(lambda item: _once(plan.folder, write, *item), work, plan.folder):  # noqa: B023 - read at once
-            entries += unit_entries
-    return entries
+        for n, (task, unit) in enumerate(zip(tasks, units, strict=True)):
+            write_unit = partial(write, folder / f"{n:05d}.npy", *task, unit)
+            key = json_digest([build_id, name, "outcomes", n])
+            work.append(partial(_once, plan.folder, receipts / f"{n:05d}.json", key, write_unit))
+    return list(chain.from_iterable(read_all(lambda write: write(), work, plan.folder)))
 
 
-def _once(
-    mix: AnyPath, write: Callable[..., list[FileEntry]], receipt: AnyPath, key: str, *unit: Any
-) -> list[FileEntry]:
+def _once(mix: AnyPath, receipt: AnyPath, key: str, write: Callable[[], list[FileEntry]]) -> list[FileEntry]:
     """The entries of a unit's tables, which are written unless they and their receipt are there."""
 
     def accepts(done: OutcomeReceipt) -> bool:
@@ -106,7 +97,7 @@ def _once(
     if done := accepted_receipt(receipt, key, OutcomeReceipt, accepts):
         return done["files"]
     with uploads_together(mix):
-        files = write(*unit)
+        files = write()
     return write_receipt(receipt, OutcomeReceipt(key=key, files=files))["files"]
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
-from io import BufferedReader, BytesIO
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, TypedDict, cast
 
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import StorageError
-from gpts_data.pipelines.storage.paths import AnyPath, StorePath, is_store, store_errors, upload
+from gpts_data.pipelines.storage.paths import AnyPath, StorePath, is_store, read_blocks, upload
 
 TEMPORARY_SUFFIX = ".tmp"
 UPLOAD_PREFIX = "gpts-data-upload-"  # of files in the local temporary folder
@@ -230,8 +230,15 @@ def json_digest(value: Any) -> str:
 
 def file_digest(path: AnyPath) -> str:
     """sha256, in hex, of a file's bytes."""
-    with store_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for block in read_blocks(path):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of(content: bytes) -> FileDigest:
+    """Size and sha256, in hex, of a file with this content."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def write_npy(path: AnyPath, array: NDArray[Any]) -> ContentDigest:

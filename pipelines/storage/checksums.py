@@ -17,10 +17,9 @@ from typing import IO, Any, NotRequired, TypedDict
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
 from gpts_data.pipelines.storage.atomic_files import FileDigest, file_digest
-from gpts_data.pipelines.storage.paths import AnyPath, is_store, store_errors
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, read_blocks
 
 log = logging.getLogger("gpts_data")
-_BLOCK = 1 << 20
 
 
 class Checksum(TypedDict):
@@ -41,10 +40,9 @@ class AnyChecksum(TypedDict):
 def checksum(path: AnyPath) -> Checksum:
     """The checksum of a file on disk or in a store. Raises `FileNotFoundError`."""
     digest, size = xxh3_128(), 0
-    with store_errors(path), path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
+    for block in read_blocks(path):
+        digest.update(block)
+        size += len(block)
     return {"bytes": size, "xxh3": digest.hexdigest()}
 
 
@@ -62,13 +60,12 @@ def checksum_of(content: bytes) -> Checksum:
 def damage(path: AnyPath, expected: Checksum | FileDigest | AnyChecksum) -> str | None:
     """What is wrong with a file, found against expected; None when it is as it was written."""
     try:
-        with store_errors(path):
+        if not is_store(path):  # in a store there are only files, and to ask for the size is one request more
             status = path.stat()
-        if not is_store(path) and not stat.S_ISREG(status.st_mode):
-            return "found no regular file"  # a pipe or a device may never end
-        size = status.st_size
-        if size != expected["bytes"]:
-            return f"found {size:,} bytes, expected {expected['bytes']:,}"
+            if not stat.S_ISREG(status.st_mode):
+                return "found no regular file"  # a pipe or a device may never end
+            if status.st_size != expected["bytes"]:
+                return f"found {status.st_size:,} bytes, expected {expected['bytes']:,}"
         digests: Mapping[str, Any] = expected
         name = "xxh3" if "xxh3" in digests else "sha256"
         digest, found = digests.get(name), checksum(path)["xxh3"] if name == "xxh3" else file_digest(path)

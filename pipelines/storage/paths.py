@@ -39,6 +39,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CONCURRENT_READS = 16  # of small files
+BLOCK, STORE_BLOCK = 1 << 20, 8 << 20  # bytes of a file that are read at once, from disk and from a store
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(/?)(.*)", re.DOTALL)  # not a drive: C:/
 _STORE_CLIENTS = frozenset("botocore aiobotocore aiohttp s3fs gcsfs google adlfs azure ocifs oss2 requests".split())  # noqa: SIM905
 
@@ -151,6 +152,19 @@ def read_bytes(path: AnyPath) -> bytes:
     return read_range(path, 0, None) if is_store(path) else path.read_bytes()
 
 
+def read_blocks(path: AnyPath) -> Iterator[bytes]:
+    """The content of a file, block by block. In a store each block is one request, and nothing else is asked."""
+    if not is_store(path):
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+        return
+    start, block = 0, b""
+    while not start or len(block) == STORE_BLOCK:
+        yield (block := read_range(path, start, start + STORE_BLOCK))
+        start += STORE_BLOCK
+
+
 def is_file(path: AnyPath) -> bool:
     """Whether there is a file. In a store this is one request; the path's own method also lists what is below it."""
     if not is_store(path):
@@ -258,9 +272,16 @@ def remove(path: AnyPath) -> None:
 
 
 def list_folder(folder: AnyPath) -> list[AnyPath]:
-    """The files and folders in a folder, sorted by name."""
-    entries: list[AnyPath] = [*folder.iterdir()]
-    return sorted(entries, key=lambda path: path.name)
+    """The files and folders in a folder, sorted by name. In a store, a folder that does not exist has none."""
+    if not is_store(folder):
+        return sorted(folder.iterdir(), key=lambda path: path.name)
+    with store_errors(folder):
+        try:
+            paths: list[str] = folder.fs.ls(folder.path, detail=False)
+        except FileNotFoundError:
+            return []
+    names = {path.rstrip("/").rpartition("/")[2] for path in paths if path.rstrip("/") != folder.path.rstrip("/")}
+    return [folder / name for name in sorted(names)]
 
 
 def list_files(folder: AnyPath) -> list[str]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from gpts_data.pipelines.storage.paths import AnyPath, StorePath, is_store, read_all, read_range, store_errors
 
-FIRST_BYTES = 4 << 20  # of an Arrow file: most files of a small unit are no larger, and then need one request
+FIRST_BYTES = 8 << 20  # of an Arrow file: the files of a small unit are no larger, and then need one request
 LAST_BYTES = 64 << 10  # the footer of an Arrow file, with the places of its batches
 READ_AHEAD = 1 << 20  # beyond what is asked for; it doubles up to FIRST_BYTES while a file is read in sequence
 

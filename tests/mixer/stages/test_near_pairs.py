@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,8 @@ UNIT = 30  # documents
 class Workers:
     """An engine that is not this process, as far as `checked_beforehand` can see."""
 
-    map = InProcess.map
+    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        return InProcess().map(function, tasks)
 
 
 def keys_with_copies(seed: int, units: int = 4) -> list[NDArray[np.uint64]]:
