@@ -22,11 +22,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import psutil
 
 EXIT_SECONDS = 1.0  # for a killed process to end; one that hangs in a network file system does not
-ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # as in dask's workers
-_WORKER_CODE = "import sys; sys.path[:] = {}; from gpts_data.pipelines.local_worker import worker_main; worker_main()"
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",  # this and the next two as in dask's workers
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # that thread would only return memory
+}
+_CODE = "import sys; sys.path[:] = {}; from gpts_data.pipelines.{} import main; main(int(sys.argv[1]), sys.argv[2])"
 
 log = logging.getLogger("gpts_data")
 
@@ -51,32 +58,81 @@ class WorkerTraceback(Exception):
     """The cause of an error that a task raised in a worker; its text is the traceback there."""
 
 
-class Worker:
-    """This process's side of a worker process. `folder` is the worker's TMPDIR."""
+class Process(Protocol):
+    """A process that was started by this one, or for it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.pipe, worker_end = Pipe()
+    pid: int
+    returncode: int | None
+    """The exit code, or minus a signal's number; None while it runs, or if it cannot be known."""
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout: float) -> object: ...
+
+
+def start_python(module: str, pipe: Connection, folder: Path) -> subprocess.Popen[bytes]:
+    """Start `main` of a module of `pipelines` as a process with one end of a pipe. `folder` is its TMPDIR."""
+    path = [entry for entry in sys.path if isinstance(entry, str)]  # so that it finds the same modules
+    with _interrupts_blocked():
+        return subprocess.Popen(
+            [sys.executable, "-c", _CODE.format(path, module), str(pipe.fileno()), str(folder)],
+            pass_fds=[pipe.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # belongs to --json
+            env={**ONE_THREAD, **os.environ, "TMPDIR": str(folder)},
+        )
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C in this thread, and in a process that is started meanwhile until its `main` ignores it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_ctrl_c_to_parent() -> None:
+    """Ignore Ctrl-C, which reaches all processes of the group: the command decides what becomes of this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal, such as SIGSTOP, has stopped a process."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Worker:
+    """This process's side of a worker process.
+
+    folder: the worker's TMPDIR. fork: makes a process that has one end of a pipe, or returns None; without it the
+    worker is started like any other process.
+    """
+
+    def __init__(self, folder: Path, fork: Callable[[Connection], Process | None] = lambda _: None) -> None:
         self.stopped_polls = 0  # of how many polls in a row the pool found it stopped
-        path = [entry for entry in sys.path if isinstance(entry, str)]  # so that it finds the same modules
-        with worker_end, _interrupts_blocked():
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _WORKER_CODE.format(path), str(worker_end.fileno()), str(folder)],
-                pass_fds=[worker_end.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # belongs to --json
-                env={**dict.fromkeys(ONE_THREAD, "1"), **os.environ, "TMPDIR": str(folder)},
-            )
+        self.pipe, worker_end = Pipe()
+        with worker_end:
+            process = fork(worker_end)
+        if process is None:  # another pipe, since the end of this one may have arrived somewhere
+            self.pipe.close()
+            self.pipe, worker_end = Pipe()
+            with worker_end:
+                process = start_python("local_worker", worker_end, folder)
+        self._process: Process = process
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     def is_stopped(self) -> bool:
-        """Whether a signal, such as SIGSTOP, has stopped the process."""
-        try:
-            return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # it has ended
-            return False
+        """Whether a signal has stopped the process."""
+        return is_stopped(self.pid)
 
     def send(self, function: Callable[[Any], Any], task: Any) -> None:
         """Have the worker run a task. Raises `OSError` when it has ended or is stopped."""
@@ -94,28 +150,23 @@ class Worker:
         self.pipe.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(EXIT_SECONDS)
-        status = self._process.returncode
-        return f"was killed by signal {-status}" if status and status < 0 else f"ended with exit code {status}"
+        code = self._process.returncode
+        if code is None:
+            return "ended"
+        return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Block Ctrl-C in this thread, and in a process that is started meanwhile until its `worker_main` ignores it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def main(descriptor: int, folder: str) -> NoReturn:
+    """The side of a worker that was started by itself."""
+    leave_ctrl_c_to_parent()
+    os.set_inheritable(descriptor, False)
+    work(Connection(descriptor), folder)
 
 
-def worker_main() -> None:
+def work(pipe: Connection, folder: str) -> NoReturn:
     """The worker's side: run tasks until the process at the other end of the pipe has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of the group; the parent decides
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if sys.stderr:
         faulthandler.register(signal.SIGUSR1, all_threads=True)
-    pipe, folder = Connection(int(sys.argv[1])), sys.argv[2]
-    os.set_inheritable(pipe.fileno(), False)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive_requests, args=(pipe, requests, folder), daemon=True).start()
     lock = threading.Lock()

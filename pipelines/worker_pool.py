@@ -23,6 +23,7 @@ from gpts_data.pipelines.errors import GptsDataError
 from gpts_data.pipelines.local_worker import Answer, LogMessage, Worker, WorkerTraceback
 from gpts_data.pipelines.stall_warning import StallWarning, task_name
 from gpts_data.pipelines.storage.atomic_files import storage_errors
+from gpts_data.pipelines.worker_server import WorkerServer, can_fork
 
 ALLOWED_DEATHS = 3  # of workers that run the same task, as dask allows by default
 POLL_SECONDS = 1.0  # longest wait for a message before the workers' states are looked at
@@ -37,8 +38,8 @@ Result = TypeVar("Result")
 class WorkerPool:
     """The engine that runs tasks in up to `size` worker processes; it starts one when there is a task for it."""
 
-    def __init__(self, size: int, folder: Path) -> None:
-        self._size, self._folder = size, folder
+    def __init__(self, size: int, folder: Path, server: WorkerServer | None = None) -> None:
+        self._size, self._folder, self._server = size, folder, server
         self._workers: list[Worker] = []
         self._idle: list[Worker] = []
         self._run: _Run | None = None
@@ -59,7 +60,7 @@ class WorkerPool:
             return self._idle.pop()
         if len(self._workers) == self._size:
             return None
-        worker = Worker(self._folder)
+        worker = Worker(self._folder, self._server.fork) if self._server else Worker(self._folder)
         self._workers.append(worker)
         return worker
 
@@ -79,6 +80,8 @@ class WorkerPool:
             self._run.cancel()
         while self._workers:
             self.kill(self._workers[-1])
+        if self._server:
+            self._server.close()
 
 
 class _Run:
@@ -173,12 +176,17 @@ class _Run:
 
 
 @contextmanager
-def open_worker_pool(size: int) -> Iterator[WorkerPool]:
-    """Open a pool of up to `size` workers; at the end no process and no file of theirs is left."""
+def open_worker_pool(size: int, warm_up: Callable[[], object] | None = None) -> Iterator[WorkerPool]:
+    """Open a pool of up to `size` workers; at the end no process and no file of theirs is left.
+
+    warm_up: loads what the tasks need; it is called once, before all workers are forked from the process that called
+    it. Without it, each worker starts with nothing loaded.
+    """
     with storage_errors(Path(tempfile.gettempdir())):
         temporary = tempfile.TemporaryDirectory(prefix="gpts-data-workers-", ignore_cleanup_errors=True)
     with temporary as folder:
-        pool = WorkerPool(size, Path(folder))
+        server = WorkerServer(warm_up, Path(folder)) if warm_up and can_fork() else None
+        pool = WorkerPool(size, Path(folder), server)
         try:
             yield pool
         finally:

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -24,9 +25,12 @@ TMPDIR = "__import__('tempfile').gettempdir()"
 DIE = "__import__('os')._exit(3)"
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[WorkerPool]:
-    with open_worker_pool(2) as opened:
+NOTHING = partial(exec, "")  # a warm-up that loads nothing: workers are forked
+
+
+@pytest.fixture(scope="module", params=[None, NOTHING], ids=["started", "forked"])
+def pool(request: pytest.FixtureRequest) -> Iterator[WorkerPool]:
+    with open_worker_pool(2, request.param) as opened:
         yield opened
 
 
@@ -117,29 +121,31 @@ def listening() -> set[tuple[object, ...]]:
     }
 
 
+@pytest.mark.parametrize("warm_up", [None, NOTHING], ids=["started", "forked"])
 def test_a_pool_opens_no_port_and_leaves_no_process_and_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    warm_up: Callable[[], object] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    before, others = listening(), set(psutil.Process().children())
-    with open_worker_pool(2) as opened:
+    before, others = listening(), set(psutil.Process().children(recursive=True))
+    with open_worker_pool(2, warm_up) as opened:
         assert len(set(opened.map(eval, [PROCESS] * 8))) <= 2
         (folder,) = set(opened.map(eval, [TMPDIR] * 4))
         assert Path(folder).parent == tmp_path
         results = opened.map(eval, [NAP] * 8)
         next(results)
-        processes = set(psutil.Process().children()) - others
+        processes = set(psutil.Process().children(recursive=True)) - others
         assert listening() == before
         list(opened.map(exec, [f"open({folder!r} + '/left', 'w').close()"]))
     assert not list(tmp_path.iterdir())
-    assert len(processes) == 2 and not any(process.is_running() for process in processes)
+    assert len(processes) == (2 if warm_up is None else 3) and not any(process.is_running() for process in processes)
 
 
 SCRIPT = """
 import sys
-from gpts_data.pipelines.execute import open_engine
-with open_engine(2) as engine:
-    processes = engine.map(eval, ["__import__('os').getpid()"] * 2 + ["__import__('time').sleep(600)"] * 2)
+from functools import partial
+from gpts_data.pipelines.worker_pool import open_worker_pool
+with open_worker_pool(2, partial(exec, "")) as pool:
+    processes = pool.map(eval, ["__import__('os').getpid()"] * 2 + ["__import__('time').sleep(600)"] * 2)
     print(next(processes), next(processes), flush=True)
     next(processes)
 """
