@@ -30,7 +30,7 @@ from typing import Any, TypedDict
 from gpts_data.mixer.format.manifest import NAME, read_manifest
 from gpts_data.mixer.format.manifest_types import Manifest
 from gpts_data.mixer.kept_units import keep_tokenizer
-from gpts_data.mixer.kernels import compile_kernels
+from gpts_data.mixer.kernels import call_kernels, compile_kernels
 from gpts_data.mixer.plan import Plan, make_plan, refuse_short_sources
 from gpts_data.mixer.plan_file import TOKENIZER_RECEIPT, WORK, difference, write_plan
 from gpts_data.mixer.planning.resources import explain_full_disk, room_to_begin, room_to_cut
@@ -139,12 +139,21 @@ def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progres
     if scheduler is None:  # the workers of a cluster have caches of their own
         compile_kernels(plan.recipe, progress)
     try:
-        with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
+        with open_engine(workers, scheduler, plan.work / "plan.json", partial(_warm_up, plan.recipe)) as engine:
             tokenizer = _get_tokenizer(plan, engine, progress)
             return _build_mix(plan, tokenizer, engine, progress)
     except ShortSourceError:
         discard_plan(plan)
         raise
+
+
+def _warm_up(recipe: Recipe) -> None:
+    """Load what the tasks of a build need, in the process that its workers are forked from.
+
+    To find this function there imports this module and with it all stages. Nothing here may start a thread; loading a
+    tokenizer would.
+    """
+    call_kernels(recipe)
 
 
 def _build_mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progress) -> Built:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from gpts_data.pipelines.execute import Engine
 from gpts_data.pipelines.machine import available_memory, available_processors
 from gpts_data.pipelines.worker_pool import WorkerPool, open_worker_pool
 
@@ -22,22 +21,23 @@ MEMORY_BYTES_PER_WORKER = 600_000_000
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 class AdaptiveEngine:
     """Runs tasks in this process until a stage has enough text for workers."""
 
-    def __init__(self, workers: ExitStack, in_process: Engine) -> None:
-        self._workers, self._in_process = workers, in_process
+    def __init__(self, workers: ExitStack, in_process: Map, warm_up: Callable[[], object] | None = None) -> None:
+        self._workers, self._map_in_process, self._warm_up = workers, in_process, warm_up
         self._pool: WorkerPool | None = None
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Run the tasks like `Engine.map`, with worker processes if they save time."""
         tasks = list(tasks)
         if self._pool is None and (size := choose_workers(sum(map(_text_bytes, tasks)), len(tasks))) > 1:
-            self._pool = self._workers.enter_context(open_worker_pool(size))
+            self._pool = self._workers.enter_context(open_worker_pool(size, self._warm_up))
         if self._pool is None or len(tasks) < 2:
-            return self._in_process.map(function, tasks)
+            return self._map_in_process(function, tasks)
         return self._pool.map(function, tasks)
 
 

@@ -246,35 +246,38 @@ def _in_worker(function: Callable[[Task], Result], task: Task, expected: Expecte
 
 
 @contextmanager
-def open_engine(workers: int = 1, scheduler: str | None = None, shared: AnyPath | None = None) -> Iterator[Engine]:
+def open_engine(
+    workers: int = 1,
+    scheduler: str | None = None,
+    shared: AnyPath | None = None,
+    warm_up: Callable[[], object] | None = None,
+) -> Iterator[Engine]:
     """Open the engine that runs tasks in `workers` processes on this machine (AUTO chooses), or on a running cluster.
 
     scheduler: the cluster's address, such as "tcp://host:8786". shared: a file that all workers of the cluster must
-    see; if it is in a store, so are the files of the tasks. Raises `SourceUnavailableError` when the scheduler cannot
-    be reached, `UsageError` when its address is invalid or a worker's environment differs from this process's.
+    see; if it is in a store, so are the files of the tasks. warm_up: loads what the tasks need and starts no thread;
+    workers on this machine are forked from a process that has called it. Raises `SourceUnavailableError` when the
+    scheduler cannot be reached, `UsageError` when its address is invalid or a worker's environment differs from ours.
     """
     if workers != AUTO and workers < 1:
         raise UsageError(f"workers = {workers}, expected 1 or more, or 0 to choose by the size of the job")
     if scheduler is None and workers == 1:
         yield InProcess(shared)
-        return
-    if scheduler is None and workers == AUTO:
+    elif scheduler is None:
         from gpts_data.pipelines.adaptive_engine import AdaptiveEngine
-
-        with ExitStack() as stack:
-            yield AdaptiveEngine(stack, InProcess(shared))
-        return
-    if scheduler is None:
         from gpts_data.pipelines.worker_pool import open_worker_pool
 
-        with open_worker_pool(workers) as pool:
-            yield pool
-        return
-    with _connect(scheduler) as client:
-        engine = Dask(client, shared)
-        engine.check_workers()
-        _log_dashboard(client)
-        yield engine
+        with ExitStack() as stack:
+            if workers == AUTO:
+                yield AdaptiveEngine(stack, InProcess(shared).map, warm_up)
+            else:
+                yield stack.enter_context(open_worker_pool(workers, warm_up))
+    else:
+        with _connect(scheduler) as client:
+            engine = Dask(client, shared)
+            engine.check_workers()
+            _log_dashboard(client)
+            yield engine
 
 
 def _connect(scheduler: str) -> Any:

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
 
-import psutil
+from gpts_data.pipelines.machine import is_stopped
 
 EXIT_SECONDS = 1.0  # for a killed process to end; one that hangs in a network file system does not
 ONE_THREAD = {
@@ -97,14 +97,6 @@ def leave_ctrl_c_to_parent() -> None:
     """Ignore Ctrl-C, which reaches all processes of the group: the command decides what becomes of this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether a signal, such as SIGSTOP, has stopped a process."""
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Worker:

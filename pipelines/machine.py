@@ -1,4 +1,7 @@
-"""Processors, memory and open files that this machine or container allows. For disks see storage/disk.py."""
+"""Processors, memory and open files that this machine or container allows, and the state of its processes.
+
+For disks see storage/disk.py.
+"""
 
 from __future__ import annotations
 
@@ -81,3 +84,13 @@ def open_file_limit() -> int | None:
         return None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal, such as SIGSTOP, has stopped a process."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gpts_data.pipelines import local_worker
-from gpts_data.pipelines.local_worker import EXIT_SECONDS, is_stopped, leave_ctrl_c_to_parent, start_python
+from gpts_data.pipelines.local_worker import EXIT_SECONDS, leave_ctrl_c_to_parent, start_python
+from gpts_data.pipelines.machine import is_stopped
 
 POLL_SECONDS = 1.0  # longest wait for an answer before the server's state is looked at
 STOPPED_POLLS = 60  # polls for which the server may be stopped by a signal before it is given up

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("pipelines", "tokenizer", "mixer", "validation", "cli")
 ORDER = {  # of the files and folders inside a package: a row may import the rows above it
     "pipelines": """
-        errors progress figures kernel_compiler machine stall_warning local_worker suggestion
-        kernel
-        text
+        errors progress figures kernel_compiler machine stall_warning suggestion
+        kernel local_worker
+        text worker_server
         words dedup storage
         environment worker_pool
         adaptive_engine filters hub

@@ -67,13 +67,14 @@ def test_workers_start_with_the_first_large_stage_and_stay(machine: None, monkey
     pool, sizes = _Pool(), []
 
     @contextmanager
-    def opened(size: int) -> Iterator[_Pool]:
+    def opened(size: int, warm_up: object) -> Iterator[_Pool]:
         sizes.append(size)
+        assert warm_up is hash
         yield pool
 
     monkeypatch.setattr(adaptive_engine, "open_worker_pool", opened)
     large = [Reads(Unit(MIN_TEXT_BYTES))] * 2
-    with open_engine(AUTO) as engine:
+    with open_engine(AUTO, warm_up=hash) as engine:
         assert list(engine.map(abs, [-5, -6])) == [5, 6]
         assert not sizes
         assert list(engine.map(hash, large)) == [-1]
