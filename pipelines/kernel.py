@@ -39,8 +39,8 @@ def kernel(function: Function) -> Function:
 
     It releases the GIL. Numba infers types from the arguments of a call and ignores annotations, which are for readers
     and mypy. It computes a uint64 combined with a signed integer as a float: give every constant its type. A division
-    by zero is no error. The function must not make arrays: its caller passes those that it needs, as counting
-    references takes a tenth of the time to compile.
+    by zero is no error. An index must not be negative: `array[-1]` is not the last element. The function must not make
+    arrays: its caller passes those that it needs, as counting references takes a tenth of the time to compile.
     """
     return _compiled(function, _options())
 
