@@ -1,7 +1,7 @@
 """Gopher's repetition rules as datatrove computes them, exactly, from bytes and arrays of words.
 
-Source of the rules: table A1 of https://arxiv.org/abs/2112.11446. A bound shows for nearly every text that an n-gram
-rule cannot exceed its threshold, and the n-grams need not be counted:
+Source of the rules: table A1 of https://arxiv.org/abs/2112.11446. A bound (repetition_bounds.py) shows for nearly every
+text that no n-gram rule can exceed its threshold. For the others, n-grams of some sizes need not be counted either:
 
 - the most common n-gram occurs no more often than the most common shorter one;
 - a 6-gram that occurred before begins with a 5-gram that did, and so on: longer n-grams can repeat only where the
@@ -22,6 +22,15 @@ from gpts_data.pipelines.filters.line_scan import (
     new_table_size,
     table_size,
 )
+from gpts_data.pipelines.filters.repetition_bounds import (
+    N_SLOTS,
+    bound_repeated,
+    bound_repeated_ngrams,
+    bound_top_ngram,
+    longest_ngram,
+    n_characters,
+    smallest_and_largest,
+)
 from gpts_data.pipelines.kernel import (
     BoolArray,
     Float64Array,
@@ -35,7 +44,7 @@ from gpts_data.pipelines.text.hash_table import slot_of
 from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, strip_end
 from gpts_data.pipelines.text.rolling_hash import BASE
 from gpts_data.pipelines.words.word_arrays import WordArrays
-from gpts_data.pipelines.words.word_rows import LENGTH, hash_run
+from gpts_data.pipelines.words.word_rows import hash_run
 
 N_FIXED = 4
 """Codes 1 to 4 are repeated paragraphs, their characters, repeated lines, their characters; the n-gram rules follow in
@@ -74,7 +83,7 @@ class RepetitionScratch(NamedTuple):
 
 def repetition_scratch(longest: int) -> RepetitionScratch:
     """Make the arrays for texts of at most `longest` words or lines."""
-    size = new_table_size(longest)
+    size = max(new_table_size(longest), N_SLOTS)
     return RepetitionScratch(
         np.zeros(size, np.uint64),
         np.zeros(size, np.int32),
@@ -165,12 +174,15 @@ def _judge_top_ngrams(
     words: UInt64Array, n_words: int, characters: int, limits: RepetitionLimits, scratch: RepetitionScratch
 ) -> int:
     """Return the code of the first size whose most common n-gram, with its spaces, is too large a part of the text."""
+    shortest, longest_size, lowest = smallest_and_largest(limits.top_sizes, limits.top_limits)
+    if bound_top_ngram(words, n_words, shortest, longest_size, scratch.table) / characters <= lowest:
+        return 0
     known = most = 0  # no n-gram of more than `known` words occurs more often than `most`
     for k in range(len(limits.top_sizes)):
         n, limit = limits.top_sizes[k], limits.top_limits[k]
         if n_words < n:
             continue
-        longest = _longest_ngram(words, n_words, n)
+        longest = longest_ngram(words, n_words, n)
         if known and n >= known and most * longest / characters <= limit:
             continue
         if not known:
@@ -180,24 +192,9 @@ def _judge_top_ngrams(
         if most * longest / characters <= limit:
             continue
         start = _first_with_count(most, n_words - n + 1, scratch)
-        if most * (_length(words, start, n) + n - 1) / characters > limit:
+        if most * (n_characters(words, start, n) + n - 1) / characters > limit:
             return N_FIXED + 1 + k
     return 0
-
-
-@inner_kernel
-def _length(words: UInt64Array, i: int, n: int) -> int:
-    """Return the number of characters of the `n` words from word `i` on, without spaces."""
-    return np.int64(words[i + n, LENGTH] - words[i, LENGTH])  # type: ignore[return-value]
-
-
-@inner_kernel
-def _longest_ngram(words: UInt64Array, n_words: int, n: int) -> int:
-    """Return the number of characters of the longest n-gram, with its spaces."""
-    longest = 0
-    for i in range(n_words - n + 1):
-        longest = max(longest, _length(words, i, n))
-    return longest + n - 1
 
 
 @inner_kernel
@@ -235,17 +232,17 @@ def _judge_duplicate_ngrams(
 ) -> int:
     """Return the code of the first size whose repeated n-grams have too large a share of the text."""
     sizes = limits.dup_sizes
-    if len(sizes) == 0:
+    shortest, _, lowest = smallest_and_largest(sizes, limits.dup_limits)
+    if n_words < shortest:
         return 0
-    shortest = sizes[0]
-    for k in range(len(sizes)):
-        shortest = min(shortest, sizes[k])
+    if bound_repeated_ngrams(words, n_words, shortest, scratch.table) / characters <= lowest:
+        return 0
     table = scratch.table[: table_size(n_words)]
-    if n_words < shortest or not _mark_repeats(words, n_words, shortest, table, scratch.repeats):
+    if not _mark_repeats(words, n_words, shortest, table, scratch.repeats):
         return 0
     for k in range(len(sizes)):
         n, limit = sizes[k], limits.dup_limits[k]
-        bound = _bound_repeated(words, n_words, n, shortest, scratch.repeats)
+        bound = bound_repeated(words, n_words, n, shortest, scratch.repeats)
         if bound / characters > limit and _count_repeated(words, n_words, n, table) / characters > limit:
             return N_FIXED + 1 + len(limits.top_sizes) + k
     return 0
@@ -266,19 +263,6 @@ def _mark_repeats(words: UInt64Array, n_words: int, n: int, table: UInt64Array, 
 
 
 @inner_kernel
-def _bound_repeated(words: UInt64Array, n_words: int, n: int, shortest: int, repeats: BoolArray) -> int:
-    """Return an upper bound of `_count_repeated`: the characters of n-grams that may be repeats."""
-    covered = run = free = 0
-    for i in range(n_words - shortest + 1):
-        run = run + 1 if repeats[i] else 0
-        start = i - (n - shortest)
-        if run > n - shortest:
-            covered += _length(words, max(start, free), start + n - max(start, free))
-            free = start + n
-    return covered
-
-
-@inner_kernel
 def _count_repeated(words: UInt64Array, n_words: int, n: int, table: UInt64Array) -> int:
     """Return the characters of n-grams that occurred before, none counted twice: datatrove's `find_all_duplicate`."""
     table[:] = U0
@@ -287,7 +271,7 @@ def _count_repeated(words: UInt64Array, n_words: int, n: int, table: UInt64Array
         key = hash_run(words, i, n)
         slot = slot_of(table, key)
         if table[slot] == key:
-            repeated += _length(words, i, n)
+            repeated += n_characters(words, i, n)
             i += n
         else:
             table[slot] = key

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from gpts_data.pipelines.kernel import UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.hashing import U0, U1
 
+FILTER_BLOCKS = 1024
+_BLOCK, _TO_BIT, _BIT = np.uint64(FILTER_BLOCKS - 1), np.uint64(10), np.uint64(63)
+
 
 @inner_kernel
 def slot_of(table: UInt64Array, key: np.uint64) -> np.uint64:
@@ -44,3 +47,16 @@ def hash_set(hashes: Iterable[int]) -> NDArray[np.uint64]:
     table = np.zeros(max(64, 1 << (4 * len(keys)).bit_length()), dtype=np.uint64)
     insert(table, table.copy(), keys, keys)
     return table
+
+
+@inner_kernel
+def in_filter(blocks: UInt64Array, key: np.uint64) -> bool:
+    """Return whether `key` may be one of the hashes of a `hash_filter`. False is certain."""
+    return bool((blocks[key & _BLOCK] >> ((key >> _TO_BIT) & _BIT)) & U1 != U0)
+
+
+def hash_filter(hashes: Iterable[int]) -> NDArray[np.uint64]:
+    """Build a set of these hashes for `in_filter`: 8 KB, where the `hash_set` of a thousand hashes takes 32 KB."""
+    keys, blocks = np.array(sorted(hashes), np.uint64), np.zeros(FILTER_BLOCKS, np.uint64)
+    np.bitwise_or.at(blocks, keys & _BLOCK, U1 << ((keys >> _TO_BIT) & _BIT))
+    return blocks

@@ -12,12 +12,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from gpts_data.pipelines.kernel import UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.hashing import U0, U1, mix64
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 POWERS = 64
+_BYTE = np.uint64(0xFF)
 BASE_POWERS = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(POWERS)], np.uint64)
+BLOCK_SUMS = np.concatenate([np.zeros(1, np.uint64), np.cumsum(BASE_POWERS[:16])])
+"""The sum of a string of zero bytes, by its length: `block_sum` leaves out the "+ 1" of each byte."""
 
 
 def word_hash(word: str) -> int:
@@ -34,6 +37,15 @@ def hash_word(data: UInt8Array, start: int, stop: int) -> np.uint64:
         total += (np.uint64(data[i]) + U1) * power
         power *= BASE
     return max(mix64(total), U1)
+
+
+@inner_kernel
+def block_sum(block: np.uint64) -> np.uint64:
+    """Return the sum of byte * BASE^position over eight bytes, of which the lowest is the first."""
+    total = U0
+    for k in range(8):
+        total += ((block >> np.uint64(8 * k)) & _BYTE) * BASE_POWERS[k]
+    return total
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.text.hash_table import hash_set
+from gpts_data.pipelines.text.hash_table import hash_filter, hash_set
 from gpts_data.pipelines.text.rolling_hash import word_hash
 from gpts_data.pipelines.words.char_flags import END
 
@@ -165,6 +165,8 @@ class Rules(NamedTuple):
     """Special cases: a chunk in which a run of words, as one string, is one of them is left to this module."""
     divided: NDArray[np.uint64]
     """Special cases of more than one word ("cannot"): a chunk with such a single word is left to this module."""
+    filter: NDArray[np.uint64]
+    """All special cases, for `in_filter`: most words are not there, and need not be looked for in the tables."""
     longest: int
     """The number of characters of the longest special case."""
 
@@ -175,9 +177,9 @@ def rules() -> Rules:
     language, char_flags = english(), np.zeros(END, np.uint16)
     for first, last, flags in language.char_flags:
         char_flags[first : last + 1] = flags
-    divided = (chunk for chunk, words in language.special.items() if len(words) > 1)
-    return Rules(char_flags, _hashes(language.units), _hashes(language.special), _hashes(divided), language.longest)
-
-
-def _hashes(words: Iterable[str]) -> NDArray[np.uint64]:
-    return hash_set(word_hash(word) for word in words)
+    special = language.special
+    divided = [chunk for chunk, words in special.items() if len(words) > 1]
+    units, special_set, divided_set = (
+        hash_set(map(word_hash, chunks)) for chunks in (language.units, special, divided)
+    )
+    return Rules(char_flags, units, special_set, divided_set, hash_filter(map(word_hash, special)), language.longest)

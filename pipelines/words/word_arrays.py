@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
+from gpts_data.pipelines.text.byte_blocks import letters, n_bytes
 from gpts_data.pipelines.text.char_classes import ALPHA, ASCII_SPACES, NOT_PUNCTUATION, char_classes
-from gpts_data.pipelines.text.hash_table import in_set
-from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, space_width, string_buffers
-from gpts_data.pipelines.text.rolling_hash import BASE, BASE_POWERS, POWERS, inverse_powers
+from gpts_data.pipelines.text.hashing import U0, U1, load_block, mix64, skip_spaces, space_width, string_buffers
+from gpts_data.pipelines.text.rolling_hash import BASE, BASE_POWERS, BLOCK_SUMS, block_sum, inverse_powers
 from gpts_data.pipelines.words.affixes import is_suffix_after_letters, rule_words
 from gpts_data.pipelines.words.char_flags import new_chunk_buffer
 from gpts_data.pipelines.words.chunk_cache import ChunkTable, chunk_words, chunks
@@ -28,10 +28,13 @@ from gpts_data.pipelines.words.word_rows import (
     any_special,
     append_ascii_word,
     append_words,
+    is_case,
 )
 
 UNSAFE = "IS_ALPHA"  # spaCy's words for it depend on the texts before: see datatrove_tokenizer.py
 
+SHORT = 16
+"""Bytes of two blocks; a word of as many letters or more is left to `rule_words`."""
 BEGIN, END, ROW, POWER = range(4)  # columns of an unknown chunk: its bytes, its row, B^position at its beginning
 
 
@@ -157,38 +160,42 @@ def _append_short_words(
 ) -> tuple[int, int, np.uint64]:
     """Append chunks of ASCII letters with at most one suffix of one byte, until there is another kind of chunk.
 
-    Nine of ten chunks are of this kind. The result is that of `rule_words` and `append_words`, in one pass. Returns
-    where the other chunk begins, and the row and B^position there.
+    Nine of ten chunks are of this kind. The result is that of `rule_words` and `append_words`, but a word is read as
+    one block of eight bytes, or two. Returns where the other chunk begins, and the row and B^position there. The last
+    SHORT + 1 bytes of a text are of another kind, too.
     """
     classes, powers, rules = tables.classes, tables.powers, tables.rules
-    char_flags, divided, special = rules.char_flags, rules.divided, rules.special
     while True:
         i = skip_spaces(data, i, stop)
-        start, value = i, U0
-        while i < stop and 0x61 <= (data[i] | 0x20) <= 0x7A and i - start < POWERS:
-            value += (np.uint64(data[i]) + U1) * BASE_POWERS[i - start]
-            i += 1
-        width = i - start
-        if width == 0 or width >= POWERS:
-            return start, at, power
-        suffix = i < stop and not ASCII_SPACES[data[i]]
-        alone = i + 1 >= stop or ASCII_SPACES[data[i + 1]]
-        if suffix and not (alone and is_suffix_after_letters(data, start, i, char_flags)):
-            return start, at, power
+        if i + SHORT >= stop:
+            return i, at, power
+        block = load_block(data, i)
+        mask = letters(block)
+        value, width = block_sum(block & mask), n_bytes(mask)
+        if width == 8:
+            block = load_block(data, i + 8)
+            mask = letters(block)
+            value, width = value + block_sum(block & mask) * BASE_POWERS[8], 8 + n_bytes(mask)
+        value += BLOCK_SUMS[width]
+        if width == 0 or width == SHORT:
+            return i, at, power
+        end = i + width
+        suffix = not ASCII_SPACES[data[end]]
+        if suffix and not (ASCII_SPACES[data[end + 1]] and is_suffix_after_letters(data, i, end, rules.char_flags)):
+            return i, at, power
         total, next_power = rows[at, SUM] + value * power, power * BASE_POWERS[width]
         append_ascii_word(rows, at, total, powers[width], np.uint64(width), np.uint8(ALPHA | NOT_PUNCTUATION))
-        if in_set(divided, max(mix64(value), U1)):  # as `hash_run`
-            return start, at, power
+        if is_case(rules.divided, rules.filter, max(mix64(value), U1)):  # as `hash_run`
+            return i, at, power
         if suffix:
-            byte = np.uint64(data[i]) + U1
-            append_ascii_word(rows, at + 1, total + byte * next_power, powers[1], U1, classes[np.int64(data[i])])
-            if in_set(special, max(mix64(value + byte * BASE_POWERS[width]), U1)):
-                return start, at, power
+            byte = np.uint64(data[end]) + U1
+            append_ascii_word(rows, at + 1, total + byte * next_power, powers[1], U1, classes[np.int64(data[end])])
+            if is_case(rules.special, rules.filter, max(mix64(value + byte * BASE_POWERS[width]), U1)):
+                return i, at, power
             next_power *= BASE
-            i += 1
+            end += 1
             at += 1
-        at += 1
-        power = next_power
+        i, at, power = end, at + 1, next_power
 
 
 @kernel

@@ -14,7 +14,7 @@ import numpy as np
 
 from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.char_classes import decode
-from gpts_data.pipelines.text.hash_table import in_set
+from gpts_data.pipelines.text.hash_table import in_filter, in_set
 from gpts_data.pipelines.text.hashing import U1, mix64
 from gpts_data.pipelines.text.rolling_hash import BASE, POWERS
 from gpts_data.pipelines.words.spacy_rules import Rules
@@ -29,15 +29,21 @@ def hash_run(rows: UInt64Array, i: int, n: int) -> np.uint64:
 
 
 @inner_kernel
+def is_case(cases: UInt64Array, case_filter: UInt64Array, key: np.uint64) -> bool:
+    """Return whether `key` is the hash of one of the special cases `cases`; `case_filter` is `Rules.filter`."""
+    return in_filter(case_filter, key) and in_set(cases, key)
+
+
+@inner_kernel
 def any_special(rules: Rules, rows: UInt64Array, at: int, n: int) -> bool:
     """Return whether any run of these words, as one string, is a special case, or any of them a divided one."""
     for first in range(at, at + n):
-        if in_set(rules.divided, hash_run(rows, first, 1)):
+        if is_case(rules.divided, rules.filter, hash_run(rows, first, 1)):
             return True
         for end in range(first + 2, at + n + 1):
             if rows[end, LENGTH] - rows[first, LENGTH] > rules.longest:
                 break
-            if in_set(rules.special, hash_run(rows, first, end - first)):
+            if is_case(rules.special, rules.filter, hash_run(rows, first, end - first)):
                 return True
     return False
 
