@@ -26,6 +26,8 @@ CODE_POINTS_PER_BATCH = 0x800  # the time of `tokenizers` grows with the square 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _ASSIGNED = ((0, 0xD800), (0xE000, 0x40000), (0xE0000, 0xE2000))  # code points that are looked up, without surrogates
 _LONG_S = 0x17F  # the letter \u017f, which `(?i:s)` matches too
+_ONE_LETTER, _FIRST_OF_TWO = (sum(1 << ord(letter) - 0x61 for letter in letters) for letters in ("stmd", "rvl"))
+"""A bit for each letter that is a contraction's ending, and for each that begins one of two letters."""
 
 
 @lru_cache(maxsize=1)
@@ -62,6 +64,7 @@ class WordCounts:
         self._counts = np.empty(1 << 12, np.int64)
         self._hashes = np.empty(1 << 12, np.uint64)
         self._slots = np.full(1 << 13, -1, np.int32)
+        self._are_slots_new = True
 
     def add(self, texts: Sequence[str]) -> None:
         """Count the words of the texts. A word ends where its text ends."""
@@ -80,7 +83,9 @@ class WordCounts:
                 self._hashes,
                 self._slots,
                 self.count,
+                self._are_slots_new,
             )
+            self._are_slots_new = False
             self.size = int(self._ends[self.count - 1]) if self.count else 0
 
     @property
@@ -105,7 +110,7 @@ class WordCounts:
             setattr(self, name, _enlarged(getattr(self, name), self.count + more))
         if len(self._slots) < 2 * (self.count + more):
             self._slots = np.full(1 << (2 * (self.count + more)).bit_length(), -1, np.int32)
-            _fill_slots(self._hashes, self.count, self._slots)
+            self._are_slots_new = True
 
 
 def _enlarged(array: NDArray[Any], size: int) -> NDArray[Any]:
@@ -114,17 +119,6 @@ def _enlarged(array: NDArray[Any], size: int) -> NDArray[Any]:
     larger = np.empty(max(size, 3 * len(array) // 2), array.dtype)  # pages that are not written to take no memory
     larger[: len(array)] = array
     return larger
-
-
-@kernel
-def _fill_slots(hashes: UInt64Array, count: int, slots: Int32Array) -> None:
-    """Insert the first `count` words into an empty hash table."""
-    mask = np.uint64(len(slots) - 1)
-    for word in range(count):
-        slot = hashes[word] & mask
-        while slots[slot] >= 0:
-            slot = (slot + np.uint64(1)) & mask
-        slots[slot] = word
 
 
 @kernel
@@ -138,8 +132,14 @@ def _count_words(
     hashes: UInt64Array,
     slots: Int32Array,
     count: int,
+    are_slots_new: bool,
 ) -> int:
-    """Count the words of the texts in `data` that end at `text_ends`; returns the new number of different words."""
+    """Count the words of the texts in `data` that end at `text_ends`; returns the new number of different words.
+
+    are_slots_new: whether no word is in `slots` yet.
+    """
+    if are_slots_new:
+        _fill_slots(hashes, count, slots)
     mask = np.uint64(len(slots) - 1)
     start = 0
     for text_end in text_ends:
@@ -162,6 +162,17 @@ def _count_words(
             counts[slots[slot]] += 1
             start = end
     return count
+
+
+@inner_kernel
+def _fill_slots(hashes: UInt64Array, count: int, slots: Int32Array) -> None:
+    """Insert the first `count` words into an empty hash table."""
+    mask = np.uint64(len(slots) - 1)
+    for word in range(count):
+        slot = hashes[word] & mask
+        while slots[slot] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        slots[slot] = word
 
 
 @inner_kernel
@@ -229,14 +240,17 @@ def _contraction_end(point: int, after: int, data: UInt8Array, text_end: int, ki
 
     `point` is the character behind the apostrophe, `after` where the next one begins.
     """
-    end: int
-    first = point | 0x20 if point < 0x80 else point  # in lower case
-    if first == 0x73 or first == 0x74 or first == 0x6D or first == 0x64 or first == _LONG_S:  # s t m d
+    if point == _LONG_S:
         return after
-    point, _, end = _decode_char(data, after, text_end, kinds)
-    second = point | 0x20 if point < 0x80 else 0
-    if ((first == 0x72 or first == 0x76) and second == 0x65) or (first == 0x6C and second == 0x6C):  # re ve ll
-        return end
+    letter = (point | 0x20) - 0x61  # from 0 for a, in lower or upper case
+    if point >= 0x80 or letter < 0 or letter >= 26:
+        return 0
+    if _ONE_LETTER >> letter & 1:
+        return after
+    if _FIRST_OF_TWO >> letter & 1:
+        point, _, end = _decode_char(data, after, text_end, kinds)
+        if point < 0x80 and point | 0x20 == (0x6C if letter == 0x0B else 0x65):  # l after l, else e
+            return end
     return 0
 
 

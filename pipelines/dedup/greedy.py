@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.errors import DataError
-from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, kernel
+from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
 
 UInt32Array = NDArray[np.uint32]
 
@@ -227,7 +227,7 @@ def _decide(
     return -1
 
 
-@kernel
+@inner_kernel
 def _first_at_or_after(places: UInt64Array, place: int, k: int) -> int:
     """The index of the first of the ascending `places` that is not below `place`; it is `k` or shortly before."""
     while k > 0 and np.int64(places[k - 1]) >= place:
@@ -235,7 +235,7 @@ def _first_at_or_after(places: UInt64Array, place: int, k: int) -> int:
     return k
 
 
-@kernel
+@inner_kernel
 def _first_held(first_holders: UInt32Array, groups: Int64Array, start: int, stop: int) -> int:
     """The index of the first of groups[start:stop] that a document of the mix has, -1 for none."""
     for k in range(start, stop):
@@ -244,7 +244,7 @@ def _first_held(first_holders: UInt32Array, groups: Int64Array, start: int, stop
     return -1
 
 
-@kernel
+@inner_kernel
 def _hold(first_holders: UInt32Array, groups: Int64Array, start: int, stop: int, holder: int) -> None:
     """Make `holder` the first holder of those groups that have none."""
     for k in range(start, stop):

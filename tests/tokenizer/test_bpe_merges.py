@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
-from gpts_data.tokenizer import bpe
+from gpts_data.tokenizer import bpe, bpe_merges
 from gpts_data.tokenizer.bpe import train_bpe, train_bpe_by_counting, train_bpe_by_tokenizers
 from gpts_data.tokenizer.pretokenizer import PATTERN, spans
 from gpts_data.tokenizer.word_counts import LETTER, NEWLINE, NUMBER, SPACE, WordCounts, char_kinds
@@ -89,6 +89,24 @@ def test_prose_in_any_letters_is_merged_as_tokenizers_does(seed: int) -> None:
     ours = train_bpe_by_counting([texts[:20], texts[20:]], 500)
     assert ours is not None
     assert ours.to_str() == train_bpe_by_tokenizers([texts], 500).to_str()
+
+
+def test_merges_do_not_depend_on_how_often_the_table_of_pairs_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(9)
+    texts = ["".join(rng.choices("abc ", k=400)) for _ in range(60)]
+    slots: list[int] = []
+    full = np.full
+
+    def recorded(size: int, *arguments: object) -> object:
+        slots.append(size)
+        return full(size, *arguments)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(bpe_merges, "FIRST_SLOTS", 64)  # for 16 pairs of bytes
+    monkeypatch.setattr(bpe_merges.np, "full", recorded)
+    ours = train_bpe_by_counting([texts], 1000)
+    assert ours is not None
+    assert slots[-5:] == [64, 256, 1024, 4096, 16384]
+    assert ours.to_str() == train_bpe_by_tokenizers([texts], 1000).to_str()
 
 
 def test_it_gives_up_where_a_string_comes_about_in_two_ways() -> None:
