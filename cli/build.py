@@ -52,7 +52,9 @@ def train_tokenizer(
     Example: gpts-data train-tokenizer --recipe sample --out tokenizer
     """
     from gpts_data.mixer.train_tokenizer import train_alone
+    from gpts_data.pipelines.arrow_import import leave_pandas_out
 
+    leave_pandas_out()
     resolved, recipe_folder = open_recipe(recipe, None)
     announce(f"{out}: training a tokenizer on a sample of {_count(len(resolved.source), 'source')}")
     with progress() as show:
@@ -131,7 +133,9 @@ def build_mix(
     from gpts_data.cli.exclusions import show_unmatched
     from gpts_data.cli.tables import show_much_padding, show_unread_files
     from gpts_data.mixer.build import build
+    from gpts_data.pipelines.arrow_import import leave_pandas_out
 
+    leave_pandas_out()
     resolved, recipe_folder = open_recipe(recipe, tokens)
     if keep_dropped is not None:
         resolved = replace(resolved, keep_dropped=keep_dropped)

@@ -56,7 +56,9 @@ def plan(
     """
     from gpts_data.mixer.planning.estimate import estimate
     from gpts_data.mixer.recipe_exclude import read_lists
+    from gpts_data.pipelines.arrow_import import leave_pandas_out
 
+    leave_pandas_out()
     resolved, recipe_folder = open_recipe(recipe, tokens)
     with progress() as show:
         estimated = estimate(
@@ -114,7 +116,7 @@ def _source_table(recipe: Recipe, estimate: Estimate) -> Any:
             name,
             _format_count(source.tokens),
             _format_count(source.available_tokens),
-            f"{_format_count(low)}, {_format_count(high)}",
+            f"{_format_count(low)}, {_format_count(high)}" if low < high else "counted",
             f"{source.epochs:.0%}",
             f"{source.files_read:,} of {source.files_total:,}",
             size(source.download_bytes),

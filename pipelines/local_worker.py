@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
 
+from gpts_data.pipelines.arrow_import import leave_pandas_out
 from gpts_data.pipelines.machine import is_stopped
 
 EXIT_SECONDS = 1.0  # for a killed process to end; one that hangs in a network file system does not
@@ -151,6 +152,7 @@ class Worker:
 def main(descriptor: int, folder: str) -> NoReturn:
     """The side of a worker that was started by itself."""
     leave_ctrl_c_to_parent()
+    leave_pandas_out()
     os.set_inheritable(descriptor, False)
     work(Connection(descriptor), folder)
 

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gpts_data.pipelines import local_worker
+from gpts_data.pipelines.arrow_import import leave_pandas_out
 from gpts_data.pipelines.local_worker import EXIT_SECONDS, leave_ctrl_c_to_parent, start_python
 from gpts_data.pipelines.machine import is_stopped
 
@@ -139,6 +140,7 @@ def main(descriptor: int, folder: str) -> None:
     control = Connection(descriptor)
     os.set_inheritable(descriptor, False)
     log.addHandler(logging.NullHandler())
+    leave_pandas_out()
     try:
         with suppress(Exception):  # a task that needs the same will fail too, and say why
             control.recv()()

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("pipelines", "tokenizer", "mixer", "validation", "cli")
 ORDER = {  # of the files and folders inside a package: a row may import the rows above it
     "pipelines": """
-        errors progress figures kernel_compiler machine stall_warning suggestion
+        errors arrow_import progress figures kernel_compiler machine stall_warning suggestion
         kernel local_worker
         text worker_server
         words dedup storage

@@ -18,7 +18,7 @@ from gpts_data.pipelines.worker_server import can_fork
 pytestmark = pytest.mark.skipif(not can_fork(), reason="workers are forked on Linux only")
 
 # The tasks and warm-ups are builtins, since the server and its workers do not load the tests.
-WARM_UP = partial(exec, "import os; os.environ['WARM'] = str(os.getpid())")
+WARM_UP = partial(exec, "import os, pyarrow; pyarrow.array([1]); os.environ['WARM'] = str(os.getpid())")
 START_THREAD = partial(exec, "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()")
 FAIL = partial(exec, "1/0")
 PARENT = "__import__('os').getppid()"
@@ -37,6 +37,10 @@ def test_workers_are_copies_of_the_process_that_was_warmed_up(pool: WorkerPool) 
     (server,) = set(pool.map(eval, [PARENT] * 4))
     assert server != os.getpid()
     assert set(pool.map(eval, [WARMED] * 4)) == {str(server)}
+
+
+def test_workers_do_not_load_pandas(pool: WorkerPool) -> None:
+    assert list(pool.map(eval, ["{'pyarrow', 'pandas'} & __import__('sys').modules.keys()"])) == [{"pyarrow"}]
 
 
 def test_a_worker_has_its_own_pipe_and_no_other(pool: WorkerPool) -> None:
