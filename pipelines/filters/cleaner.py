@@ -227,6 +227,10 @@ def _build_filter(name: str, clean: CleanConfig) -> Any:
         key: tuple(value) if isinstance(value, list) else value for key, value in clean.thresholds.get(name, {}).items()
     }
     if clean.engine == "numba" and name in FAST_FILTERS:
+        if not thresholds:
+            from gpts_data.pipelines.filters.judges import JUDGES
+
+            return JUDGES[name]()
         from gpts_data.pipelines.filters import fast_filters
 
         fast_filter = getattr(fast_filters, FAST_FILTERS[name])(**thresholds)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpts_data.pipelines.filters.fast_filters import FastFineWebQuality, FastGopherQuality, FastGopherRepetition
+from gpts_data.pipelines.filters.judges import JUDGES
 from gpts_data.pipelines.words.word_arrays import UNSAFE
 from tests.pipelines.filters.test_cleaner import TEXTS
 
@@ -116,3 +119,26 @@ def test_blank_lines_are_no_lines() -> None:
     assert fast(FastFineWebQuality(), [text]) == verdicts(FineWebQualityFilter(), [text]) == [True]
     settings: dict[str, Any] = {"line_punct_thr": 0.18}
     assert fast(FastFineWebQuality(**settings), [text]) == verdicts(FineWebQualityFilter(**settings), [text])
+
+
+@pytest.mark.parametrize(("judge", "filter_"), list(zip(JUDGES.values(), (pair[1] for pair in PAIRS), strict=True)))
+def test_the_thresholds_of_a_judge_are_the_defaults_of_datatrove(judge: Any, filter_: Any) -> None:
+    expected = vars(filter_())
+    names = [name for cls in judge.__mro__ for name in getattr(cls, "__annotations__", {}) if name != "reasons"]
+    assert len(names) > 6
+    for name in names:
+        value = getattr(judge, name)
+        if isinstance(value, frozenset) or name == "stop_chars":
+            value, expected[name] = set(value), set(expected[name])
+        assert value == expected[name], name
+
+
+def test_filters_with_default_thresholds_do_not_import_datatrove() -> None:
+    code = (
+        "import sys; from gpts_data.pipelines.filters.cleaner import CleanConfig, get_cleaner;"
+        "get_cleaner(CleanConfig(('gopher_repetition', 'gopher_quality', 'fineweb_quality')));"
+        "print('datatrove' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
+    assert said == "False\n"
