@@ -264,10 +264,10 @@ def _cleaned_texts(piece: SampleTask) -> Iterator[list[str]]:
         for start in range(0, sound.num_rows, DOCUMENTS_PER_BATCH):
             cleaned, _ = get_cleaner(piece.clean).clean(sound.slice(start, DOCUMENTS_PER_BATCH))
             if cleaned.num_rows:
-                yield [_truncate(text) for text in cleaned.column("text").to_pylist()]
+                yield [truncate(text) for text in cleaned.column("text").to_pylist()]
 
 
-def _truncate(text: str) -> str:
+def truncate(text: str) -> str:
     """The first MAX_DOCUMENT bytes of a text, without a partial character at the end."""
     if len(text) * 4 <= MAX_DOCUMENT:
         return text

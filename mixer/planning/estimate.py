@@ -17,6 +17,7 @@ from gpts_data.mixer.format.manifest import NAME
 from gpts_data.mixer.plan import Plan, make_plan
 from gpts_data.mixer.planning.repeats_elsewhere import RepeatsElsewhere
 from gpts_data.mixer.planning.resources import disk_by_stage, estimate_resources
+from gpts_data.mixer.planning.sample_tokenizer import train_on_samples
 from gpts_data.mixer.planning.source_estimate import SourceEstimate, estimate_source, short_source
 from gpts_data.mixer.planning.source_rate import SourceRate
 from gpts_data.mixer.planning.source_sample import SourceSample, sample_source
@@ -28,8 +29,6 @@ from gpts_data.pipelines.hub.remote_file import FetchOptions
 from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.paths import AnyPath
-from gpts_data.tokenizer import artifact
-from gpts_data.tokenizer.bpe import train_bpe
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.tokenizer.untrusted import check_untrusted
 
@@ -89,8 +88,10 @@ def estimate(
         plan = make_plan(recipe, recipe_folder, Path(scratch) / "mix", given, NAME, retry_policy)
         fetch_options = FetchOptions(Path(scratch) / "spool", retry_policy)
         samples = [_sample(plan, i, fetch_options, progress) for i in range(len(recipe.source))]
-        encoder = Encoder(given.folder) if given else _train(recipe, samples, Path(scratch) / "tokenizer")
-        rates = [SourceRate(sample, encoder, given=given is not None) for sample in samples]
+        folder = Path(scratch) / "tokenizer"
+        encoder = Encoder(given.folder) if given else train_on_samples(recipe, samples, folder, fetch_options)
+        is_exact = given is not None or all(sample.is_whole for sample in samples)
+        rates = [SourceRate(sample, encoder, is_exact=is_exact) for sample in samples]
         sources = _estimate_sources(rates, recipe.windows, fetch_options)
     return _with_resources(recipe, rates, sources, workers, 0 if given else _sample_bytes(recipe, rates))
 
@@ -103,7 +104,8 @@ def _estimate_sources(
     sources: list[SourceEstimate] = []
     errors: list[ShortSourceError] = []
     for number, (rate, n_windows) in enumerate(zip(rates, windows, strict=True)):
-        rate.repeated_elsewhere = repeats.of(number, [source.documents_estimate for source in sources])
+        training_share = 1 - rate.sample.recipe.validation.fraction  # held-out documents have no copies either
+        rate.shared = repeats.of(number, [source.documents_estimate / training_share for source in sources])
         errors += filter(None, [short_source(rate, n_windows)])
         sources.append(estimate_source(rate, n_windows, fetch_options))
     if errors:
@@ -155,11 +157,3 @@ def _sample(plan: Plan, number: int, fetch_options: FetchOptions, progress: Prog
     recipe = plan.recipe
     enough = int(recipe.windows[number] * recipe.window * MARGIN / FIRST_RATE * SURVEYED)
     return sample_source(recipe, recipe.source[number], plan.listings[number], enough, fetch_options, progress)
-
-
-def _train(recipe: Recipe, samples: Sequence[SourceSample], folder: Path) -> Encoder:
-    """A tokenizer trained on the sample; its tokens are as long as those of the build's tokenizer, within 1%."""
-    texts = [text.to_pylist() for sample in samples for piece in sample.pieces for text in piece.texts]
-    trained = train_bpe(texts, recipe.tokenizer.vocab_size, recipe.tokenizer.special)
-    artifact.save(trained.to_str(), folder, recipe.window)
-    return Encoder(folder)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gpts_data.mixer.format.outcomes import ID_SEED
 from gpts_data.mixer.recipe import Recipe, RecipeSource
 from gpts_data.pipelines.dedup.signatures import signer
 from gpts_data.pipelines.filters.cleaner import get_cleaner
@@ -22,6 +23,7 @@ from gpts_data.pipelines.readers.draw_order import Draw, draw_units
 from gpts_data.pipelines.readers.kinds import JSON, JSONL, format_of
 from gpts_data.pipelines.readers.reader import open_file, read, split_units
 from gpts_data.pipelines.readers.source import SourceFile, Unit
+from gpts_data.pipelines.text.hashing import hash_strings
 
 PIECE_BYTES = 500_000  # of text, at least one document
 RUN = 50  # documents in a run; runs are resampled for the interval where there are few pieces
@@ -43,6 +45,8 @@ class Piece:
     """Texts that the filters kept, batch by batch."""
     keys: list[NDArray[np.uint64]] = field(default_factory=list)
     """Deduplication keys of these texts: uint64, shape (documents, keys)."""
+    draws: list[NDArray[np.uint64]] = field(default_factory=list)
+    """Hashed ids of these documents, which decide whether they are held out for validation."""
     runs: list[tuple[int, int]] = field(default_factory=list)
     """For each RUN of documents: bytes of text read, bytes kept."""
     dropped: Counter[str] = field(default_factory=Counter)
@@ -71,6 +75,10 @@ class Part:
     """Row groups or lines that were read, and the pieces that were taken from them."""
 
     pieces: list[Piece]
+    unit: Unit
+    """The unit that was read."""
+    is_whole: bool
+    """Whether the pieces have every document of it."""
     passed_bytes: int
     """Bytes of text of all documents that were read, those between the pieces included."""
     stated_bytes: int | None
@@ -117,7 +125,8 @@ def read_part(
             break
         began = time.process_time()
     stated = _line_bytes(unit, places, fetch_options) if _is_lines(unit) else unit.text_bytes if whole else None
-    return Part([pieces[index] for index in sorted(pieces)], passed, stated, reading)
+    is_whole = whole and slices == 0
+    return Part([pieces[index] for index in sorted(pieces)], unit, is_whole, passed, stated, reading)
 
 
 def _by_piece(begins: NDArray[np.int64], stride: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -138,6 +147,8 @@ def _measure(recipe: Recipe, source: RecipeSource, piece: Piece, batch: pa.Recor
     if cleaned.num_rows:
         piece.texts.append(cleaned.column("text"))
         piece.keys.append(signer(recipe.dedup).sign(cleaned, source.name))
+        names = pc.coalesce(cleaned.column("id"), cleaned.column("place"))
+        piece.draws.append(hash_strings(names, ID_SEED))
     piece.cleaning += time.process_time() - began
 
 

@@ -1,4 +1,4 @@
-"""How many documents of a file or source repeat others, estimated from a sample of it.
+"""How many documents of a file or source repeat others, and how many tokens these have, estimated from a sample of it.
 
 Two documents are found to be the same only where the sample has both. Of a tenth of a source it has both copies with a
 probability of 1/100, so a source with 30% copies that are far apart seems to have 3%. Therefore the sizes of the
@@ -6,6 +6,9 @@ clusters of equal documents are fitted: a cluster of c copies, scattered over th
 the share q with the binomial probability B(j; c, q). The numbers of clusters of each size that make the observed
 numbers most likely (Poisson) follow by expectation maximization, as in Richardson-Lucy deconvolution. Copies inside one
 piece of the sample are near each other; they are seen as they are and counted apart.
+
+Duplicates are seldom as long as other documents: of the bundled sample, 9.7% of the documents of fineweb-edu are
+duplicates and have 2.7% of the tokens. So all this is done twice, with each document counted as one and as its tokens.
 """
 
 from __future__ import annotations
@@ -27,35 +30,39 @@ FEW = 0.1  # first guess for clusters of several copies: they stay few unless th
 
 @dataclass(frozen=True)
 class Repeats:
-    """The clusters of equal or nearly equal documents of a source."""
+    """The clusters of equal or nearly equal documents of a source, counted in documents or in tokens."""
 
     near: float
-    """Share of the documents that repeat an earlier one nearby, in the same piece of the sample."""
+    """Share of the documents or tokens that repeat an earlier one nearby, in the same piece of the sample."""
     sizes: NDArray[np.float64]
     """Sizes of clusters: places, far from each other, where the source has the same document."""
     clusters: NDArray[np.float64]
-    """Estimated number of clusters of each size in the whole source."""
+    """Estimated number of clusters of each size in the whole source, or of the tokens of their first documents."""
 
     def share(self, part: float = 1.0) -> float:
-        """Share of duplicates among the documents when `part` of the source is read, spread over all of it."""
+        """Share of duplicates in what is read when that is `part` of the source, spread over all of it."""
         part = min(max(part, 1e-9), 1.0)
         read = part * float(self.sizes @ self.clusters)
         distinct = float(-np.expm1(self.sizes * math.log1p(-part)) @ self.clusters) if part < 1 else self.clusters.sum()
-        return 1 - (1 - self.near) * min(distinct / read, 1.0) if read else 0.0
+        return max(1 - (1 - self.near) * min(distinct / read, 1.0), 0.0) if read else 0.0
 
 
 @dataclass(frozen=True)
 class Sightings:
-    """The duplicates that some pieces of a sample show."""
+    """The duplicates that some pieces of a sample show, counted in documents or in tokens."""
 
     near: float
-    """Share of the documents that repeat one of their piece."""
+    """Share of the documents or tokens that repeat one of their piece. For tokens it is slightly less or more, so that
+    `share()` is exact where the sample is the whole source: near-duplicates are not all equally long."""
     observed: NDArray[np.float64]
-    """observed[j]: clusters of which j pieces have a document."""
+    """observed[j]: clusters of which j pieces have a document, or the tokens of their first documents."""
+    unit: NDArray[np.float64] | float = 1.0
+    """For tokens: unit[j] is the sum of their squares over their sum, so that observed[j] / unit[j] has the variance of
+    a number of documents."""
 
     @property
-    def documents(self) -> float:
-        """Documents in these pieces."""
+    def total(self) -> float:
+        """Documents or tokens in these pieces."""
         return float(np.arange(len(self.observed)) @ self.observed) / max(1 - self.near, 1e-9)
 
     def fit(self, sampled: float, rng: np.random.Generator | None = None) -> Repeats:
@@ -63,30 +70,54 @@ class Sightings:
 
         With `rng`, from a resample of the observed clusters, where these are uncertain.
         """
-        observed = self.observed if rng is None or sampled >= 1 else rng.poisson(self.observed).astype(np.float64)
+        observed = self.observed
+        if rng is not None and sampled < 1:
+            observed = np.asarray(rng.poisson(observed / self.unit) * self.unit, dtype=np.float64)
         return Repeats(self.near, *_fit(observed, sampled))
+
+
+@dataclass(frozen=True)
+class GroupedSightings:
+    """The duplicates in the sample of a source, counted in documents or in tokens."""
+
+    groups: dict[str, Sightings]
+    """By file or other group of pieces: documents that repeat one of the same group."""
+    across: Sightings
+    """In how many groups the documents are."""
 
 
 @dataclass(frozen=True)
 class SampleRepeats:
     """The duplicates in the sample of a source."""
 
-    groups: dict[str, Sightings]
-    """By file or other group of pieces: documents that repeat one of the same group."""
-    across: Sightings
-    """In how many groups the documents are."""
-    reasons: dict[str, int]
-    """Duplicates by reason."""
-    representatives: NDArray[np.int64]
-    """Ordinals of the documents that repeat no earlier one."""
+    documents: GroupedSightings
+    tokens: GroupedSightings
+    codes: NDArray[np.uint8]
+    """The verdict on each document: from FIRST_DUPLICATE on, it repeats an earlier one."""
+
+    @property
+    def representatives(self) -> NDArray[np.int64]:
+        """Ordinals of the documents that repeat no earlier one."""
+        return np.flatnonzero(self.codes < FIRST_DUPLICATE)
+
+    def reasons(self, documents: slice = slice(None)) -> dict[str, int]:
+        """Duplicates among these documents by reason."""
+        codes = self.codes[documents]
+        counts = np.bincount(codes[codes >= FIRST_DUPLICATE] - FIRST_DUPLICATE, minlength=len(REASONS)).tolist()
+        return {reason: count for reason, count in zip(REASONS, counts, strict=True) if count}
 
 
 def find_repeats(
-    keys: Sequence[NDArray[np.uint64]], columns: int, groups: Sequence[str], similar: SimilarityTest | None = None
+    keys: Sequence[NDArray[np.uint64]],
+    columns: int,
+    groups: Sequence[str],
+    tokens: NDArray[np.float64],
+    similar: SimilarityTest | None = None,
 ) -> SampleRepeats:
     """The duplicates in a sample.
 
     keys: for each of its pieces uint64, shape (documents, `columns`). groups: for each piece the group it belongs to.
+    tokens: training tokens of each document of all pieces.
     """
     all_keys = np.concatenate([np.empty((0, columns), np.uint64), *keys])
     verdicts = judge(all_keys, similar)
@@ -97,22 +128,26 @@ def find_repeats(
     names = sorted(set(groups))
     group_of = np.repeat(np.array([names.index(group) for group in groups], dtype=np.int64), sizes)
     pieces = np.repeat(np.arange(len(keys)), sizes)
-    counts = np.bincount(verdicts.codes[is_duplicate] - FIRST_DUPLICATE, minlength=len(REASONS)).tolist()
-    sightings = {name: _sightings(roots[group_of == i], pieces[group_of == i]) for i, name in enumerate(names)}
-    return SampleRepeats(
-        groups=sightings,
-        across=Sightings(0.0, _sightings(roots, group_of).observed),
-        reasons=dict(zip(REASONS, counts, strict=True)),
-        representatives=np.flatnonzero(~is_duplicate),
-    )
+
+    def grouped(amounts: NDArray[np.float64]) -> GroupedSightings:
+        members = {name: group_of == i for i, name in enumerate(names)}
+        sightings = {name: _sightings(roots[rows], pieces[rows], amounts[rows]) for name, rows in members.items()}
+        first = np.sort(np.unique(np.stack([roots, group_of]), axis=1, return_index=True)[1])  # of cluster and group
+        return GroupedSightings(sightings, _sightings(roots[first], group_of[first], amounts[first]))
+
+    return SampleRepeats(grouped(np.ones(len(roots))), grouped(tokens), verdicts.codes)
 
 
-def _sightings(roots: NDArray[np.int64], pieces: NDArray[np.int64]) -> Sightings:
-    """roots, pieces: for each document its cluster and its piece."""
+def _sightings(roots: NDArray[np.int64], pieces: NDArray[np.int64], amounts: NDArray[np.float64]) -> Sightings:
+    """roots, pieces, amounts: for each document its cluster, its piece, and 1 or its tokens."""
     places = np.unique(np.stack([roots, pieces]), axis=1)
-    pieces_of_cluster = np.unique(places[0], return_counts=True)[1]
-    near = 1 - places.shape[1] / max(len(roots), 1)
-    return Sightings(near, np.bincount(pieces_of_cluster, minlength=2).astype(np.float64))
+    clusters, first = np.unique(roots, return_index=True)
+    n_pieces = np.bincount(np.searchsorted(clusters, places[0]), minlength=len(clusters))
+    observed = np.bincount(n_pieces, amounts[first], minlength=2).astype(np.float64)
+    squares = np.bincount(n_pieces, amounts[first] ** 2, minlength=2)
+    total = float(amounts.sum())
+    near = 1 - float(np.arange(len(observed)) @ observed) / total if total else 0.0
+    return Sightings(near, observed, np.divide(squares, observed, out=np.ones_like(observed), where=observed > 0))
 
 
 def judge(keys: NDArray[np.uint64], similar: SimilarityTest | None) -> Verdicts:

@@ -32,7 +32,8 @@ class SourceEstimate:
     available_tokens: int
     """Tokens that cleaning and deduplication leave of all its files."""
     available_interval: tuple[int, int]
-    """95% interval of `available_tokens`. Duplicates too rare to be in the sample are not in it."""
+    """95% interval of `available_tokens`; both ends are the same when all sources were read whole. Duplicates too rare
+    to be in the sample are not in it, nor what `[exclude]` and `[decontaminate]` drop."""
     epochs: float
     """How often the source is repeated; below 1, the part of it that is used."""
     files_read: int
@@ -101,12 +102,13 @@ def short_source(rate: SourceRate, windows: int) -> ShortSourceError | None:
     recipe, source, (low, high) = rate.sample.recipe, rate.sample.source, rate.interval
     if int(high) // recipe.window * source.max_epochs >= windows:  # an epoch has whole windows only
         return None
-    found = f"an estimated {rate.available:,.0f} ({low:,.0f} to {high:,.0f}) after cleaning and deduplication"
+    found = f"an estimated {rate.available:,.0f} ({low:,.0f} to {high:,.0f})" if low < high else f"{high:,.0f}"
     tokens = windows * recipe.window
     pieces = rate.sample.pieces
     dropped = sum((piece.dropped for piece in pieces), Counter[str]())
     advice = first_advice(sum(piece.read for piece in pieces), dropped, recipe.cleaning(source))
-    return too_short(source, tokens, f"{found} of all its files", -(-tokens // max(int(rate.available), 1)), advice)
+    found += " after cleaning and deduplication of all its files"
+    return too_short(source, tokens, found, -(-tokens // max(int(rate.available), 1)), advice)
 
 
 class _Flow:
@@ -131,17 +133,19 @@ class _Flow:
         self._dropped, self._repeated = Counter[str](), Counter[str]()
         missing = float(tokens)
         for unit in units:
-            file = rate.of_file(unit.file)
-            yielded = unit.text_bytes * file.tokens * rate.lasting(unit.file, *parts.of(unit))
+            rates = rate.of_unit(unit, *parts.of(unit))
+            yielded = unit.text_bytes * rates.tokens * (1 - rate.shared.tokens)
             used = min(missing / max(yielded, 1e-9), 1.0)
             missing = max(missing - yielded, 0.0)
-            judged = unit.text_bytes * file.kept * used
-            self.read += unit.text_bytes * file.documents
-            self.kept += unit.text_bytes * file.kept
-            self.judged += judged
-            self._dropped.update({reason: unit.text_bytes * share for reason, share in file.dropped.items()})
-            duplicates = rate.duplicates(unit.file, *parts.of(unit))
-            self._repeated.update({reason: share * judged for reason, share in duplicates.items()})
+            judged_bytes = unit.text_bytes * rate.judged_share(unit, used)
+            unique = rates.kept - sum(rates.duplicates.values())
+            self.read += unit.text_bytes * rates.documents
+            self.kept += unit.text_bytes * rates.kept
+            self.judged += judged_bytes * rates.kept
+            self._dropped.update({reason: unit.text_bytes * share for reason, share in rates.dropped.items()})
+            self._repeated.update({reason: judged_bytes * share for reason, share in rates.duplicates.items()})
+            shared = {reason: judged_bytes * unique * share for reason, share in rate.shared.documents.items()}
+            self._repeated.update(shared)
         self.duplicates = self._repeated.total()
         self.mixed = (self.judged - self.duplicates) * (1 - rate.sample.recipe.validation.fraction)
 
@@ -156,7 +160,7 @@ class _PartsRead:
 
     def __init__(self, rate: SourceRate) -> None:
         self._sizes = rate.sample.sizes
-        self._whole = max(sum(stratum.text_bytes for stratum in rate.sample.strata), 1)
+        self._whole = max(rate.sample.stated_bytes, 1)
         self._by_file = Counter[str]()
         self._total = 0
 
@@ -185,7 +189,7 @@ def _units_read(rate: SourceRate, needed: int) -> list[Unit]:
             expected += unit.text_bytes * tokens_per_byte
             parts.add(unit)
             part_of_file, _ = parts.of(unit)
-            tokens += unit.text_bytes * rate.of_file(unit.file).tokens * rate.lasting(unit.file, part_of_file, part)
+            tokens += unit.text_bytes * rate.of_unit(unit, part_of_file, part).tokens * (1 - rate.shared.tokens)
             text_bytes += unit.text_bytes
         tokens_per_byte = max(tokens / max(text_bytes, 1), 1e-3)
     return units

@@ -1,81 +1,97 @@
 """What a byte of a source's text yields and costs: documents, training tokens, seconds. Measured on its sample.
 
 The interval of the tokens is a bootstrap over the pieces of the sample, and over the repeats that were found in it.
+Where the sample is the whole source, tokens and documents are counted unit by unit.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import sqrt
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gpts_data.mixer.planning.piece import Piece
 from gpts_data.mixer.planning.repeats import find_repeats
 from gpts_data.mixer.planning.sample_texts import similarity_test
 from gpts_data.mixer.planning.source_repeats import TOGETHER, SourceRepeats
 from gpts_data.mixer.planning.source_sample import SourceSample
-from gpts_data.pipelines.readers.source import SourceFile
+from gpts_data.mixer.planning.token_strata import TokenStrata
+from gpts_data.mixer.stages.dedup import HoldOutRule
+from gpts_data.pipelines.dedup.greedy import FIRST_DUPLICATE
+from gpts_data.pipelines.readers.source import Unit
 from gpts_data.pipelines.text.personal_data import PersonalData, count_card_numbers, count_emails
 from gpts_data.tokenizer.encode import Encoder
 
-RESAMPLES = 1000  # of the bootstrap
-INTERVAL = (2.5, 97.5)  # percentiles
-TOKENIZER_ERROR = 0.01  # of the length of tokens, where the sample trained the tokenizer
+TOKENIZER_ERROR = 0.01  # of the length of tokens, where the tokenizer was trained on a part of the sources
 
 
 @dataclass(frozen=True)
-class FileRates:
-    """What a stated byte of a file's units holds."""
+class SharedShare:
+    """The part of a source that repeats earlier sources in the mix, of what repeats nothing in its own source."""
+
+    documents: dict[str, float]
+    """Share of the documents by reason."""
+    tokens: float
+    """Share of the training tokens."""
+    tokens_interval: tuple[float, float]
+    """95% interval of `tokens`."""
+
+
+@dataclass(frozen=True)
+class UnitRates:
+    """What a stated byte of a unit holds."""
 
     tokens: float
-    """Training tokens before deduplication."""
+    """Training tokens after deduplication within the source."""
     documents: float
     """Documents before cleaning."""
     kept: float
     """Documents that the filters keep."""
     dropped: dict[str, float]
     """Damaged documents and those that the filters drop, by reason."""
+    duplicates: dict[str, float]
+    """Documents that repeat one of the same source, by reason."""
 
 
 class SourceRate:
     """The rates of one source, from its sample."""
 
-    def __init__(self, sample: SourceSample, encoder: Encoder, *, given: bool) -> None:
-        """`given`: the encoder is that of the build, not one that was trained on the sample."""
-        self.sample, self._given = sample, given
-        self.repeated_elsewhere: dict[str, float] = {}
-        """Share of the documents that repeat one of an earlier source in the mix, by reason; set when that is known."""
+    def __init__(self, sample: SourceSample, encoder: Encoder, *, is_exact: bool) -> None:
+        """`is_exact`: the encoder is that of the build, not one like it."""
+        self.sample, self._is_exact = sample, is_exact
+        self.shared = SharedShare({}, 0.0, (0.0, 0.0))
+        """The part that repeats earlier sources in the mix; set when that is known."""
         texts = [text for piece in sample.pieces for text in piece.texts]
         began = time.process_time()
         _, tokens = encoder.encode(pa.concat_arrays(texts or [pa.array([], pa.string())]))
         seconds = time.process_time() - began
-        self._tokens = tokens.astype(np.float64)
-        self._rates: dict[str, FileRates] = {}
+        self._tokens = tokens
+        self.training_tokens = self._without_held_out(tokens)
+        """For each document of the sample that the filters keep its tokens, less the share that is held out."""
+        self._rates: dict[str, UnitRates] = {}
         self.texts = pa.chunked_array(texts, pa.string())
         similar = similarity_test(sample.recipe, texts)
         self.keys = [np.concatenate(piece.keys) for piece in sample.pieces if piece.keys]
         groups = [
             piece.file if piece.file in sample.sampled_files else TOGETHER for piece in sample.pieces if piece.keys
         ]
-        self.sightings = find_repeats(self.keys, sample.recipe.dedup.n_keys, groups, similar)
-        self.repeats = SourceRepeats(
-            self.sightings,
-            sample.sampled,
-            sample.sampled_files,
-            all_files=len(sample.sampled_files) == len(sample.listing.files),
+        self.sightings = find_repeats(self.keys, sample.recipe.dedup.n_keys, groups, self.training_tokens, similar)
+        self._repeated_documents, self._repeated_tokens = (
+            SourceRepeats(
+                sightings,
+                sample.sampled,
+                sample.sampled_files,
+                all_files=len(sample.sampled_files) == len(sample.listing.files),
+            )
+            for sightings in (self.sightings.documents, self.sightings.tokens)
         )
         self.seconds = self._cleaning_seconds() + seconds / max(sample.sample_bytes, 1)
-
-    @cached_property
-    def kept(self) -> float:
-        """Share of the documents that the filters keep."""
-        return len(self._tokens) / max(self._read, 1)
 
     @cached_property
     def kept_bytes(self) -> float:
@@ -95,82 +111,112 @@ class SourceRate:
     @property
     def available(self) -> float:
         """Training tokens of the whole source."""
-        return self._kept_tokens(lambda rows: rows) * self._lasting(self.repeats.share())
+        return self._unique_tokens * (1 - self.shared.tokens)
 
     @cached_property
+    def _unique_tokens(self) -> float:
+        """Training tokens of all documents that repeat none of the source."""
+        if self.sample.is_whole:
+            return float(self.training_tokens[self.sightings.representatives].sum())
+        return self._strata.tokens() * (1 - self._repeated_tokens.share())
+
+    @property
     def interval(self) -> tuple[float, float]:
         """95% interval of `available`. Repeats too rare to be in the sample twice are not in it."""
-        rng = np.random.default_rng(0)
-        middle = self._kept_tokens(lambda rows: rows)
-        resamples = [self._kept_tokens(lambda rows: rng.choice(rows, len(rows))) for _ in range(RESAMPLES)]
-        low, high = np.percentile(resamples, INTERVAL).tolist()
-        unseen = sqrt(1 - self.sample.sampled)  # what is in the sample is certain: finite population correction
-        error = 0 if self._given else TOKENIZER_ERROR
-        few, many = self.duplicate_interval(seen_only=True)
-        low = (middle - (middle - low) * unseen) * (1 - error) * self._lasting(many)
-        return low, (middle + (high - middle) * unseen) * (1 + error) * self._lasting(few)
+        low, high = self._unique_interval
+        fewest, most = self.shared.tokens_interval
+        return low * (1 - most), high * (1 - fewest)
 
-    def duplicate_interval(self, *, seen_only: bool = False) -> tuple[float, float]:
-        """95% interval of the share of duplicates within the source; `seen_only` leaves out what cannot be seen."""
-        return self.repeats.interval(unseen=not seen_only)
+    @cached_property
+    def _unique_interval(self) -> tuple[float, float]:
+        error = 0 if self._is_exact else TOKENIZER_ERROR
+        if self.sample.is_whole:
+            return self._unique_tokens * (1 - error), self._unique_tokens * (1 + error)
+        low, high = self._strata.interval()
+        few, many = self._repeated_tokens.interval(unseen=False)
+        return low * (1 - error) * (1 - many), high * (1 + error) * (1 - few)
 
-    def lasting(self, file: SourceFile, part_of_file: float, part: float) -> float:
-        """Share of a file's kept documents that deduplication leaves when these parts of file and source are read."""
-        return self._lasting(self.repeats.share_of_file(file.name, part_of_file, part))
+    def duplicate_interval(self) -> tuple[float, float]:
+        """95% interval of the share of duplicates among the documents of the source."""
+        return self._repeated_documents.interval(unseen=True)
 
-    def duplicates(self, file: SourceFile, part_of_file: float, part: float) -> dict[str, float]:
-        """Duplicates by reason, as shares of the file's kept documents, when these parts are read."""
-        within = self.repeats.share_of_file(file.name, part_of_file, part)
-        seen = max(sum(self.sightings.reasons.values()), 1)
-        shares = Counter({reason: within * count / seen for reason, count in self.sightings.reasons.items() if count})
-        shares.update({reason: (1 - within) * share for reason, share in self.repeated_elsewhere.items()})
-        return dict(shares)
+    def of_unit(self, unit: Unit, part_of_file: float, part: float) -> UnitRates:
+        """The rates of a unit when these parts of its file and of the source are read.
 
-    def of_file(self, file: SourceFile) -> FileRates:
-        """The rates of a file, from its own pieces if they are a fair sample of it, else from all."""
-        chosen = self.sample.pieces_near(file)
-        key = file.name if len(chosen) < len(self.sample.pieces) else ""
+        They are those of the unit itself where the sample is the whole source, else of the pieces of its file if these
+        are a fair sample of it, else of all pieces.
+        """
+        if self.sample.is_whole:
+            return self._counted_rates(unit)
+        rates = self._sampled_rates(unit)
+        repeated = self._repeated_documents.share_of_file(unit.file.name, part_of_file, part) * rates.kept
+        unique_tokens = 1 - self._repeated_tokens.share_of_file(unit.file.name, part_of_file, part)
+        reasons = self.sightings.reasons()
+        seen = max(sum(reasons.values()), 1)
+        duplicates = {reason: repeated * count / seen for reason, count in reasons.items()}
+        return replace(rates, tokens=rates.tokens * unique_tokens, duplicates=duplicates)
+
+    def judged_share(self, unit: Unit, used: float) -> float:
+        """Share of a unit's kept documents that come before the budget is filled with the share `used` of its tokens.
+
+        Counted where the sample is the whole source: a few long documents may have most of the tokens.
+        """
+        if not self.sample.is_whole or used >= 1:
+            return used
+        rows = self._rows_of_unit[unit.name]
+        is_unique = self.sightings.codes[rows] < FIRST_DUPLICATE
+        taken = np.cumsum(np.where(is_unique, self.training_tokens[rows], 0.0))
+        return float(np.searchsorted(taken, used * taken[-1]) + (used > 0)) / len(taken) if len(taken) else used
+
+    def _counted_rates(self, unit: Unit) -> UnitRates:
+        if unit.name not in self._rates:
+            rows = self._rows_of_unit[unit.name]
+            is_unique = self.sightings.codes[rows] < FIRST_DUPLICATE
+            scale = 1 / max(unit.text_bytes, 1)
+            duplicates = {reason: count * scale for reason, count in self.sightings.reasons(rows).items()}
+            tokens = float(self.training_tokens[rows][is_unique].sum()) * scale
+            self._rates[unit.name] = _rates(self.sample.pieces_of_unit[unit.name], scale, tokens, duplicates)
+        return self._rates[unit.name]
+
+    def _sampled_rates(self, unit: Unit) -> UnitRates:
+        """The rates without deduplication."""
+        chosen = self.sample.pieces_near(unit.file)
+        key = unit.file.name if len(chosen) < len(self.sample.pieces) else ""
         if key not in self._rates:
             pieces = [self.sample.pieces[i] for i in chosen]
             scale = self.sample.bytes_scale / max(sum(piece.text_bytes for piece in pieces), 1)
-            tokens = sum(piece.kept_bytes for piece in pieces) * self._tokens_per_kept_byte
-            documents, kept = sum(piece.read for piece in pieces), sum(piece.kept for piece in pieces)
-            reasons = sum((piece.dropped for piece in pieces), Counter[str]())
-            dropped = {reason: count * scale for reason, count in reasons.items()}
-            self._rates[key] = FileRates(tokens * scale, documents * scale, kept * scale, dropped)
+            tokens = float(self._strata.of_pieces[chosen].sum()) * scale
+            self._rates[key] = _rates(pieces, scale, tokens, {})
         return self._rates[key]
 
     @cached_property
-    def _read(self) -> int:
-        return sum(piece.read for piece in self.sample.pieces)
+    def _rows_of_unit(self) -> dict[str, slice]:
+        """The rows of each unit's documents among those that the filters keep."""
+        rows, start = {}, 0
+        for name, pieces in self.sample.pieces_of_unit.items():
+            stop = start + sum(piece.kept for piece in pieces)
+            rows[name], start = slice(start, stop), stop
+        return rows
 
     @cached_property
     def _kept_bytes(self) -> int:
         return sum(piece.kept_bytes for piece in self.sample.pieces)
 
-    @property
-    def _training_share(self) -> float:
-        return 1 - self.sample.recipe.validation.fraction
+    def _without_held_out(self, tokens: NDArray[np.uint32]) -> NDArray[np.float64]:
+        """Tokens without those of held-out documents; of a part of the source, less their expected share.
 
-    def _lasting(self, duplicates: float) -> float:
-        """Share of the kept tokens that deduplication leaves."""
-        return (1 - duplicates) * (1 - sum(self.repeated_elsewhere.values()))
+        The minimum of `[validation]` does not count: a source that is too short for it trains on these documents.
+        """
+        fraction = self.sample.recipe.validation.fraction
+        if not self.sample.is_whole:
+            return tokens.astype(np.float64) * (1 - fraction)
+        draws = [draws for piece in self.sample.pieces for draws in piece.draws]
+        is_held_out = HoldOutRule(fraction).applies(np.concatenate([np.empty(0, np.uint64), *draws]), 0)
+        return np.where(is_held_out, 0.0, tokens).astype(np.float64)
 
     @cached_property
-    def _tokens_per_kept_byte(self) -> float:
-        return float(self._tokens.sum()) / max(self._kept_bytes, 1) * self._training_share
-
-    @cached_property
-    def _strata(self) -> list[tuple[float, NDArray[np.int64]]]:
-        return [(stratum.text_bytes, self.sample.bootstrap_rows(stratum.pieces)) for stratum in self.sample.strata]
-
-    def _kept_tokens(self, draw: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> float:
-        """Training tokens before deduplication, by the rows that `draw` takes of each stratum's."""
-        kept_bytes = 0.0
-        for n_bytes, rows in self._strata:
-            read, kept = draw(rows).sum(axis=0).tolist()
-            kept_bytes += n_bytes * kept / max(read, 1)
-        return kept_bytes * self.sample.bytes_scale * self._tokens_per_kept_byte
+    def _strata(self) -> TokenStrata:
+        return TokenStrata(self.sample, self.training_tokens)
 
     def _cleaning_seconds(self) -> float:
         """For a byte of text. The first piece is left out, because this process loads modules and tables in it."""
@@ -178,3 +224,15 @@ class SourceRate:
         cleaning = sum(piece.cleaning for piece in pieces) / max(sum(piece.text_bytes for piece in pieces), 1)
         parts = self.sample.parts[1:] or self.sample.parts
         return cleaning + sum(part.reading for part in parts) / max(sum(part.passed_bytes for part in parts), 1)
+
+
+def _rates(pieces: Sequence[Piece], scale: float, tokens: float, duplicates: dict[str, float]) -> UnitRates:
+    """The rates of a stated byte. scale: bytes that these pieces stand for, as 1 over their number."""
+    reasons = sum((piece.dropped for piece in pieces), Counter[str]())
+    return UnitRates(
+        tokens=tokens,
+        documents=sum(piece.read for piece in pieces) * scale,
+        kept=sum(piece.kept for piece in pieces) * scale,
+        dropped={reason: count * scale for reason, count in reasons.items()},
+        duplicates=duplicates,
+    )

@@ -1,4 +1,4 @@
-"""How many documents of a source repeat earlier ones of the same source, file by file.
+"""How much of a source repeats earlier documents of the same source, file by file.
 
 Most copies lie in one file: pages made from one template, sections of one book. A sample has a larger share of one file
 than of another, and a build that reads a part of the source may read some files whole. Therefore the duplicates within
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gpts_data.mixer.planning.repeats import Repeats, SampleRepeats
+from gpts_data.mixer.planning.repeats import GroupedSightings, Repeats
 
 TOGETHER = ""  # the group of the pieces of files of which the sample has little
 RESAMPLES = 100  # of the interval
@@ -21,26 +21,31 @@ RULE_OF_THREE = 3.0  # what was seen 0 times is expected at most so often, with 
 
 
 class SourceRepeats:
-    """The duplicates within a source."""
+    """The duplicates within a source, counted in documents or in tokens."""
 
     def __init__(
-        self, found: SampleRepeats, sampled: float, sampled_files: Mapping[str, float], *, all_files: bool
+        self,
+        sightings: GroupedSightings,
+        sampled: float,
+        sampled_files: Mapping[str, float],
+        *,
+        all_files: bool,
     ) -> None:
-        """found: in the sample, with a group for each of `sampled_files`. sampled: share of the source in the sample.
+        """sightings: in the sample, with a group for each of `sampled_files`. sampled: share of the source in it.
 
         sampled_files: by name the share of each file that is in the sample, for files of which it has enough.
         all_files: these are all files of the source, so that each counts by its size, not by that of its sample.
         """
-        self._found, self._sampled, self._sampled_files = found, sampled, sampled_files
-        self._documents = {
-            name: group.documents / (sampled_files.get(name, sampled) if all_files else 1.0)
-            for name, group in found.groups.items()
+        self._sightings, self._sampled, self._sampled_files = sightings, sampled, sampled_files
+        self._totals = {
+            name: group.total / (sampled_files.get(name, sampled) if all_files else 1.0)
+            for name, group in sightings.groups.items()
         }
         self._fits, self._across = self._fit(None)
         self._shares: dict[float, float] = {}
 
     def share(self, part: float = 1.0) -> float:
-        """Share of duplicates among the documents when `part` of the source is read, spread over all of it."""
+        """Share of duplicates in what is read when that is `part` of the source, spread over all of it."""
         if part not in self._shares:
             self._shares[part] = self._share(self._fits, self._across, part)
         return self._shares[part]
@@ -52,8 +57,8 @@ class SourceRepeats:
         return _together(self._fits[name].share(part_of_file), self._across.share(part))
 
     def interval(self, *, unseen: bool) -> tuple[float, float]:
-        """95% interval of `share()`. `unseen`: its upper end includes pairs too rare to be in the sample."""
-        documents = sum(group.documents for group in self._found.groups.values())
+        """95% interval of `share()`. `unseen`, of documents only: it includes pairs too rare to be in the sample."""
+        documents = sum(group.total for group in self._sightings.groups.values())
         if self._sampled >= 1 or not documents:
             return self.share(), self.share()
         rng = np.random.default_rng(0)
@@ -64,15 +69,15 @@ class SourceRepeats:
     def _fit(self, rng: np.random.Generator | None) -> tuple[dict[str, Repeats], Repeats]:
         fits = {
             name: group.fit(self._sampled_files.get(name, self._sampled), rng)
-            for name, group in self._found.groups.items()
+            for name, group in self._sightings.groups.items()
         }
-        return fits, self._found.across.fit(self._sampled, rng)
+        return fits, self._sightings.across.fit(self._sampled, rng)
 
     def _share(self, fits: Mapping[str, Repeats], across: Repeats, part: float) -> float:
-        duplicates = sum(fits[name].share(part) * documents for name, documents in self._documents.items())
-        return _together(duplicates / max(sum(self._documents.values()), 1), across.share(part))
+        duplicates = sum(fits[name].share(part) * total for name, total in self._totals.items())
+        return _together(duplicates / max(sum(self._totals.values()), 1), across.share(part))
 
 
 def _together(within: float, across: float) -> float:
-    """Share of duplicates, when `across` is that among the documents which repeat none of their file."""
+    """Share of duplicates, when `across` is that in what repeats nothing of its file."""
     return 1 - (1 - within) * (1 - across)

@@ -4,7 +4,8 @@ The sample has about SAMPLE bytes of text in pieces of PIECE_BYTES, each a run o
 from all over the source, in the order in which a build would draw units; a hub file is opened only when a piece of it
 is drawn. A piece of a file of lines has the documents that begin in a range of bytes, however long they are: so every
 document has the same chance. With `[draw] order = "file"` a build reads the first files only; they are sampled apart
-from the others.
+from the others. Of a source with less than WHOLE bytes the sample has all documents, in the order of a build: what is
+said of it is counted.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain, islice
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gpts_data.mixer.planning.file_sizes import FileSizes
 from gpts_data.mixer.planning.piece import PIECE_BYTES, Part, Piece, draw_parts, read_part
@@ -35,17 +33,29 @@ FEW_DOCUMENTS = 100  # with fewer, because they are long, the sample is enlarged
 LONG_SAMPLE = 4 * SAMPLE  # but not beyond this
 WHOLE = 1.5 * SAMPLE  # a source with less text is read whole
 MOST_FILES, MOST_HUB_FILES = 256, 40  # whose footers are read; the others are estimated from their sizes
-FEW_PIECES = 8  # with fewer, runs of documents are resampled instead of pieces
+
+
+@dataclass(frozen=True)
+class FileGroup:
+    """Files that are sampled together, and their pieces."""
+
+    files: Sequence[SourceFile]
+    text_bytes: int
+    """Stated bytes of text, as in `Unit.text_bytes`."""
+    pieces: range
+    """Indices of their pieces in the sample."""
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """Files that are sampled together, and their pieces."""
+    """A part of a source: a file, or the files of a group of which the sample has too little."""
 
     text_bytes: int
-    """Stated bytes of text, as in `Unit.text_bytes`."""
-    pieces: range
-    """Indices of the pieces of the sample that represent them."""
+    """Stated bytes of text."""
+    pieces: Sequence[int]
+    """Indices of the pieces of the sample that represent it."""
+    sampled: float
+    """The share of it that is in the sample."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +66,12 @@ class SourceSample:
     source: RecipeSource
     listing: Listing
     sizes: FileSizes
-    strata: tuple[Stratum, ...]
+    groups: tuple[FileGroup, ...]
     """One, or the files that a build in file order would read and the others."""
     parts: tuple[Part, ...]
     """What was read of each row group or run of lines that was drawn."""
+    is_whole: bool = False
+    """Whether the sample has all documents of the source. Its parts are then the units of a build, in draw order."""
 
     @cached_property
     def pieces(self) -> list[Piece]:
@@ -80,7 +92,12 @@ class SourceSample:
     @cached_property
     def text_bytes(self) -> float:
         """Bytes of text of the whole source that can be used."""
-        return sum(stratum.text_bytes for stratum in self.strata) * self.bytes_scale
+        return self.stated_bytes * self.bytes_scale
+
+    @property
+    def stated_bytes(self) -> int:
+        """Stated bytes of text of the whole source."""
+        return sum(group.text_bytes for group in self.groups)
 
     @cached_property
     def sample_bytes(self) -> int:
@@ -90,10 +107,14 @@ class SourceSample:
     @property
     def sampled(self) -> float:
         """The share of the source that is in the sample."""
+        if self.is_whole:
+            return 1.0
         return min(self.sample_bytes / self.text_bytes, 1.0) if self.text_bytes else 1.0
 
     def draw(self) -> Iterator[Unit]:
         """All units of the source, in the order in which a build reads them."""
+        if self.is_whole:
+            return (part.unit for part in self.parts)
         name = draw_name(self.recipe.source, self.source)
         return draw_units(self.listing.files, self.sizes.split, self.recipe.draw, name)
 
@@ -115,23 +136,33 @@ class SourceSample:
         return self.sizes.text_bytes([file]) * self.bytes_scale
 
     @cached_property
+    def pieces_of_unit(self) -> dict[str, list[Piece]]:
+        """The pieces of each part, by the name of its unit."""
+        return {part.unit.name: part.pieces for part in self.parts}
+
+    @cached_property
     def _pieces_by_file(self) -> dict[str, list[int]]:
         by_file: dict[str, list[int]] = {}
         for i, piece in enumerate(self.pieces):
             by_file.setdefault(piece.file, []).append(i)
         return by_file
 
-    def bootstrap_rows(self, pieces: range) -> NDArray[np.int64]:
-        """What the bootstrap resamples: bytes read and bytes kept of each piece, or of each run of documents.
-
-        Runs are used where there are few pieces. int64, shape (pieces or runs, 2).
-        """
-        runs_of_pieces = [piece.runs for piece in self.pieces[pieces.start : pieces.stop]]
-        if len(runs_of_pieces) >= FEW_PIECES:
-            rows = [np.sum(runs, axis=0) for runs in runs_of_pieces if runs]
-        else:
-            rows = [np.array(run) for runs in runs_of_pieces for run in runs]
-        return np.array(rows or [(1, 0)], dtype=np.int64)
+    @cached_property
+    def strata(self) -> list[Stratum]:
+        """The parts of the source, whose training tokens are estimated apart."""
+        strata: list[Stratum] = []
+        for group in self.groups:
+            left = [file for file in group.files if file.name not in self.sampled_files]
+            for file in group.files:
+                if file.name in self.sampled_files:
+                    pieces = self._pieces_by_file[file.name]
+                    strata.append(Stratum(self.sizes.text_bytes([file]), pieces, self.sampled_files[file.name]))
+            if left:
+                of_left = sum(self.pieces[i].text_bytes for f in left for i in self._pieces_by_file.get(f.name, ()))
+                stated = self.sizes.text_bytes(left)
+                sampled = min(of_left / max(stated * self.bytes_scale, 1), 1.0)
+                strata.append(Stratum(stated, group.pieces, sampled))
+        return strata
 
 
 def sample_source(
@@ -144,16 +175,20 @@ def sample_source(
     _split_some(recipe, source, listing, sizes)
     parts: list[Part] = []
     pieces = [0]
+    is_whole = True
     for number, files in enumerate(groups):
         if number == 0 or not source.dataset:
-            parts += _sample_files(recipe, source, files, sizes, fetch_options, progress)
+            sampled, all_units = _sample_files(recipe, source, files, sizes, fetch_options, progress)
+            parts += sampled
             pieces.append(sum(len(part.pieces) for part in parts))
+            is_whole &= all_units and all(part.is_whole for part in sampled)
     stated = [sizes.text_bytes(files) for files in groups]
     if len(pieces) - 1 < len(groups):  # the rest of a hub source is taken to be like its beginning
-        stated = [sum(stated)]
+        groups, stated = [listing.files], [sum(stated)]
+        is_whole = False
     ranges = [range(start, stop) for start, stop in zip(pieces, pieces[1:], strict=False)]
-    strata = tuple(Stratum(n_bytes, indices) for n_bytes, indices in zip(stated, ranges, strict=True))
-    return SourceSample(recipe, source, listing, sizes, strata, tuple(parts))
+    sampled_groups = tuple(map(FileGroup, groups, stated, ranges))
+    return SourceSample(recipe, source, listing, sizes, sampled_groups, tuple(parts), is_whole)
 
 
 def _split_some(recipe: Recipe, source: RecipeSource, listing: Listing, sizes: FileSizes) -> None:
@@ -184,18 +219,23 @@ def _sample_files(
     sizes: FileSizes,
     fetch_options: FetchOptions,
     progress: Progress,
-) -> list[Part]:
-    """The sample of some files of a source."""
+) -> tuple[list[Part], bool]:
+    """The sample of some files of a source, and whether it has a part for each of their units."""
     most = MOST_HUB_PARTS if source.dataset else MOST_PARTS
-    drawn = draw_parts(source, files, replace(recipe.draw, order="spread"), fetch_options)
+    whole = sizes.text_bytes(files) <= WHOLE
+    if whole:
+        split = partial(split_units, source, unit_bytes=recipe.unit, fetch_options=fetch_options)
+        drawn = draw_units(files, split, recipe.draw, draw_name(recipe.source, source))
+    else:
+        drawn = draw_parts(source, files, replace(recipe.draw, order="spread"), fetch_options)
     first = list(islice(drawn, PIECES))
     slices = -(-PIECES // max(len(first), 1))  # from each, if they are the whole source
-    whole = sizes.text_bytes(files) <= WHOLE
     parts: list[Part] = []
     text_bytes = documents = 0
     for number, unit in enumerate(chain(first, drawn)):
         wanted = LONG_SAMPLE if whole or documents < FEW_DOCUMENTS else SAMPLE
         if number >= most or text_bytes >= wanted:
+            whole = False
             break
         if number < PIECES:
             progress("sample", source.name, number, PIECES)
@@ -203,4 +243,4 @@ def _sample_files(
         text_bytes += sum(piece.text_bytes for piece in parts[-1].pieces)
         documents += sum(piece.read for piece in parts[-1].pieces)
     progress("sample", source.name, PIECES, PIECES)
-    return parts
+    return parts, whole

@@ -38,8 +38,8 @@ def test_it_agrees_with_the_build(mix: Mix, recipe_file: Path) -> None:
     for name, one in found.sources.items():
         facts, fall = mix.manifest["sources"][name], mix.manifest["waterfall"][name]
         assert (one.windows, one.tokens) == (facts["windows"], facts["tokens"])
-        assert one.read_documents == pytest.approx(fall["read"], rel=0.15, abs=3)
-        assert one.documents_estimate == pytest.approx(facts["documents"], rel=0.15, abs=3)
+        assert one.read_documents == fall["read"]  # small sources are counted
+        assert one.documents_estimate == pytest.approx(facts["documents"], rel=0.02, abs=1)
         assert one.available_interval[0] <= one.available_tokens <= one.available_interval[1]
         assert one.download_bytes == one.requests == 0  # files of one's own
     assert found.disk_bytes == sum(found.disk.values())
@@ -53,7 +53,7 @@ def test_it_is_the_same_twice(recipe_file: Path) -> None:
 
 
 def test_what_cannot_be_is_refused_with_what_would_do(recipe_file: Path) -> None:
-    said = r"'{}' is too short.*an estimated .* after cleaning and dedup.*lower --tokens.*max_epochs"
+    said = r"'{}' is too short.*found .* after cleaning and dedup.*lower --tokens.*max_epochs"
     with pytest.raises(ShortSourceError) as short:
         estimate(load_recipe(recipe_file, 1_000_000), recipe_file.parent)
     for name, line in zip(("web", "books", "notes"), str(short.value).splitlines(), strict=True):
@@ -225,7 +225,7 @@ def test_duplicates_are_those_of_the_files_that_are_read(tmp_path: Path, monkeyp
     half = len(texts) // 2
     write_lines(tmp_path / "a.jsonl", [text for text in texts[:half] for _ in range(2)])
     write_lines(tmp_path / "b.jsonl", texts[half:])
-    recipe = copies_recipe(tmp_path, 1000)
+    recipe = copies_recipe(tmp_path, 5000)
     recipe.write_text(
         recipe.read_text(encoding="utf-8").replace('"a.jsonl"', '"?.jsonl"') + '[draw]\norder = "file"\n',
         encoding="utf-8",
@@ -240,7 +240,7 @@ def test_documents_of_an_earlier_source_are_not_available_again(tmp_path: Path) 
     """Equal row numbers in two sources are no repeats; equal texts are."""
     texts = prose("between", 200_000)
     half = len(texts) // 2
-    write_lines(tmp_path / "a.jsonl", texts[:half])
+    write_lines(tmp_path / "a.jsonl", texts[:half][::-1])  # those that `b` has come first
     write_lines(tmp_path / "b.jsonl", texts[half // 2 :])
     recipe = load_recipe(copies_recipe(tmp_path, 1000, ("a", "b")))
     named = replace(recipe, source=tuple(replace(source, id="id") for source in recipe.source))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gpts_data.mixer.planning.repeats import SampleRepeats, Sightings, find_repeats
+from gpts_data.mixer.planning.repeats import GroupedSightings, SampleRepeats, Sightings, find_repeats
 from gpts_data.mixer.planning.source_repeats import TOGETHER, SourceRepeats
 
 COLUMNS = 17
@@ -24,7 +24,15 @@ def sightings(clusters: dict[int, int], sampled: float, seed: int = 0) -> Sighti
 def one_file(seen: Sightings, sampled: float) -> SourceRepeats:
     """The duplicates of a source of one file."""
     across = Sightings(0.0, np.array([0.0, seen.observed.sum()]))
-    return SourceRepeats(SampleRepeats({"a": seen}, across, {}, np.arange(0)), sampled, {"a": sampled}, all_files=True)
+    return SourceRepeats(GroupedSightings({"a": seen}, across), sampled, {"a": sampled}, all_files=True)
+
+
+def repeats_of(
+    pieces: list[NDArray[np.uint64]], groups: list[str], tokens: NDArray[np.float64] | None = None
+) -> SampleRepeats:
+    """The duplicates in a sample of documents with so many tokens, by default one each."""
+    documents = sum(len(piece) for piece in pieces)
+    return find_repeats(pieces, COLUMNS, groups, np.ones(documents) if tokens is None else tokens)
 
 
 @pytest.mark.parametrize("sampled", [0.5, 0.16])
@@ -64,13 +72,13 @@ def test_copies_side_by_side_are_not_extrapolated() -> None:
     """Each document is followed by its copy; a tenth of the pieces is in the sample."""
     rng = np.random.default_rng(0)
     pieces = [np.repeat(rng.integers(1, 2**63, (50, COLUMNS), dtype=np.uint64), 2, axis=0) for _ in range(20)]
-    found = find_repeats(pieces, COLUMNS, ["a"] * len(pieces))
-    assert found.groups["a"].near == 0.5 and found.reasons["exact_duplicate"] == 1000
-    assert found.groups["a"].fit(0.1).share() == pytest.approx(0.5)
+    found = repeats_of(pieces, ["a"] * len(pieces))
+    assert found.documents.groups["a"].near == 0.5 and found.reasons() == {"exact_duplicate": 1000}
+    assert found.documents.groups["a"].fit(0.1).share() == pytest.approx(0.5)
 
 
 def test_a_source_without_documents_has_no_duplicates() -> None:
-    repeats = SourceRepeats(find_repeats([], COLUMNS, []), 0.5, {}, all_files=False)
+    repeats = SourceRepeats(repeats_of([], []).documents, 0.5, {}, all_files=False)
     assert repeats.share() == 0 and repeats.interval(unseen=True) == (0, 0)
 
 
@@ -89,7 +97,7 @@ def test_duplicates_of_one_file_are_estimated_for_that_file() -> None:
     b = pieces_of(distinct[5000:], 0.5, 2)
     groups = ["a"] * len(a) + ["b"] * len(b)
     sampled = {"a": 0.25, "b": 0.5}
-    repeats = SourceRepeats(find_repeats([*a, *b], COLUMNS, groups), 0.44, sampled, all_files=True)
+    repeats = SourceRepeats(repeats_of([*a, *b], groups).documents, 0.44, sampled, all_files=True)
     assert repeats.share_of_file("a", 1.0, 0.25) == pytest.approx(0.5, abs=0.05)
     assert repeats.share_of_file("b", 1.0, 0.75) == 0
     assert repeats.share() == pytest.approx(0.5 * 5000 / 20_000, abs=0.02)
@@ -101,15 +109,45 @@ def test_copies_in_other_files_count_too() -> None:
     rng = np.random.default_rng(0)
     distinct = rng.integers(1, 2**63, (6000, COLUMNS), dtype=np.uint64)
     files = [pieces_of(distinct, 0.4, seed) for seed in range(2)]
-    found = find_repeats([*files[0], *files[1]], COLUMNS, ["a"] * len(files[0]) + ["b"] * len(files[1]))
-    repeats = SourceRepeats(found, 0.4, {"a": 0.4, "b": 0.4}, all_files=True)
+    found = repeats_of([*files[0], *files[1]], ["a"] * len(files[0]) + ["b"] * len(files[1]))
+    repeats = SourceRepeats(found.documents, 0.4, {"a": 0.4, "b": 0.4}, all_files=True)
     assert repeats.share() == pytest.approx(0.5, abs=0.05)
     assert repeats.share_of_file("a", 1.0, 0.5) == pytest.approx(0.25, abs=0.05)
 
 
 def test_a_file_that_is_not_in_the_sample_is_like_the_others() -> None:
-    found = SampleRepeats(
-        {TOGETHER: Sightings(0.2, np.array([0, 80.0]))}, Sightings(0.0, np.array([0, 80.0])), {}, np.arange(0)
-    )
+    seen = Sightings(0.0, np.array([0, 80.0]))
+    found = GroupedSightings({TOGETHER: Sightings(0.2, np.array([0, 80.0]))}, seen)
     repeats = SourceRepeats(found, 0.1, {}, all_files=False)
     assert repeats.share_of_file("unknown", 1.0, 1.0) == pytest.approx(0.2)
+
+
+def test_duplicates_that_are_short_have_few_tokens() -> None:
+    """A third of the documents are copies, a tenth as long as the others; half of the pieces is in the sample."""
+    rng = np.random.default_rng(0)
+    distinct = rng.integers(1, 2**63, (16_000, COLUMNS), dtype=np.uint64)
+    lengths = np.where(np.arange(len(distinct)) < 8000, 10.0, 100.0)  # of the first half there are copies
+    numbers = rng.permutation(np.concatenate([np.arange(len(distinct)), np.arange(8000)]))
+    pieces = [numbers[start : start + 50] for start in range(0, len(numbers), 50)]
+    share = 8000 * 10 / lengths[numbers].sum()
+    for sampled, tolerance in ((0.5, 0.01), (1.0, 1e-9)):
+        chosen = [pieces[i] for i in np.sort(rng.permutation(len(pieces))[: round(len(pieces) * sampled)])]
+        tokens = lengths[np.concatenate(chosen)]
+        found = repeats_of([distinct[piece] for piece in chosen], ["a"] * len(chosen), tokens)
+        repeats = SourceRepeats(found.tokens, sampled, {"a": sampled}, all_files=True)
+        assert repeats.share() == pytest.approx(share, abs=tolerance)
+        low, high = repeats.interval(unseen=False)
+        assert low - 1e-9 <= share <= high + 1e-9
+        documents = SourceRepeats(found.documents, sampled, {"a": sampled}, all_files=True)
+        assert documents.share() == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_near_duplicates_of_other_lengths_are_counted_as_they_are_in_a_sample_of_everything() -> None:
+    """The kept documents have 100 and 7 tokens, in two files; their copies have others."""
+    keys = np.arange(1, COLUMNS + 1, dtype=np.uint64) * np.array([[1], [1], [1], [100]], dtype=np.uint64)
+    tokens = np.array([100.0, 30.0, 50.0, 7.0])
+    found = repeats_of([keys[:1], keys[1:2], keys[2:]], ["a", "a", "b"], tokens)
+    repeats = SourceRepeats(found.tokens, 1.0, {"a": 1.0, "b": 1.0}, all_files=True)
+    assert repeats.share() == pytest.approx(80 / 187) and repeats.interval(unseen=False) == pytest.approx(
+        (80 / 187,) * 2
+    )
