@@ -135,7 +135,7 @@ def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progres
     remove_temporaries(plan.folder)
     remove_temporaries(*(plan.units / name for name in plan.recipe.names), below=False)
     index_benchmarks(plan)  # before anything is written: a benchmark that cannot be read leaves no half-finished build
-    write_plan(plan.work, plan.identity())
+    write_plan(plan.work, plan.identity(), plan.scratch_name)
     if scheduler is None:  # the workers of a cluster have caches of their own
         compile_kernels(plan.recipe, progress)
     try:

@@ -7,8 +7,9 @@ with another plan is refused.
 
 from __future__ import annotations
 
+import secrets
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from gpts_data.mixer.plan_file import (
     PlanIdentity,
     difference,
     read_plan,
+    read_scratch_name,
     sources_without_budgets,
     without_budgets,
 )
@@ -69,6 +71,9 @@ class Plan:
     """Folder where prepared units stay after the build; None to delete them with it."""
     exclusions: tuple[ExclusionList, ...] = ()
     """The lists of the recipe's `[exclude]`."""
+    scratch_name: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
+    """Name of `scratch` where the output folder is in a store; plan.json keeps it for a resumed build. It is random, so
+    that nobody else on the machine can put a folder or link of that name there beforehand."""
 
     @property
     def fetch_options(self) -> FetchOptions:
@@ -85,7 +90,7 @@ class Plan:
         """Folder for files that must be on a local disk: `work`, unless that is in a store."""
         if not is_store(self.work):
             return self.work
-        return Path(tempfile.gettempdir()) / f"gpts-data-{json_digest(str(self.folder))[:16]}"
+        return Path(tempfile.gettempdir()) / f"gpts-data-{self.scratch_name}"
 
     @property
     def units(self) -> AnyPath:
@@ -198,6 +203,8 @@ def make_plan(
     units = absolute(keep_units) if keep_units else None
     lists = read_lists(recipe.exclude, recipe_folder)
     plan = Plan(recipe, listings, absolute(folder), tokenizer, retry_policy, encoder, benchmarks, units, lists)
+    if frozen and is_store(folder) and (scratch_name := read_scratch_name(folder / WORK)):
+        plan = replace(plan, scratch_name=scratch_name)
     if frozen is not None and without_budgets(frozen) != without_budgets(plan.identity()):
         raise ForeignFolderError(
             f"{folder} holds a half-finished build of something else ({difference(frozen, plan.identity())} differs); "

@@ -40,12 +40,22 @@ class FrozenPlan(TypedDict):
 
     key: str
     plan: PlanIdentity
+    scratch: NotRequired[str]
+    """`Plan.scratch_name` of a build into a store."""
 
 
-def write_plan(work: AnyPath, identity: PlanIdentity) -> None:
+def write_plan(work: AnyPath, identity: PlanIdentity, scratch_name: str = "") -> None:
     """Write plan.json into the folder of intermediate files; a killed build resumes from it."""
     frozen: FrozenPlan = {"key": KEY, "plan": identity}
+    if scratch_name and is_store(work):
+        frozen["scratch"] = scratch_name
     write_receipt(work / NAME, frozen)
+
+
+def read_scratch_name(work: AnyPath) -> str | None:
+    """The scratch name in plan.json; None when there is none."""
+    frozen = read_receipt(work / NAME, KEY, FrozenPlan)
+    return frozen.get("scratch") if frozen else None
 
 
 def read_plan(folder: AnyPath, manifest_name: str) -> PlanIdentity | None:

@@ -97,7 +97,7 @@ def train_alone(
 
 def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progress) -> TrainedTokenizer:
     remove_temporaries(plan.folder)
-    write_plan(plan.work, plan.identity())
+    write_plan(plan.work, plan.identity(), plan.scratch_name)
     if scheduler is None:  # the workers of a cluster have caches of their own
         compile_kernels(plan.recipe, progress)
     try:

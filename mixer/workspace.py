@@ -61,14 +61,16 @@ def _refusal(folder: AnyPath) -> str:
 
 def discard_plan(plan: Plan) -> None:
     """Discard a plan whose sources are too short. Its units stay: a smaller mix in this folder can use them."""
+    if is_store(plan.work):
+        remove(plan.scratch)  # plan.json has its name
     (plan.work / "plan.json").unlink()
     remove(plan.folder / "tokenizer")
 
 
 def clean_up(plan: Plan) -> None:
     """Remove all intermediate files of a finished build. Another run of this build may do so at the same time."""
+    _remove_with_others(plan.scratch)  # first: plan.json in `work` has its name
     _remove_with_others(plan.work)
-    _remove_with_others(plan.scratch)
 
 
 def keep_only_units(plan: Plan) -> None:
