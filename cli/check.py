@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import asdict
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -205,7 +207,8 @@ def verify(folder: Path, quick: bool, workers: int, scheduler: str | None, as_js
     from gpts_data.pipelines.execute import open_engine
     from gpts_data.validation.verify import verify as find_problems
 
-    with progress() as show, open_engine(workers, scheduler) as engine:
+    warm_up = partial(import_module, find_problems.__module__)
+    with progress() as show, open_engine(workers, scheduler, warm_up=warm_up) as engine:
         problems = find_problems(folder, quick=quick, progress=show, engine=engine)
     if as_json:
         print_json({"ok": not problems, "problems": [asdict(problem) for problem in problems]})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
-from gpts_data.mixer.kernels import compile_kernels
+from gpts_data.mixer.kernels import call_kernels, compile_kernels
 from gpts_data.mixer.plan import Plan, make_plan
 from gpts_data.mixer.plan_file import write_plan
 from gpts_data.mixer.recipe import Recipe, check
@@ -99,9 +100,9 @@ def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progres
     remove_temporaries(plan.folder)
     write_plan(plan.work, plan.identity(), plan.scratch_name)
     if scheduler is None:  # the workers of a cluster have caches of their own
-        compile_kernels(plan.recipe, progress)
+        compile_kernels(plan.recipe, progress, trains=True)
     try:
-        with open_engine(workers, scheduler, plan.work / "plan.json") as engine:
+        with open_engine(workers, scheduler, plan.work / "plan.json", partial(call_kernels, plan.recipe)) as engine:
             return train_tokenizer(plan, engine, plan.folder, progress)
     except ShortSourceError:
         discard_plan(plan)

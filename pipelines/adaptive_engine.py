@@ -1,8 +1,8 @@
 """The engine of `--workers auto`: runs tasks in this process, and in worker processes where these save time.
 
-A worker takes START_SECONDS of processor time before its first task: it imports the package, loads the kernels and
-fills its tables. So workers are started when a stage has so much text that each of them has several times as much to
-do; later stages then use them too.
+The process that workers are forked from takes 0.9 s to import the package and load the kernels, and each worker 0.2 s
+before its first task (benchmarks/README.md). So workers are started when a stage has so much text that this is a third
+of its time in one process or less; later stages then use them too.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 from gpts_data.pipelines.machine import available_memory, available_processors
 from gpts_data.pipelines.worker_pool import WorkerPool, open_worker_pool
 
-START_SECONDS = 1.8
-MIN_TEXT_BYTES = 200_000_000  # some 8 s in one process: more than twice what the start of two workers takes
-TEXT_BYTES_PER_WORKER = 64_000_000  # a unit
+MIN_TEXT_BYTES = 128_000_000  # some 3 s in one process; two workers are ready 1 s later and take 1.6 s
+TEXT_BYTES_PER_WORKER = 32_000_000  # 0.7 s
 MEMORY_BYTES_PER_WORKER = 600_000_000
 
 Task = TypeVar("Task")

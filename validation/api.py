@@ -14,6 +14,8 @@ Import them from `gpts_data`, where they load on first use. Everywhere here:
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
@@ -183,7 +185,8 @@ def verify(
         progress: Whether to show progress; see the module's docstring.
     """
     folder = mix.path if isinstance(mix, Mix) else as_path(mix)
-    with show_progress(progress) as show, open_engine(workers, scheduler) as engine:
+    warm_up = partial(import_module, find_problems.__module__)
+    with show_progress(progress) as show, open_engine(workers, scheduler, warm_up=warm_up) as engine:
         return find_problems(folder, quick=quick, engine=engine, progress=show)
 
 
