@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.filters.line_scan import new_table_size
@@ -95,10 +94,9 @@ class RepetitionJudge(Judge):
 
     def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:
         data, offsets = string_buffers(texts)
-        characters = pc.utf8_length(texts).to_numpy().astype(np.int64)
         longest = max(int(words.counts.max(initial=1)), _count_newlines(data, offsets) + 2)
         codes = np.zeros(len(texts), np.int64)
-        judge_repetition(data, offsets, characters, words, self._limits, repetition_scratch(longest), codes)
+        judge_repetition(data, offsets, words, self._limits, repetition_scratch(longest), codes)
         return codes
 
 

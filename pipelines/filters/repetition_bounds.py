@@ -57,12 +57,12 @@ def bound_top_ngram(words: UInt64Array, n_words: int, shortest: int, longest: in
 
 
 @inner_kernel
-def bound_repeated_ngrams(words: UInt64Array, n_words: int, shortest: int, table: UInt64Array) -> int:
-    """Return an upper bound of the characters of n-grams of `shortest` or more words that occurred before.
+def mark_repeats(words: UInt64Array, n_words: int, shortest: int, table: UInt64Array, repeats: BoolArray) -> int:
+    """Set `repeats` for each word where an n-gram of `shortest` words begins that may have occurred before.
 
-    Each lies within repeated n-grams of `shortest` words, whose characters are added up. They are looked up in a set of
-    64 to 128 bits a word, where fewer than one in 128 seems to be there without being so. `table` is scratch space of
-    two elements a word or more.
+    Returns the number of characters of all of them: an upper bound for n-grams of that many words or more, each of
+    which lies within them. They are looked up in a set of 64 to 128 bits a word, where fewer than one in 128 seems to
+    be there without being so. `table` is scratch space of two elements a word or more.
     """
     size, shift = 2, _TO_FIRST_BLOCKS
     while size < n_words:
@@ -74,6 +74,7 @@ def bound_repeated_ngrams(words: UInt64Array, n_words: int, shortest: int, table
         block = table[place >> _TO_BLOCK]
         seen = (block >> (place & _BIT)) & U1
         table[place >> _TO_BLOCK] = block | U1 << (place & _BIT)
+        repeats[i] = seen != U0
         repeated += (words[i + shortest, LENGTH] - words[i, LENGTH]) * seen
     return np.int64(repeated)  # type: ignore[return-value]
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from gpts_data.pipelines.filters.line_scan import (
     add_and_compare,
+    count_characters,
     count_newlines,
     find_newline,
     may_repeat,
@@ -25,9 +26,9 @@ from gpts_data.pipelines.filters.line_scan import (
 from gpts_data.pipelines.filters.repetition_bounds import (
     N_SLOTS,
     bound_repeated,
-    bound_repeated_ngrams,
     bound_top_ngram,
     longest_ngram,
+    mark_repeats,
     n_characters,
     smallest_and_largest,
 )
@@ -78,7 +79,7 @@ class RepetitionScratch(NamedTuple):
     slots: Int64Array
     """The slot of each n-gram."""
     repeats: BoolArray
-    """Whether the n-gram that begins at a word occurred before."""
+    """Whether the n-gram that begins at a word may have occurred before."""
 
 
 def repetition_scratch(longest: int) -> RepetitionScratch:
@@ -97,24 +98,20 @@ def repetition_scratch(longest: int) -> RepetitionScratch:
 def judge_repetition(
     data: UInt8Array,
     offsets: Int64Array,
-    characters: Int64Array,
     words: WordArrays,
     limits: RepetitionLimits,
     scratch: RepetitionScratch,
     codes: Int64Array,
 ) -> None:
-    """Write the code of the first rule that each text breaks, 0 for none, to `codes`.
-
-    `characters` is the number of characters of each text. A text must not be blank.
-    """
+    """Write the code of the first rule that each text breaks, 0 for none, to `codes`. A text must not be blank."""
     for row in range(len(words.counts)):
-        first, n = words.starts[row], words.counts[row]
-        rows = words.rows[first : first + n + 1]
-        code = _judge_lines(data, offsets[row], offsets[row + 1], characters[row], limits.fractions, scratch.table)
+        first, n, start, stop = words.starts[row], words.counts[row], offsets[row], offsets[row + 1]
+        rows, characters = words.rows[first : first + n + 1], count_characters(data, start, stop)
+        code = _judge_lines(data, start, stop, characters, limits.fractions, scratch.table)
         if code == 0:
-            code = _judge_top_ngrams(rows, n, characters[row], limits, scratch)
+            code = _judge_top_ngrams(rows, n, characters, limits, scratch)
         if code == 0:
-            code = _judge_duplicate_ngrams(rows, n, characters[row], limits, scratch)
+            code = _judge_duplicate_ngrams(rows, n, characters, limits, scratch)
         codes[row] = code
 
 
@@ -235,31 +232,15 @@ def _judge_duplicate_ngrams(
     shortest, _, lowest = smallest_and_largest(sizes, limits.dup_limits)
     if n_words < shortest:
         return 0
-    if bound_repeated_ngrams(words, n_words, shortest, scratch.table) / characters <= lowest:
+    if mark_repeats(words, n_words, shortest, scratch.table, scratch.repeats) / characters <= lowest:
         return 0
     table = scratch.table[: table_size(n_words)]
-    if not _mark_repeats(words, n_words, shortest, table, scratch.repeats):
-        return 0
     for k in range(len(sizes)):
         n, limit = sizes[k], limits.dup_limits[k]
         bound = bound_repeated(words, n_words, n, shortest, scratch.repeats)
         if bound / characters > limit and _count_repeated(words, n_words, n, table) / characters > limit:
             return N_FIXED + 1 + len(limits.top_sizes) + k
     return 0
-
-
-@inner_kernel
-def _mark_repeats(words: UInt64Array, n_words: int, n: int, table: UInt64Array, repeats: BoolArray) -> bool:
-    """Set `repeats` for each word where an n-gram begins that occurred before. Return whether there is any."""
-    table[:] = U0
-    any_repeat = False
-    for i in range(n_words - n + 1):
-        key = hash_run(words, i, n)
-        slot = slot_of(table, key)
-        repeats[i] = table[slot] == key
-        any_repeat |= repeats[i]
-        table[slot] = key
-    return any_repeat
 
 
 @inner_kernel

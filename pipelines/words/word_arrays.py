@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
+from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inlined_kernel, kernel
 from gpts_data.pipelines.text.byte_blocks import letters, n_bytes
 from gpts_data.pipelines.text.char_classes import ALPHA, ASCII_SPACES, NOT_PUNCTUATION, char_classes
 from gpts_data.pipelines.text.hashing import U0, U1, load_block, mix64, skip_spaces, space_width, string_buffers
@@ -114,7 +114,7 @@ def _split(
     return at, n_unknown
 
 
-@inner_kernel
+@inlined_kernel
 def _split_text(
     data: UInt8Array,
     i: int,
@@ -154,7 +154,7 @@ def _split_text(
         at, i = at + n, end
 
 
-@inner_kernel
+@inlined_kernel
 def _append_short_words(
     data: UInt8Array, i: int, stop: int, tables: _Tables, rows: UInt64Array, at: int, power: np.uint64
 ) -> tuple[int, int, np.uint64]:
