@@ -153,7 +153,7 @@ with open_worker_pool(2, partial(exec, "")) as pool:
 
 @pytest.fixture
 def script(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
-    """A script without a main guard whose two workers hang, and these workers."""
+    """A script without a main guard whose two workers hang, these workers, and the process that forked them."""
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "tmp").mkdir()
     own = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
@@ -170,7 +170,7 @@ def script(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.
     )
     assert process.stdout
     workers = [psutil.Process(pid) for pid in {int(pid) for pid in process.stdout.readline().split()}]
-    yield process, workers
+    yield process, [*workers, psutil.Process(workers[0].ppid())]
     process.kill()
     process.communicate()
 
