@@ -137,7 +137,7 @@ def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progres
     index_benchmarks(plan)  # before anything is written: a benchmark that cannot be read leaves no half-finished build
     write_plan(plan.work, plan.identity(), plan.scratch_name)
     if scheduler is None:  # the workers of a cluster have caches of their own
-        compile_kernels(plan.recipe, progress)
+        compile_kernels(plan.recipe, progress, trains=plan.tokenizer is None)
     try:
         with open_engine(workers, scheduler, plan.work / "plan.json", partial(_warm_up, plan.recipe)) as engine:
             tokenizer = _get_tokenizer(plan, engine, progress)

@@ -17,18 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import pyarrow as pa
 from numba.core import event
 
 from gpts_data import pipelines
 from gpts_data.mixer.recipe import Recipe
 from gpts_data.mixer.schedule.source_order import find_source_order
+from gpts_data.pipelines.dedup.greedy import decide
 from gpts_data.pipelines.dedup.signatures import signer
 from gpts_data.pipelines.filters.cleaner import FAST_FILTERS, get_cleaner
 from gpts_data.pipelines.kernel import KERNELS, cache_folder
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import json_digest
 from gpts_data.pipelines.text.hashing import hash_strings, is_blank
+from gpts_data.tokenizer.bpe import CHECK_CHARACTERS, train_bpe_by_counting
 
 STAGE = "kernels"
 LOCK_SECONDS = 300.0  # longest wait for another process that compiles the same kernels
@@ -45,8 +48,10 @@ TEXTS = [_PARAGRAPH * 5, _PARAGRAPH, "A short text.", ""]
 log = logging.getLogger("gpts_data")
 
 
-def compile_kernels(recipe: Recipe, progress: Progress) -> None:
-    """Compile the kernels that a build of the recipe calls in its workers, unless an earlier build here did.
+def compile_kernels(recipe: Recipe, progress: Progress, trains: bool = False) -> None:
+    """Compile the kernels that a build of the recipe calls, unless an earlier build here did.
+
+    trains: whether it trains a tokenizer.
 
     A file in numba's cache says that it was done for these sources, this numba and these filters. When numba has no
     folder for its cache, this is logged once, and each process compiles for itself.
@@ -57,13 +62,16 @@ def compile_kernels(recipe: Recipe, progress: Progress) -> None:
     if folder is None:
         log.warning(UNCACHED)
         return
-    marker = folder / f"gpts-data-{_digest(recipe)[:16]}.nbi"  # the ending of numba's index files, removed with them
+    marker = (
+        folder / f"gpts-data-{_digest(recipe, trains)[:16]}.nbi"
+    )  # the ending of numba's index files, removed with them
     if marker.exists():
         return
     with _one_process(folder):
         if not marker.exists():
             with _reported(progress), _no_garbage_collection():
                 call_kernels(recipe)
+                _call_serial_kernels(recipe, trains)
             _mark(marker)
 
 
@@ -86,14 +94,23 @@ def call_kernels(recipe: Recipe) -> None:
     find_source_order(recipe.stages)
 
 
-def _digest(recipe: Recipe) -> str:
+def _call_serial_kernels(recipe: Recipe, trains: bool) -> None:
+    """Call the kernels that the process of the build needs itself: for the walk of dedup, and to train a tokenizer."""
+    keys, tokens = np.arange(1, 3, dtype=np.uint64).reshape(1, 2), np.ones(1, np.uint32)
+    tokens.flags.writeable = False  # as those of a mapped unit file
+    decide(keys, tokens, np.zeros(1, np.bool_), budget=1)
+    if trains and recipe.tokenizer.sample > CHECK_CHARACTERS:  # else `tokenizers` does it
+        train_bpe_by_counting([TEXTS], vocab_size=300)
+
+
+def _digest(recipe: Recipe, trains: bool) -> str:
     """Digest of what decides which kernels are compiled, and to what."""
     folder = Path(pipelines.__path__[0])
     sources = [(str(path.relative_to(folder)), path.stat().st_mtime_ns) for path in sorted(folder.rglob("*.py"))]
     machine = [numba.__version__, sys.version, *KERNELS[0].targetctx.codegen().magic_tuple()]  # as numba's cache
     cleans = [recipe.cleaning(source) for source in recipe.source]
     fast = {name for clean in cleans for name in clean.filters if name in FAST_FILTERS and clean.engine == "numba"}
-    rules = [recipe.dedup.exact, recipe.dedup.minhash is not None, recipe.decontaminate is not None]
+    rules = [recipe.dedup.exact, recipe.dedup.minhash is not None, recipe.decontaminate is not None, trains]
     return json_digest([machine, sources, sorted(fast), rules])
 
 

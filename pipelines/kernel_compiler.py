@@ -3,8 +3,8 @@
 Numba compiles every function into a library of its own: it optimizes it, makes machine code of it, writes that to the
 cache, and optimizes it again inside each function that calls it. Most of our kernels are small and are called by other
 kernels only. These *inner* kernels are kept as unoptimized LLVM modules here, and each kernel that Python calls, an
-*entry*, is linked with those that it needs and optimized once. This and the passes that are left out take a third off
-the time to compile the kernels of a build; their machine code is as fast.
+*entry*, is linked with those that it needs and optimized once. This, the passes that are left out and the lookups that
+are not repeated take more than a third off the time to compile the kernels of a build; their machine code is as fast.
 
 It uses parts of numba that may change. For versions of numba other than KNOWN_VERSIONS kernel.py does without it.
 """
@@ -28,6 +28,7 @@ from numba.core.runtime import rtsys
 KNOWN_VERSIONS = range(61, 69)  # of numba 0.x
 _LEFT_OUT = {  # passes for what kernels do not have: with blocks, generators, literal arguments, array expressions
     untyped_passes.WithLifting,
+    untyped_passes.InlineClosureLikes,
     untyped_passes.RewriteSemanticConstants,
     untyped_passes.DeadBranchPrune,
     untyped_passes.InlineInlinables,
@@ -41,18 +42,22 @@ _LEFT_OUT = {  # passes for what kernels do not have: with blocks, generators, l
 }
 
 
-class _InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """The unoptimized module of one inner kernel, never turned into machine code by itself."""
+class _Library(JITCodeLibrary):  # type: ignore[misc]
+    """A module whose functions are not optimized one by one, before all of them are together."""
 
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout
+
+
+class _InnerLibrary(_Library):
+    """The unoptimized module of one inner kernel, never turned into machine code by itself."""
 
     def finalize(self) -> None:
         self._raise_if_finalized()
         self._finalized = True
 
 
-class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc]
+class _EntryLibrary(_Library):
     """The library of a kernel that Python calls, with all inner kernels that it calls, directly or not."""
 
     def add_linking_library(self, library: Any) -> None:
@@ -83,6 +88,35 @@ def _no_negative_indices() -> Iterator[None]:
         yield
     finally:
         arrayobj.fix_integer_index = wrapping
+
+
+_signatures: dict[tuple[Any, ...], Any] = {}
+
+
+@contextmanager
+def _lookups_kept() -> Iterator[None]:
+    """Have numba look the declaration of each kind of call up once, as that of `int64 + int64`.
+
+    It would try up to 30 declarations of an operator for each place where it is used, in every round of type inference
+    and again to compile it: a sixth of the time to compile the kernels of a build.
+    """
+    function_type: Any = types.Function
+    if "get_call_type" in vars(function_type):  # while a kernel that calls this one is compiled
+        yield
+        return
+    get_call_type = function_type.get_call_type
+
+    def get_kept_call_type(function: Any, context: Any, args: Any, kws: Any) -> Any:
+        key = function, context, tuple(args), tuple(kws.items())
+        if key not in _signatures:
+            _signatures[key] = get_call_type(function, context, args, kws)
+        return _signatures[key]
+
+    function_type.get_call_type = get_kept_call_type
+    try:
+        yield
+    finally:
+        del function_type.get_call_type
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -171,6 +205,10 @@ class EntryCompiler(compiler.CompilerBase):  # type: ignore[misc]
     """Numba's pipeline without the passes that kernels do not need."""
 
     lowering: type = _EntryLowering
+
+    def compile_extra(self, func: Any) -> Any:
+        with _lookups_kept():
+            return super().compile_extra(func)
 
     def define_pipelines(self) -> list[Any]:
         passes = PassManager("kernel")

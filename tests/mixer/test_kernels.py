@@ -36,6 +36,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
     """The recipes whose kernels were called, in place of calling them; the cache is an empty folder."""
     called: list[Recipe] = []
     monkeypatch.setattr(kernels, "call_kernels", called.append)
+    monkeypatch.setattr(kernels, "_call_serial_kernels", lambda *_: None)
     monkeypatch.setattr(kernels, "cache_folder", lambda: tmp_path)
     return called
 
@@ -50,6 +51,13 @@ def test_other_filters_are_compiled_when_a_recipe_has_them(calls: list[Recipe]) 
     compile_kernels(replace(recipe(), clean=CleanConfig()), ignore)
     compile_kernels(replace(recipe(), clean=CleanConfig(("gopher_quality",))), ignore)
     compile_kernels(replace(recipe(), clean=CleanConfig(("gopher_quality",), min_characters=9)), ignore)
+    assert len(calls) == 2
+
+
+def test_training_a_tokenizer_is_compiled_when_a_build_trains_one(calls: list[Recipe]) -> None:
+    compile_kernels(recipe(), ignore)
+    compile_kernels(recipe(), ignore, trains=True)
+    compile_kernels(recipe(), ignore, trains=True)
     assert len(calls) == 2
 
 
