@@ -21,6 +21,7 @@ def planted_search(
     caps: Floats | None = None,
     horizons: int = 3,
     seed: int = 0,
+    mixtures: int | None = None,
 ) -> Measurements:
     """Measurements of proxy runs of 32M, 64M and 128M tokens; the laws are those of the last horizon.
 
@@ -28,9 +29,9 @@ def planted_search(
     """
     weights = np.array(recipe)
     caps = np.ones(len(weights)) if caps is None else caps
-    runs = design_runs(weights, caps, seed)
-    mixtures = np.array([run.weights for run in runs])
-    last = np.column_stack([law.predict(mixtures) for law in laws])
+    runs = design_runs(weights, caps, seed, mixtures)
+    tried = np.array([run.weights for run in runs])
+    last = np.column_stack([law.predict(tried) for law in laws])
     scales = 0.5 ** np.arange(horizons)[::-1]
     losses = np.array(
         [last.mean(axis=0) + scale * (last - last.mean(axis=0)) - 0.1 * np.log2(scale) for scale in scales]

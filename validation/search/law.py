@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.stats import spearmanr
 
@@ -28,6 +29,9 @@ TOLERANCE = 1e-5
 RegMix's swarm, and its leave-one-out errors differ by 1% at most."""
 GRID = np.geomspace(0.02, 20, 12)
 """Distances of the starting values of `c` below the smallest loss, in units of the losses' range."""
+FAR = 3.0
+"""Where a law predicts a loss that is so many times the range of the measured ones above or below them, the runs do not
+determine it: with few runs, one exponent can grow without any of them to hold it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class CrossValidation:
     """Mean loss of the runs of each mixture, shape (mixtures,)."""
     predicted: Floats
     """Predicted loss of each mixture, shape (mixtures,)."""
+
+    @property
+    def is_determined(self) -> NDArray[np.bool_]:
+        """Whether the runs of the other mixtures determine the prediction of each mixture, shape (mixtures,)."""
+        return is_determined(self.predicted, self.measured)
 
     @property
     def rank_correlation(self) -> float:
@@ -107,6 +116,13 @@ def cross_validate(mixtures: Floats, losses: Floats, law: Law | None = None) -> 
         [fit_law(mixtures[group != i], losses[group != i], law).predict(mixture) for i, mixture in enumerate(unique)]
     )
     return CrossValidation(unique, measured, predicted)
+
+
+def is_determined(predicted: Floats, measured: Floats) -> NDArray[np.bool_]:
+    """Whether predicted losses are near the measured ones (FAR), so that the runs determine them: one bool for each."""
+    low, high = measured.min(), measured.max()
+    far = FAR * max(high - low, 1e-3)
+    return np.asarray((predicted >= low - far) & (predicted <= high + far))
 
 
 def rank_correlation(first: Floats, second: Floats) -> float:

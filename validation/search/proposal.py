@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.errors import GptsDataError
 from gpts_data.validation.search.caps import UNITS, Floats, round_weights
 from gpts_data.validation.search.gate import Verdict, judge, seed_noise
 from gpts_data.validation.search.law import CrossValidation, Law, cross_validate, fit_law
@@ -46,11 +46,13 @@ def propose(
 
     `mixtures`: weights of the runs, shape (runs, sources). `losses`: shape (runs, targets). `importance`: weight of
     each target in the mean that is minimised, above 0. `recipe`, `caps`, `least`: as of `best_weights`; `least` is a
-    multiple of 1/UNITS. Raises `DataError` when a loss is not a finite number.
+    multiple of 1/UNITS. Raises `GptsDataError` when a loss is not a finite number.
     """
     if not np.isfinite(losses).all():
         run, target = np.argwhere(~np.isfinite(losses))[0].tolist()
-        raise DataError(f"run {run}: the loss on target {target} is {losses[run, target]}; expected a finite number")
+        raise GptsDataError(
+            f"run {run}: the loss on target {target} is {losses[run, target]}; expected a finite number"
+        )
     laws = tuple(fit_law(mixtures, column) for column in losses.T)
     checks = tuple(cross_validate(mixtures, column, law) for column, law in zip(losses.T, laws, strict=True))
     mean_check = _weighted_mean(checks, importance)

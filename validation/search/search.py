@@ -18,6 +18,7 @@ OUT/runs/*.json    a receipt for each finished run; the same command again goes 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ from gpts_data.validation.search.confirm import Confirmation, compare
 from gpts_data.validation.search.design import ProxyRun, design_runs
 from gpts_data.validation.search.options import Search, SearchOptions, check_options
 from gpts_data.validation.search.proxies.campaign import train_all, worker_count
-from gpts_data.validation.search.proxies.model import RunLength, proxy_config, run_length
+from gpts_data.validation.search.proxies.model import RunLength, describe_length, proxy_config, run_length
 from gpts_data.validation.search.proxies.pool import Pool, make_pool, open_pool
 from gpts_data.validation.search.proxies.runs import ProxySetup, ProxyTask, save_rows
 from gpts_data.validation.search.proxies.targets import log_size, target_rows
@@ -53,6 +54,8 @@ RUNS = "runs"
 CONFIRM_SEEDS = 3
 FIRST_CONFIRM_SEED = 1000  # no designed run has it
 SEEDS = 10_000  # of the runs of a search; another --seed has other ones
+
+log = logging.getLogger("gpts_data")
 
 
 class SearchReceipt(TypedDict):
@@ -98,6 +101,7 @@ def search_mix(
         processes = worker_count(workers, kind)
         setup = _setup(search, pool, kind, processes)
         length = run_length(tokens_per_run, recipe.window)
+        log.info("each proxy run: %s", describe_length(length, recipe.window, tokens_per_run))
         losses = train_all(_tasks(setup, runs, length, key), processes, "proxies", progress)
         result = conclude(_measurements(search, setup, runs, length, losses))
         if confirm and result.accepted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.errors import GptsDataError
 from gpts_data.validation.search.design import design_runs
 from gpts_data.validation.search.gate import judge, seed_noise
 from gpts_data.validation.search.law import Law
@@ -39,7 +39,7 @@ def test_a_planted_gain_is_found_for_the_weighted_targets() -> None:
 def test_a_loss_that_is_no_number_is_refused() -> None:
     losses = np.ones((len(MIXTURES), 2))
     losses[4, 1] = np.nan
-    with pytest.raises(DataError, match="run 4.*target 1 is nan"):
+    with pytest.raises(GptsDataError, match="run 4.*target 1 is nan"):
         propose(MIXTURES, losses, [1, 1], RECIPE, CAPS)
 
 

@@ -50,6 +50,12 @@ def describe_prediction(result: SearchResult) -> str:
 def describe_check(result: SearchResult) -> str:
     """Return a sentence on how well the law predicts mixtures that it was not fitted to."""
     check = result.proposal.mean_check
+    open_ones = int((~check.is_determined).sum())
+    if open_ones:
+        return (
+            f"Leave-one-out: rank correlation {check.rank_correlation:.2f}; for {open_ones} of {len(check.mixtures)} "
+            "mixtures the law is not determined by the runs of the others."
+        )
     return (
         f"Leave-one-out: rank correlation {check.rank_correlation:.2f}, error {check.error:.4f} bits per byte over "
         f"{len(check.mixtures)} mixtures."

@@ -13,7 +13,12 @@ from gpts_data.pipelines.text.control_characters import escape
 from gpts_data.validation.report import page as report_page
 from gpts_data.validation.report.charts import colour
 from gpts_data.validation.search.outputs.evidence import evidence, verdict_sentence
-from gpts_data.validation.search.outputs.pictures import draw_horizons, draw_mixtures, draw_predictions
+from gpts_data.validation.search.outputs.pictures import (
+    draw_horizons,
+    draw_mixtures,
+    draw_predictions,
+    is_law_determined,
+)
 from gpts_data.validation.search.result import SearchResult
 
 POINT = 0.01  # a percentage point of weight
@@ -45,7 +50,8 @@ class TargetRow:
     proposed: float
     """Predicted loss of the proposed weights."""
     rank_correlation: float
-    error: float
+    error: float | None
+    """None where the other runs do not determine the prediction of every mixture."""
     effects: tuple[float, ...]
     """Change of the loss with one percentage point more of each source, taken from the others by their weights."""
 
@@ -70,6 +76,8 @@ def render_search(result: SearchResult) -> str:
         evidence=evidence(result),
         sources=_sources(result),
         targets=_targets(result),
+        determined=is_law_determined(result),
+        predicted=bool(result.proposal.mean_check.is_determined.all()),
         pictures={name: Markup(draw(result)) for name, draw in pictures.items()},
     )
     return escape(page.lstrip()) + "\n"
@@ -100,7 +108,7 @@ def _targets(result: SearchResult) -> list[TargetRow]:
                 recipe,
                 proposed,
                 check.rank_correlation,
-                check.error,
+                check.error if check.is_determined.all() else None,
                 tuple(effects.tolist()),
             )
         )

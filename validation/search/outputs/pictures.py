@@ -10,6 +10,7 @@ import numpy as np
 from gpts_data.pipelines.figures import figure_bytes
 from gpts_data.validation.report.charts import colour
 from gpts_data.validation.search.caps import Floats
+from gpts_data.validation.search.law import is_determined
 from gpts_data.validation.search.optimum import weighted_loss
 from gpts_data.validation.search.outputs.evidence import describe_tokens
 from gpts_data.validation.search.result import SearchResult
@@ -22,6 +23,7 @@ LEVELS = 12  # bands of predicted loss
 MAX_PAIRED = 5  # sources in a picture of pairs
 MAX_NAME = 18  # characters of a name
 COLOUR_MAP = "viridis_r"  # dark is high loss; readable with every kind of colour blindness
+UNDETERMINED = "#8c8c8c"
 _INK = "#010203"  # a colour that no picture uses otherwise; replaced by the page's text colour
 _MARKS = (("o", "#ffffff"), ("*", "#ff4d6d"))  # marker and colour of the recipe and of the best mixture
 
@@ -41,11 +43,19 @@ def draw_predictions(result: SearchResult) -> str:
     def draw(figure: Figure) -> None:
         check = result.proposal.mean_check
         axes = figure.subplots()
-        ends = [min(check.measured.min(), check.predicted.min()), max(check.measured.max(), check.predicted.max())]
+        shown = check.is_determined
+        losses = np.concatenate([check.measured, check.predicted[shown]])
+        ends = [losses.min(), losses.max()]
         axes.plot(ends, ends, color="#8c8c8c", linestyle="--", linewidth=1)
         is_recipe = np.isclose(check.mixtures, result.measurements.recipe).all(axis=1)
-        axes.scatter(check.predicted[~is_recipe], check.measured[~is_recipe], s=18, color=colour(0), label="mixture")
-        axes.scatter(check.predicted[is_recipe], check.measured[is_recipe], s=30, color=colour(1), label="recipe")
+        for chosen, size, face, name in (
+            (shown & ~is_recipe, 18, colour(0), "mixture"),
+            (shown & is_recipe, 30, colour(1), "recipe"),
+        ):
+            axes.scatter(check.predicted[chosen], check.measured[chosen], s=size, color=face, label=name)
+        if not shown.all():
+            edge = np.full(int((~shown).sum()), ends[1] + 0.06 * (ends[1] - ends[0]))
+            axes.scatter(edge, check.measured[~shown], s=22, marker=">", color=UNDETERMINED, label="not determined")
         axes.set_xlabel("predicted without it, bits per byte")
         axes.set_ylabel("measured")
         _finish(axes)
@@ -76,19 +86,31 @@ def draw_horizons(result: SearchResult) -> str:
     return _svg(draw, (4.2, 2.9))
 
 
+def is_law_determined(result: SearchResult) -> bool:
+    """Whether the runs determine what the law predicts in all of the picture of the mixtures."""
+    sources, caps = len(result.measurements.sources), result.measurements.caps
+    shown = _line(caps) if sources == 2 else _simplex_grid(caps) if sources == 3 else result.measurements.mixtures
+    return bool(np.isfinite(_predict(result, shown)).all())
+
+
 def _predict(result: SearchResult, mixtures: Floats) -> Floats:
-    return weighted_loss(result.proposal.laws, result.measurements.importance, mixtures)
+    """The losses of mixtures by the law; not a number where the runs do not determine it."""
+    losses = weighted_loss(result.proposal.laws, result.measurements.importance, mixtures)
+    return np.where(is_determined(losses, result.proposal.mean_check.measured), losses, np.nan)
+
+
+def _line(caps: Floats) -> Floats:
+    """Mixtures of two sources, from the least weight of the first one to the largest."""
+    weights = np.linspace(1 - caps[1], caps[0], 100)
+    return np.column_stack([weights, 1 - weights])
 
 
 def _draw_line(result: SearchResult) -> str:
     def draw(figure: Figure) -> None:
         searched, check = result.measurements, result.proposal.mean_check
-        low, high = 1 - searched.caps[1], searched.caps[0]
-        weights = np.linspace(low, high, 100)
+        line = _line(searched.caps)
         axes = figure.subplots()
-        axes.plot(
-            100 * weights, _predict(result, np.column_stack([weights, 1 - weights])), color="#8c8c8c", label="law"
-        )
+        axes.plot(100 * line[:, 0], _predict(result, line), color="#8c8c8c", label="law")
         axes.scatter(100 * check.mixtures[:, 0], check.measured, s=18, color=colour(0), label="measured")
         for (marker, face), (name, mixture) in zip(_MARKS, _marked(result), strict=True):
             loss = _predict(result, mixture)
@@ -103,11 +125,17 @@ def _draw_line(result: SearchResult) -> str:
 
 
 def _draw_ternary(result: SearchResult) -> str:
+    from matplotlib.tri import Triangulation
+
     def draw(figure: Figure) -> None:
         searched = result.measurements
         axes = figure.subplots()
         grid = _simplex_grid(searched.caps)
-        shown = axes.tricontourf(*_corners(grid), _predict(result, grid), levels=LEVELS, cmap=COLOUR_MAP)
+        triangles = Triangulation(*_corners(grid))
+        losses = _predict(result, grid)
+        triangles.set_mask(np.isnan(losses)[triangles.triangles].any(axis=1))
+        losses = np.nan_to_num(losses, nan=float(np.nanmax(losses)))  # masked, and of no effect on the bands
+        shown = axes.tricontourf(triangles, losses, levels=LEVELS, cmap=COLOUR_MAP)
         axes.plot(*_corners(np.eye(3)[[0, 1, 2, 0]]), color=_INK, linewidth=0.8)
         axes.scatter(*_corners(searched.mixtures), s=9, color="#ffffff", edgecolors="#000000", linewidths=0.6)
         for (marker, face), (name, mixture) in zip(_MARKS, _marked(result), strict=True):

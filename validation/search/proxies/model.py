@@ -81,6 +81,13 @@ def run_length(tokens: int, window: int, batch: int | None = None) -> RunLength:
     return RunLength(max(windows // batch // 4, 1) * 4, batch)
 
 
+def describe_length(length: RunLength, window: int, tokens: int) -> str:
+    """The length of a run in words, and by how much it is below the `tokens` that were asked for."""
+    trained = length.windows * window
+    rounded = f" of the {tokens:,} asked for" if trained < tokens else ""
+    return f"{length.steps:,} steps of {length.batch * window:,} tokens, {trained:,}{rounded}"
+
+
 def proxy_config(layers: int, width: int, vocab_size: int, window: int) -> GPTSConfig:
     """The sizes of a GPT-S of `layers` layers of `width`, in the proportions of GPT-S-5M (9 layers of 192).
 

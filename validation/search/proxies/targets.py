@@ -95,21 +95,26 @@ def parse_targets(texts: Sequence[str], sources: Sequence[str]) -> tuple[Target,
 def target_rows(target: Target, pool: Pool, encoder: Encoder, most_tokens: int) -> Rows:
     """The rows of a target, at most `most_tokens` ids of them, evenly spaced over its text.
 
-    Raises `DataError` for a target without text, or with damaged documents.
+    Raises `UsageError` for a target without text, or with damaged documents. A `DataError` has the exit code 3, which
+    says that the recipe's weights stay.
     """
     if target.path is None:
         windows = pool.held_out(target.name)
         if not len(windows):
-            raise DataError(
+            raise UsageError(
                 f"target {target.name!r}: the source has less than one window of held-out text; raise fraction in "
                 f"[validation], which needs another --out, or give a file of text as --target"
             )
         return _text_rows(windows)
-    if target.kind != TEXT:
-        return question_rows(read_questions(target.path, target.kind), encoder, pool.window, most_tokens)
-    ids = np.concatenate([np.empty(0, encoder.dtype), *_encoded(target.path, encoder)])
+    try:
+        if target.kind != TEXT:
+            return question_rows(read_questions(target.path, target.kind), encoder, pool.window, most_tokens)
+        ids = np.concatenate([np.empty(0, encoder.dtype), *_encoded(target.path, encoder)])
+    except DataError as error:
+        where = "" if str(error).startswith(str(target.path)) else f"{target.path}: "
+        raise UsageError(f"--target {where}{error}") from error
     if len(ids) < 2:
-        raise DataError(f"target {target.path}: no text in it; expected at least one document")
+        raise UsageError(f"--target {target.path}: no text in it; expected at least one document")
     return _file_rows(ids, pool.window, most_tokens, encoder.eos_id)
 
 

@@ -131,3 +131,20 @@ def test_the_page_says_why_the_recipe_stays(refused: SearchResult) -> None:
     assert "does not rank mixtures" in page and "is within the noise" in page
     assert ">proposed<" not in page and "with the best ones by the law" in page and "the proposed ones" not in page
     assert "best by the law" in page
+
+
+def test_what_few_runs_do_not_determine_is_not_drawn() -> None:
+    """Without any effect of the weights, five mixtures leave an exponent free: the law predicts 1e17 bits per byte."""
+    useless = [Law(1.0, -5.0, (0.0, 0.0, 0.0))]
+    results = [
+        conclude(planted_search([0.5, 0.3, 0.2], useless, noise=0.01, horizons=1, seed=seed, mixtures=5))
+        for seed in range(12)
+    ]
+    wild = [result for result in results if np.abs(result.proposal.mean_check.predicted).max() > 1000]
+    assert wild
+    for result in wild:
+        page = render_search(result)
+        assert "the law is not determined by the runs of the others" in page and "<td>not determined</td>" in page
+        assert not re.search(r"\d{9}", re.sub(r"<style>.*?</style>|<[^>]*>", "", page, flags=re.DOTALL))
+    determined = render_search(conclude(planted_search([0.5, 0.3, 0.2], [Law(0.8, -0.7, (0.5, -0.5, 0.0))])))
+    assert "determine" not in determined

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.validation.model.model import GPTSConfig
-from gpts_data.validation.search.proxies.model import Proxy, RunLength, proxy_config, run_length
+from gpts_data.validation.search.proxies.model import Proxy, RunLength, describe_length, proxy_config, run_length
 from gpts_data.validation.search.proxies.targets import Rows
 from gpts_data.validation.training.lr_schedule import PEAK
 
@@ -37,6 +37,10 @@ def test_the_published_run_has_the_published_batch() -> None:
     assert run_length(512_000_000, 512, batch=512) == RunLength(1952, 512)
     assert run_length(1_000_000, 512) == RunLength(488, 4)
     assert run_length(300, 64) == RunLength(4, 1)
+    assert describe_length(RunLength(488, 4), 512, 1_000_000) == (
+        "488 steps of 2,048 tokens, 999,424 of the 1,000,000 asked for"
+    )
+    assert describe_length(RunLength(4, 1), 64, 256) == "4 steps of 64 tokens, 256"
     with pytest.raises(UsageError, match="expected at least 4"):
         run_length(255, 64)
 

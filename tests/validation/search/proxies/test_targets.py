@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpts_data.pipelines.errors import DataError, UsageError
+from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.encode import Encoder
 from gpts_data.validation.search.proxies.pool import Pool, spaced
 from gpts_data.validation.search.proxies.targets import (
@@ -111,8 +111,13 @@ def test_the_size_of_a_target_is_told_and_too_little_is_warned_of(caplog: pytest
 def test_targets_without_text_are_refused(tmp_path: Path, pool: Pool, encoder: Encoder) -> None:
     for name, content in (("empty.txt", ""), ("blank.jsonl", '{"text": ""}\n')):
         (tmp_path / name).write_text(content, encoding="utf-8")
-        with pytest.raises(DataError, match="no text in it"):
+        with pytest.raises(UsageError, match=r"--target .*: no text in it"):
             target_rows(Target("x", TEXT, 1.0, tmp_path / name), pool, encoder, 1000)
+    for name, content in (("cut.jsonl", b'{"text": "words"}\n{"text'), ("piqa_train.jsonl.gz", gzip.compress(b"{}\n"))):
+        (tmp_path / name).write_bytes(content)
+        [target] = parse_targets([str(tmp_path / name)], NAMES)
+        with pytest.raises(UsageError, match=f"--target {tmp_path / name}"):  # exit code 2: 3 says that weights stay
+            target_rows(target, pool, encoder, 1000)
     with pytest.raises(UsageError, match="no column 'text'"):
         path = tmp_path / "other.jsonl"
         path.write_text('{"body": "words"}\n', encoding="utf-8")
