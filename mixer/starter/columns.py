@@ -67,12 +67,11 @@ def detect_columns(
     """
     types = column_types(file, fetch_options)
     text = _text_column(source, file, types, fetch_options)
-    ids = [name for name in usual_columns(types, ID) if name != text][:1]
-    urls = [name for name in usual_columns(types, URL) if name != text][:1]
-    labels = [
-        name if _is_label(replace(source, text=text, id=name), file, fetch_options) else None for name in [*ids, *urls]
-    ]
-    columns = DetectedColumns(text, labels[0] if ids else None, labels[-1] if urls else None, 1.0)
+    id, url = (
+        next((name for name in names if _is_label(replace(source, text=text, id=name), file, fetch_options)), None)
+        for names in ([name for name in usual_columns(types, usual) if name != text] for usual in (ID, URL))
+    )
+    columns = DetectedColumns(text, id, url, 1.0)
     return replace(columns, text_share=_text_share(source, file, types, text, fetch_options))
 
 

@@ -221,7 +221,7 @@ def _source_table(starter: StarterSource) -> str:
         ("revision", source.revision, "a commit; without it, a new build uses the newest one"),
         ("files", files, "paths in the dataset" if source.dataset else ""),
         ("text", source.text, "the column of the text"),
-        ("id", source.id, "the column of the document's id"),
+        ("id", source.id, "the column of the document's id; of documents with the same id, one is kept"),
         ("url", source.url, "the column of its URL"),
         ("max_epochs", epochs, "it may be repeated this often, because it has fewer tokens than its share"),
     ]

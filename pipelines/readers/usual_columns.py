@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from gpts_data.pipelines.suggestion import closest
 
 TEXT = ("text", "content", "raw_content", "body", "document", "article", "markdown", "raw_text", "full_text", "story")
-ID = ("id", "doc_id", "document_id", "docid", "uuid", "_id", "warc_record_id", "meta.id", "metadata.id")
+_IDS = ("id", "doc_id", "document_id", "docid", "documentid", "uuid", "guid", "_id", "warc_record_id", "record_id")
+_PAGE_IDS = ("page_id", "pageid", "article_id", "articleid", "paper_id", "identifier")
+ID = (*_IDS, *_PAGE_IDS, *(f"{parent}.{name}" for parent in ("meta", "metadata") for name in (*_IDS, *_PAGE_IDS)))
 URL = ("url", "uri", "link", "source_url", "page_url", "meta.url", "metadata.url", "metadata.source")
-"""In the order in which they are looked for; upper and lower case are the same."""
+"""In the order in which they are looked for; upper and lower case are the same, and so are hyphens and underscores."""
 
 
 def usual_columns(columns: Iterable[str], names: Sequence[str]) -> list[str]:
     """Those of the columns that have one of these names, in the order of the names."""
-    by_folded = {column.casefold(): column for column in sorted(columns, reverse=True)}
+    by_folded = {column.casefold().replace("-", "_"): column for column in sorted(columns, reverse=True)}
     return [by_folded[name] for name in names if name in by_folded]
 
 

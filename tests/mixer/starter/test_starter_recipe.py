@@ -37,11 +37,12 @@ def test_columns_are_found_by_name_type_and_values(tmp_path: Path) -> None:
         "Content": TEXTS,
         "prompt": [text * 2 for text in TEXTS],  # longer, but without a usual name
         "id": ["same"] * len(TEXTS),  # of which deduplication would keep one document
-        "doc_id": [f"d{n}" for n in NUMBERS],
+        "doc_id": [None] * len(TEXTS),
+        "WARC-Record-ID": [f"<urn:uuid:{n}>" for n in NUMBERS],
         "metadata": [{"url": f"https://example.org/{n}", "n": n} for n in NUMBERS],
     }
     pq.write_table(pa.table(table), tmp_path / "named.parquet")
-    assert columns(tmp_path, "named.parquet") == ("Content", None, "metadata.url")
+    assert columns(tmp_path, "named.parquet") == ("Content", "WARC-Record-ID", "metadata.url")
     rows = [{"story_en": text, "digest": f"{n:064x}", "doc_id": n, "url": None} for n, text in enumerate(TEXTS)]
     jsonl(tmp_path / "longest.jsonl", rows)
     assert columns(tmp_path, "longest.jsonl") == ("story_en", "doc_id", None)
