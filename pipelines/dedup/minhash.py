@@ -37,18 +37,21 @@ def _fill_coefficients(a: UInt32Array) -> None:
 
 
 @kernel
-def sketch(hashes: UInt64Array, n: int, functions: UInt32Array, minima: UInt32Array) -> None:
+def sketch(
+    hashes: UInt64Array, n: int, functions: UInt32Array, low: UInt32Array, high: UInt32Array, minima: UInt32Array
+) -> None:
     """Write the minimum of every hash function over hashes[:n] into `minima`.
 
-    `hashes` needs room for 3 more entries; they are overwritten.
+    `low` and `high` are scratch space for the halves of the hashes and need 3 elements more than those. In arrays of
+    their own LLVM knows that they have 32 bits, and multiplies 16 of them at once instead of 8.
     """
     minima[:] = 0xFFFFFFFF
-    hashes[n : n + _UNROLL - 1] = hashes[0]
+    for i in range(n + _UNROLL - 1):
+        x = hashes[i if i < n else 0]
+        low[i], high[i] = np.uint32(x), np.uint32(x >> _HIGH)
     for i in range(0, n, _UNROLL):
-        x0, x1, x2, x3 = hashes[i], hashes[i + 1], hashes[i + 2], hashes[i + 3]
-        low0, low1, low2, low3 = np.uint32(x0), np.uint32(x1), np.uint32(x2), np.uint32(x3)
-        high0, high1 = np.uint32(x0 >> _HIGH), np.uint32(x1 >> _HIGH)
-        high2, high3 = np.uint32(x2 >> _HIGH), np.uint32(x3 >> _HIGH)
+        low0, low1, low2, low3 = low[i], low[i + 1], low[i + 2], low[i + 3]
+        high0, high1, high2, high3 = high[i], high[i + 1], high[i + 2], high[i + 3]
         for k in range(len(functions)):
             a = functions[k]
             first_pair = min(np.uint32(low0 * a + high0), np.uint32(low1 * a + high1))
@@ -76,6 +79,8 @@ def _hash_bands(
     hashes_per_bucket: int,
     seed: int,
     hashes: UInt64Array,
+    low: UInt32Array,
+    high: UInt32Array,
     minima: UInt32Array,
     keys: UInt64Array,
 ) -> None:
@@ -83,7 +88,7 @@ def _hash_bands(
         n_words = hash_words(data, offsets[row], offsets[row + 1], letters, hashes)
         n = hash_ngrams(hashes, n_words, ngrams)
         if n:
-            sketch(hashes, n, functions, minima)
+            sketch(hashes, n, functions, low, high, minima)
             _hash_minima(minima, hashes_per_bucket, seed, keys[row])
 
 
@@ -102,5 +107,7 @@ def hash_bands(
     hashes_per_bucket)`. ngrams: words per n-gram; a text of fewer words keeps its zeros. seed: of the first bucket.
     """
     longest = int(np.diff(texts[1]).max(initial=0))
-    hashes, minima = np.empty(longest // 2 + 1 + _UNROLL, np.uint64), np.empty(len(functions), np.uint32)
-    _hash_bands(*texts, letters, functions, ngrams, hashes_per_bucket, seed, hashes, minima, keys)
+    n = longest // 2 + 1
+    hashes, minima = np.empty(n, np.uint64), np.empty(len(functions), np.uint32)
+    low, high = np.empty(n + _UNROLL, np.uint32), np.empty(n + _UNROLL, np.uint32)
+    _hash_bands(*texts, letters, functions, ngrams, hashes_per_bucket, seed, hashes, low, high, minima, keys)

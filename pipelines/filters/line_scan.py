@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from gpts_data.pipelines.kernel import UInt8Array, UInt64Array, inner_kernel
+from gpts_data.pipelines.text.byte_blocks import ONES, TOPS, load_block
 from gpts_data.pipelines.text.hash_table import slot_of
-from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes, load_block, mix64
+from gpts_data.pipelines.text.hashing import U0, U1, hash_bytes, mix64
 
 _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _SPACES = np.uint64(0x2020202020202020)
-ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
 @inner_kernel
 def has_zero_byte(block: np.uint64) -> bool:
     """Return whether one of eight bytes is 0: https://graphics.stanford.edu/~seander/bithacks.html."""
-    return bool((block - ONES) & ~block & _TOPS != U0)
+    return bool((block - ONES) & ~block & TOPS != U0)
 
 
 @inner_kernel
@@ -34,7 +34,7 @@ def find_newline(data: UInt8Array, i: int, stop: int) -> int:
 @inner_kernel
 def is_plain(block: np.uint64) -> bool:
     """Return whether each of eight bytes is ASCII and no control character; False may be wrong."""
-    return bool(((block - _SPACES) | block) & _TOPS == U0)
+    return bool(((block - _SPACES) | block) & TOPS == U0)
 
 
 @inner_kernel

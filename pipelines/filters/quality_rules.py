@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from gpts_data.pipelines.filters.line_scan import (
-    ONES,
     add_and_compare,
     count_characters,
     count_newlines,
@@ -18,9 +17,10 @@ from gpts_data.pipelines.filters.line_scan import (
     table_size,
 )
 from gpts_data.pipelines.kernel import BoolArray, Int64Array, UInt8Array, UInt64Array, inner_kernel, kernel
+from gpts_data.pipelines.text.byte_blocks import ONES, load_block
 from gpts_data.pipelines.text.char_classes import ALPHA, LINE_END, NOT_PUNCTUATION, decode, last_character
 from gpts_data.pipelines.text.hash_table import in_set, slot_of
-from gpts_data.pipelines.text.hashing import U0, load_block, skip_spaces, strip_end
+from gpts_data.pipelines.text.hashing import U0, skip_spaces, strip_end
 from gpts_data.pipelines.words.word_arrays import WordArrays
 from gpts_data.pipelines.words.word_rows import CLASSES, LENGTH, hash_run
 

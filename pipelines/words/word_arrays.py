@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gpts_data.pipelines.kernel import Int64Array, UInt8Array, UInt64Array, inlined_kernel, kernel
-from gpts_data.pipelines.text.byte_blocks import letters, n_bytes
+from gpts_data.pipelines.text.byte_blocks import letters, load_block, n_bytes
 from gpts_data.pipelines.text.char_classes import ALPHA, ASCII_SPACES, NOT_PUNCTUATION, char_classes
-from gpts_data.pipelines.text.hashing import U0, U1, load_block, mix64, skip_spaces, space_width, string_buffers
+from gpts_data.pipelines.text.hashing import U0, U1, mix64, skip_spaces, space_width, string_buffers
 from gpts_data.pipelines.text.rolling_hash import BASE, BASE_POWERS, BLOCK_SUMS, block_sum, inverse_powers
 from gpts_data.pipelines.words.affixes import is_suffix_after_letters, rule_words
 from gpts_data.pipelines.words.char_flags import new_chunk_buffer

@@ -31,7 +31,8 @@ def bands(texts: list[str], ngrams: int = 5, buckets: int = 14, hashes: int = 8,
 
 def minima(hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:
     found = np.zeros(N_HASHES, np.uint32)
-    sketch(np.append(hashes, np.zeros(3, np.uint64)), len(hashes), coefficients(N_HASHES), found)
+    low, high = np.empty((2, len(hashes) + 3), np.uint32)
+    sketch(hashes, len(hashes), coefficients(N_HASHES), low, high, found)
     return found
 
 
