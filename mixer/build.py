@@ -50,8 +50,9 @@ from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import uploads_together, write_bytes
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum
+from gpts_data.pipelines.storage.listing import list_folder
 from gpts_data.pipelines.storage.lock import remove_temporaries
-from gpts_data.pipelines.storage.paths import AnyPath, is_file, is_inside, list_folder, read_all
+from gpts_data.pipelines.storage.paths import AnyPath, is_file, is_inside, read_all
 from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 from gpts_data.tokenizer import artifact
 from gpts_data.tokenizer.artifact import Artifact

@@ -14,8 +14,9 @@ from gpts_data.mixer.recipe_stages import recorded_stages
 from gpts_data.mixer.schedule.budget import total_windows
 from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.pipelines.errors import UsageError
+from gpts_data.pipelines.storage.listing import list_files
 from gpts_data.pipelines.storage.lock import is_locked
-from gpts_data.pipelines.storage.paths import AnyPath, list_files, read_all
+from gpts_data.pipelines.storage.paths import AnyPath, read_all
 from gpts_data.pipelines.storage.receipts import read_any_receipt
 
 FINISHED, GIVEN_UP = "finished", "given up"

@@ -13,7 +13,8 @@ from gpts_data.mixer.stages.rounds import SourceUnits, dedup_units
 from gpts_data.mixer.workspace import TOKENIZERS
 from gpts_data.pipelines.execute import InProcess
 from gpts_data.pipelines.storage.atomic_files import write_bytes
-from gpts_data.pipelines.storage.paths import AnyPath, list_folder
+from gpts_data.pipelines.storage.listing import list_folder
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.tokenizer.artifact import FILES, Artifact
 
 DIGEST = 16  # characters of the digest in a folder's name

@@ -8,7 +8,8 @@ from typing import Any, NotRequired, TypedDict
 from gpts_data.mixer.format.manifest_types import ListingEntry, RecipeEntry
 from gpts_data.mixer.recipe_exclude import ListDigest
 from gpts_data.pipelines.errors import ForeignFolderError
-from gpts_data.pipelines.storage.paths import AnyPath, is_file, is_store, list_folder, read_all
+from gpts_data.pipelines.storage.listing import list_folder
+from gpts_data.pipelines.storage.paths import AnyPath, is_file, is_store, read_all
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.pipelines.storage.typed_json import JsonError, convert
 

@@ -30,7 +30,8 @@ from gpts_data.pipelines.errors import UsageError, VerificationError
 from gpts_data.pipelines.execute import Engine, InProcess
 from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import file_digest
-from gpts_data.pipelines.storage.paths import AnyPath, absolute, list_files
+from gpts_data.pipelines.storage.listing import list_files
+from gpts_data.pipelines.storage.paths import AnyPath, absolute
 from gpts_data.tokenizer.artifact import load as load_tokenizer
 from gpts_data.validation.document_streams import check_documents
 

@@ -45,7 +45,8 @@ from gpts_data.pipelines.storage.atomic_files import (
     uploads_together,
     write_bytes,
 )
-from gpts_data.pipelines.storage.paths import AnyPath, list_folder, read_all, read_bytes
+from gpts_data.pipelines.storage.listing import list_folder
+from gpts_data.pipelines.storage.paths import AnyPath, read_all, read_bytes
 from gpts_data.tokenizer.artifact import Artifact
 
 log = logging.getLogger("gpts_data")

@@ -19,7 +19,7 @@ from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.shuffle import ShuffledSource, first_slots, gather_windows
 from gpts_data.pipelines.storage.atomic_files import FileDigest, atomic_write, json_digest
 from gpts_data.pipelines.storage.checksums import Checksum, all_intact, checksum_so_far
-from gpts_data.pipelines.storage.paths import AnyPath
+from gpts_data.pipelines.storage.paths import AnyPath, remove_file
 from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 
 MAX_FILES = 4096  # of a mix, that shards read: 70B tokens; a shard then reads 32 windows from each
@@ -100,7 +100,7 @@ def cut_file(task: CutFile) -> CutFileReceipt:
     rows, checksum = _merge(task)
     receipt = write_receipt(task.receipt, CutFileReceipt(key=task.key, rows=rows, file=checksum, cuts=cuts))
     for part in task.cuts:
-        part.path.unlink(missing_ok=True)
+        remove_file(part.path)
     return receipt
 
 

@@ -167,12 +167,13 @@ def prepare_together(tasks: Sequence[Prepare]) -> list[UnitReceipt]:
     """
     if not tasks:
         return []
-    with uploads_together(tasks[0].path), processor():
+    with uploads_together(tasks[0].path), processor() as check_stop:
         units = [_UnitWork(task) for task in tasks]
         with ExitStack() as stack:
             for unit in units:
                 stack.enter_context(unit.writing())
             for batches in read_buckets([task.source for task in tasks], tasks[0].unit, tasks[0].fetch_options):
+                check_stop()
                 for unit, batch in zip(units, batches, strict=True):
                     unit.add(batch)
         receipts = [unit.write_tables() for unit in units]

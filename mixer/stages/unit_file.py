@@ -25,7 +25,7 @@ from gpts_data.pipelines.storage.paths import AnyPath, is_store
 from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.tokenizer.artifact import TokenIds
 
-BATCH_BYTES = 16 << 20  # of token ids: in a store, each batch that is read takes a request or two
+BATCH_BYTES = 4 << 20  # of token ids. In a store, each batch that is read takes a request, and each text a whole batch
 UNIT = pa.schema(
     [
         ("id", pa.string()),

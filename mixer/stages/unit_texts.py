@@ -14,6 +14,7 @@ from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.tokenizer.encode import Encoder
 
 OPEN = 64  # units that stay memory-mapped
+BATCHES = 64  # that stay in memory, if the units are in a store: 256 MB
 
 
 class Texts:
@@ -21,7 +22,23 @@ class Texts:
 
     def __init__(self, coder: Encoder) -> None:
         self._coder = coder
-        self._opened = lru_cache(maxsize=OPEN)(_open)  # one cache per object: it releases removed units
+
+        # caches of one object, which end with it: they keep units open
+
+        @lru_cache(maxsize=OPEN)
+        def reader(path: AnyPath) -> pa.ipc.RecordBatchFileReader:
+            return pa.ipc.open_file(open_arrow(path))
+
+        @lru_cache(maxsize=BATCHES)
+        def batch(path: AnyPath, number: int) -> pa.RecordBatch:
+            return reader(path).get_batch(number)
+
+        @lru_cache(maxsize=OPEN)
+        def first_rows(path: AnyPath) -> NDArray[np.int64]:
+            rows = [batch(path, number).num_rows for number in range(reader(path).num_record_batches)]
+            return np.cumsum([0, *rows])[:-1]
+
+        self._batch, self._first_rows = batch, first_rows
         self._paths: list[AnyPath] = []
         self._first: list[int] = []
 
@@ -46,19 +63,12 @@ class Texts:
     def row(self, ordinal: int) -> pa.RecordBatch:
         """The document's row in its unit (schema prepare.UNIT)."""
         number = self.unit(ordinal)
-        reader, starts = self._opened(self._paths[number])
-        row = ordinal - self._first[number]
-        batch = int(np.searchsorted(starts, row, side="right")) - 1
-        return reader.get_batch(batch).slice(row - int(starts[batch]), 1)
+        path, row = self._paths[number], ordinal - self._first[number]
+        first_rows = self._first_rows(path)
+        batch = int(np.searchsorted(first_rows, row, side="right")) - 1
+        return self._batch(path, batch).slice(row - int(first_rows[batch]), 1)
 
     def text(self, ordinal: int) -> str:
         """The text of a document."""
         ids = self.row(ordinal).column("ids").flatten().to_numpy()
         return self._coder.decode(ids[:-1])  # without end-of-text
-
-
-def _open(path: AnyPath) -> tuple[pa.ipc.RecordBatchFileReader, NDArray[np.int64]]:
-    """A memory-mapped unit, and the first row of each of its batches."""
-    reader = pa.ipc.open_file(open_arrow(path))
-    rows = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
-    return reader, np.cumsum([0, *rows])[:-1]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import re
 import shutil
 from collections import deque
@@ -40,6 +39,7 @@ Result = TypeVar("Result")
 
 CONCURRENT_READS = 16  # of small files
 BLOCK, STORE_BLOCK = 1 << 20, 8 << 20  # bytes of a file that are read at once, from disk and from a store
+_CLIENT_OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"max_pool_connections": 64}}}  # 10 by default
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(/?)(.*)", re.DOTALL)  # not a drive: C:/
 _STORE_CLIENTS = frozenset("botocore aiobotocore aiohttp s3fs gcsfs google adlfs azure ocifs oss2 requests".split())  # noqa: SIM905
 
@@ -59,7 +59,8 @@ def as_path(text: str | AnyPath) -> AnyPath:
     try:
         from upath import UPath
 
-        path = UPath(f"{scheme.lower()}://{rest}", use_listings_cache=False)
+        options = _CLIENT_OPTIONS.get(scheme.lower(), {})
+        path = UPath(f"{scheme.lower()}://{rest}", use_listings_cache=False, **options)
         path.fs  # noqa: B018 - imports the client of the store
     except (ImportError, ValueError) as error:
         raise UsageError(
@@ -269,41 +270,6 @@ def remove(path: AnyPath) -> None:
             path.fs.rm(path.path, recursive=True)
         except FileNotFoundError:
             return
-
-
-def list_folder(folder: AnyPath) -> list[AnyPath]:
-    """The files and folders in a folder, sorted by name. In a store, a folder that does not exist has none."""
-    if not is_store(folder):
-        return sorted(folder.iterdir(), key=lambda path: path.name)
-    with store_errors(folder):
-        try:
-            paths: list[str] = folder.fs.ls(folder.path, detail=False)
-        except FileNotFoundError:
-            return []
-    names = {path.rstrip("/").rpartition("/")[2] for path in paths if path.rstrip("/") != folder.path.rstrip("/")}
-    return [folder / name for name in sorted(names)]
-
-
-def list_files(folder: AnyPath) -> list[str]:
-    """Names of all files below a folder, relative to it and sorted. A link to a folder is listed, not followed."""
-    if not is_store(folder):
-        return sorted(_walk(folder))
-    with store_errors(folder):
-        root = folder.path.rstrip("/")
-        names: list[str] = folder.fs.find(root)
-    return sorted(name.removeprefix(root).lstrip("/") for name in names)
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    folders = [""]
-    while folders:
-        prefix = folders.pop()
-        with os.scandir(folder / prefix) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{prefix}{entry.name}/")
-                else:
-                    yield prefix + entry.name
 
 
 def local_copy(path: AnyPath, folder: Path) -> Path:

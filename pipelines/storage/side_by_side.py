@@ -35,6 +35,10 @@ class _Run:
     processor: threading.Lock = field(default_factory=threading.Lock)
     is_stopped: bool = False
 
+    def check(self) -> None:
+        if self.is_stopped:
+            raise StoppedError
+
 
 def run_side_by_side(
     function: Callable[[Task], Result], tasks: Iterable[Task], folder: AnyPath | None
@@ -75,16 +79,15 @@ def run_side_by_side(
 
 
 @contextmanager
-def processor() -> Iterator[None]:
+def processor() -> Iterator[Callable[[], None]]:
     """In a task that runs side by side with others: wait until none of them is inside of such a block.
 
-    It is for work of seconds without a request. Raises `StoppedError` when the task's result is not needed any more.
+    It is for work of seconds without a request. Yields a function to call now and then: it raises `StoppedError` when
+    the task's result is not needed any more.
     """
     run: _Run | None = getattr(_thread, "run", None)
     if run is None:
-        yield
+        yield lambda: None
         return
     with run.processor:
-        if run.is_stopped:
-            raise StoppedError
-        yield
+        yield run.check

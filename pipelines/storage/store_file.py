@@ -10,7 +10,7 @@ from gpts_data.pipelines.storage.paths import AnyPath, StorePath, is_store, read
 
 FIRST_BYTES = 8 << 20  # of an Arrow file: the files of a small unit are no larger, and then need one request
 LAST_BYTES = 64 << 10  # the footer of an Arrow file, with the places of its batches
-READ_AHEAD = 1 << 20  # beyond what is asked for; it doubles up to FIRST_BYTES while a file is read in sequence
+READ_AHEAD, MOST_AHEAD = 1 << 20, 16 << 20  # bytes of a request: the first, and the largest while a file is read on
 
 
 def open_arrow(path: AnyPath) -> pa.NativeFile:
@@ -78,7 +78,7 @@ class ReadAheadFile(StoreFile):
                 return content[start - first : stop - first]
         first, content = self._block
         is_next = first <= start <= first + len(content)
-        self._ahead = min(2 * self._ahead, FIRST_BYTES) if is_next else READ_AHEAD
+        self._ahead = min(2 * max(self._ahead, stop - start), MOST_AHEAD) if is_next else READ_AHEAD
         known = content[start - first :] if is_next else b""
         begin = start + len(known)
         content = known + read_range(self._path, begin, min(max(stop, begin + self._ahead), self.size))

@@ -25,7 +25,8 @@ from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, StorageError, UsageError
 from gpts_data.pipelines.storage.atomic_files import pretty_json
 from gpts_data.pipelines.storage.lease import store_lease
-from gpts_data.pipelines.storage.paths import as_path, create, list_files, read_bytes
+from gpts_data.pipelines.storage.listing import list_files
+from gpts_data.pipelines.storage.paths import as_path, create, read_bytes
 from gpts_data.pipelines.storage.receipts import read_receipt, write_receipt
 from gpts_data.validation.doctor.doctor import run_checks
 from gpts_data.validation.verify import verify

@@ -84,13 +84,13 @@ def test_one_task_computes_at_a_time() -> None:
     assert all(run_side_by_side(compute, map(Task, range(CONCURRENT_READS)), STORE))
 
 
-def test_no_task_begins_to_compute_when_its_result_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_computes_ends_when_its_result_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """After an error or Ctrl-C, the tasks that wait for the processor would take seconds each."""
     results = run_side_by_side(lambda task: side_by_side._thread.run, [Task(0), Task(1)], STORE)
     run = next(results)
     monkeypatch.setattr(side_by_side._thread, "run", run, raising=False)
-    with processor():
-        pass
-    results.close()
-    with pytest.raises(StoppedError), processor():
-        pass
+    with processor() as check:
+        check()
+        results.close()
+        with pytest.raises(StoppedError):
+            check()
