@@ -161,7 +161,7 @@ def _build_mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progre
     """Run all stages, from the texts of the sources to the manifest."""
     sources, deduped = prepare_until_filled(plan, tokenizer, engine, _unit_report(plan, progress))
     check_room = partial(room_to_cut, plan)
-    deduped = pack_units(plan, deduped)
+    deduped = pack_units(plan, plan.build_id(tokenizer), deduped, engine, progress)
     written = write_mix(plan, plan.build_id(tokenizer), deduped, engine, progress, check_room)
     manifest = finalize(plan, tokenizer, sources, deduped, written)
     units, reused = sum(len(source.tasks) for source in sources), sum(source.reused for source in sources)

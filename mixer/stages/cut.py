@@ -24,7 +24,7 @@ from gpts_data.mixer.plan import Plan
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.mixer.stages.dedup import DedupedUnit
 from gpts_data.mixer.stages.document_table import DocumentTable, table_files, table_rows, write_documents
-from gpts_data.mixer.stages.pack_units import pack
+from gpts_data.mixer.stages.pack_units import packed_starts
 from gpts_data.mixer.stages.shuffle import first_slots
 from gpts_data.mixer.stages.unit_file import batch_ids, unit_batches
 from gpts_data.pipelines.dedup.greedy import HELD_OUT, TRAIN
@@ -187,8 +187,8 @@ def _windows(task: Cut, documents: _Documents) -> TokenIds:
 
     Reads the task's unit whole, and adds its batches to `documents`; of the units after it no more than is needed.
     """
-    if task.parts[0].packed_window:
-        return _packed_windows(task, documents)
+    if packing := task.parts[0].packing:
+        return _packed_windows(task, packed_starts(packing), documents)
     count = (task.last - task.first) * task.window
     tokens = np.empty(count, dtype=task.dtype)
     done = task.parts[0].start - task.first * task.window  # below 0: the end of a window that begins before the unit
@@ -205,10 +205,12 @@ def _windows(task: Cut, documents: _Documents) -> TokenIds:
     return tokens.reshape(-1, task.window)
 
 
-def _packed_windows(task: Cut, documents: _Documents) -> TokenIds:
-    """Fill windows like `_windows`, for a packed unit: padded with end-of-text, the document table in stream order."""
+def _packed_windows(task: Cut, starts: NDArray[np.int64], documents: _Documents) -> TokenIds:
+    """Fill windows like `_windows`, for a packed unit: padded with end-of-text, the document table in stream order.
+
+    starts: the first token of each training document.
+    """
     unit, done = task.parts[0], 0
-    starts = pack(unit, task.window).starts
     tokens = np.empty(unit.tokens, task.dtype)
     for batch, codes in _judged_batches(unit, HELD_OUT_COLUMNS):
         documents.add(batch, codes)
@@ -229,7 +231,7 @@ def _packed_windows(task: Cut, documents: _Documents) -> TokenIds:
 
 def _count_packing(tables: Sequence[pa.Table], task: Cut) -> PackingPart:
     """The padding and the cuts in the windows of a packed unit that are in the mix; `tables`: its document table."""
-    if not task.parts[0].packed_window:
+    if not task.parts[0].packing:
         return {}
     begin, end = task.first * task.window, task.last * task.window
     padding, cuts = end - begin, 0

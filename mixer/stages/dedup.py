@@ -66,8 +66,9 @@ class DedupedUnit:
     """Documents in each list of `[exclude]`."""
     held_out_tokens: int = 0
     """Tokens of the documents held out for validation."""
-    packed_window: int = 0
-    """Tokens of a window if the unit is packed (pack_units.py); `start` and `tokens` are then multiples of it."""
+    packing: AnyPath | None = None
+    """File of the places of its training documents, if the unit is packed (pack_units.py); `start` and `tokens` are
+    then whole windows."""
 
     @property
     def stop(self) -> int:

@@ -152,10 +152,33 @@ def test_padding_has_no_labels_and_no_loss(packed: Mix) -> None:
     assert torch.allclose(model.loss(row, padding_id=packed.eos_id), expected, atol=1e-5)
 
 
-def test_workers_do_not_change_it_and_the_default_leaves_no_trace(folder: Path, packed: Mix, mix: Mix) -> None:
-    path = write_recipe(folder)
-    other = build(load_recipe(path), folder, folder / "again", tokenizer=mix.tokenizer, workers=2)
+def interrupt(stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
+    if (stage, done) == ("pack", 5):
+        raise KeyboardInterrupt
+
+
+def test_a_build_that_was_interrupted_packs_only_the_rest_with_workers(folder: Path, packed: Mix, mix: Mix) -> None:
+    recipe, again = load_recipe(write_recipe(folder)), folder / "again"
+    with pytest.raises(KeyboardInterrupt):
+        build(recipe, folder, again, tokenizer=mix.tokenizer, progress=interrupt)
+    done = sorted(again.rglob("*.packing.json"))
+    assert len(done) == 5
+    starts = sorted(again.rglob("*.starts"))
+    kept = {path: path.stat().st_ino for path in starts[1:]}
+    starts[0].write_bytes(starts[0].read_bytes()[::-1])
+    packings: dict[Path, int] = {}
+
+    def record(stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
+        if stage == "cut":
+            packings.update((path, path.stat().st_ino) for path in kept)
+
+    other = build(recipe, folder, again, tokenizer=mix.tokenizer, workers=2, progress=record)
     assert other.manifest["root_digest"] == packed.manifest["root_digest"]
+    assert packings == kept
+
+
+def test_the_default_leaves_no_trace(folder: Path) -> None:
+    path = write_recipe(folder)
     assert "packing" not in resolved(load_recipe(write_recipe(folder, "stream")))
     with pytest.raises(RecipeError, match="packing.mode = 'tight', expected 'stream' or 'best-fit'"):
         load_recipe(write_recipe(folder, "tight"))
