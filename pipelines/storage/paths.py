@@ -60,7 +60,7 @@ def as_path(text: str | AnyPath) -> AnyPath:
         from upath import UPath
 
         options = _CLIENT_OPTIONS.get(scheme.lower(), {})
-        path = UPath(f"{scheme.lower()}://{rest}", use_listings_cache=False, **options)
+        path: StorePath = UPath(f"{scheme.lower()}://{rest}", use_listings_cache=False, **options)
         path.fs  # noqa: B018 - imports the client of the store
     except (ImportError, ValueError) as error:
         raise UsageError(
