@@ -2,7 +2,7 @@
 
     python -m benchmarks.mixture_laws FOLDER [--subsets 5]
 
-FOLDER holds `data/*.csv` of https://github.com/sail-sg/regmix (MIT licence; Liu et al. 2024, arXiv 2407.01492): the
+FOLDER holds `data/*.csv` of https://github.com/sail-sg/regmix (MIT license; Liu et al. 2024, arXiv 2407.01492): the
 losses on 13 domains of the Pile that 512 models of 1M parameters, each trained on another mixture of 17 domains,
 reached, and those of models of 1M, 60M and 1B parameters on unseen mixtures (256, 256 and 64). The law is fitted to
 some of the 512 runs. The table shows Spearman's rank correlation of its predictions with the losses of the unseen

@@ -1,4 +1,4 @@
-"""README.md of a Parquet export: which files are which split, the sources with their licences, and how to load it."""
+"""README.md of a Parquet export: which files are which split, the sources with their licenses, and how to load it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ row = datasets.load_dataset("USER/NAME", split="train")[0]  # or the path of thi
 
 {sources}
 
-The texts keep the licences of their sources, also where the table names none. `export.json` has the sha256 of every
+The texts keep the licenses of their sources, also where the table names none. `export.json` has the sha256 of every
 file.
 """
 

@@ -68,7 +68,7 @@ def card(content: ManifestContent) -> str:
             *_stages(content),
             _files(content),
             "",
-            "The texts keep the licences of their sources, also where the table names none. `documents/` lists the id, "
+            "The texts keep the licenses of their sources, also where the table names none. `documents/` lists the id, "
             "URL and position of every training document; the dataset viewer shows these tables.",
             "",
             COMMANDS,
@@ -77,10 +77,10 @@ def card(content: ManifestContent) -> str:
 
 
 def source_table(content: ManifestContent) -> list[str]:
-    """The lines of a table of the sources: weight, counts, revision and licence of each."""
+    """The lines of a table of the sources: weight, counts, revision and license of each."""
     sources = content["recipe"]["source"]
     return [
-        "| source | weight | windows | share | tokens | documents | revision | licence |",
+        "| source | weight | windows | share | tokens | documents | revision | license |",
         "|---|---:|---:|---:|---:|---:|---|---|",
         *(_row(source, _weight(content, source), content["sources"][source["name"]]) for source in sources),
     ]
@@ -135,13 +135,13 @@ def _metadata(content: ManifestContent) -> list[str]:
 
 
 def license_lines(recipe: RecipeEntry) -> list[str]:
-    """The key `license` of the YAML metadata; nothing if the licence of any source is unknown."""
+    """The key `license` of the YAML metadata; nothing if the license of any source is unknown."""
     names = licenses(recipe)
     return ["license:", *(f"- {json.dumps(name)}" for name in names)] if names else []
 
 
 def licenses(recipe: RecipeEntry) -> list[str]:
-    """The licences of all sources without repetitions; none at all if the licence of any source is unknown."""
+    """The licenses of all sources without repetitions; none at all if the license of any source is unknown."""
     of_sources = [source["license"] for source in recipe["source"]]
     return list(dict.fromkeys(name for names in of_sources for name in names)) if all(of_sources) else []
 

@@ -77,8 +77,8 @@ BAD = {
     "end-of-text again": (HEAD + "[tokenizer]\nspecial = ['<|endoftext|>']\n" + SOURCE, "each once and none"),
     "a special token twice": (HEAD + "[tokenizer]\nspecial = ['<|a|>', '<|a|>']\n" + SOURCE, "each once"),
     "weight without end": (HEAD + SOURCE.replace("weight = 1", "weight = inf"), "weight = inf, expected a number"),
-    "a licence that is no name": (HEAD + SOURCE + "license = ['odc-by', 'a: b']\n", "license 'a: b'.*odc-by"),
-    "a licence that says nothing": (HEAD + SOURCE + "license = ''\n", "license ''"),
+    "a license that is no name": (HEAD + SOURCE + "license = ['odc-by', 'a: b']\n", "license 'a: b'.*odc-by"),
+    "a license that says nothing": (HEAD + SOURCE + "license = ''\n", "license ''"),
     "no weight and no stage": (HEAD + SOURCE.replace("weight = 1\n", ""), "source 'a': weight is missing"),
     "weight beside stages": (
         HEAD + SOURCE + LAST.replace("books", "a"),

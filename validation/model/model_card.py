@@ -67,14 +67,14 @@ def model_card(config: GPTSConfig, result: RunResult, mix: MixOfRun, tokenizer: 
             f"The tokenizer is a byte-level BPE with {tokenizer.vocab_size:,} entries. The mix's tokenizer.json, which "
             f"has no padding token, has the sha256 `{tokenizer.digest}`. Each document ends with `<|endoftext|>`.",
             "",
-            "The licences of the sources apply to their texts.",
+            "The licenses of the sources apply to their texts.",
             "",
         ]
     )
 
 
 def _front_matter(mix: MixOfRun) -> list[str]:
-    """Return the metadata that the hub reads. It has no licence, which the owner of the weights must choose."""
+    """Return the metadata that the hub reads. It has no license, which the owner of the weights must choose."""
     datasets = dict.fromkeys(source["dataset"] for source in mix["recipe"]["source"] if source["dataset"])
     dataset_lines = ["datasets:", *(f"- {name}" for name in datasets)] if datasets else []
     return ["---", "library_name: transformers", "pipeline_tag: text-generation", *dataset_lines, "---", ""]

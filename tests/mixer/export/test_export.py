@@ -232,7 +232,7 @@ def test_parquet_by_datasets(mix: Mix, tmp_path: Path) -> None:
 
 
 def test_parquet_card(mix: Mix, tmp_path: Path) -> None:
-    """The hub reads the licences, and one default config, so that tokenizer and export.json are no data."""
+    """The hub reads the licenses, and one default config, so that tokenizer and export.json are no data."""
     recipe = json.loads(json.dumps(mix.manifest["recipe"]))
     for source in recipe["source"]:
         source["license"] = ["odc-by"]

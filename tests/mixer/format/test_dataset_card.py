@@ -35,7 +35,7 @@ def test_the_command_it_names_is_there(mix: Mix) -> None:
     )
 
 
-def test_licences_stand_for_the_whole_only_when_every_source_has_one(mix: Mix) -> None:
+def test_licenses_stand_for_the_whole_only_when_every_source_has_one(mix: Mix) -> None:
     content = {**mix.manifest, "recipe": json.loads(json.dumps(mix.manifest["recipe"]))}
     first, *others = content["recipe"]["source"]
     first["license"] = ["odc-by", "cc0-1.0"]
