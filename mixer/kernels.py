@@ -36,8 +36,8 @@ from gpts_data.tokenizer.bpe import CHECK_CHARACTERS, train_bpe_by_counting
 STAGE = "kernels"
 LOCK_SECONDS = 300.0  # longest wait for another process that compiles the same kernels
 UNCACHED = (
-    "compiled kernels cannot be kept, because numba finds no folder that it can write to: each worker compiles them "
-    "again, which takes a minute; set NUMBA_CACHE_DIR to a folder that can be written"
+    "compiled kernels cannot be kept, because numba finds no folder that it can write to: every run compiles them "
+    "again, which takes up to a minute; set NUMBA_CACHE_DIR to a folder that can be written"
 )
 _PARAGRAPH = (
     "Hello world, this is the text of a document. It has 3 sentences (and more), don't you see?\n\nVisit "
