@@ -97,7 +97,7 @@ def print_estimate(recipe: Recipe, estimate: Estimate, exclusions: Sequence[Excl
         if source.epochs > max_epochs[name]:
             console.print(f" {name}: may turn out too small; its share needs about all of its text, or more")
         possible = source.duplicate_interval[1]
-        if possible - source.duplicate_share > UNSEEN:
+        if source.sampled_share < 1 and possible - source.duplicate_share > UNSEEN:
             text = f" {name}: with {source.sampled_share:.2g} of it sampled, up to {possible:.0%} duplicates far apart "
             console.print(text + "would not be seen", highlight=False, soft_wrap=True)
     show_large_losses({name: (source.read_documents, source.dropped) for name, source in estimate.sources.items()})

@@ -7,9 +7,10 @@ Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` with 300k 
 - a document's row in its table has 36 to 64 bytes, compressed with zstd, and its row in the index 8;
 - the process that reads from the hub peaks at 61 MB, prefetched bytes included;
 - memory is the resident memory of all processes together (`python -m benchmarks.plan`): a build in a single process
-  peaks at 438 MB with the sample, at 525 MB with 12M tokens of three sources in units of 8 MB, at 573 and 584 MB with
-  documents of 2 and 7.5 MB; with two workers at 1,204 and 1,322 MB, of which the process that runs the cluster has 377
-  and 411. The first build after an installation compiles the kernels, which takes 270 MB more, once;
+  peaks at 350 MB with the sample, at 433 MB with 6M tokens of three sources in units of 8 MB. When it still loaded
+  pandas, some 90 MB, it peaked at 573 and 584 MB with documents of 2 and 7.5 MB; with two workers at 1,204 and 1,322
+  MB, of which the process that runs the cluster had 377 and 411. The first build after an installation compiles the
+  kernels, which takes 270 MB more, once;
 - training a tokenizer takes 1.1 bytes for each byte of its sample (23 to 124 MB);
 - deduplication (`python -m benchmarks.index`, a tenth of the documents repeated): searching a range of keys takes 208
   MB; the walk takes 36 bytes for each of 10 million documents, mostly pages of mapped files, and 29 on disk; before it
@@ -48,7 +49,7 @@ INDEX_DOCUMENT_BYTES = 36  # in memory, and at most as much on disk
 TABLE_DOCUMENT_BYTES = 70
 OVERREAD = MARGIN / BYTES_PER_TOKEN / FIRST_RATE  # 1.24: what the first round reads if nothing is dropped
 
-PROCESS_BYTES = 470_000_000
+PROCESS_BYTES = 420_000_000
 BATCH_COPIES = 6  # of the text of a batch: as read, decoded, in Arrow, as words, as ids
 DOCUMENT_BYTES = 5_000  # of text in a document, where no sample says so
 READER_BYTES = 80_000_000

@@ -137,15 +137,14 @@ class _Flow:
             yielded = unit.text_bytes * rates.tokens * (1 - rate.shared.tokens)
             used = min(missing / max(yielded, 1e-9), 1.0)
             missing = max(missing - yielded, 0.0)
-            judged_bytes = unit.text_bytes * rate.judged_share(unit, used)
-            unique = rates.kept - sum(rates.duplicates.values())
+            judged, duplicates = rate.judged(unit, rates, used)
+            unique = judged - sum(duplicates.values())
             self.read += unit.text_bytes * rates.documents
             self.kept += unit.text_bytes * rates.kept
-            self.judged += judged_bytes * rates.kept
+            self.judged += judged
             self._dropped.update({reason: unit.text_bytes * share for reason, share in rates.dropped.items()})
-            self._repeated.update({reason: judged_bytes * share for reason, share in rates.duplicates.items()})
-            shared = {reason: judged_bytes * unique * share for reason, share in rate.shared.documents.items()}
-            self._repeated.update(shared)
+            self._repeated.update(duplicates)
+            self._repeated.update({reason: unique * share for reason, share in rate.shared.documents.items()})
         self.duplicates = self._repeated.total()
         self.mixed = (self.judged - self.duplicates) * (1 - rate.sample.recipe.validation.fraction)
 

@@ -156,17 +156,21 @@ class SourceRate:
         duplicates = {reason: repeated * count / seen for reason, count in reasons.items()}
         return replace(rates, tokens=rates.tokens * unique_tokens, duplicates=duplicates)
 
-    def judged_share(self, unit: Unit, used: float) -> float:
-        """Share of a unit's kept documents that come before the budget is filled with the share `used` of its tokens.
+    def judged(self, unit: Unit, rates: UnitRates, used: float) -> tuple[float, dict[str, float]]:
+        """Kept documents of a unit that come before the budget is filled with the share `used` of its tokens, and the
+        duplicates within the source among them, by reason.
 
         Counted where the sample is the whole source: a few long documents may have most of the tokens.
         """
-        if not self.sample.is_whole or used >= 1:
-            return used
+        if not self.sample.is_whole:
+            documents = unit.text_bytes * used
+            return documents * rates.kept, {reason: documents * share for reason, share in rates.duplicates.items()}
         rows = self._rows_of_unit[unit.name]
         is_unique = self.sightings.codes[rows] < FIRST_DUPLICATE
         taken = np.cumsum(np.where(is_unique, self.training_tokens[rows], 0.0))
-        return float(np.searchsorted(taken, used * taken[-1]) + (used > 0)) / len(taken) if len(taken) else used
+        n_judged = len(taken) if used >= 1 else int(np.searchsorted(taken, used * taken[-1]) + 1) if used else 0
+        duplicates = self.sightings.reasons(slice(rows.start, rows.start + n_judged))
+        return n_judged, {reason: float(count) for reason, count in duplicates.items()}
 
     def _counted_rates(self, unit: Unit) -> UnitRates:
         if unit.name not in self._rates:
