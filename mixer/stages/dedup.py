@@ -184,6 +184,7 @@ def dedup(
                 dedup,
                 tokenizer,
                 folder,
+                scratch,
                 engine,
             )
         walk, columns = _DedupWalk(keys, state, guard, texts, similar, excluder), _columns(units)

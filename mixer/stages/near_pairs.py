@@ -1,26 +1,27 @@
 """Test in the workers which near-duplicate candidates are similar, before the walk over all documents asks.
 
-The walk is one process, and a test takes 0.6 ms: 20 minutes for 25B tokens. Which pairs it will ask for depends on what
-it keeps, but most often a document is compared with the first one that has the same key. These pairs are known from the
-index, so they are tested beforehand (936 of the 1,442 pairs that 12M tokens of a corpus with many templates ask for);
-the walk tests the others itself. The verdicts are the same.
+The walk is one process, and a test takes 0.6 ms: 20 minutes for 25B tokens. Which pairs it asks for depends on what it
+keeps. So it is rehearsed with the keys alone: a pair of which nothing is known counts as similar, which most are, and
+the workers test these pairs. This is repeated until a rehearsal asks for few new ones. The walk then knows nearly all
+verdicts that it needs, and tests the others itself, as where a document is over budget. Its decisions are the same.
 """
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.mixer.stages.dedup_index import Index
+from gpts_data.mixer.stages.dedup_index import Index, zeros
 from gpts_data.mixer.stages.dedup_search import read_listing, write_listing
 from gpts_data.mixer.stages.similarity import SimilarTexts
 from gpts_data.mixer.stages.unit_texts import Texts
-from gpts_data.pipelines.dedup.greedy import N_NAMED_KEYS, SimilarityTest
+from gpts_data.pipelines.dedup.greedy import DedupState, SimilarityTest
 from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
 from gpts_data.pipelines.execute import Engine, InProcess
 from gpts_data.pipelines.storage.paths import AnyPath, as_path
@@ -28,83 +29,56 @@ from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import get_encoder
 
 PAIRS_AT_ONCE = 2000  # of a task: 1.2 s
-DISSIMILAR, SIMILAR, UNTESTED = range(3)
-ROW = np.uint64(32)  # a document is named by the number of its unit in the bits from ROW on, and its row below
-
-
-class Pairs(NamedTuple):
-    """Pairs of documents, in the order of the later ones; all arrays have the shape (pairs,)."""
-
-    later: NDArray[np.uint64]
-    earlier: NDArray[np.uint64]
-    is_original: NDArray[np.bool_]
-    """Whether the earlier one shares no key with a document before it, so that the walk keeps it."""
+DOCUMENTS_PER_TEST = 2000  # that a rehearsal walks over in the time of one test
+ROW = 32  # a document is named by the number of its unit in the bits from ROW on, and its row below
+UNLIMITED = 1 << 62  # tokens
 
 
 @dataclass(frozen=True)
 class PairsTask:
-    """One task: test some pairs. Of each later document, those after one that drops it for sure are not tested."""
+    """One task: test some pairs of documents."""
 
     number: int
     units: AnyPath
     """File with the paths of all units."""
-    pairs: Pairs
+    later: NDArray[np.uint64]
+    """Names of documents, shape (pairs,)."""
+    earlier: NDArray[np.uint64]
     tokenizer: AnyPath
     tokenizer_digest: str
     minhash: MinHash
 
 
-def check_pairs(task: PairsTask) -> tuple[int, NDArray[np.uint8]]:
-    """The number of the task, and the verdict on each pair: DISSIMILAR, SIMILAR or UNTESTED."""
+def check_pairs(task: PairsTask) -> tuple[int, NDArray[np.bool_]]:
+    """The number of the task, and whether the documents of each pair are similar."""
     paths = read_listing(task.units)
     texts = Texts(get_encoder(task.tokenizer, task.tokenizer_digest))
-    for unit in np.unique(np.concatenate([task.pairs.later, task.pairs.earlier]) >> ROW).tolist():
-        texts.add(as_path(paths[unit]), unit << int(ROW))
+    for unit in np.unique(np.concatenate([task.later, task.earlier]) >> np.uint64(ROW)).tolist():
+        texts.add(as_path(paths[unit]), unit << ROW)
     is_similar = SimilarTexts(texts, task.minhash.ngrams, task.minhash.jaccard)
-    verdicts = np.full(len(task.pairs.later), UNTESTED, np.uint8)
-    done = -1  # the last document that is similar to one that the walk keeps
-    for n, (later, earlier, is_original) in enumerate(zip(*(column.tolist() for column in task.pairs), strict=True)):
-        if later != done:
-            verdicts[n] = SIMILAR if is_similar(later, earlier) else DISSIMILAR
-            done = later if verdicts[n] == SIMILAR and is_original else done
-    return task.number, verdicts
+    pairs = zip(task.later.tolist(), task.earlier.tolist(), strict=True)
+    return task.number, np.array([is_similar(*pair) for pair in pairs], np.bool_)
 
 
-def candidates(index: Index, unit: int, columns: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The documents of a unit that share a key with an earlier one: shape (documents,). And the pairs of them with the
-    first documents that have the same bands, in the order of the bands: shape (pairs, 2), the later one first.
+class KnownVerdicts:
+    """The verdicts on the pairs that were tested, in rounds; those of a round by the later documents, in order."""
 
-    A document that shares its text, id or URL with an earlier one has no pair: the walk needs no test to drop it.
-    """
-    places, firsts = index.firsts(unit)
-    first_documents = (firsts >> ROW << ROW) + (firsts & np.uint64(2**32 - 1)) // np.uint64(columns)
-    rows, column = np.divmod(places, np.uint64(columns))
-    later = (np.uint64(unit) << ROW) + rows
-    is_repeated = first_documents != later
-    is_named = is_repeated & (column < N_NAMED_KEYS)
-    chosen = is_repeated & ~is_named & ~np.isin(later, later[is_named])
-    pairs = np.stack([later[chosen], first_documents[chosen]], axis=1)
-    _, once = np.unique(pairs, axis=0, return_index=True)
-    return np.unique(later[is_repeated]), pairs[np.sort(once)]
+    def __init__(self) -> None:
+        self._rounds: list[tuple[array[int], array[int], NDArray[np.bool_]]] = []
 
+    def add(self, later: array[int], earlier: array[int], verdicts: NDArray[np.bool_]) -> None:
+        """Add a round. later, earlier: names of documents."""
+        self._rounds.append((later, earlier, verdicts))
 
-class VerdictsBefore:
-    """A `greedy.SimilarityTest` that knows the verdicts on some pairs, and asks another test for the others.
-
-    texts: names documents by their ordinals; units are added to it in canonical order, before they are asked for.
-    """
-
-    def __init__(self, pairs: Pairs, verdicts: NDArray[np.uint8], texts: Texts, test: SimilarityTest) -> None:
-        self._pairs, self._verdicts, self._texts, self._test = pairs, verdicts, texts, test
-
-    def __call__(self, document: int, other: int) -> bool:
-        later, earlier = (np.uint64(self._texts.place(ordinal)) for ordinal in (document, other))
-        n = int(np.searchsorted(self._pairs.later, later))
-        while n < len(self._verdicts) and self._pairs.later[n] == later:
-            if self._pairs.earlier[n] == earlier and self._verdicts[n] != UNTESTED:
-                return bool(self._verdicts[n] == SIMILAR)
-            n += 1
-        return self._test(document, other)
+    def find(self, document: int, other: int) -> bool | None:
+        """Whether two documents, given by name, are similar; None if they were not tested."""
+        for later, earlier, verdicts in self._rounds:
+            n = bisect_left(later, document)
+            while n < len(later) and later[n] == document:
+                if earlier[n] == other:
+                    return bool(verdicts[n])
+                n += 1
+        return None
 
 
 def checked_beforehand(
@@ -115,46 +89,81 @@ def checked_beforehand(
     dedup: Dedup,
     tokenizer: Artifact,
     folder: AnyPath,
+    scratch: Path,
     engine: Engine,
 ) -> SimilarityTest:
     """`test`, with the verdicts that workers find beforehand, if there are workers and enough pairs.
 
     texts: names documents by their ordinals. units: the unit files in canonical order. folder: for their paths.
+    scratch: as for `dedup_index.index`.
     """
     assert dedup.minhash is not None
     if isinstance(engine, InProcess):  # it would test the same pairs, and those of documents beyond the budget
         return test
-    pairs, ends = _all_pairs(index, len(units), dedup.n_keys)
-    if len(pairs.later) <= PAIRS_AT_ONCE:
-        return test
+    known = KnownVerdicts()
     listing = write_listing(folder, "units", units)
-    tasks = [
+    while True:
+        later, earlier, documents = _rehearse(index, len(units), dedup.n_keys, scratch, known)
+        if len(later) <= max(PAIRS_AT_ONCE, documents // DOCUMENTS_PER_TEST):
+            break
+        tasks = _tasks(later, earlier, listing, tokenizer, dedup.minhash)
+        verdicts = dict(engine.map(check_pairs, tasks))
+        known.add(later, earlier, np.concatenate([verdicts[n] for n in range(len(tasks))]))
+
+    def is_similar(document: int, other: int) -> bool:
+        verdict = known.find(texts.place(document), texts.place(other))
+        return test(document, other) if verdict is None else verdict
+
+    return is_similar
+
+
+def _tasks(
+    later: array[int], earlier: array[int], listing: AnyPath, tokenizer: Artifact, minhash: MinHash
+) -> list[PairsTask]:
+    names = np.array(later, np.uint64), np.array(earlier, np.uint64)
+    step = PAIRS_AT_ONCE or 1
+    return [
         PairsTask(
             n,
             listing,
-            Pairs(pairs.later[start:end], pairs.earlier[start:end], pairs.is_original[start:end]),
+            names[0][start : start + step],
+            names[1][start : start + step],
             tokenizer.folder,
             tokenizer.digest,
-            dedup.minhash,
+            minhash,
         )
-        for n, (start, end) in enumerate(pairwise([0, *ends]))
+        for n, start in enumerate(range(0, len(later), step))
     ]
-    verdicts = dict(engine.map(check_pairs, tasks))
-    return VerdictsBefore(pairs, np.concatenate([verdicts[n] for n in range(len(tasks))]), texts, test)
 
 
-def _all_pairs(index: Index, units: int, columns: int) -> tuple[Pairs, list[int]]:
-    """The pairs of all units, and where tasks end: after a unit, with PAIRS_AT_ONCE or somewhat more."""
-    repeated, pairs = [np.empty(0, np.uint64)], [np.empty((0, 2), np.uint64)]
-    ends, count = list[int](), 0
+def _rehearse(
+    index: Index, units: int, columns: int, scratch: Path, known: KnownVerdicts
+) -> tuple[array[int], array[int], int]:
+    """Walk over the keys of all units, as if each document had one token and none were excluded.
+
+    Returns the pairs that were asked for and are not known, the names of the later and of the earlier documents, and
+    the number of documents walked over.
+    """
+    state = DedupState(index.n_groups, columns, zeros(index.n_groups, scratch))
+    later, earlier, firsts = array("Q"), array("Q"), list[int]()
+
+    def name(ordinal: int) -> int:
+        unit = bisect_right(firsts, ordinal) - 1
+        return (unit << ROW) + ordinal - firsts[unit]
+
+    def is_similar(document: int, other: int) -> bool:
+        pair = name(document), name(other)
+        verdict = known.find(*pair)
+        if verdict is None:
+            later.append(pair[0])
+            earlier.append(pair[1])
+        return verdict is not False
+
     for unit in range(units):
-        unit_repeated, unit_pairs = candidates(index, unit, columns)
-        repeated.append(unit_repeated)
-        pairs.append(unit_pairs)
-        count += len(unit_pairs)
-        if unit == units - 1 or count - (ends[-1] if ends else 0) >= PAIRS_AT_ONCE:
-            ends.append(count)
-    later, earlier = np.concatenate(pairs).T
-    all_repeated = np.append(np.concatenate(repeated), np.uint64(2**64 - 1))
-    is_original = all_repeated[np.searchsorted(all_repeated, earlier)] != earlier
-    return Pairs(np.ascontiguousarray(later), np.ascontiguousarray(earlier), is_original), ends
+        shared = index.of(unit)
+        size = int(shared.places[-1]) // columns + 1 if len(shared.places) else 0  # up to the last one with shared keys
+        firsts.append(state.seen)
+        tokens, nobody = np.ones(size, np.uint32), np.zeros(size, np.bool_)
+        tokens.flags.writeable = False  # as those of a unit file, for which the kernel is compiled
+        state.decide(shared, tokens, nobody, nobody, UNLIMITED, is_similar)
+    return later, earlier, state.seen
