@@ -101,7 +101,6 @@ class Index:
         batches = list(read_all(lambda path: _mapped(local_copy(path, scratch)), found.paths, folder))
         self._places = [batch.column("place").to_numpy() for batch in batches]
         self._groups = [batch.column("group").to_numpy() for batch in batches]
-        self._firsts = [batch.column("first").to_numpy() for batch in batches]
         self._first = np.cumsum([0, *(receipt["groups"] for receipt in found.receipts)])
         self.n_groups = int(self._first[-1])
         total = sum(map(len, self._places))
@@ -111,36 +110,25 @@ class Index:
 
     def of(self, number: int) -> SharedKeys:
         """The keys that documents of unit `number` share with other documents; places within the unit."""
-        places, groups, _ = self._unit(number)
-        return SharedKeys(places, groups, self.n_groups)
-
-    def firsts(self, number: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """The places of shared keys within unit `number`, and the first place of each key among all units."""
-        places, _, firsts = self._unit(number)
-        return places, firsts
-
-    def _unit(self, number: int) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64]]:
-        """Place within the unit, number of the key, and first place of each shared key of a unit, in order of place."""
         if number not in self._units:
             self._units = range(number, number + self._at_once)
             self._read = self._read_units(self._units)
-        places, groups, firsts = self._read
+        places, groups = self._read
         bounds = np.array([number, number + 1], dtype=np.uint64) << UNIT
         start, stop = np.searchsorted(places, bounds)
-        return places[start:stop] - bounds[0], groups[start:stop], firsts[start:stop]
+        return SharedKeys(places[start:stop] - bounds[0], groups[start:stop], self.n_groups)
 
-    def _read_units(self, units: range) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64]]:
-        """The shared keys of some units. A range has them in one piece."""
+    def _read_units(self, units: range) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """The places and numbers of the shared keys of some units. A range has them in one piece."""
         bounds = np.array([units.start, min(units.stop, 2**32 - 1)], dtype=np.uint64) << UNIT
-        places, groups, firsts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+        places, groups = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         for n, range_places in enumerate(self._places):
             start, stop = np.searchsorted(range_places, bounds)
             places.append(range_places[start:stop])
             groups.append(self._groups[n][start:stop] + np.int64(self._first[n]))
-            firsts.append(self._firsts[n][start:stop])
         all_places = np.concatenate(places)
         order = np.argsort(all_places, kind="stable")  # merges the ranges, each in order, in half the time of a sort
-        return all_places[order], np.concatenate(groups)[order], np.concatenate(firsts)[order]
+        return all_places[order], np.concatenate(groups)[order]
 
 
 def _mapped(path: AnyPath) -> pa.RecordBatch:

@@ -29,8 +29,8 @@ from gpts_data.pipelines.storage.receipts import Receipt, accepted_receipt, writ
 
 RANGE_KEYS = 4_000_000  # keys in a range or a section: 32 bytes each while they are sorted, 130 MB per worker
 KEYS = np.dtype([("key", "<u8"), ("place", "<u8")])  # a record of a partition
-FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32()), ("first", pa.uint64())])
-"""The columns of a search's file: the places of shared keys, in order, their numbers, and the first place of each."""
+FOUND = pa.schema([("place", pa.uint64()), ("group", pa.uint32())])
+"""The columns of a search's file: the places of shared keys, in order, and their numbers."""
 UNIT = np.uint64(32)  # a place among all units has the number of the unit in the bits from UNIT on
 BLOCK = 1 << 18  # keys that are copied at once
 _HALF = np.uint64(32)
@@ -202,9 +202,7 @@ def search(task: KeyRange) -> KeyRangeReceipt:
     shared = find_shared_keys(*_gather(task))
     with atomic_write(task.path) as file:
         with pa.ipc.new_file(file, FOUND) as writer:
-            firsts = np.empty(shared.n_groups, np.uint64)
-            firsts[shared.groups[::-1]] = shared.places[::-1]  # of equal indices, numpy keeps the value assigned last
-            columns = [pa.array(shared.places), pa.array(shared.groups, pa.uint32()), pa.array(firsts[shared.groups])]
+            columns = [pa.array(shared.places), pa.array(shared.groups, pa.uint32())]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=FOUND))
         checksum = checksum_so_far(file)
     result: KeyRangeReceipt = {

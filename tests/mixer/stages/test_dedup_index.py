@@ -41,12 +41,6 @@ def shared_of(folder: Path, runs: list[Path], n_keys: list[int]) -> list[SharedK
         return [shared_keys.of(number) for number in range(len(runs))]
 
 
-def firsts_of(folder: Path, runs: list[Path], n_keys: list[int]) -> list[list[int]]:
-    """Per unit the first place of each of its shared keys."""
-    with index(runs, n_keys, folder / "index", folder / "scratch", InProcess()) as shared_keys:
-        return [shared_keys.firsts(number)[1].tolist() for number in range(len(runs))]
-
-
 def shared_by_counting(units: list[NDArray[np.uint64]]) -> list[list[tuple[int, int]]]:
     """Per unit the places of keys that occur more than once, with the key, found by counting."""
     all_keys = [key for keys in units for key in keys.ravel().tolist()]
@@ -71,16 +65,13 @@ def test_runs_and_ranges_do_not_matter(
         patch.setattr(indexing, "PLACES_AT_ONCE", at_once)
         patch.setattr(indexing, "RUN_KEYS", run_keys)
         runs, n_keys = write(folder, units)
-        found, firsts = shared_of(folder, runs, n_keys), firsts_of(folder, runs, n_keys)
+        found = shared_of(folder, runs, n_keys)
     key_of: dict[int, int] = {}
     for shared, expected in zip(found, shared_by_counting(units), strict=True):
         assert shared.places.tolist() == [place for place, _ in expected]
         for group, (_, key) in zip(shared.groups.tolist(), expected, strict=True):
             assert key_of.setdefault(group, key) == key
             assert group < shared.n_groups
-    first: dict[int, int] = {}
-    for number, (expected, unit_firsts) in enumerate(zip(shared_by_counting(units), firsts, strict=True)):
-        assert unit_firsts == [first.setdefault(key, (number << 32) + place) for place, key in expected]
     assert len(set(key_of.values())) == len(key_of) == (found[0].n_groups if found else 0)
 
 
