@@ -45,11 +45,6 @@ def kernel(function: Function) -> Function:
     return _compiled(function, _options())
 
 
-def allocating_kernel(function: Function) -> Function:
-    """Compile like `kernel`, for a function that makes arrays, lists or dictionaries."""
-    return _compiled(function, _options() | {"_nrt": True})
-
-
 def inner_kernel(function: Function) -> Function:
     """Compile like `kernel`, for a function that only kernels call: its machine code is part of theirs."""
     return _inner_compiled(function, _options())
@@ -61,11 +56,6 @@ def inlined_kernel(function: Function) -> Function:
     For a function with many arrays and one caller: a call copies five numbers or more for each array.
     """
     return _inner_compiled(function, _options() | {"forceinline": True})
-
-
-def allocating_inner_kernel(function: Function) -> Function:
-    """Compile like `inner_kernel`, for a function that makes arrays, lists or dictionaries, or adds to them."""
-    return _inner_compiled(function, _options() | {"_nrt": True})
 
 
 def cache_folder() -> Path | None:
