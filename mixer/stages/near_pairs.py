@@ -101,11 +101,11 @@ def checked_beforehand(
     if isinstance(engine, InProcess):  # it would test the same pairs, and those of documents beyond the budget
         return test
     known = KnownVerdicts()
-    listing = write_listing(folder, "units", units)
     while True:
         later, earlier, documents = _rehearse(index, len(units), dedup.n_keys, scratch, known)
         if len(later) <= max(PAIRS_AT_ONCE, documents // DOCUMENTS_PER_TEST):
             break
+        listing = write_listing(folder, "units", units)
         tasks = _tasks(later, earlier, listing, tokenizer, dedup.minhash)
         verdicts = dict(engine.map(check_pairs, tasks))
         known.add(later, earlier, np.concatenate([verdicts[n] for n in range(len(tasks))]))
@@ -120,14 +120,14 @@ def checked_beforehand(
 def _tasks(
     later: array[int], earlier: array[int], listing: AnyPath, tokenizer: Artifact, minhash: MinHash
 ) -> list[PairsTask]:
-    names = np.array(later, np.uint64), np.array(earlier, np.uint64)
+    laters, earliers = np.array(later, np.uint64), np.array(earlier, np.uint64)
     step = PAIRS_AT_ONCE or 1
     return [
         PairsTask(
             n,
             listing,
-            names[0][start : start + step],
-            names[1][start : start + step],
+            laters[start : start + step],
+            earliers[start : start + step],
             tokenizer.folder,
             tokenizer.digest,
             minhash,
