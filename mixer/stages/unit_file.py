@@ -21,11 +21,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gpts_data.pipelines.storage.paths import AnyPath, is_store
-from gpts_data.pipelines.storage.store_file import open_arrow
+from gpts_data.pipelines.storage.paths import AnyPath, is_store, read_all
+from gpts_data.pipelines.storage.store_file import arrow_opener, open_arrow
 from gpts_data.tokenizer.artifact import TokenIds
 
 BATCH_BYTES = 4 << 20  # of token ids. In a store, each batch that is read takes a request, and each text a whole batch
+BATCHES_AT_ONCE = 8  # that are read from a store at the same time, and held until they are used
 UNIT = pa.schema(
     [
         ("id", pa.string()),
@@ -82,9 +83,15 @@ def unit_writer(file: IO[bytes], dtype: np.dtype[Any]) -> Iterator[UnitWriter]:
 def unit_batches(path: AnyPath, columns: Sequence[str] = tuple(UNIT.names)) -> Iterator[pa.RecordBatch]:
     """The record batches of a unit file. Only the given columns are read; they come in the order of UNIT."""
     options = pa.ipc.IpcReadOptions(included_fields=[UNIT.get_field_index(name) for name in columns])
-    with open_arrow(path) as source, pa.ipc.open_file(source, options=options) as reader:
-        for i in range(reader.num_record_batches):
-            yield reader.get_batch(i)
+    open_unit = arrow_opener(path)
+
+    def read(number: int) -> pa.RecordBatch:
+        with open_unit() as source, pa.ipc.open_file(source, options=options) as reader:
+            return reader.get_batch(number)
+
+    with open_unit() as source, pa.ipc.open_file(source, options=options) as reader:
+        numbers = range(reader.num_record_batches)
+    yield from read_all(read, numbers, path, BATCHES_AT_ONCE)
 
 
 def whole_arrow_file(path: AnyPath) -> list[pa.RecordBatch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pyarrow as pa
 
@@ -15,12 +16,18 @@ READ_AHEAD, MOST_AHEAD = 1 << 20, 16 << 20  # bytes of a request: the first, and
 
 def open_arrow(path: AnyPath) -> pa.NativeFile:
     """Open a file for pyarrow: memory-mapped on disk, range by range in a store. The caller closes it."""
+    return arrow_opener(path)()
+
+
+def arrow_opener(path: AnyPath) -> Callable[[], pa.NativeFile]:
+    """A function that opens a file like `open_arrow` as often as it is called, for threads that read parts of it."""
     if not is_store(path):
-        return pa.memory_map(str(path))
+        return lambda: pa.memory_map(str(path))
     beginning = read_range(path, 0, FIRST_BYTES)
     if len(beginning) < FIRST_BYTES:
-        return pa.BufferReader(beginning)
-    return pa.PythonFile(ReadAheadFile(path, beginning), mode="r")
+        return lambda: pa.BufferReader(beginning)
+    file = ReadAheadFile(path, beginning)
+    return lambda: pa.PythonFile(file.copy(), mode="r")
 
 
 class StoreFile(io.RawIOBase):
@@ -71,6 +78,12 @@ class ReadAheadFile(StoreFile):
         _, last = read_all(lambda request: request(), (size, end), path)
         self._last = self.size - len(last or b""), last or b""  # where it begins, and its bytes
         self._block, self._ahead = (0, beginning), READ_AHEAD
+
+    def copy(self) -> ReadAheadFile:
+        """The same file, opened once more without a request."""
+        file = ReadAheadFile.__new__(ReadAheadFile)
+        file.__dict__.update(self.__dict__)
+        return file
 
     def _read_range(self, start: int, stop: int) -> bytes:
         for first, content in (self._last, self._block):

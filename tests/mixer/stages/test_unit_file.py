@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,33 @@ def test_batches_are_written_together(batches: int, tmp_path: Path, monkeypatch:
     assert draws.tolist() == list(range(batches * ROWS)) and set(tokens.tolist()) <= {TOKENS}
 
 
-def test_a_text_in_a_store_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Near-duplicates of a document are all over a unit: tests of pairs would ask for the same batches again."""
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The ranges that are asked for of a store, which has the footer of a file or a batch at once."""
     monkeypatch.setattr(unit_file, "BATCH_BYTES", 1)
-    for name in ("FIRST_BYTES", "LAST_BYTES", "READ_AHEAD", "MOST_AHEAD"):
-        monkeypatch.setattr(store_file, name, 500)  # no more is read than is asked for
+    for name, size in {"FIRST_BYTES": 500, "LAST_BYTES": 2000, "READ_AHEAD": 2000, "MOST_AHEAD": 2000}.items():
+        monkeypatch.setattr(store_file, name, size)
     store, sent = fsspec.filesystem("memory"), list[Any]()
-    path = as_path("memory://units/unit.arrow")
-    write(path, 8)
     read = store.cat_file
     monkeypatch.setattr(type(store), "cat_file", lambda _, *a, **k: sent.append(k) or read(*a, **k))
+    yield sent
+    store.rm("/units", recursive=True)
+
+
+def test_a_unit_in_a_store_is_read_as_it_is(requests: list[Any]) -> None:
+    path = as_path("memory://units/unit.arrow")
+    table = write(path, 20)
+    assert pa.Table.from_batches(unit_batches(path), table.schema) == table
+    assert len(requests) <= 2 + 20, "beginning and end, and each batch once"
+    assert document_columns(path)[1].tolist() == list(range(20 * ROWS))
+
+
+def test_a_text_in_a_store_is_asked_for_once(requests: list[Any]) -> None:
+    """Near-duplicates of a document are all over a unit: tests of pairs would ask for the same batches again."""
+    path = as_path("memory://units/unit.arrow")
+    write(path, 8)
     texts = Texts(None)
     texts.add(path, 100)
     rows = [(7 * n) % (8 * ROWS) for n in range(8 * ROWS)]
     assert [texts.row(100 + row)["draw"][0].as_py() for row in rows] == rows
-    assert len(sent) < 2 * 8, "of the footer some pieces, and each batch once"
-    store.rm("/units", recursive=True)
+    assert len(requests) < 2 * 8, "of the footer some pieces, and each batch once"
