@@ -52,6 +52,14 @@ def test_kernels_call_inner_kernels_and_kernels_through_each_other() -> None:
     assert sum_row(np.array([[1, 2], [3, 4]]), 1) == 12 + 7
 
 
+def test_functions_that_are_no_kernels_still_count_negative_indices_from_the_end() -> None:
+    def last(values: Int64Array) -> Any:
+        return values[-1]
+
+    add_constants(1)
+    assert numba.njit(last)(np.arange(5)) == 4
+
+
 def test_an_inner_kernel_cannot_be_called_from_python() -> None:
     add_constants(1)
     with pytest.raises(TypeError, match="add is an inner kernel: only kernels can call it"):
