@@ -64,7 +64,9 @@ def test_a_unit_in_a_store_is_read_as_it_is(requests: list[Any]) -> None:
     table = write(path, 20)
     assert pa.Table.from_batches(unit_batches(path), table.schema) == table
     assert len(requests) <= 2 + 20, "beginning and end, and each batch once"
+    requests.clear()
     assert document_columns(path)[1].tolist() == list(range(20 * ROWS))
+    assert len(requests) <= 2 + 20
 
 
 def test_a_text_in_a_store_is_asked_for_once(requests: list[Any]) -> None:
