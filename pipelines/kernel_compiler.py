@@ -12,10 +12,9 @@ It uses parts of numba that may change. For versions of numba other than KNOWN_V
 from __future__ import annotations
 
 import hashlib
-import marshal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -176,7 +175,7 @@ class CompleteCache(FunctionCache):  # type: ignore[misc]
 def _ingredients(function: FunctionType, known: set[FunctionType]) -> Iterator[bytes]:
     """Yield the code and the constants that a function is compiled from, and those of all kernels that it calls."""
     known.add(function)
-    yield marshal.dumps(function.__code__, 2)  # a later version writes what depends on the process
+    yield from _code_bytes(function.__code__)
     for name in function.__code__.co_names:
         value = function.__globals__.get(name)
         called = getattr(value, "py_func", None)
@@ -186,6 +185,14 @@ def _ingredients(function: FunctionType, known: set[FunctionType]) -> Iterator[b
             yield repr(value).encode()
         elif called and called not in known:
             yield from _ingredients(called, known)
+
+
+def _code_bytes(code: CodeType) -> Iterator[bytes]:
+    """Yield the instructions and constants. `marshal` would also write which strings are interned in this process."""
+    yield code.co_code
+    yield repr(code.co_names).encode()
+    for constant in code.co_consts:
+        yield from _code_bytes(constant) if isinstance(constant, CodeType) else [repr(constant).encode()]
 
 
 class KernelCache(CompleteCache):
