@@ -91,7 +91,8 @@ def main(
 
 def write_text(corpus: Path, folder: Path, limit: int) -> int:
     """The corpus as parquet and as lines of JSON, FILES of each; bytes of text."""
-    tables = [_columns(pq.ParquetFile(path).read()) for path in sorted(corpus.rglob("*.parquet"))]
+    paths = sorted(corpus.rglob("*.parquet"))
+    tables = [_columns(pq.ParquetFile(path).read(), number) for number, path in enumerate(paths)]
     table = pa.concat_tables(tables).combine_chunks()
     sizes = pc.cumulative_sum(pc.binary_length(table.column("text")).cast(pa.int64())).to_numpy()
     table = table.slice(0, int(sizes.searchsorted(limit)))
@@ -106,8 +107,8 @@ def write_text(corpus: Path, folder: Path, limit: int) -> int:
     return int(sizes[min(table.num_rows, len(sizes)) - 1])
 
 
-def _columns(table: pa.Table) -> pa.Table:
-    ids = [f"{id(table)}-{n}" for n in range(table.num_rows)]
+def _columns(table: pa.Table, number: int) -> pa.Table:
+    ids = [f"{number}-{n}" for n in range(table.num_rows)]
     return pa.table({"id": pa.array(ids), "text": table.column("text").cast(pa.string())})
 
 
