@@ -4,8 +4,9 @@
 
 CORPUS is a folder with a folder of parquet files (columns text, id, url) for each source. Besides the corpus itself
 these are made from its texts: JSON lines with documents of 2 MB; a source of which 30% are copies, far from the
-originals; 5,000 files with one document each. Memory is the peak of the resident memory of all processes together,
-with 1 and with 2 workers; the machine code of the kernels is compiled beforehand.
+originals; 5,000 files with one document each. Memory is the peak of the proportional set size of all processes
+together (elsewhere than on Linux, of their resident memory), with 1 and with 2 workers; the machine code of the kernels
+is compiled beforehand.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Outcome:
 
     output: dict[str, Any]
     memory: int
-    """Peak of the resident memory of all its processes together."""
+    """Peak of the memory of all its processes together (PSS)."""
     seconds: float
 
 
@@ -172,11 +173,17 @@ def _watch(pid: int, peak: list[int]) -> None:
         try:
             root = psutil.Process(pid)
             processes = [root, *root.children(recursive=True)]
-            peak[0] = max(peak[0], sum(process.memory_info().rss for process in processes))
+            peak[0] = max(peak[0], sum(map(_memory_bytes, processes)))
         except psutil.NoSuchProcess:
             if not psutil.pid_exists(pid):
                 return
         time.sleep(0.05)
+
+
+def _memory_bytes(process: psutil.Process) -> int:
+    memory = process.memory_full_info()
+    memory_bytes: int = getattr(memory, "pss", memory.rss)
+    return memory_bytes
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Estimate:
     disk: dict[str, int]
     """`disk_bytes` by stage."""
     memory_bytes: int
-    """Memory of all processes together at the peak."""
+    """Memory of all processes together at the peak (PSS: a page that several processes share counts once)."""
     dedup_bytes: int
     """The part of `memory_bytes` that grows with the number of documents."""
     cpu_seconds: float
@@ -123,8 +123,9 @@ def _with_resources(
     documents = round(sum(source.read_documents * source.kept_share for source in sources))
     longest = max(source.read_bytes // max(source.read_documents, 1) for source in sources)
     workers = workers or choose_workers(sum(s.read_bytes for s in sources), sum(s.units for s in sources))
-    resources = estimate_resources(recipe, workers, text_tokens, sample_bytes, documents, longest)
-    disk = disk_by_stage(recipe, text_tokens, sample_bytes)
+    source_bytes = [rate.sample.text_bytes for rate in rates]
+    resources = estimate_resources(recipe, workers, text_tokens, sample_bytes, documents, longest, source_bytes)
+    disk = disk_by_stage(recipe, text_tokens, sample_bytes, documents, source_bytes)
     return Estimate(
         windows=sum(recipe.windows),
         sources=dict(zip(recipe.names, sources, strict=True)),

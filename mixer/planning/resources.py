@@ -6,22 +6,25 @@ Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` with 300k 
   each, 17 for each document;
 - a document's row in its table has 36 to 64 bytes, compressed with zstd, and its row in the index 8;
 - the process that reads from the hub peaks at 61 MB, prefetched bytes included;
-- memory is the resident memory of all processes together (`python -m benchmarks.plan`): a build in a single process
-  peaks at 350 MB with the sample, at 433 MB with 6M tokens of three sources in units of 8 MB. When it still loaded
-  pandas, some 90 MB, it peaked at 573 and 584 MB with documents of 2 and 7.5 MB; with two workers at 1,204 and 1,322
-  MB, of which the process that runs the cluster had 377 and 411. The first build after an installation compiles the
-  kernels, which takes 270 MB more, once;
+- memory is the proportional set size (PSS) of all processes together, in which a page that several processes share
+  counts once (`python -m benchmarks.plan`). The peak with 11M or 20M tokens of three sources in units of 8 MB is 351 to
+  437 MB in a single process, 739 to 767 with two workers, and 992 to 1,009 with four; with documents of 7.5 MB it is
+  454, 749, and 1,119 MB; with the sample and two or four workers 561 and 642 MB. Of these a worker has up to 178 MB of
+  its own (206 with the long documents) and the process of the command up to 254; 200 are shared by the workers and the
+  process that they are forked from. A worker that starts by itself has up to 239 MB of its own. The first build after
+  an installation compiles the kernels, which takes 270 MB more, once;
 - training a tokenizer takes 1.1 bytes for each byte of its sample (23 to 124 MB);
 - deduplication (`python -m benchmarks.index`, a tenth of the documents repeated): searching a range of keys takes 208
   MB; the walk takes 36 bytes for each of 10 million documents, mostly pages of mapped files, and 29 on disk; before it
   the keys are partitioned, which takes 16 bytes a key on disk until the walk is done;
-- open files: 13 in a single process, with 1 shard and with 59; in the process that runs the cluster 46 with 2 workers
-  and 68 with 4; 26 in a worker.
+- open files: 13 in a single process, with 1 shard and with 59; in the process of the command 21 with 2 workers and 25
+  with 4; 7 in a worker.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +42,7 @@ from gpts_data.pipelines.readers.columns import BATCH_BYTES, BATCH_ROWS
 from gpts_data.pipelines.readers.verified_file import SPOOL_BYTES
 from gpts_data.pipelines.storage.disk import free_bytes, used_bytes
 from gpts_data.pipelines.storage.paths import is_store
+from gpts_data.pipelines.worker_server import can_fork
 
 TOKENS_PER_DOCUMENT = 700  # low, so that the number of documents is not underestimated: the sample has 1,288
 BYTES_PER_TOKEN = 3.4  # of text, with a vocabulary of 4,096 entries
@@ -49,16 +53,17 @@ INDEX_DOCUMENT_BYTES = 36  # in memory, and at most as much on disk
 TABLE_DOCUMENT_BYTES = 70
 OVERREAD = MARGIN / BYTES_PER_TOKEN / FIRST_RATE  # 1.24: what the first round reads if nothing is dropped
 
-PROCESS_BYTES = 420_000_000
+PROCESS_BYTES = 420_000_000  # of a build's only process
+COMMAND_BYTES = 450_000_000  # of the process of the command, if there are workers, and what these share
+WORKER_BYTES = 140_000_000  # of a worker, without what it shares
+UNSHARED_BYTES = 80_000_000  # more of a worker that starts by itself, where none can be forked
 BATCH_COPIES = 6  # of the text of a batch: as read, decoded, in Arrow, as words, as ids
 DOCUMENT_BYTES = 5_000  # of text in a document, where no sample says so
 READER_BYTES = 80_000_000
-CLUSTER_BYTES = 300_000_000  # of the process that runs the local cluster
 SEARCH_KEY_BYTES = 52  # for each key of a range
 
-STEP_FILES = 32
-CLUSTER_FILES = 32
-WORKER_FILES = 16  # sockets and pipes for each worker, in the process that runs the cluster
+STEP_FILES = 36
+WORKER_FILES = 4  # for each worker, in the process of the command: twice a pipe and a descriptor of the process
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,11 @@ class Resources:
     disk_bytes: int
     """Bytes on disk."""
     memory_bytes: int
-    """Memory of all processes together."""
+    """Memory of all processes together (PSS)."""
     index_bytes: int
     """The part of `memory_bytes` that grows with the number of documents: the walk of deduplication."""
     process_bytes: int
-    """Memory that one more worker would add."""
+    """Memory that one more worker would add; without workers, that of the only process."""
     open_files: int
     """Open files in the process that has the most."""
 
@@ -86,30 +91,39 @@ def estimate_resources(
     sample_bytes: int | None = None,
     documents: int | None = None,
     document_bytes: int = DOCUMENT_BYTES,
+    source_bytes: Sequence[float] | None = None,
 ) -> Resources:
     """What building `recipe` with `workers` processes on one machine needs.
 
     text_tokens: tokens without repetitions, where sources are repeated; by default, all of the mix. sample_bytes: text
     that the tokenizer is trained on, 0 if one is given; by default, what the recipe says. documents: those that the
     filters keep; by default, so many as if they were short. document_bytes: mean length of the documents of the source
-    that has the longest.
+    that has the longest. source_bytes: text of each source, of which units cannot have more; by default, no limit.
     """
     sample_bytes = recipe.tokenizer.sample if sample_bytes is None else sample_bytes
+    disk = disk_by_stage(recipe, text_tokens, sample_bytes, documents, source_bytes)
     if documents is None:
         documents = -(-_text_tokens(recipe, text_tokens) // TOKENS_PER_DOCUMENT)
     index = documents * INDEX_DOCUMENT_BYTES if _keys(recipe) else 0
     reader = READER_BYTES if any(source.dataset for source in recipe.source) else 0
     batch = min(BATCH_ROWS * document_bytes, BATCH_BYTES + document_bytes, max(recipe.unit, document_bytes))
-    process = PROCESS_BYTES + reader + _largest_step(recipe) + BATCH_COPIES * batch
-    cluster = CLUSTER_BYTES if workers > 1 else 0
+    command, process = _idle_bytes(workers)
+    process += reader + _largest_step(recipe) + BATCH_COPIES * batch
     return Resources(
         documents=documents,
-        disk_bytes=sum(disk_by_stage(recipe, text_tokens, sample_bytes).values()),
-        memory_bytes=workers * process + cluster + sample_bytes + index,
+        disk_bytes=sum(disk.values()),
+        memory_bytes=command + workers * process + sample_bytes + index,
         index_bytes=index,
         process_bytes=process,
         open_files=open_files(workers),
     )
+
+
+def _idle_bytes(workers: int) -> tuple[int, int]:
+    """Memory without that of tasks: once for the whole build, and of each process that runs tasks."""
+    if workers == 1:
+        return 0, PROCESS_BYTES
+    return COMMAND_BYTES, WORKER_BYTES if can_fork() else WORKER_BYTES + UNSHARED_BYTES
 
 
 def disk_bytes(recipe: Recipe, text_tokens: int | None = None) -> int:
@@ -117,7 +131,13 @@ def disk_bytes(recipe: Recipe, text_tokens: int | None = None) -> int:
     return sum(disk_by_stage(recipe, text_tokens).values())
 
 
-def disk_by_stage(recipe: Recipe, text_tokens: int | None = None, sample_bytes: int | None = None) -> dict[str, int]:
+def disk_by_stage(
+    recipe: Recipe,
+    text_tokens: int | None = None,
+    sample_bytes: int | None = None,
+    documents: int | None = None,
+    source_bytes: Sequence[float] | None = None,
+) -> dict[str, int]:
     """Bytes on disk at the peak, by kind: the tokenizer's sample, cached hub files, unit files, cut files, the mix.
 
     The arguments are those of `estimate_resources`.
@@ -126,15 +146,15 @@ def disk_by_stage(recipe: Recipe, text_tokens: int | None = None, sample_bytes: 
     windows = sum(recipe.windows)
     tokens = windows * recipe.window
     unique_tokens = _text_tokens(recipe, text_tokens)
-    documents = unique_tokens / TOKENS_PER_DOCUMENT
+    mixed_documents = unique_tokens / TOKENS_PER_DOCUMENT
     held_out = recipe.validation.fraction * tokens * ID_BYTES
     cut = tokens * ID_BYTES + held_out
     shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
-    mix = shards + documents * TABLE_DOCUMENT_BYTES + held_out + documents * INDEX_DOCUMENT_BYTES
+    mix = shards + mixed_documents * (TABLE_DOCUMENT_BYTES + INDEX_DOCUMENT_BYTES) + held_out
     return {
         "sample": sample_bytes,
         "hub files": int(_cached_hub_files(recipe, sample_bytes)),
-        "units": int(_unit_files(recipe, unique_tokens)),
+        "units": int(_unit_files(recipe, unique_tokens, documents or 0, source_bytes)),
         "cut": int(cut),
         "mix": int(mix),
     }
@@ -158,14 +178,20 @@ def open_files(workers: int) -> int:
     writes one, `cut` maps its parts one after another, `assemble` maps a cut file and its index (two of each while it
     moves on to the next), `decide` one unit.
     """
-    return STEP_FILES + (CLUSTER_FILES + WORKER_FILES * workers if workers > 1 else 0)
+    return STEP_FILES + (WORKER_FILES * workers if workers > 1 else 0)
 
 
-def _unit_files(recipe: Recipe, tokens: int) -> float:
-    """Bytes of unit files for all prepared documents, kept or not, and for the rest of each source's last unit."""
-    bytes_per_token = ID_BYTES + (UNIT_DOCUMENT_BYTES + KEY_BYTES * recipe.dedup.n_keys) / TOKENS_PER_DOCUMENT
-    rest_of_units = len(recipe.source) * recipe.unit / BYTES_PER_TOKEN
-    return (tokens * OVERREAD + rest_of_units) * bytes_per_token
+def _unit_files(recipe: Recipe, tokens: int, documents: int, source_bytes: Sequence[float] | None) -> float:
+    """Bytes of unit files for all prepared documents, kept or not, and for the rest of each source's last unit.
+
+    documents: those that the filters keep, as far as they are known. source_bytes: text of each source, if known.
+    """
+    source_bytes = source_bytes or [math.inf] * len(recipe.source)
+    rest_of_units = sum(min(recipe.unit, text_bytes) for text_bytes in source_bytes)
+    read_tokens = tokens * OVERREAD + rest_of_units / BYTES_PER_TOKEN
+    unit_tokens = max(min(read_tokens, sum(source_bytes) / BYTES_PER_TOKEN), tokens)
+    documents = max(documents, int(unit_tokens / TOKENS_PER_DOCUMENT))
+    return unit_tokens * ID_BYTES + documents * (UNIT_DOCUMENT_BYTES + KEY_BYTES * recipe.dedup.n_keys)
 
 
 def _largest_step(recipe: Recipe) -> int:

@@ -43,6 +43,7 @@ def test_it_agrees_with_the_build(mix: Mix, recipe_file: Path) -> None:
         assert one.available_interval[0] <= one.available_tokens <= one.available_interval[1]
         assert one.download_bytes == one.requests == 0  # files of one's own
     assert found.disk_bytes == sum(found.disk.values())
+    assert found.disk["units"] < found.windows * recipe.window * 8  # and not a unit of 64 MB of text for each source
     assert re.fullmatch(r"Estimate\(313 windows, 3 sources, [\d,]+ bytes on disk, [^)]+ CPU seconds\)", repr(found))
 
 

@@ -12,7 +12,16 @@ import pytest
 from gpts_data.cli.options import open_recipe
 from gpts_data.mixer import build as building
 from gpts_data.mixer.format.mix import Mix
-from gpts_data.mixer.planning.resources import INDEX_DOCUMENT_BYTES, TOKENS_PER_DOCUMENT, estimate_resources, open_files
+from gpts_data.mixer.planning.resources import (
+    INDEX_DOCUMENT_BYTES,
+    KEY_BYTES,
+    TOKENS_PER_DOCUMENT,
+    UNIT_DOCUMENT_BYTES,
+    UNSHARED_BYTES,
+    disk_by_stage,
+    estimate_resources,
+    open_files,
+)
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.dedup.signatures import Dedup
 
@@ -25,7 +34,7 @@ def test_the_preset() -> None:
     assert one.index_bytes == one.documents * INDEX_DOCUMENT_BYTES < 1.5e9
     assert one.memory_bytes < 4e9
     assert one.memory_bytes > one.index_bytes + one.process_bytes
-    assert four.memory_bytes - one.memory_bytes > 3 * one.process_bytes
+    assert four.memory_bytes - one.memory_bytes > 3 * four.process_bytes
     assert four.disk_bytes == one.disk_bytes and four.index_bytes == one.index_bytes
 
 
@@ -46,7 +55,36 @@ def test_without_dedup_there_is_next_to_no_index(recipe_file: Path) -> None:
 
 
 def test_open_files_grow_with_workers_only() -> None:
-    assert open_files(1) < open_files(2) < open_files(64) < 2048
+    assert open_files(1) < open_files(2) < open_files(64) < 512
+
+
+def test_workers_that_start_by_themselves_take_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, _ = open_recipe("sample", None)
+
+    def memory(workers: int) -> int:
+        return estimate_resources(recipe, workers).memory_bytes
+
+    monkeypatch.setattr("gpts_data.mixer.planning.resources.can_fork", lambda: False)
+    unshared = [memory(workers) for workers in (1, 2, 4)]
+    monkeypatch.setattr("gpts_data.mixer.planning.resources.can_fork", lambda: True)
+    shared = [memory(workers) for workers in (1, 2, 4)]
+    extra = [more - less for more, less in zip(unshared, shared, strict=True)]
+    assert extra == [0, 2 * UNSHARED_BYTES, 4 * UNSHARED_BYTES]
+
+
+def test_units_have_no_more_text_than_their_sources() -> None:
+    recipe, _ = open_recipe("gpt-s-5m", 1_000_000)
+    sources = len(recipe.source)
+    small = disk_by_stage(recipe, source_bytes=[4_000_000] * sources)
+    assert 2 * 1_000_000 < small["units"] < sources * 4_000_000
+    large = disk_by_stage(recipe, source_bytes=[1e12] * sources)
+    assert large == disk_by_stage(recipe) and large["units"] > sources * recipe.unit / 2
+
+
+def test_units_of_short_documents_take_more() -> None:
+    recipe, _ = open_recipe("sample", 1_000_000)
+    row_bytes = UNIT_DOCUMENT_BYTES + KEY_BYTES * recipe.dedup.n_keys
+    assert disk_by_stage(recipe, documents=50_000)["units"] > 50_000 * row_bytes > disk_by_stage(recipe)["units"]
 
 
 BUILD = """

@@ -181,20 +181,22 @@ def test_disk(recipe: Recipe, mix: Mix, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_memory(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpts_data.mixer.planning.resources.can_fork", lambda: True)
+
     def found(available: int, workers: int) -> Check:
         monkeypatch.setattr(machine, "available_memory", lambda: machine.Memory(available, "container"))
         return check_memory(estimate_resources(recipe, workers), workers)
 
-    assert found(2_000_000_000, 2).ok
-    four = found(2_000_000_000, 4)
-    assert not four.ok and four.found == "2.0 GB available in this container" and "4 workers" in four.wanted
+    assert found(950_000_000, 2).ok
+    four = found(950_000_000, 4)
+    assert not four.ok and four.found == "950.0 MB available in this container" and "4 workers" in four.wanted
     assert four.advice.startswith("use --workers 3, ")
-    assert found(2_000_000_000, 3).ok
+    assert found(950_000_000, 3).ok
     assert found(10_000_000, 1).advice.startswith("lower --tokens")
 
 
 def test_open_files(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit, workers, ok in ((1024, 4, True), (100, 4, False), (100, 1, True), (None, 64, True)):
+    for limit, workers, ok in ((1024, 4, True), (50, 4, False), (50, 1, True), (None, 64, True)):
         monkeypatch.setattr(machine, "open_file_limit", lambda limit=limit: limit)
         check = check_open_files(estimate_resources(recipe, workers))
         assert check.ok is ok
