@@ -34,7 +34,7 @@ from gpts_data.tokenizer.untrusted import check_untrusted
 
 ASSEMBLED_PER_SECOND = 50e6  # tokens that cut and assemble write in a second (benchmarks/README.md)
 TRAINED_PER_SECOND = 25e6  # bytes of text that training the tokenizer takes in a second
-START_SECONDS = 2.5  # for a process to start: imports, compiled kernels, tables; measured with a build of 7 MB
+START_SECONDS = 1.0  # for imports, compiled kernels, tables: in the command, and in the process that forks its workers
 SURVEYED = 2.0  # with `order = "file"`: text sampled first, as a multiple of what is read if nothing is dropped
 
 
@@ -123,6 +123,7 @@ def _with_resources(
     documents = round(sum(source.read_documents * source.kept_share for source in sources))
     longest = max(source.read_bytes // max(source.read_documents, 1) for source in sources)
     workers = workers or choose_workers(sum(s.read_bytes for s in sources), sum(s.units for s in sources))
+    start = START_SECONDS * (1 if workers == 1 else 2)
     source_bytes = [rate.sample.text_bytes for rate in rates]
     resources = estimate_resources(recipe, workers, text_tokens, sample_bytes, documents, longest, source_bytes)
     disk = disk_by_stage(recipe, text_tokens, sample_bytes, documents, source_bytes)
@@ -133,8 +134,8 @@ def _with_resources(
         disk=disk,
         memory_bytes=resources.memory_bytes,
         dedup_bytes=resources.index_bytes,
-        cpu_seconds=cpu_seconds + START_SECONDS * workers,
-        seconds=cpu_seconds / workers + START_SECONDS,
+        cpu_seconds=cpu_seconds + start,
+        seconds=cpu_seconds / workers + start,
         workers=workers,
     )
 
