@@ -30,7 +30,7 @@ from gpts_data.pipelines.readers.small_files import join_small_files
 from gpts_data.pipelines.readers.source import FileSet, Listing, Source, SourceFile, Unit
 from gpts_data.pipelines.readers.store_files import is_address, list_store_files, open_store_file
 from gpts_data.pipelines.readers.usual_columns import suggest_column
-from gpts_data.pipelines.readers.verified_file import list_local, open_checked, open_local, unchanged
+from gpts_data.pipelines.readers.verified_file import list_local_files, open_checked, open_local, unchanged
 
 READERS_VERSION = 1  # of the documents that readers make of a file; units prepared with another version are not reused
 _READERS = {
@@ -73,7 +73,7 @@ def list_file_set(file_set: FileSet, folder: Path, fetch_options: FetchOptions =
     paths = local_files(file_set, folder)
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [_utf8_name(Path(os.path.relpath(path, root)).as_posix(), file_set) for path in paths]
-    return Listing(tuple(list_local(name, path) for name, path in zip(names, paths, strict=True)))
+    return Listing(list_local_files(names, paths))
 
 
 def _utf8_name(name: str, file_set: FileSet) -> str:

@@ -16,7 +16,7 @@ import platform
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
@@ -228,10 +228,11 @@ def json_digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: AnyPath) -> str:
-    """sha256, in hex, of a file's bytes."""
+def file_digest(path: AnyPath, check: Callable[[], object] = lambda: None) -> str:
+    """sha256, in hex, of a file's bytes. `check` is called between blocks; it can raise an error to end this."""
     digest = hashlib.sha256()
     for block in read_blocks(path):
+        check()
         digest.update(block)
     return digest.hexdigest()
 

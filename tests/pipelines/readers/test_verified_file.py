@@ -18,7 +18,7 @@ from gpts_data.pipelines.hub.retry import RetryPolicy
 from gpts_data.pipelines.readers import verified_file
 from gpts_data.pipelines.readers.reader import list_files, read, split_units
 from gpts_data.pipelines.readers.source import Source, SourceFile
-from gpts_data.pipelines.readers.verified_file import list_local, open_checked, open_local, unchanged
+from gpts_data.pipelines.readers.verified_file import list_local, list_local_files, open_checked, open_local, unchanged
 from tests.support import faults
 from tests.support.datasets import used_here
 from tests.support.hub import Hub
@@ -205,3 +205,20 @@ def test_a_local_file_that_changed(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DataError, match="found no file, expected 10 bytes"):
         open_checked(file, FetchOptions())
+
+
+def test_files_are_listed_in_order_with_their_digests(tmp_path: Path) -> None:
+    names = [f"{n}.txt" for n in range(20)]
+    for name in names:
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    listed = list_local_files(names, [str(tmp_path / name) for name in names])
+    assert listed == tuple(list_local(name, str(tmp_path / name)) for name in names)
+
+
+def test_an_error_ends_the_reading_of_other_files(tmp_path: Path) -> None:
+    """A file of a terabyte, without a byte on disk, would be read for ten minutes or more."""
+    large = tmp_path / "large.txt"
+    with large.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(FileNotFoundError):
+        list_local_files(["none.txt", "large.txt"], [str(tmp_path / "none.txt"), str(large)])
