@@ -27,11 +27,14 @@ _SECRETS = (
 )
 
 _NO_MEMORY = (  # parts of messages of libraries that have no class of their own for it
-    "can't start new thread",  # Python: the stack of a thread needs memory
+    "can't start new thread",  # Python: the stack of a thread needs memory, or the user may start no more
+    "failed to launch worker thread",  # Arrow, for the same reasons
+    "resource temporarily unavailable",  # a new process or thread
     "cannot allocate memory",
     "failed to map segment from shared object",  # the loader, while a library is imported
     "threadpoolbuilderror",  # rayon, in tokenizers
     "out of memory",
+    "not enough memory",  # zstd
 )
 
 
@@ -91,8 +94,8 @@ class LockedError(GptsDataError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or the one that it was raised from, says that the machine, a container or `ulimit -v` had no
-    memory left."""
+    """Whether an error, or the one that it was raised from, says that the machine, a container or `ulimit` had no
+    memory or no thread left."""
     chain = [error, error.__cause__, error.__context__]
     return any(link is not None and _is_one(link) for link in chain)
 
@@ -101,15 +104,14 @@ def out_of_memory_message(error: BaseException) -> str:
     """The message for the command line."""
     what = str(error).partition("\n")[0] or type(error).__name__
     return (
-        f"not enough memory ({what}); use fewer --workers, close other programs, or raise the limit of this shell or "
-        "container (ulimit -v), then run the same command again; finished work is kept. `gpts-data plan` estimates the "
-        "memory of a build"
+        f"not enough memory or threads ({what}); use fewer --workers, close other programs, or raise the limit of this "
+        "shell or container (ulimit -v, ulimit -u), then run the same command again; finished work is kept. `gpts-data "
+        "plan` estimates the memory of a build"
     )
 
 
 def _is_one(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    return isinstance(error, (RuntimeError, ImportError, OSError)) and any(
-        phrase in str(error).lower() for phrase in _NO_MEMORY
-    )
+    is_own = isinstance(error, GptsDataError)  # which may quote such a message
+    return not is_own and any(phrase in str(error).lower() for phrase in _NO_MEMORY)

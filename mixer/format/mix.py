@@ -25,7 +25,7 @@ from gpts_data.mixer.format.manifest_types import FileEntry, Manifest
 from gpts_data.mixer.recipe_stages import recorded_stages
 from gpts_data.mixer.schedule.permutation import EpochOrder
 from gpts_data.mixer.schedule.training_stages import TrainingStage
-from gpts_data.pipelines.errors import GptsDataError, VerificationError
+from gpts_data.pipelines.errors import GptsDataError, VerificationError, is_out_of_memory
 from gpts_data.pipelines.storage.paths import AnyPath, as_path, is_store, load_npy
 from gpts_data.pipelines.storage.store_file import open_arrow
 from gpts_data.tokenizer.artifact import FILES as TOKENIZER_FILES
@@ -168,6 +168,8 @@ class Mix:
         except GptsDataError:
             raise
         except (pa.ArrowException, OSError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
             raise VerificationError(f"{path}: cannot be read as a document table: {error}") from error
         if table.num_rows != rows or any(table[key].null_count for key in table.column_names if key != "url"):
             raise VerificationError(f"{path}: its documents lack values; run gpts-data verify {self.path}")

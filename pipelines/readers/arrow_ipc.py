@@ -14,7 +14,7 @@ from typing import IO
 
 import pyarrow as pa
 
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.errors import DataError, is_out_of_memory
 from gpts_data.pipelines.readers import damage
 from gpts_data.pipelines.readers.columns import (
     check_schema,
@@ -174,9 +174,9 @@ def _as_data_error(name: str) -> Iterator[None]:
     """Turn Arrow's errors about a damaged file into `DataError` with the file's name."""
     try:
         yield
-    except MemoryError:  # Arrow's own is an ArrowException too, but no damage
-        raise
     except (pa.ArrowException, KeyError, OSError) as error:
+        if is_out_of_memory(error):  # or of threads, which Arrow says in an ArrowException, too
+            raise
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk
         raise DataError(f"{name}: not readable as an Arrow file: {error}") from error

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, cast
 
+from gpts_data.pipelines.errors import is_out_of_memory
 from gpts_data.pipelines.readers import damage
 from gpts_data.pipelines.readers.kinds import compression_of
 
@@ -67,7 +68,7 @@ def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
     except EOFError as error:
         raise DecompressionError(damage.CUT_FRAME) from error
     except (zstd.ZstdError, zlib.error, lzma.LZMAError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if is_out_of_memory(error) or (isinstance(error, OSError) and error.errno is not None):
             raise  # of the disk; those of gzip and bz2 for damaged content have no number
         is_cut = str(error).endswith(repr(GZIP_MAGIC[:1]) + ")")  # gzip takes half a magic number for a wrong one
         raise DecompressionError(damage.CUT_FRAME if is_cut else damage.DAMAGED_FRAME) from error

@@ -10,7 +10,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gpts_data.pipelines.errors import DataError
+from gpts_data.pipelines.errors import DataError, is_out_of_memory
 from gpts_data.pipelines.hub.remote_file import Prefetcher, RemoteFile, Span, prefetcher
 from gpts_data.pipelines.readers import damage
 from gpts_data.pipelines.readers.columns import (
@@ -201,9 +201,9 @@ def _as_data_error(name: str) -> Iterator[None]:
     """Turn Arrow's errors about a damaged file into `DataError` with the file's name."""
     try:
         yield
-    except MemoryError:  # Arrow's own is an ArrowException too, but no damage
-        raise
     except (pa.ArrowException, KeyError, UnicodeDecodeError, OSError) as error:
+        if is_out_of_memory(error):  # or of threads, which Arrow says in an ArrowException, too
+            raise
         if isinstance(error, OSError) and error.errno is not None:
             raise  # an error of the disk; Arrow's own OSError for a damaged page has no errno
         raise DataError(f"{name}: not readable as parquet: {error}") from error

@@ -250,3 +250,14 @@ def test_two_columns_of_one_name_are_no_column() -> None:
     assert parquet.columns(io.BytesIO(content), "a.parquet") == {"url"}
     rows = read(content, 0, 1, ("text", None, None))
     assert [(row["text"], row["fault"]) for row in rows] == [(None, "schema_drift")] * 2
+
+
+def test_a_thread_that_cannot_be_started_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else sound documents would be left out as damaged where the user may start few threads."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise pa.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable")
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", refuse)
+    with pytest.raises(pa.ArrowException, match="launch worker thread"):
+        read(CONTENT, 0, 9)
