@@ -12,8 +12,10 @@ It uses parts of numba that may change. For versions of numba other than KNOWN_V
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any, NoReturn
 
@@ -23,6 +25,8 @@ from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.runtime import rtsys
+
+log = logging.getLogger("gpts_data")
 
 KNOWN_VERSIONS = range(61, 69)  # of numba 0.x
 _LEFT_OUT = {  # passes for what kernels do not have: with blocks, generators, literal arguments, array expressions
@@ -170,6 +174,18 @@ class CompleteCache(FunctionCache):  # type: ignore[misc]
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         digest = hashlib.sha256(b"".join(_ingredients(self._py_func, set())))
         return (*super()._index_key(sig, codegen), digest.hexdigest())
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:  # a full disk: the kernel works, but the next process compiles it again
+            _report_unsaved(str(self.cache_path), error.strerror)
+
+
+@lru_cache
+def _report_unsaved(folder: str, reason: str) -> None:
+    """Say once for a folder that compiled kernels cannot be kept there."""
+    log.warning("%s: compiled kernels cannot be kept: %s; set NUMBA_CACHE_DIR to another folder", folder, reason)
 
 
 def _ingredients(function: FunctionType, known: set[FunctionType]) -> Iterator[bytes]:

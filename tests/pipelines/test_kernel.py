@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from numba.core.caching import FunctionCache
 
 from gpts_data.pipelines.kernel import Int64Array, inner_kernel, kernel
 from gpts_data.pipelines.text.hashing import mix64
@@ -138,3 +140,18 @@ def test_a_change_of_another_file_that_a_kernel_is_made_of_is_noticed(tmp_path: 
         said = subprocess.run(command, capture_output=True, text=True, env=environment, encoding="utf-8")
         sums.append(said.stdout.strip() or said.stderr)
     assert sums == ["10 0", "15 0", "115 0", "115 1"]
+
+
+def test_a_kernel_works_where_the_disk_of_the_cache_is_full(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @kernel
+    def triple(a: int) -> int:
+        return 3 * a
+
+    monkeypatch.setattr(FunctionCache, "save_overload", refuse)
+    assert (triple(4), triple(5.0)) == (12, 15)
+    assert caplog.text.count("compiled kernels cannot be kept: No space left on device") == 1
