@@ -64,6 +64,7 @@ class ErrorHandlingGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             refuse_undecodable(args)
+            _check_current_folder()
             return super().parse_args(ctx, args)  # prints for --help and --version
         except GptsDataError as error:
             self._fail(type(error).__name__, str(error), error.exit_code, type(error))
@@ -94,6 +95,14 @@ class ErrorHandlingGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of COMMANDS, not by name
+
+
+def _check_current_folder() -> None:
+    """Raise `UsageError` when the current folder was removed: every relative path would then fail without its name."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UsageError("the current folder no longer exists; change to another one") from error
 
 
 def _answer(error: Exception) -> tuple[str, str, int] | None:

@@ -105,7 +105,7 @@ class WorkerServer:
                 send_handle(self._control, worker_end.fileno(), self._process.pid)
             return self._answer(seconds)
         except (EOFError, OSError):
-            log.warning("the process %d that starts workers has ended; they start without it", self._process.pid)
+            log.warning("the process %d that starts workers does not answer; they start without it", self._process.pid)
             self.close()
             return None
         except BaseException:  # Ctrl-C: the answer would be taken for that to the next request

@@ -71,7 +71,7 @@ def test_when_the_server_is_killed_or_stopped_its_workers_go_on_and_others_start
         os.kill(worker, signal.SIGKILL)
     assert set(pool.map(eval, [PARENT] * 4)) == {os.getpid()}
     messages = [record.getMessage() for record in caplog.records]  # also of tasks that were sent to dying workers
-    assert messages.count(f"the process {server} that starts workers has ended; they start without it") == 1
+    assert messages.count(f"the process {server} that starts workers does not answer; they start without it") == 1
 
 
 def test_a_server_in_which_a_thread_runs_forks_nothing() -> None:
