@@ -92,6 +92,10 @@ class ErrorHandlingGroup(click.Group):
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # Ctrl-C again, while threads are waited for
             self._fail("Interrupted", "interrupted; run the same command again to resume", INTERRUPTED)
+        except BaseException as error:  # a panic in the Rust of tokenizers is no Exception
+            if not is_out_of_memory(error):
+                raise
+            self._fail(GptsDataError.__name__, out_of_memory_message(error), GptsDataError.exit_code)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of COMMANDS, not by name
