@@ -84,18 +84,14 @@ class ErrorHandlingGroup(click.Group):
             raise
         except (click.exceptions.Exit, click.Abort):
             raise  # of --help: click handles them, without the imports below
-        except Exception as error:
-            answer = None if ctx.params.get("debug") else _answer(error)
-            if answer is None:
-                raise
-            self._fail(*answer)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # Ctrl-C again, while threads are waited for
             self._fail("Interrupted", "interrupted; run the same command again to resume", INTERRUPTED)
         except BaseException as error:  # a panic in the Rust of tokenizers is no Exception
-            if not is_out_of_memory(error):
+            answer = None if ctx.params.get("debug") else _answer(error)
+            if answer is None:
                 raise
-            self._fail(GptsDataError.__name__, out_of_memory_message(error), GptsDataError.exit_code)
+            self._fail(*answer)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of COMMANDS, not by name
@@ -109,10 +105,12 @@ def _check_current_folder() -> None:
         raise UsageError("the current folder no longer exists; change to another one") from error
 
 
-def _answer(error: Exception) -> tuple[str, str, int] | None:
+def _answer(error: BaseException) -> tuple[str, str, int] | None:
     """The kind, message and exit code for an error of the machine or of a library; None for a fault of ours."""
     if is_out_of_memory(error):
         return GptsDataError.__name__, out_of_memory_message(error), GptsDataError.exit_code
+    if not isinstance(error, Exception):  # SystemExit
+        return None
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         name = escape_line(error.object[-MAX_NAME:])
         message = f"the name '{name}' is not UTF-8; rename that folder or file, or use another"
