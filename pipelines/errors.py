@@ -94,8 +94,8 @@ class LockedError(GptsDataError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or the one that it was raised from, says that the machine, a container or `ulimit` had no
-    memory or no thread left."""
+    """Return whether an error, or the one that it was raised from, says that the machine, a container or `ulimit` had
+    no memory or no thread left."""
     chain = [error, error.__cause__, error.__context__]
     return any(link is not None and _is_one(link) for link in chain)
 

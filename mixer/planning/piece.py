@@ -78,7 +78,7 @@ class Part:
     unit: Unit
     """The unit that was read."""
     is_whole: bool
-    """Whether the pieces have every document of it."""
+    """The pieces have every document of the unit."""
     passed_bytes: int
     """Bytes of text of all documents that were read, those between the pieces included."""
     stated_bytes: int | None

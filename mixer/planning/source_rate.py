@@ -45,7 +45,7 @@ class SharedShare:
 
 @dataclass(frozen=True)
 class UnitRates:
-    """What a stated byte of a unit holds."""
+    """The tokens and documents for each stated byte of a unit."""
 
     tokens: float
     """Training tokens after deduplication within the source."""

@@ -71,7 +71,7 @@ class SourceSample:
     parts: tuple[Part, ...]
     """What was read of each row group or run of lines that was drawn."""
     is_whole: bool = False
-    """Whether the sample has all documents of the source. Its parts are then the units of a build, in draw order."""
+    """The sample has all documents of the source. Its parts are then the units of a build, in draw order."""
 
     @cached_property
     def pieces(self) -> list[Piece]:

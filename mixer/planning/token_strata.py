@@ -50,7 +50,7 @@ class TokenStrata:
         return sum(_tokens(stratum, rows, draw) for stratum, rows in self._strata) * self._sample.bytes_scale
 
     def _rows(self, pieces: Sequence[int]) -> Rows:
-        """What the bootstrap resamples: pieces, or runs of documents where there are few pieces."""
+        """Return what the bootstrap resamples: pieces, or runs of documents where there are few pieces."""
         chosen = [(self._sample.pieces[i], self.of_pieces[i]) for i in pieces if self._sample.pieces[i].runs]
         if len(chosen) >= FEW_PIECES:
             rows = [(piece.text_bytes, tokens) for piece, tokens in chosen]

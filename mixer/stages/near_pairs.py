@@ -29,6 +29,7 @@ from gpts_data.tokenizer.artifact import Artifact
 from gpts_data.tokenizer.encode import get_encoder
 
 PAIRS_AT_ONCE = 2000  # of a task: 1.2 s
+FEW_PAIRS = 2000  # are left to the walk
 DOCUMENTS_PER_TEST = 2000  # that a rehearsal walks over in the time of one test
 ROW = 32  # a document is named by the number of its unit in the bits from ROW on, and its row below
 UNLIMITED = 1 << 62  # tokens
@@ -71,7 +72,7 @@ class KnownVerdicts:
         self._rounds.append((later, earlier, verdicts))
 
     def find(self, document: int, other: int) -> bool | None:
-        """Whether two documents, given by name, are similar; None if they were not tested."""
+        """Return whether two documents, given by name, are similar; None if they were not tested."""
         for later, earlier, verdicts in self._rounds:
             n = bisect_left(later, document)
             while n < len(later) and later[n] == document:
@@ -103,7 +104,7 @@ def checked_beforehand(
     known = KnownVerdicts()
     while True:
         later, earlier, documents = _rehearse(index, len(units), dedup.n_keys, scratch, known)
-        if len(later) <= max(PAIRS_AT_ONCE, documents // DOCUMENTS_PER_TEST):
+        if len(later) <= max(FEW_PAIRS, documents // DOCUMENTS_PER_TEST):
             break
         listing = write_listing(folder, "units", units)
         tasks = _tasks(later, earlier, listing, tokenizer, dedup.minhash)
@@ -121,18 +122,17 @@ def _tasks(
     later: array[int], earlier: array[int], listing: AnyPath, tokenizer: Artifact, minhash: MinHash
 ) -> list[PairsTask]:
     laters, earliers = np.array(later, np.uint64), np.array(earlier, np.uint64)
-    step = PAIRS_AT_ONCE or 1
     return [
         PairsTask(
             n,
             listing,
-            laters[start : start + step],
-            earliers[start : start + step],
+            laters[start : start + PAIRS_AT_ONCE],
+            earliers[start : start + PAIRS_AT_ONCE],
             tokenizer.folder,
             tokenizer.digest,
             minhash,
         )
-        for n, start in enumerate(range(0, len(later), step))
+        for n, start in enumerate(range(0, len(later), PAIRS_AT_ONCE))
     ]
 
 

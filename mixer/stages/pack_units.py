@@ -55,7 +55,7 @@ class Pack:
         return self.path.with_suffix(".packing.json")  # CUT's receipt has the suffix .json
 
     def accepts(self, receipt: PackReceipt) -> bool:
-        """Whether the file of an earlier run is as it was written."""
+        """Return whether the file of an earlier run is as it was written."""
         return all_intact("packing", {self.path: receipt["file"]})
 
 

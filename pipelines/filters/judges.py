@@ -58,7 +58,7 @@ class Judge:
 
     @property
     def fast(self) -> bool:
-        """Whether the kernels implement these settings."""
+        """Return whether the kernels implement these settings."""
         return self.language == ENGLISH
 
     def judge(self, texts: pa.Array, words: WordArrays) -> NDArray[np.int64]:

@@ -43,7 +43,7 @@ def test_every_prefix_and_every_stage_is_exact(staged: Mix) -> None:
 def test_four_workers_and_an_interrupted_build_give_the_same_digest(
     staged_recipe: Path, staged: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near_pairs, "PAIRS_AT_ONCE", 0)  # the workers test near-duplicates, however few they are
+    monkeypatch.setattr(near_pairs, "FEW_PAIRS", 0)  # the workers test near-duplicates, however few they are
     recipe, home = load_recipe(staged_recipe), staged_recipe.parent
     parallel = build(recipe, home, tmp_path / "parallel", tokenizer=staged.tokenizer, workers=4)
     assert parallel.manifest["root_digest"] == staged.manifest["root_digest"]

@@ -66,6 +66,7 @@ def test_the_walk_decides_the_same_and_tests_little_itself(
 
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(near_pairs, "PAIRS_AT_ONCE", 5)
+    monkeypatch.setattr(near_pairs, "FEW_PAIRS", 5)
     monkeypatch.setattr(near_pairs, "get_encoder", lambda *_: None)
     monkeypatch.setattr(near_pairs, "SimilarTexts", lambda *_: is_similar)
     tokenizer: Any = SimpleNamespace(folder=tmp_path, digest="")
