@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import asdict
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -206,8 +204,8 @@ def verify(folder: Path, quick: bool, workers: int, scheduler: str | None, as_js
     """
     from gpts_data.pipelines.execute import open_engine
     from gpts_data.validation.verify import verify as find_problems
+    from gpts_data.validation.verify import warm_up
 
-    warm_up = partial(import_module, find_problems.__module__)
     with progress() as show, open_engine(workers, scheduler, warm_up=warm_up) as engine:
         problems = find_problems(folder, quick=quick, progress=show, engine=engine)
     if as_json:

@@ -14,8 +14,6 @@ Import them from `gpts_data`, where they load on first use. Everywhere here:
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
@@ -41,7 +39,7 @@ from gpts_data.validation.explain.document import explain_document as explain
 from gpts_data.validation.inspect import inspect as describe
 from gpts_data.validation.mix_summary import MixSummary, SourceSummary
 from gpts_data.validation.progress_bar import show_progress
-from gpts_data.validation.verify import Problem
+from gpts_data.validation.verify import Problem, warm_up
 from gpts_data.validation.verify import verify as find_problems
 
 __all__ = [
@@ -185,7 +183,6 @@ def verify(
         progress: Whether to show progress; see the module's docstring.
     """
     folder = mix.path if isinstance(mix, Mix) else as_path(mix)
-    warm_up = partial(import_module, find_problems.__module__)
     with show_progress(progress) as show, open_engine(workers, scheduler, warm_up=warm_up) as engine:
         return find_problems(folder, quick=quick, engine=engine, progress=show)
 

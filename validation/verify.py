@@ -50,6 +50,10 @@ class Problem:
     """What was found and what was expected."""
 
 
+def warm_up() -> None:
+    """Load what the tasks need, in the process that workers are forked from: to find this function imports it all."""
+
+
 def verify(
     folder: AnyPath, *, quick: bool = False, progress: Progress = lambda *_: None, engine: Engine = InProcess()
 ) -> list[Problem]:
