@@ -51,7 +51,7 @@ log = logging.getLogger("gpts_data")
 def compile_kernels(recipe: Recipe, progress: Progress, trains: bool = False) -> None:
     """Compile the kernels that a build of the recipe calls, unless an earlier build here did.
 
-    trains: whether it trains a tokenizer.
+    trains: the build trains a tokenizer.
 
     A file in numba's cache says that it was done for these sources, this numba and these filters. When numba has no
     folder for its cache, this is logged once, and each process compiles for itself.
@@ -62,9 +62,8 @@ def compile_kernels(recipe: Recipe, progress: Progress, trains: bool = False) ->
     if folder is None:
         log.warning(UNCACHED)
         return
-    marker = (
-        folder / f"gpts-data-{_digest(recipe, trains)[:16]}.nbi"
-    )  # the ending of numba's index files, removed with them
+    # The ending is that of numba's index files, which are removed together.
+    marker = folder / f"gpts-data-{_digest(recipe, trains)[:16]}.nbi"
     if marker.exists():
         return
     with _one_process(folder):

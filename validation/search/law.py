@@ -66,7 +66,7 @@ class CrossValidation:
 
     @property
     def is_determined(self) -> NDArray[np.bool_]:
-        """Whether the runs of the other mixtures determine the prediction of each mixture, shape (mixtures,)."""
+        """Return whether the runs of the other mixtures determine the prediction of each mixture, shape (mixtures,)."""
         return is_determined(self.predicted, self.measured)
 
     @property
@@ -119,7 +119,7 @@ def cross_validate(mixtures: Floats, losses: Floats, law: Law | None = None) -> 
 
 
 def is_determined(predicted: Floats, measured: Floats) -> NDArray[np.bool_]:
-    """Whether predicted losses are near the measured ones (FAR), so that the runs determine them: one bool for each."""
+    """Return for each predicted loss whether it is near the measured ones (FAR): then the runs determine it."""
     low, high = measured.min(), measured.max()
     far = FAR * max(high - low, 1e-3)
     return np.asarray((predicted >= low - far) & (predicted <= high + far))

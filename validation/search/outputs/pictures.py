@@ -87,7 +87,7 @@ def draw_horizons(result: SearchResult) -> str:
 
 
 def is_law_determined(result: SearchResult) -> bool:
-    """Whether the runs determine what the law predicts in all of the picture of the mixtures."""
+    """Return whether the runs determine what the law predicts in all of the picture of the mixtures."""
     sources, caps = len(result.measurements.sources), result.measurements.caps
     shown = _line(caps) if sources == 2 else _simplex_grid(caps) if sources == 3 else result.measurements.mixtures
     return bool(np.isfinite(_predict(result, shown)).all())
