@@ -1,9 +1,9 @@
 """Runs one function over many tasks: in this process, in worker processes, or on a dask cluster.
 
 Tasks are pure functions and safe to run twice, so it does not matter where, in which order or how often they run. Each
-is large, a unit or a shard, because dask adds some 4.6 ms per task. This is the only module that imports dask. When a
-worker of a cluster dies or freezes, dask gives its task to another worker as soon as the connection breaks or no
-heartbeat has arrived for the scheduler's worker-ttl.
+is large, a unit or a shard, because dask adds some 4.6 ms per task. Only this module and dask_worker.py import dask.
+When a worker of a cluster dies or freezes, dask gives its task to another worker as soon as the connection breaks or
+no heartbeat has arrived for the scheduler's worker-ttl.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+from gpts_data.pipelines.dask_worker import TOPIC, run_in_worker
 from gpts_data.pipelines.environment import Expected, environment, refuse_other_environment
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
 from gpts_data.pipelines.stall_warning import StallWarning, task_name
@@ -28,7 +29,6 @@ VERSIONS = ("python", "dask", "distributed")  # that decide whether a worker can
 VERSIONS_ANSWER = 5.0  # seconds in which workers must report them
 MAX_SUBMITTED = 1024  # tasks that the scheduler has at a time, in its memory: 30 kB for a unit to cut; 1T have 61,600
 POLL_SECONDS = 30.0  # longest wait for a result before the cluster is looked at
-TOPIC = "gpts-data"  # of the log messages that workers forward, such as pauses before a source is tried again
 DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # in a nanny's log
 INSTALL = "install this version there"
 AUTO = 0
@@ -76,7 +76,7 @@ class Dask:
 
         def submit(count: int) -> None:
             for task in islice(waiting, count):
-                future = self._client.submit(_in_worker, function, task, expected, pure=False)
+                future = self._client.submit(run_in_worker, function, task, expected, pure=False)
                 futures[future] = task
                 future.add_done_callback(ready.put)
 
@@ -195,7 +195,7 @@ class Dask:
             if check.status == "finished" and not check.result():
                 raise UsageError(f"the dask worker at {address} has no gpts-data; {INSTALL}")
         answering = [address for address, check in packages.items() if check.status == "finished"]
-        checks = self._ask_workers(answering, _in_worker, bool, None, self._expected())
+        checks = self._ask_workers(answering, run_in_worker, bool, None, self._expected())
         for check in checks.values():
             if check.status == "error":
                 raise _unloadable(check.exception())
@@ -223,26 +223,6 @@ def _unloadable(error: BaseException) -> BaseException:
     if isinstance(cause, (ImportError, AttributeError)) and "gpts_data" in str(cause):
         return UsageError(f"the dask scheduler or a worker has no gpts-data or another version: {cause}; {INSTALL}")
     return error
-
-
-class _Forward(logging.Handler):
-    """Forwards log messages from a worker to the process of the client."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from distributed import get_worker
-
-        get_worker().log_event(TOPIC, record.getMessage())
-
-
-def _in_worker(function: Callable[[Task], Result], task: Task, expected: Expected) -> Result:
-    """In a worker: check the environment, forward log messages, and run the task."""
-    from distributed import get_worker
-
-    expected.check(get_worker().address)
-    if not any(isinstance(handler, _Forward) for handler in log.handlers):
-        log.addHandler(_Forward())
-        log.propagate = False
-    return function(task)
 
 
 @contextmanager
