@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -24,11 +25,28 @@ def run_in_worker(function: Callable[[Task], Result], task: Task, expected: Expe
     """
     from distributed import get_worker
 
+    if sys.version_info < (3, 12):
+        _stop_profiler()
     expected.check(get_worker().address)
     if not any(isinstance(handler, _Forward) for handler in log.handlers):
         log.addHandler(_Forward())
         log.propagate = False
     return function(task)
+
+
+def _stop_profiler() -> None:
+    """Stop dask's profiler of the tasks of this worker.
+
+    It calls `sys._current_frames` 100 times a second. Before Python 3.12 that can freeze the process for ever, when it
+    starts a garbage collection while another thread starts or ends (https://github.com/python/cpython/issues/106883).
+    For the same reason dask leaves its other profiler, of the event loop, out on Python 3.11.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+    profiler = worker.periodic_callbacks.get("profile")  # none where dask's configuration says so
+    if profiler and profiler.is_running():
+        worker.loop.add_callback(profiler.stop)  # in the thread that runs it
 
 
 class _Forward(logging.Handler):
