@@ -16,7 +16,7 @@ from pathlib import Path
 from gpts_data.mixer.format.manifest import NAME
 from gpts_data.mixer.plan import Plan, make_plan
 from gpts_data.mixer.planning.repeats_elsewhere import RepeatsElsewhere
-from gpts_data.mixer.planning.resources import disk_by_stage, estimate_resources
+from gpts_data.mixer.planning.resources import disk_by_stage, estimate_resources, with_vocabulary
 from gpts_data.mixer.planning.sample_tokenizer import train_on_samples
 from gpts_data.mixer.planning.source_estimate import SourceEstimate, estimate_source, short_source
 from gpts_data.mixer.planning.source_rate import SourceRate
@@ -93,7 +93,8 @@ def estimate(
         is_exact = given is not None or all(sample.is_whole for sample in samples)
         rates = [SourceRate(sample, encoder, is_exact=is_exact) for sample in samples]
         sources = _estimate_sources(rates, recipe.windows, fetch_options)
-    return _with_resources(recipe, rates, sources, workers, 0 if given else _sample_bytes(recipe, rates))
+    sample_bytes = 0 if given else _sample_bytes(recipe, rates)
+    return _with_resources(with_vocabulary(recipe, given), rates, sources, workers, sample_bytes)
 
 
 def _estimate_sources(

@@ -2,8 +2,8 @@
 
 Measured (Python 3.11, Linux, 2 cores) on `build-mix --recipe sample` with 300k and 1M tokens, keeping the work folder:
 
-- a unit file has 2 bytes for each token and 68 to 164 for each document (id and URL); its sorted keys have 12 bytes
-  each, 17 for each document;
+- a unit file has 2 bytes for each token (4 if the vocabulary has more than 65,536 entries) and 68 to 164 for each
+  document (id and URL); its sorted keys have 12 bytes each, 17 for each document;
 - a document's row in its table has 36 to 64 bytes, compressed with zstd, and its row in the index 8;
 - the process that reads from the hub peaks at 61 MB, prefetched bytes included;
 - memory is the proportional set size (PSS) of all processes together, in which a page that several processes share
@@ -27,7 +27,7 @@ import errno
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpts_data.mixer.format.layout import SIDECAR
@@ -43,10 +43,10 @@ from gpts_data.pipelines.readers.verified_file import SPOOL_BYTES
 from gpts_data.pipelines.storage.disk import free_bytes, used_bytes
 from gpts_data.pipelines.storage.paths import is_store
 from gpts_data.pipelines.worker_server import can_fork
+from gpts_data.tokenizer.artifact import Artifact, token_dtype
 
 TOKENS_PER_DOCUMENT = 700  # low, so that the number of documents is not underestimated: the sample has 1,288
 BYTES_PER_TOKEN = 3.4  # of text, with a vocabulary of 4,096 entries
-ID_BYTES = 2
 UNIT_DOCUMENT_BYTES = 170
 KEY_BYTES = 12
 INDEX_DOCUMENT_BYTES = 36  # in memory, and at most as much on disk
@@ -147,9 +147,10 @@ def disk_by_stage(
     tokens = windows * recipe.window
     unique_tokens = _text_tokens(recipe, text_tokens)
     mixed_documents = unique_tokens / TOKENS_PER_DOCUMENT
-    held_out = recipe.validation.fraction * tokens * ID_BYTES
-    cut = tokens * ID_BYTES + held_out
-    shards = tokens * ID_BYTES + windows * SIDECAR.itemsize
+    ids = tokens * _id_bytes(recipe)
+    held_out = recipe.validation.fraction * ids
+    cut = ids + held_out
+    shards = ids + windows * SIDECAR.itemsize
     mix = shards + mixed_documents * (TABLE_DOCUMENT_BYTES + INDEX_DOCUMENT_BYTES) + held_out
     return {
         "sample": sample_bytes,
@@ -158,6 +159,17 @@ def disk_by_stage(
         "cut": int(cut),
         "mix": int(mix),
     }
+
+
+def with_vocabulary(recipe: Recipe, tokenizer: Artifact | None) -> Recipe:
+    """`recipe` with the number of entries of a given tokenizer, which decides the bytes of an id."""
+    if tokenizer is None:
+        return recipe
+    return replace(recipe, tokenizer=replace(recipe.tokenizer, vocab_size=tokenizer.vocab_size))
+
+
+def _id_bytes(recipe: Recipe) -> int:
+    return token_dtype(recipe.tokenizer.vocab_size).itemsize
 
 
 def _text_tokens(recipe: Recipe, text_tokens: int | None) -> int:
@@ -191,13 +203,13 @@ def _unit_files(recipe: Recipe, tokens: int, documents: int, source_bytes: Seque
     read_tokens = tokens * OVERREAD + rest_of_units / BYTES_PER_TOKEN
     unit_tokens = max(min(read_tokens, sum(source_bytes) / BYTES_PER_TOKEN), tokens)
     documents = max(documents, int(unit_tokens / TOKENS_PER_DOCUMENT))
-    return unit_tokens * ID_BYTES + documents * (UNIT_DOCUMENT_BYTES + KEY_BYTES * recipe.dedup.n_keys)
+    return unit_tokens * _id_bytes(recipe) + documents * (UNIT_DOCUMENT_BYTES + KEY_BYTES * recipe.dedup.n_keys)
 
 
 def _largest_step(recipe: Recipe) -> int:
     """Memory of a worker's largest step: a shard, the windows of a unit, or a range of keys."""
-    shard = min(recipe.shard_windows, sum(recipe.windows)) * recipe.window * ID_BYTES
-    unit = 2 * int(recipe.unit / BYTES_PER_TOKEN) * ID_BYTES
+    shard = min(recipe.shard_windows, sum(recipe.windows)) * recipe.window * _id_bytes(recipe)
+    unit = 2 * int(recipe.unit / BYTES_PER_TOKEN) * _id_bytes(recipe)
     keys = _keys(recipe) * sum(_documents(recipe, windows) for windows in recipe.windows)
     return max(shard, unit, min(keys, RANGE_KEYS) * SEARCH_KEY_BYTES)
 
@@ -246,7 +258,8 @@ def explain_full_disk(plan: Plan) -> Iterator[None]:
     except StorageError as error:
         if is_store(plan.folder) or getattr(error.__cause__, "errno", None) not in FULL:
             raise
-        peak, used, free = disk_bytes(plan.recipe), used_bytes(plan.folder), free_bytes(plan.folder)
+        recipe = with_vocabulary(plan.recipe, plan.tokenizer)
+        peak, used, free = disk_bytes(recipe), used_bytes(plan.folder), free_bytes(plan.folder)
         raise StorageError(
             f"{error}. The build needs about {peak:,} bytes at its peak; it has written {used:,}, and {free:,} are "
             "free. Free the difference, then run the same command again; finished work is kept"

@@ -18,6 +18,7 @@ from gpts_data.mixer.export.export import export
 from gpts_data.mixer.format.manifest import read_manifest
 from gpts_data.mixer.format.mix import Mix, open_mix
 from gpts_data.mixer.format.trace import trace
+from gpts_data.mixer.planning.estimate import estimate
 from gpts_data.mixer.recipe import load_recipe
 from gpts_data.pipelines.errors import UsageError
 from gpts_data.tokenizer.artifact import END_OF_TEXT
@@ -66,6 +67,12 @@ def test_the_windows_are_those_of_the_small_vocabulary(wide: Mix, mix: Mix) -> N
     assert np.array_equal(training(wide), training(mix).astype(np.uint32) + ADDED)
     for name in mix.sources:
         assert np.array_equal(wide.validation(name), mix.validation(name).astype(np.uint32) + ADDED)
+
+
+def test_plan_counts_the_bytes_of_the_given_tokenizers_ids(tokenizer: Path, mix: Mix, recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file)
+    wide, narrow = (estimate(recipe, recipe_file.parent, tokenizer=given) for given in (tokenizer, mix.tokenizer))
+    assert wide.disk["cut"] == pytest.approx(2 * narrow.disk["cut"], abs=1)
 
 
 def test_verify_inspect_and_trace_read_it(wide: Mix, mix: Mix) -> None:

@@ -111,3 +111,13 @@ def test_long_documents_take_more_memory() -> None:
     recipe, _ = open_recipe("sample", None)
     short, long = (estimate_resources(recipe, document_bytes=size).memory_bytes for size in (5000, 7_500_000))
     assert short + 30_000_000 < long < short + 200_000_000
+
+
+def test_ids_of_a_wide_vocabulary_take_twice_the_bytes() -> None:
+    recipe, _ = open_recipe("gpt-s-5m", None)
+    narrow, wide = (
+        disk_by_stage(replace(recipe, tokenizer=replace(recipe.tokenizer, vocab_size=entries)))
+        for entries in (1 << 16, (1 << 16) + 1)
+    )
+    assert wide["cut"] == 2 * narrow["cut"]
+    assert wide["units"] - narrow["units"] > 2 * recipe.tokens < wide["mix"] - narrow["mix"]
