@@ -11,6 +11,8 @@
       v
     ASSEMBLE                    put the windows into shards, in training order              stages/assemble.py
       v
+    outcomes                    write what became of each document                          stages/write_outcomes.py
+      v
     FINALIZE                    dataset card and manifest.json, written last                stages/finalize.py
 
 Each task of a stage writes a receipt when it is done, and is skipped when it has one. So the same command again resumes
@@ -42,6 +44,7 @@ from gpts_data.mixer.stages.pack_units import pack_units
 from gpts_data.mixer.stages.rounds import Report, prepare_until_filled
 from gpts_data.mixer.stages.unit_receipt import UnitReceipt
 from gpts_data.mixer.stages.write_mix import write_mix
+from gpts_data.mixer.stages.write_outcomes import write_outcomes
 from gpts_data.mixer.train_tokenizer import train_tokenizer
 from gpts_data.mixer.workspace import clean_up, discard_plan, locked
 from gpts_data.pipelines.errors import ForeignFolderError, LockedError, ShortSourceError, UsageError
@@ -163,7 +166,9 @@ def _build_mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progre
     check_room = partial(room_to_cut, plan)
     deduped = pack_units(plan, plan.build_id(tokenizer), deduped, engine, progress)
     written = write_mix(plan, plan.build_id(tokenizer), deduped, engine, progress, check_room)
-    manifest = finalize(plan, tokenizer, sources, deduped, written)
+    prepared = [source.tasks_and_receipts() for source in sources]
+    outcomes = write_outcomes(plan, plan.build_id(tokenizer), prepared, deduped, engine, progress)
+    manifest = finalize(plan, tokenizer, sources, deduped, written, outcomes)
     units, reused = sum(len(source.tasks) for source in sources), sum(source.reused for source in sources)
     return Built(manifest, created=True, units=units, reused=reused)
 

@@ -36,7 +36,6 @@ from gpts_data.mixer.stages.rounds import SourceUnits
 from gpts_data.mixer.stages.unit_receipt import MAX_NAMED
 from gpts_data.mixer.stages.waterfall import overlap, waterfall
 from gpts_data.mixer.stages.write_dropped import write_dropped
-from gpts_data.mixer.stages.write_outcomes import write_outcomes
 from gpts_data.pipelines.storage.atomic_files import (
     ContentDigest,
     FileDigest,
@@ -70,10 +69,11 @@ def finalize(
     sources: Sequence[SourceUnits],
     deduped: Sequence[Sequence[DedupedUnit]],
     written: MixFiles,
+    outcomes: Sequence[FileEntry],
 ) -> Manifest:
     """Write the card and the manifest of a mix whose tasks have all run, and return the manifest.
 
-    sources, deduped: what PREPARE and DEDUP returned, per source in recipe order.
+    sources, deduped: what PREPARE and DEDUP returned, per source in recipe order. outcomes: the files of `outcomes/`.
     """
     content = _content(plan, tokenizer, sources, deduped, written)
     with uploads_together(plan.folder):
@@ -81,8 +81,6 @@ def finalize(
         files += read_all(partial(_read, plan), list_folder(tokenizer.folder), plan.folder)
         dropped = write_dropped(plan, tokenizer, [source.tasks for source in sources], deduped)
         files += [*starmap(partial(_entry, plan), dropped), *_files(plan, written)]
-        prepared = [source.tasks_and_receipts() for source in sources]
-        outcomes = write_outcomes(plan, content["build_id"], prepared, deduped, content["waterfall"])
         description = pretty_json(croissant(content, [*content["shards"], *outcomes, *files]))
         files += [*outcomes, _write(plan, plan.folder / CROISSANT, description)]
     content["files"] = sorted(files, key=lambda entry: entry["file"])

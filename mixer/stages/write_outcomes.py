@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpts_data.mixer.format.manifest_types import FileEntry, WaterfallEntry
+from gpts_data.mixer.format.manifest_types import FileEntry
 from gpts_data.mixer.format.outcomes import (
     KEPT,
     OutcomeName,
@@ -27,6 +26,7 @@ from gpts_data.mixer.stages.pack_units import rows_in_stream_order
 from gpts_data.mixer.stages.prepare import Prepare
 from gpts_data.mixer.stages.unit_file import document_columns
 from gpts_data.mixer.stages.unit_receipt import UnitReceipt
+from gpts_data.mixer.stages.waterfall import waterfall
 from gpts_data.pipelines.decontaminate.index import benchmark_numbers
 from gpts_data.pipelines.dedup.greedy import (
     CONTAMINATED,
@@ -37,6 +37,8 @@ from gpts_data.pipelines.dedup.greedy import (
     TRAIN,
 )
 from gpts_data.pipelines.dedup.signatures import REASONS
+from gpts_data.pipelines.execute import Engine
+from gpts_data.pipelines.progress import Progress
 from gpts_data.pipelines.storage.atomic_files import (
     ContentDigest,
     FileDigest,
@@ -45,7 +47,7 @@ from gpts_data.pipelines.storage.atomic_files import (
     write_npy,
 )
 from gpts_data.pipelines.storage.checksums import all_intact
-from gpts_data.pipelines.storage.paths import AnyPath, read_all
+from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.receipts import accepted_receipt, write_receipt
 
 
@@ -54,6 +56,37 @@ class OutcomeReceipt(TypedDict):
 
     key: str
     files: list[FileEntry]
+
+
+@dataclass(frozen=True)
+class UnitOutcomes:
+    """One task: the outcome tables of a unit."""
+
+    mix: AnyPath
+    path: AnyPath
+    """Path of the table that the task writes."""
+    names: tuple[OutcomeName, ...]
+    """The outcomes of the unit's source, in the order of their numbers."""
+    dropped: AnyPath
+    """File of the documents that the filters dropped (dropped_ids.py)."""
+    reasons: tuple[str, ...]
+    """Why the filters dropped documents of the unit, by name."""
+    unit: DedupedUnit
+    benchmarks: NDArray[np.uint32]
+    """For each contaminated document of the unit, in order, the number of the benchmark whose text it contains."""
+    kept: NDArray[np.void]
+    """For each duplicate of the unit, in order, the document that it repeats: KEPT."""
+    receipt: AnyPath
+    key: str
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory for the rows of the documents that passed the filters, and for their order."""
+        return 40 * len(self.unit.codes)
+
+    def accepts(self, receipt: OutcomeReceipt) -> bool:
+        """Return whether the files of an earlier run are as it wrote them."""
+        return all_intact("outcomes", {self.mix / entry["file"]: _digest(entry) for entry in receipt["files"]})
 
 
 PreparedUnits = Sequence[tuple[Prepare, UnitReceipt]]
@@ -65,91 +98,91 @@ def write_outcomes(
     build_id: str,
     prepared: Sequence[PreparedUnits],
     deduped: Sequence[Sequence[DedupedUnit]],
-    waterfall: dict[str, WaterfallEntry],
+    engine: Engine,
+    progress: Progress,
 ) -> list[FileEntry]:
     """Write `outcomes/` and return the manifest's entries of its files. A unit with a receipt is not written again.
 
-    prepared, deduped: per source, in recipe order. Memory: 5 bytes for each document that passed the filters, and one
-    unit.
+    prepared, deduped: per source, in recipe order. Memory in this process: 5 bytes for each document that passed the
+    filters, and 6 for each duplicate.
     """
+    tasks = list(_tasks(plan, build_id, prepared, deduped))
+    files: dict[str, list[FileEntry]] = {}  # by the key of the task, since they come in any order
+    for receipt in engine.map(write_unit_outcomes, tasks):
+        files[receipt["key"]] = receipt["files"]
+        progress("outcomes", "", len(files), len(tasks))
+    return [entry for task in tasks for entry in files[task.key]]
+
+
+def _tasks(
+    plan: Plan, build_id: str, prepared: Sequence[PreparedUnits], deduped: Sequence[Sequence[DedupedUnit]]
+) -> Iterator[UnitOutcomes]:
     config = plan.recipe.decontaminate
     owners = benchmark_numbers(plan.index) if plan.index else np.empty(0, np.uint32)
     benchmarks = [benchmark.name for benchmark in config.benchmark] if config else []
     kept = _KeptNumbers(deduped)
-    work: list[Callable[[], list[FileEntry]]] = []
     for name, tasks, units in zip(plan.recipe.names, prepared, deduped, strict=True):
-        names = outcome_names(waterfall[name]["dropped"], benchmarks)
-        write = partial(_write_unit, plan.folder, names, owners, kept)
-        folder, receipts = plan.folder / "outcomes" / name, plan.work / "outcomes" / name
-        for n, (task, unit) in enumerate(zip(tasks, units, strict=True)):
-            write_unit = partial(write, folder / f"{n:05d}.npy", *task, unit)
-            key = json_digest([build_id, name, "outcomes", n])
-            work.append(partial(_once, plan.folder, receipts / f"{n:05d}.json", key, write_unit))
-    return list(chain.from_iterable(read_all(lambda write: write(), work, plan.folder)))
-
-
-def _once(mix: AnyPath, receipt: AnyPath, key: str, write: Callable[[], list[FileEntry]]) -> list[FileEntry]:
-    """The entries of a unit's tables, which are written unless they and their receipt are there."""
-
-    def accepts(done: OutcomeReceipt) -> bool:
-        return all_intact("outcomes", {mix / entry["file"]: _digest(entry) for entry in done["files"]})
-
-    if done := accepted_receipt(receipt, key, OutcomeReceipt, accepts):
-        return done["files"]
-    with uploads_together(mix):
-        files = write()
-    return write_receipt(receipt, OutcomeReceipt(key=key, files=files))["files"]
+        dropped = waterfall([receipt for _, receipt in tasks], units)["dropped"]
+        names = tuple(outcome_names(dropped, benchmarks))
+        for n, ((task, receipt), unit) in enumerate(zip(tasks, units, strict=True)):
+            yield UnitOutcomes(
+                mix=plan.folder,
+                path=plan.folder / "outcomes" / name / f"{n:05d}.npy",
+                names=names,
+                dropped=task.dropped,
+                reasons=tuple(sorted(receipt["dropped"])),
+                unit=unit,
+                benchmarks=owners[unit.matched_ngrams],
+                kept=kept.rows(unit.duplicate_of),
+                receipt=plan.work / "outcomes" / name / f"{n:05d}.json",
+                key=json_digest([build_id, name, "outcomes", n]),
+            )
 
 
 def _digest(entry: FileEntry) -> FileDigest:
     return {"bytes": entry["bytes"], "sha256": entry["sha256"]}
 
 
-def _write_unit(
-    mix: AnyPath,
-    names: list[OutcomeName],
-    owners: NDArray[np.uint32],
-    kept: _KeptNumbers,
-    path: AnyPath,
-    task: Prepare,
-    receipt: UnitReceipt,
-    unit: DedupedUnit,
-) -> list[FileEntry]:
-    numbers = {(name.reason, name.benchmark): number for number, name in enumerate(names)}
+def write_unit_outcomes(task: UnitOutcomes) -> OutcomeReceipt:
+    """Write the outcome tables of a unit, then the receipt."""
+    if receipt := accepted_receipt(task.receipt, task.key, OutcomeReceipt, task.accepts):
+        return receipt
+    with uploads_together(task.mix):
+        files = _write_tables(task)
+    return write_receipt(task.receipt, OutcomeReceipt(key=task.key, files=files))
+
+
+def _write_tables(task: UnitOutcomes) -> list[FileEntry]:
+    numbers = {(name.reason, name.benchmark): number for number, name in enumerate(task.names)}
     dropped, reasons = load_dropped(task.dropped)
-    by_reason = [numbers[reason, None] for reason in sorted(receipt["dropped"])]
-    _, draws, _ = document_columns(unit.path)
+    by_reason = [numbers[reason, None] for reason in task.reasons]
+    _, draws, _ = document_columns(task.unit.path)
     rows = np.concatenate(
         [
-            pack(draws, _numbers_of_codes(unit, numbers, names, owners)),
+            pack(draws, _numbers_of_codes(task, numbers)),
             pack(dropped, np.array(by_reason, np.int64)[reasons]),
         ]
     )
     order = np.argsort(rows, kind="stable")
-    entries = [_entry(mix, path, write_npy(path, rows[order].astype("<u8")))]
-    entries[0]["unit"] = unit.name
-    ordinals = np.zeros(len(rows), np.int64)
-    ordinals[: len(unit.codes)][unit.codes >= FIRST_DUPLICATE] = unit.duplicate_of
-    repeated = ordinals[order][is_duplicate(rows[order], names)]
+    entries = [_entry(task.mix, task.path, write_npy(task.path, rows[order].astype("<u8")))]
+    entries[0]["unit"] = task.unit.name
+    kept = np.zeros(len(rows), KEPT)
+    kept[: len(task.unit.codes)][task.unit.codes >= FIRST_DUPLICATE] = task.kept
+    repeated = kept[order][is_duplicate(rows[order], task.names)]
     if len(repeated):
-        entries.append(_entry(mix, kept_path(path), write_npy(kept_path(path), kept.rows(repeated))))
+        entries.append(_entry(task.mix, kept_path(task.path), write_npy(kept_path(task.path), repeated)))
     return entries
 
 
-def _numbers_of_codes(
-    unit: DedupedUnit,
-    numbers: dict[tuple[str, str | None], int],
-    names: Sequence[OutcomeName],
-    owners: NDArray[np.uint32],
-) -> NDArray[np.int64]:
+def _numbers_of_codes(task: UnitOutcomes, numbers: dict[tuple[str, str | None], int]) -> NDArray[np.int64]:
     """The outcome numbers of the documents of a unit file: int64, shape (documents,)."""
     by_code = np.zeros(FIRST_DUPLICATE + len(REASONS), np.int64)  # TRAIN and HELD_OUT stay 0, the outcome 'kept'
     by_code[OVER_BUDGET] = numbers.get((OVER_BUDGET_REASON, None), 0)
     by_code[FIRST_EXCLUDED:FIRST_DUPLICATE] = [numbers.get((reason, None), 0) for reason in EXCLUDED_REASONS]
     by_code[FIRST_DUPLICATE:] = [numbers.get((reason, None), 0) for reason in REASONS]
-    outcomes: NDArray[np.int64] = by_code[unit.codes]
-    first_benchmark = next((n for n, name in enumerate(names) if name.reason == CONTAMINATED_REASON), 0)
-    outcomes[unit.codes == CONTAMINATED] = first_benchmark + owners[unit.matched_ngrams]
+    outcomes: NDArray[np.int64] = by_code[task.unit.codes]
+    first_benchmark = next((n for n, name in enumerate(task.names) if name.reason == CONTAMINATED_REASON), 0)
+    outcomes[task.unit.codes == CONTAMINATED] = first_benchmark + task.benchmarks
     return outcomes
 
 
@@ -175,7 +208,7 @@ class _KeptNumbers:
                     self._numbers[rows] = first + np.arange(len(rows))
                     self._held_out[rows] = code == HELD_OUT
 
-    def rows(self, ordinals: NDArray[np.int64]) -> NDArray[np.void]:
+    def rows(self, ordinals: NDArray[np.integer]) -> NDArray[np.void]:
         """The kept documents with these ordinals: KEPT, shape (ordinals,)."""
         rows = np.empty(len(ordinals), KEPT)
         rows["source"] = np.searchsorted(self._ends, ordinals, side="right")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gpts_data.mixer.recipe import load_recipe
 from gpts_data.mixer.train_tokenizer import train_alone
 from gpts_data.pipelines.dedup.signatures import Dedup, MinHash
 from gpts_data.pipelines.errors import DataError, ForeignFolderError, LockedError, RecipeError
+from gpts_data.pipelines.execute import InProcess
 from gpts_data.pipelines.readers.damage import DAMAGE
 from gpts_data.tokenizer.encode import Encoder
 from tests.conftest import WriteRecipe
@@ -114,6 +116,17 @@ def test_validation_documents_are_not_in_the_shards(mix: Mix) -> None:
 @pytest.mark.parametrize("workers", [3])  # 2: test_killed_at_any_moment_and_run_again
 def test_any_number_of_workers_gives_the_same_bytes(mix: Mix, recipe_file: Path, tmp_path: Path, workers: int) -> None:
     build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix", workers=workers)
+    assert files_of(tmp_path / "mix") == files_of(mix.path)
+
+
+def test_results_of_tasks_in_any_order_give_the_same_bytes(
+    mix: Mix, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_backwards(_: object, function: Callable[[object], object], tasks: Iterable[object]) -> Iterator[object]:
+        return map(function, reversed(list(tasks)))
+
+    monkeypatch.setattr(InProcess, "map", run_backwards)
+    build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
     assert files_of(tmp_path / "mix") == files_of(mix.path)
 
 
