@@ -1,9 +1,9 @@
 """Runs one function over many tasks: in this process, in worker processes, or on a dask cluster.
 
 Tasks are pure functions and safe to run twice, so it does not matter where, in which order or how often they run. Each
-is large, a unit or a shard, because dask adds some 4.6 ms per task. Only this module and dask_worker.py import dask.
-When a worker of a cluster dies or freezes, dask gives its task to another worker as soon as the connection breaks or
-no heartbeat has arrived for the scheduler's worker-ttl.
+is large, a unit or a shard, because dask adds some 4.6 ms per task. Only this module, dask_client.py and dask_worker.py
+import dask. When a worker of a cluster dies or freezes, dask gives its task to another worker as soon as the connection
+breaks or no heartbeat has arrived for the scheduler's worker-ttl.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import logging
 import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from importlib.util import find_spec
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+from gpts_data.pipelines.dask_client import connect, log_dashboard
 from gpts_data.pipelines.dask_worker import TOPIC, run_in_worker
 from gpts_data.pipelines.environment import Expected, environment, refuse_other_environment
 from gpts_data.pipelines.errors import GptsDataError, SourceUnavailableError, UsageError
@@ -23,7 +23,6 @@ from gpts_data.pipelines.stall_warning import StallWarning, task_name
 from gpts_data.pipelines.storage.paths import AnyPath
 from gpts_data.pipelines.storage.side_by_side import run_side_by_side
 
-CONNECT_TIMEOUT = "20s"
 ANSWER = 20.0  # seconds in which workers must report their environment
 VERSIONS = ("python", "dask", "distributed")  # that decide whether a worker can decode our tasks
 VERSIONS_ANSWER = 5.0  # seconds in which workers must report them
@@ -253,28 +252,8 @@ def open_engine(
             else:
                 yield stack.enter_context(open_worker_pool(workers, warm_up))
     else:
-        with _connect(scheduler) as client:
+        with connect(scheduler) as client:
             engine = Dask(client, shared)
             engine.check_workers()
-            _log_dashboard(client)
+            log_dashboard(client)
             yield engine
-
-
-def _connect(scheduler: str) -> Any:
-    from distributed import Client
-
-    for name in ("distributed", "distributed.client"):  # they log a traceback when the scheduler is lost
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        return Client(scheduler, timeout=CONNECT_TIMEOUT)
-    except ValueError as error:
-        raise UsageError(f"--scheduler {scheduler!r}: {error}; expected an address like tcp://host:8786") from error
-    except OSError as error:
-        raise SourceUnavailableError(
-            f"no dask scheduler answers at {scheduler}; start one with `dask scheduler`"
-        ) from error
-
-
-def _log_dashboard(client: Any) -> None:
-    if find_spec("bokeh"):  # without it, the dashboard only says that bokeh is missing
-        log.info("dask dashboard: %s", client.dashboard_link)

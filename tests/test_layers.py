@@ -23,7 +23,7 @@ ORDER = {  # of the files and folders inside a package: a row may import the row
         text worker_server
         words dedup storage
         environment worker_pool
-        adaptive_engine dask_worker filters hub
+        adaptive_engine dask_client dask_worker filters hub
         execute
         readers
         decontaminate""",
@@ -56,8 +56,8 @@ ROOMS = {
     ),
     "lm_eval": ("validation/evaluate.py",),
     "scipy": ("validation/search/",),
-    "dask": ("pipelines/execute.py", "pipelines/dask_worker.py"),
-    "distributed": ("pipelines/execute.py", "pipelines/dask_worker.py"),
+    "dask": ("pipelines/execute.py", "pipelines/dask_client.py", "pipelines/dask_worker.py"),
+    "distributed": ("pipelines/execute.py", "pipelines/dask_client.py", "pipelines/dask_worker.py"),
     "datatrove": ("pipelines/",),
     "datasets": ("pipelines/",),
     "huggingface_hub": ("pipelines/",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,22 +97,6 @@ def test_one_worker_is_this_process_and_more_are_others() -> None:
         assert list(engine.map(eval, [PROCESS])) == [os.getpid()]
     with open_engine(workers=2) as engine:
         assert os.getpid() not in engine.map(eval, [PROCESS] * 4)
-
-
-def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "CONNECT_TIMEOUT", "1s")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        message = f"no dask scheduler answers at {address}"
-        with pytest.raises(SourceUnavailableError, match=message), open_engine(scheduler=address):
-            pass
-
-
-@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1"])
-def test_an_invalid_address_is_a_usage_error(address: str) -> None:
-    with pytest.raises(UsageError, match=rf"'{address}'.*tcp://host:8786"), open_engine(scheduler=address):
-        pass
 
 
 SAY = "__import__('logging').getLogger('gpts_data').warning('%s waits', 'a task')"
