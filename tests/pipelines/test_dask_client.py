@@ -1,9 +1,11 @@
-"""What is wrong with a scheduler's address or certificates is said in one line, and no half-open client stays."""
+"""What is wrong with a scheduler, its address or the certificates is said in one line, and nothing of dask stays."""
 
 from __future__ import annotations
 
 import gc
 import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dask
@@ -14,47 +16,114 @@ from gpts_data.pipelines import dask_client
 from gpts_data.pipelines.errors import SourceUnavailableError, UsageError
 from gpts_data.pipelines.execute import open_engine
 
-CERTIFICATES = "distributed.comm.tls"
+TLS = "distributed.comm.tls"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(dask_client, "CONNECT_SECONDS", 1.0)
+    before = open_clients(), loop_threads()
+    yield
+    assert open_clients() <= before[0] and loop_threads() <= before[1]
 
 
 def open_clients() -> int:
     return sum(isinstance(thing, Client) and thing.status != "closed" for thing in gc.get_objects())
 
 
-def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_client, "CONNECT_TIMEOUT", "1s")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        message = rf"no dask scheduler answers at {address} \(.*refused\); start one with `dask scheduler`"
-        with pytest.raises(SourceUnavailableError, match=message), open_engine(scheduler=address):
-            pass
+def loop_threads() -> int:
+    return sum(thread.name == "IO loop" for thread in threading.enumerate())
+
+
+def hang_up(connection: socket.socket) -> None:
+    connection.close()
+
+
+def say_nothing(connection: socket.socket) -> None:
+    connection.recv(1 << 20)
+
+
+def speak_http(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 100)
+
+
+@pytest.fixture
+def port() -> Iterator[socket.socket]:
+    """A bound port at which nobody listens yet."""
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        yield own
+
+
+def refused(port: socket.socket, said: str) -> None:
+    address = f"tcp://127.0.0.1:{port.getsockname()[1]}"
+    message = rf"no dask scheduler answers at {address} \({said}\); start one with `dask scheduler`"
+    with pytest.raises(SourceUnavailableError, match=message), open_engine(scheduler=address):
+        pass
+
+
+def test_a_scheduler_that_is_not_there(port: socket.socket) -> None:
+    refused(port, ".*(refused|Timed out).*")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(say_nothing, "no answer within 1 seconds"), (hang_up, ".*(closed|reset).*"), (speak_http, ".+")],
+    ids=["frozen", "hangs up", "speaks another protocol"],
+)
+def test_what_answers_is_no_dask_scheduler(
+    port: socket.socket, answer: Callable[[socket.socket], None], said: str
+) -> None:
+    """Dask itself waits without a limit for the first words of a scheduler."""
+    port.listen()
+    held: list[socket.socket] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                held.append(port.accept()[0])
+                answer(held[-1])
+            except OSError:
+                return
+
+    threading.Thread(target=serve, daemon=True).start()
+    refused(port, said)
+    port.shutdown(socket.SHUT_RDWR)
+    for connection in held:
+        connection.close()
 
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "gopher://127.0.0.1:70", ""])
 def test_an_invalid_address_is_a_usage_error(address: str) -> None:
-    """A client of dask that has failed to start must not wait for the garbage collector, which can hang."""
-    before = open_clients()
     with pytest.raises(UsageError, match=rf"'{address}'.*tcp://host:8786"), open_engine(scheduler=address):
         pass
-    assert open_clients() == before
 
 
-def test_encryption_without_certificates_names_where_to_put_them() -> None:
-    message = "dask has no certificates; name their files in DASK_DISTRIBUTED__COMM__TLS__CA_FILE"
-    with pytest.raises(UsageError, match=message), open_engine(scheduler="tls://127.0.0.1:8786"):
+@pytest.mark.parametrize("given", [(), ("ca-file",)])
+def test_encryption_without_certificates_names_the_missing_ones(given: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.touch()
+    missing = "" if given else "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and "
+    message = f"name their files in {missing}DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT$"
+    with (
+        dask.config.set({f"{TLS}.{key}": str(file) for key in given}),
+        pytest.raises(UsageError, match=message),
+        open_engine(scheduler="tls://127.0.0.1:8786"),
+    ):
         pass
 
 
-@pytest.mark.parametrize("content", [None, "no certificate"])
-def test_certificates_that_cannot_be_read_are_a_usage_error(content: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no file {}, which DASK_DISTRIBUTED__COMM__TLS__CA_FILE"), ("no certificate", "cannot be read from {}")],
+)
+def test_certificates_that_cannot_be_read_are_a_usage_error(content: str | None, said: str, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     if content:
         file.write_text(content, encoding="utf-8")
-    named = {f"{CERTIFICATES}.ca-file": str(file), f"{CERTIFICATES}.client.cert": str(file)}
     with (
-        dask.config.set(named),
-        pytest.raises(UsageError, match="dask's certificates cannot be read: .*TLS__CLIENT__CERT"),
+        dask.config.set({f"{TLS}.ca-file": str(file), f"{TLS}.client.cert": str(file)}),
+        pytest.raises(UsageError, match=said.format(file)),
         open_engine(scheduler="tls://127.0.0.1:8786"),
     ):
         pass

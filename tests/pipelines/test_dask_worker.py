@@ -16,7 +16,7 @@ RUNS = "__import__('distributed').get_worker().periodic_callbacks['profile'].is_
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="the profiler freezes no process since Python 3.12")
-def test_the_profiler_of_a_worker_is_stopped_before_the_first_task(tmp_path: Path) -> None:
+def test_the_check_of_workers_stops_their_profiler(tmp_path: Path) -> None:
     with cluster(tmp_path / "cluster", {}, workers=1) as running, Client(running.address) as client:
         assert client.submit(eval, RUNS, pure=False).result()
         with open_engine(scheduler=running.address):
