@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from gpts_data.mixer.build_status import BuildStatus
 
 STAGES = {
-    "tokenizer": "training or copying the tokenizer (stage 1 of 4)",
-    "prepare": "preparing units: read, filter, encode (stage 2 of 4)",
-    "cut": "cutting windows (stage 3 of 4)",
-    "shards": "writing shards (stage 4 of 4)",
+    "tokenizer": "training or copying the tokenizer (stage 1 of 5)",
+    "prepare": "preparing units: read, filter, encode (stage 2 of 5)",
+    "cut": "cutting windows (stage 3 of 5)",
+    "shards": "writing shards (stage 4 of 5)",
+    "outcomes": "writing what became of each document (stage 5 of 5)",
 }
 
 SEARCH = "search.json"  # validation/search/search.py writes it; not imported, because that needs torch

@@ -11,7 +11,7 @@
       v
     ASSEMBLE                    put the windows into shards, in training order              stages/assemble.py
       v
-    outcomes                    write what became of each document                          stages/write_outcomes.py
+    OUTCOMES                    write what became of each document                          stages/write_outcomes.py
       v
     FINALIZE                    dataset card and manifest.json, written last                stages/finalize.py
 

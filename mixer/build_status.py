@@ -20,7 +20,7 @@ from gpts_data.pipelines.storage.paths import AnyPath, read_all
 from gpts_data.pipelines.storage.receipts import read_any_receipt
 
 FINISHED, GIVEN_UP = "finished", "given up"
-TOKENIZER, PREPARE, CUT, SHARDS = "tokenizer", "prepare", "cut", "shards"
+TOKENIZER, PREPARE, CUT, SHARDS, OUTCOMES = "tokenizer", "prepare", "cut", "shards", "outcomes"
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class BuildStatus:
     """The state of a folder that `build-mix` wrote to."""
 
     stage: str
-    """`finished`; `tokenizer`, `prepare`, `cut` or `shards` for the stage that a half-finished build is in; `given up`
-    when a source was too short, and only prepared units are left."""
+    """`finished`; `tokenizer`, `prepare`, `cut`, `shards` or `outcomes` for the stage that a half-finished build is in;
+    `given up` when a source was too short, and only prepared units are left."""
     locked: bool
     """Whether a build is at work in the folder now."""
     sources: dict[str, SourceProgress]
@@ -106,7 +106,7 @@ def _finished(folder: AnyPath) -> BuildStatus:
 
 def _stage(names: list[str]) -> str:
     """The stage of a half-finished build: the last one that has left a file."""
-    for stage in (SHARDS, CUT):
+    for stage in (OUTCOMES, SHARDS, CUT):
         if any(name.startswith(f"{stage}/") for name in names):
             return stage
     return PREPARE if TOKENIZER_RECEIPT in names else TOKENIZER

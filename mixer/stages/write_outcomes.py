@@ -1,4 +1,4 @@
-"""Write the outcome of every document that was read, one table for each unit (format/outcomes.py)."""
+"""OUTCOMES(unit): write what became of every document that was read, one table for each unit (format/outcomes.py)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,13 @@ class UnitOutcomes:
     """File of the documents that the filters dropped (dropped_ids.py)."""
     reasons: tuple[str, ...]
     """Why the filters dropped documents of the unit, by name."""
-    unit: DedupedUnit
+    documents: int
+    """Documents that were read in the unit."""
+    unit: str
+    """Name of the unit."""
+    unit_file: AnyPath
+    codes: NDArray[np.uint8]
+    """Verdict on each document of the unit file: pipelines.dedup.greedy.TRAIN and so on."""
     benchmarks: NDArray[np.uint32]
     """For each contaminated document of the unit, in order, the number of the benchmark whose text it contains."""
     kept: NDArray[np.void]
@@ -81,8 +87,8 @@ class UnitOutcomes:
 
     @property
     def memory_bytes(self) -> int:
-        """Memory for the rows of the documents that passed the filters, and for their order."""
-        return 40 * len(self.unit.codes)
+        """Memory for the rows of all documents: hashes, outcomes, order, and copies of these."""
+        return 70 * self.documents
 
     def accepts(self, receipt: OutcomeReceipt) -> bool:
         """Return whether the files of an earlier run are as it wrote them."""
@@ -104,7 +110,7 @@ def write_outcomes(
     """Write `outcomes/` and return the manifest's entries of its files. A unit with a receipt is not written again.
 
     prepared, deduped: per source, in recipe order. Memory in this process: 5 bytes for each document that passed the
-    filters, and 6 for each duplicate.
+    filters and 4 for each n-gram of a benchmark while the tasks are made, and 6 for each duplicate until they are done.
     """
     tasks = list(_tasks(plan, build_id, prepared, deduped))
     files: dict[str, list[FileEntry]] = {}  # by the key of the task, since they come in any order
@@ -131,7 +137,10 @@ def _tasks(
                 names=names,
                 dropped=task.dropped,
                 reasons=tuple(sorted(receipt["dropped"])),
-                unit=unit,
+                documents=receipt["read"],
+                unit=unit.name,
+                unit_file=unit.path,
+                codes=unit.codes,
                 benchmarks=owners[unit.matched_ngrams],
                 kept=kept.rows(unit.duplicate_of),
                 receipt=plan.work / "outcomes" / name / f"{n:05d}.json",
@@ -156,7 +165,7 @@ def _write_tables(task: UnitOutcomes) -> list[FileEntry]:
     numbers = {(name.reason, name.benchmark): number for number, name in enumerate(task.names)}
     dropped, reasons = load_dropped(task.dropped)
     by_reason = [numbers[reason, None] for reason in task.reasons]
-    _, draws, _ = document_columns(task.unit.path)
+    _, draws, _ = document_columns(task.unit_file)
     rows = np.concatenate(
         [
             pack(draws, _numbers_of_codes(task, numbers)),
@@ -165,9 +174,9 @@ def _write_tables(task: UnitOutcomes) -> list[FileEntry]:
     )
     order = np.argsort(rows, kind="stable")
     entries = [_entry(task.mix, task.path, write_npy(task.path, rows[order].astype("<u8")))]
-    entries[0]["unit"] = task.unit.name
+    entries[0]["unit"] = task.unit
     kept = np.zeros(len(rows), KEPT)
-    kept[: len(task.unit.codes)][task.unit.codes >= FIRST_DUPLICATE] = task.kept
+    kept[: len(task.codes)][task.codes >= FIRST_DUPLICATE] = task.kept
     repeated = kept[order][is_duplicate(rows[order], task.names)]
     if len(repeated):
         entries.append(_entry(task.mix, kept_path(task.path), write_npy(kept_path(task.path), repeated)))
@@ -180,9 +189,9 @@ def _numbers_of_codes(task: UnitOutcomes, numbers: dict[tuple[str, str | None], 
     by_code[OVER_BUDGET] = numbers.get((OVER_BUDGET_REASON, None), 0)
     by_code[FIRST_EXCLUDED:FIRST_DUPLICATE] = [numbers.get((reason, None), 0) for reason in EXCLUDED_REASONS]
     by_code[FIRST_DUPLICATE:] = [numbers.get((reason, None), 0) for reason in REASONS]
-    outcomes: NDArray[np.int64] = by_code[task.unit.codes]
+    outcomes: NDArray[np.int64] = by_code[task.codes]
     first_benchmark = next((n for n, name in enumerate(task.names) if name.reason == CONTAMINATED_REASON), 0)
-    outcomes[task.unit.codes == CONTAMINATED] = first_benchmark + task.benchmarks
+    outcomes[task.codes == CONTAMINATED] = first_benchmark + task.benchmarks
     return outcomes
 
 

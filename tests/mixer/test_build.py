@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -122,12 +123,23 @@ def test_any_number_of_workers_gives_the_same_bytes(mix: Mix, recipe_file: Path,
 def test_results_of_tasks_in_any_order_give_the_same_bytes(
     mix: Mix, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ran: Counter[str] = Counter()
+    told: dict[str, tuple[int, int]] = {}
+
     def run_backwards(_: object, function: Callable[[object], object], tasks: Iterable[object]) -> Iterator[object]:
-        return map(function, reversed(list(tasks)))
+        listed = list(tasks)
+        ran[function.__name__] += len(listed)
+        return map(function, reversed(listed))
+
+    def report(stage: str, name: str, done: int, total: int, note: str = "", /) -> None:
+        told[stage] = done, total
 
     monkeypatch.setattr(InProcess, "map", run_backwards)
-    build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix")
+    built = build(load_recipe(recipe_file), recipe_file.parent, tmp_path / "mix", progress=report)
     assert files_of(tmp_path / "mix") == files_of(mix.path)
+    assert ran["cut_file"] == ran["write_unit_outcomes"] == built.units  # a task for each, which workers can take
+    assert ran["assemble"] == len(mix.shards)
+    assert told["cut"] == told["outcomes"] == (built.units, built.units)
 
 
 def test_a_given_tokenizer_gives_the_same_mix_as_training_it(mix: Mix, recipe_file: Path, tmp_path: Path) -> None:

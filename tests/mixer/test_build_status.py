@@ -50,7 +50,7 @@ def test_each_stage_of_a_build(recipe_file: Path, mix: Mix, tmp_path: Path) -> N
     assert not read_status(folder).locked
     shown = status(folder)
     assert shown.exit_code == 0
-    assert "no build is at work here; preparing units" in shown.stdout and "stage 2 of 4" in shown.stdout
+    assert "no build is at work here; preparing units" in shown.stdout and "stage 2 of 5" in shown.stdout
     continued = f"gpts-data build-mix --recipe RECIPE --tokens 20000 --tokenizer DIR --out {folder}"
     assert f"Next: the same build-mix command: {continued}" in shown.stdout
 
@@ -59,6 +59,8 @@ def test_each_stage_of_a_build(recipe_file: Path, mix: Mix, tmp_path: Path) -> N
     writing = stop_at("shards", recipe_file, folder, mix)
     assert (writing.stage, writing.shards, writing.shards_total) == ("shards", 1, len(mix.manifest["shards"]))
     assert "1 of " in status(folder).stdout
+    assert stop_at("outcomes", recipe_file, folder, mix).stage == "outcomes"
+    assert "stage 5 of 5" in status(folder).stdout
 
     assert "finished" not in status(folder).stdout
     refused = CliRunner().invoke(cli, ["verify", str(folder)])
