@@ -28,7 +28,7 @@ def _nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def open_clients() -> int:
-    return sum(isinstance(thing, Client) and thing.status != "closed" for thing in gc.get_objects())
+    return sum(type(thing) is Client and thing.status != "closed" for thing in gc.get_objects())
 
 
 def loop_threads() -> int:
