@@ -116,6 +116,7 @@ def build(
     if is_file(folder / NAME):
         built = Built(_finished_mix(folder, recipe, recipe_folder, given_tokenizer), created=False)
         if not (folder / WORK).exists():
+            remove_temporaries(folder)  # of a worker that was frozen until the mix was finished
             return built
     plan = make_plan(recipe, recipe_folder, folder, given_tokenizer, NAME, retry_policy, encoder, keep_units)
     refuse_short_sources(plan)
@@ -136,8 +137,7 @@ def build(
 
 
 def _run_plan(plan: Plan, workers: int, scheduler: str | None, progress: Progress) -> Built:
-    remove_temporaries(plan.folder)
-    remove_temporaries(*(plan.units / name for name in plan.recipe.names), below=False)
+    _remove_temporaries(plan)
     index_benchmarks(plan)  # before anything is written: a benchmark that cannot be read leaves no half-finished build
     write_plan(plan.work, plan.identity(), plan.scratch_name)
     if scheduler is None:  # the workers of a cluster have caches of their own
@@ -168,9 +168,15 @@ def _build_mix(plan: Plan, tokenizer: Artifact, engine: Engine, progress: Progre
     written = write_mix(plan, plan.build_id(tokenizer), deduped, engine, progress, check_room)
     prepared = [source.tasks_and_receipts() for source in sources]
     outcomes = write_outcomes(plan, plan.build_id(tokenizer), prepared, deduped, engine, progress)
+    _remove_temporaries(plan)  # of workers that died; a file that no manifest lists would fail `verify`
     manifest = finalize(plan, tokenizer, sources, deduped, written, outcomes)
     units, reused = sum(len(source.tasks) for source in sources), sum(source.reused for source in sources)
     return Built(manifest, created=True, units=units, reused=reused)
+
+
+def _remove_temporaries(plan: Plan) -> None:
+    remove_temporaries(plan.folder)
+    remove_temporaries(*(plan.units / name for name in plan.recipe.names), below=False)
 
 
 def _checking(check_lock: Callable[[], None], progress: Progress) -> Progress:

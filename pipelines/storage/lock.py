@@ -56,7 +56,7 @@ def is_locked(work: AnyPath, name: str = "lock") -> bool:
 
 
 def remove_temporaries(*folders: AnyPath, below: bool = True) -> None:
-    """Remove the temporary files of `atomic_write` that a killed build left in these folders, and no others.
+    """Remove the temporary files of `atomic_write` that a killed process left in these folders, and no others.
 
     below: look in the folders below them too; False for folders that are not ours alone. A store has no such files: a
     failed upload leaves none.
@@ -66,4 +66,4 @@ def remove_temporaries(*folders: AnyPath, below: bool = True) -> None:
             continue
         for path in (folder.rglob if below else folder.glob)(f"*{TEMPORARY_SUFFIX}"):
             if is_temporary(path.name) and path.is_file() and not path.is_symlink():
-                path.unlink()
+                path.unlink(missing_ok=True)  # a worker that was frozen may rename it now

@@ -142,6 +142,28 @@ def test_results_of_tasks_in_any_order_give_the_same_bytes(
     assert told["cut"] == told["outcomes"] == (built.units, built.units)
 
 
+LEFT = "00000.npy.gpts-data-elsewhere-1234-5678.tmp"  # as a worker names a file until it is whole
+
+
+def test_the_temporary_file_of_a_worker_that_died_is_not_left_in_the_mix(
+    mix: Mix, recipe_file: Path, tmp_path: Path
+) -> None:
+    folder, kept = tmp_path / "mix", tmp_path / "kept"
+
+    def leave(stage: str, *_: object) -> None:
+        for place in (folder / "shards", folder / ".build", kept / "web"):
+            if stage == "shards":
+                (place / LEFT).touch()
+
+    recipe = load_recipe(recipe_file)
+    build(recipe, recipe_file.parent, folder, progress=leave, keep_units=kept)
+    assert files_of(folder) == files_of(mix.path)
+    assert not list(kept.rglob(LEFT))
+    (folder / "outcomes" / LEFT).touch()  # its worker was frozen until then
+    assert not build(recipe, recipe_file.parent, folder).created
+    assert files_of(folder) == files_of(mix.path)
+
+
 def test_a_given_tokenizer_gives_the_same_mix_as_training_it(mix: Mix, recipe_file: Path, tmp_path: Path) -> None:
     recipe = load_recipe(recipe_file)
     facts = train_alone(recipe, recipe_file.parent, tmp_path / "tokenizer")
