@@ -37,15 +37,16 @@ def connect(scheduler: str) -> Any:
 
     for name in ("distributed", "distributed.client"):  # they log a traceback when the scheduler is lost
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    _check_address(scheduler)
     arguments = _connection_arguments(scheduler)
     try:
         _greet(scheduler, arguments)
-    except (ValueError, TypeError) as error:  # `TypeError` from a protocol that is not installed
-        raise UsageError(f"--scheduler {scheduler!r}: {error}; expected an address like tcp://host:8786") from error
-    except (OSError, MemoryError) as error:  # `MemoryError` where the first bytes are taken for a length
-        raise SourceUnavailableError(
-            f"no dask scheduler answers at {scheduler} ({_reason(error)}); start one with `dask scheduler`"
-        ) from error
+    except RuntimeError:  # no more threads
+        raise
+    except Exception as error:  # of any kind: what a stranger answers is decoded without checks
+        reason = _reason(error)
+        advice = "check its certificates and yours" if "[SSL" in reason else "start one with `dask scheduler`"
+        raise SourceUnavailableError(f"no dask scheduler answers at {scheduler} ({reason}); {advice}") from error
     return Client(scheduler, timeout=CONNECT_SECONDS)
 
 
@@ -55,11 +56,27 @@ def log_dashboard(client: Any) -> None:
         log.info("dask dashboard: %s", client.dashboard_link)
 
 
+def _check_address(scheduler: str) -> None:
+    from distributed.comm import get_address_host_port, parse_address
+    from distributed.comm.registry import get_backend
+
+    try:
+        get_backend(parse_address(scheduler)[0]).get_connector()  # `TypeError` from a protocol that is not installed
+        host, port = get_address_host_port(scheduler)
+        if not 0 < port < 1 << 16 or not host or set(host) & set("/ \n"):
+            raise ValueError(f"found host {host!r} and port {port}")
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"--scheduler {scheduler!r}: {error}; expected an address like tcp://host:8786") from error
+
+
 def _connection_arguments(scheduler: str) -> dict[str, Any]:
     """The arguments of a connection with the certificates that dask is configured with."""
     from distributed.security import Security
 
-    security = Security()
+    try:
+        security = Security()
+    except ValueError as error:
+        raise UsageError(f"dask's TLS settings cannot be used: {error}") from error
     files = {name: security.get_tls_config_for_role("client")[name] for name in CERTIFICATE_VARIABLES}
     for name, file in files.items():
         if file and "\n" not in file and not Path(file).is_file():  # with line ends it is the certificate itself
@@ -68,7 +85,10 @@ def _connection_arguments(scheduler: str) -> dict[str, Any]:
         arguments: dict[str, Any] = security.get_connection_args("client")
     except OSError as error:  # `ssl.SSLError` for a file that holds something else
         named = ", ".join(str(file) for file in files.values() if file)
-        raise UsageError(f"dask's certificates cannot be read from {named}: {error}") from error
+        raise UsageError(
+            f"dask's certificates cannot be read from {named}: {error}. Expected certificates in PEM format, and the "
+            f"key in {CERTIFICATE_VARIABLES['key']} or in the file of the certificate"
+        ) from error
     if scheduler.startswith(ENCRYPTED) and arguments["ssl_context"] is None:
         unset = " and ".join(CERTIFICATE_VARIABLES[name] for name in ("ca_file", "cert") if not files[name])
         raise UsageError(f"--scheduler {scheduler!r} needs certificates: name their files in {unset}")
@@ -92,7 +112,7 @@ def _greet(scheduler: str, arguments: dict[str, Any]) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
+    if not isinstance(error, OSError):
         return "something else does"
     if isinstance(error, TimeoutError):
         return f"no answer within {CONNECT_SECONDS:.0f} seconds"

@@ -25,7 +25,7 @@ from gpts_data.pipelines.storage.side_by_side import run_side_by_side
 
 ANSWER = 20.0  # seconds in which workers must report their environment
 VERSIONS = ("python", "dask", "distributed")  # that decide whether a worker can decode our tasks
-VERSIONS_ANSWER = 5.0  # seconds in which workers must report them
+VERSIONS_ANSWER = 5.0  # seconds in which workers must report them, and the scheduler its workers
 MAX_SUBMITTED = 1024  # tasks that the scheduler has at a time, in its memory: 30 kB for a unit to cut; 1T have 61,600
 POLL_SECONDS = 30.0  # longest wait for a result before the cluster is looked at
 DEATHS = ("was killed by signal", "exited with status", "memory budget", "unexpectedly exited")  # in a nanny's log
@@ -101,12 +101,22 @@ class Dask:
                 self._warn_without_workers()
                 self._refuse_other_versions()
 
-    def _workers(self) -> list[str]:
-        """The addresses of all workers."""
-        return list(self._client.scheduler_info(n_workers=-1)["workers"])
+    def _workers(self) -> list[str] | None:
+        """The addresses of all workers; None when the scheduler does not say in time."""
+        try:
+            request = self._client.scheduler.identity
+            return list(self._client.sync(request, n_workers=-1, callback_timeout=VERSIONS_ANSWER)["workers"])
+        except (OSError, TimeoutError) as error:  # a frozen scheduler; the loss of one is noticed elsewhere
+            log.debug("the scheduler does not tell its workers: %s", error)
+            return None
 
     def _warn_without_workers(self) -> None:
-        if self._connected() and not self._workers():
+        if not self._connected():
+            return
+        workers = self._workers()
+        if workers is None:
+            log.warning("the dask scheduler at %s does not answer; waiting for it", self._address)
+        elif not workers:
             log.warning("no worker at %s; waiting for one: dask worker %s --nthreads 1", *[self._address] * 2)
 
     def _refuse_other_versions(self) -> None:
@@ -136,7 +146,7 @@ class Dask:
 
     def _describe(self, tasks: Iterable[Any]) -> str:
         names = list(map(task_name, tasks))
-        workers = f"{len(self._workers())} workers at {self._address}"
+        workers = f"{len(self._workers() or ())} workers at {self._address}"
         return f"{len(names)} tasks on {workers}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
     def _result(self, future: Any, task: Any) -> Any:
@@ -189,7 +199,7 @@ class Dask:
         self._warn_without_workers()
         self._refuse_other_versions()
         # First something that every Python can run: a worker that cannot load a task of ours never answers.
-        packages = self._ask_workers(self._workers(), eval, HAS_PACKAGE)
+        packages = self._ask_workers(self._workers() or (), eval, HAS_PACKAGE)
         for address, check in packages.items():
             if check.status == "finished" and not check.result():
                 raise UsageError(f"the dask worker at {address} has no gpts-data; {INSTALL}")

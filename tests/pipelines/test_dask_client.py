@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +48,14 @@ def speak_http(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 100)
 
 
+def send_zeros(connection: socket.socket) -> None:
+    connection.sendall(bytes(4096))
+
+
+def send_a_short_frame(connection: socket.socket) -> None:
+    connection.sendall(struct.pack("<Q", 30) + b"\1" * 30)
+
+
 @pytest.fixture
 def port() -> Iterator[socket.socket]:
     """A bound port at which nobody listens yet."""
@@ -68,8 +77,14 @@ def test_a_scheduler_that_is_not_there(port: socket.socket) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [(say_nothing, "no answer within 1 seconds"), (hang_up, ".*(closed|reset).*"), (speak_http, ".+")],
-    ids=["frozen", "hangs up", "speaks another protocol"],
+    [
+        (say_nothing, "no answer within 1 seconds"),
+        (hang_up, ".*(closed|reset).*"),
+        (speak_http, ".+"),
+        (send_zeros, "something else does"),
+        (send_a_short_frame, "something else does"),
+    ],
+    ids=["frozen", "hangs up", "speaks another protocol", "zeros", "a short frame"],
 )
 def test_what_answers_is_no_dask_scheduler(
     port: socket.socket, answer: Callable[[socket.socket], None], said: str
@@ -93,7 +108,10 @@ def test_what_answers_is_no_dask_scheduler(
         connection.close()
 
 
-@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "gopher://127.0.0.1:70", ""])
+@pytest.mark.parametrize(
+    "address",
+    ["nonsense", "tcp://127.0.0.1", "gopher://127.0.0.1:70", "", "tcp://127.0.0.1:99999", "tcp://:1", "tcp//a:1"],
+)
 def test_an_invalid_address_is_a_usage_error(address: str) -> None:
     with pytest.raises(UsageError, match=rf"'{address}'.*tcp://host:8786"), open_engine(scheduler=address):
         pass
@@ -124,6 +142,15 @@ def test_certificates_that_cannot_be_read_are_a_usage_error(content: str | None,
     with (
         dask.config.set({f"{TLS}.ca-file": str(file), f"{TLS}.client.cert": str(file)}),
         pytest.raises(UsageError, match=said.format(file)),
+        open_engine(scheduler="tls://127.0.0.1:8786"),
+    ):
+        pass
+
+
+def test_a_setting_that_dask_refuses_is_a_usage_error() -> None:
+    with (
+        dask.config.set({f"{TLS}.min-version": 9}),
+        pytest.raises(UsageError, match="dask's TLS settings cannot be used: .*min-version=9"),
         open_engine(scheduler="tls://127.0.0.1:8786"),
     ):
         pass
