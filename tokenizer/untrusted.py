@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -53,7 +54,10 @@ def _run_worker(folder: AnyPath, memory: int, seconds: float) -> dict[str, Any]:
     one_thread = dict.fromkeys(("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     environment = {**os.environ, **one_thread}
     try:
-        worker = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env=environment)
+        for _ in range(2):  # once more when it was killed from outside, by hand or for lack of memory
+            worker = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env=environment)
+            if worker.returncode != -signal.SIGKILL:
+                break
     except subprocess.TimeoutExpired as error:
         raise UsageError(f"{folder}: the tokenizer was not loaded in {seconds:g} seconds; {ADVICE}") from error
     if worker.returncode:
@@ -62,7 +66,7 @@ def _run_worker(folder: AnyPath, memory: int, seconds: float) -> dict[str, Any]:
         last_line = (worker.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
         raise UsageError(
             f"{folder}: loading the tokenizer ended the process that tried, with {memory / 1e9:.1f} GB of memory "
-            f"({status}: {last_line[:200]}); {ADVICE}"
+            f"({': '.join(filter(None, (status, last_line[:200])))}); {ADVICE}"
         )
     result: dict[str, Any] = json.loads(worker.stdout)
     return result

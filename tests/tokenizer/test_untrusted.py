@@ -98,3 +98,16 @@ def test_errors_of_load_are_passed_on(saved: Artifact, tmp_path: Path) -> None:
     broken = copy(saved, tmp_path / "broken", merges=[["no", "such"]])
     with pytest.raises(UsageError, match="tokenizers cannot load it"):
         check_untrusted(broken)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_process_that_was_killed_from_outside_is_started_again(
+    saved: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tmp_path / "begun"
+    kill_once = f"import os; os.path.exists({str(begun)!r}) or (os.mkdir({str(begun)!r}), os.kill(os.getpid(), 9)); "
+    monkeypatch.setattr(untrusted, "_WORKER_CODE", kill_once + untrusted._WORKER_CODE)
+    assert check_untrusted(saved.folder) == load(saved.folder)
+    monkeypatch.setattr(untrusted, "_WORKER_CODE", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(UsageError, match=r"\(killed by signal 9\)"):
+        check_untrusted(saved.folder)
