@@ -146,7 +146,8 @@ class Dask:
 
     def _describe(self, tasks: Iterable[Any]) -> str:
         names = list(map(task_name, tasks))
-        workers = f"{len(self._workers() or ())} workers at {self._address}"
+        addresses = self._workers()
+        workers = f"{'an unknown number of' if addresses is None else len(addresses)} workers at {self._address}"
         return f"{len(names)} tasks on {workers}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
     def _result(self, future: Any, task: Any) -> Any:
